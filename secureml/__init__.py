@@ -1,0 +1,58 @@
+"""secureml: pseudonymize tables with keys from HashiCorp Vault or OpenBao.
+
+Importing this package reads no file, opens no socket and loads none of its dependencies: each
+name below is loaded when it is first used (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "KeyManager",
+    "anonymize",
+    "configure",
+    "configure_default_key_manager",
+    "get_encryption_key",
+    "get_settings",
+    "override",
+    "reidentify",
+    "rekey",
+]
+
+if TYPE_CHECKING:
+    from secureml.anonymization import anonymize, reidentify, rekey
+    from secureml.configuration import configure, get_settings, override
+    from secureml.key_management import (
+        KeyManager,
+        configure_default_key_manager,
+        get_encryption_key,
+    )
+
+_ROOMS = {
+    "KeyManager": "key_management",
+    "anonymize": "anonymization",
+    "configure": "configuration",
+    "configure_default_key_manager": "key_management",
+    "get_encryption_key": "key_management",
+    "get_settings": "configuration",
+    "override": "configuration",
+    "reidentify": "anonymization",
+    "rekey": "anonymization",
+}
+
+
+def __getattr__(name: str) -> object:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

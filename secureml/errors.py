@@ -1,0 +1,160 @@
+"""Everything secureml raises or warns of.
+
+No message, attribute or chained exception of these holds a secret, a token, a response body or
+the credentials of a URL: build the message from names, paths and sizes, and raise after the
+``except`` block has ended, so that ``__context__`` does not keep the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "AccessDeniedError",
+    "AuthenticationError",
+    "ConfigurationError",
+    "DevelopmentKeyWarning",
+    "DomainTooSmallError",
+    "FallbackWarning",
+    "KeyMaterialError",
+    "MalformedAnswerError",
+    "ManifestError",
+    "MissingExtraError",
+    "PseudonymizationError",
+    "SecretDeletedError",
+    "SecretError",
+    "SecretExistsError",
+    "SecretNotFoundError",
+    "SecureMLError",
+    "SecureMLWarning",
+    "VaultSealedError",
+    "VaultUnavailableError",
+]
+
+
+class SecureMLError(Exception):
+    """The root of every error that secureml raises on purpose."""
+
+
+class ConfigurationError(SecureMLError, ValueError):
+    """The settings are wrong; the message lists every problem found, not only the first."""
+
+    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems) or (message,)
+
+    @classmethod
+    def of(cls, problems: Sequence[str]) -> ConfigurationError:
+        """Make one error of all the problems found.
+
+        Args:
+            problems: one sentence each, without any secret value.
+        """
+        if len(problems) == 1:
+            return cls(problems[0])
+        listing = "".join(f"\n  - {problem}" for problem in problems)
+        return cls(f"{len(problems)} problems in the settings:{listing}", problems=problems)
+
+
+class SecretError(SecureMLError):
+    """A secret or a key could not be read, written or used."""
+
+
+class SecretNotFoundError(SecretError, LookupError):
+    """The secret is absent everywhere that the policy allows to look.
+
+    ``looked_in`` holds those places, in order.
+    """
+
+    def __init__(self, message: str, *, looked_in: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.looked_in = tuple(looked_in)
+
+
+class SecretDeletedError(SecretNotFoundError):
+    """This version of the secret was deleted or destroyed; no other value is used in its place."""
+
+
+class AccessDeniedError(SecretError, PermissionError):
+    """The token is valid, and its policies do not allow this operation on this path."""
+
+    def __init__(
+        self, message: str, *, mount: str = "", path: str = "", capability: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.mount = mount
+        self.path = path
+        self.capability = capability
+
+
+class AuthenticationError(SecretError):
+    """Vault does not accept the credentials, there are none, or its certificate is not trusted."""
+
+
+class VaultUnavailableError(SecretError, ConnectionError):
+    """Vault could not be reached, did not answer in time, or gave no usable answer."""
+
+
+class VaultSealedError(VaultUnavailableError):
+    """Vault is up and sealed; an operator has to unseal it."""
+
+
+class MalformedAnswerError(VaultUnavailableError):
+    """What answers at Vault's address does not answer as Vault; check what the address names."""
+
+
+class KeyMaterialError(SecretError, ValueError):
+    """The stored text is no key of the wanted length, or a key is used in a way it can't be."""
+
+
+class SecretExistsError(SecretError):
+    """Something is stored under this name already, or another writer was first."""
+
+
+class PseudonymizationError(SecureMLError, ValueError):
+    """The table can't be pseudonymized or recovered as asked."""
+
+
+class DomainTooSmallError(PseudonymizationError):
+    """A value has fewer possible pseudonyms than format-preserving encryption allows.
+
+    SP 800-38G Rev. 1 requires a domain of at least 1,000,000.
+    """
+
+    def __init__(
+        self, message: str, *, column: str = "", domain_size: int = 0, rows: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.column = column
+        self.domain_size = domain_size
+        self.rows = rows
+
+
+class ManifestError(PseudonymizationError):
+    """The manifest is missing, was changed, or belongs to another key or table."""
+
+
+class MissingExtraError(SecureMLError, ImportError):
+    """An optional package is not installed; the message holds the install line."""
+
+    @classmethod
+    def of(cls, extra: str, purpose: str) -> MissingExtraError:
+        """Name the extra and the line that installs it.
+
+        Args:
+            extra: the extra's name in the package's metadata.
+            purpose: what it is needed for, as the start of a sentence.
+        """
+        return cls(f"{purpose} needs an extra: pip install 'secureml[{extra}]'")
+
+
+class SecureMLWarning(UserWarning):
+    """The root of secureml's warnings."""
+
+
+class FallbackWarning(SecureMLWarning):
+    """A secret came from a weaker source than configured, because Vault was unavailable."""
+
+
+class DevelopmentKeyWarning(SecureMLWarning):
+    """A development default was handed out; it is public and protects nothing."""
