@@ -1,0 +1,29 @@
+"""Key material: how it is written down, held, told apart and derived."""
+
+from secureml.concealed import SecretBytes
+from secureml.keys.derivation import MAXIMUM_SIZE, MINIMUM_SIZE, derive
+from secureml.keys.material import (
+    Encoding,
+    Key,
+    KeyInfo,
+    decode,
+    decode_exactly,
+    encode,
+    fingerprint_of,
+    written,
+)
+
+__all__ = [
+    "MAXIMUM_SIZE",
+    "MINIMUM_SIZE",
+    "Encoding",
+    "Key",
+    "KeyInfo",
+    "SecretBytes",
+    "decode",
+    "decode_exactly",
+    "derive",
+    "encode",
+    "fingerprint_of",
+    "written",
+]

@@ -1,0 +1,253 @@
+"""Keys as text and as handles: encodings, fingerprints, ``Key`` and ``KeyInfo``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from secureml.concealed import SecretBytes
+from secureml.errors import KeyMaterialError
+from secureml.keys.derivation import derive
+
+__all__ = [
+    "Encoding",
+    "Key",
+    "KeyInfo",
+    "decode",
+    "decode_exactly",
+    "encode",
+    "fingerprint_of",
+    "written",
+]
+
+Encoding = Literal["hex", "base64"]
+
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}|[A-Za-z0-9_-]+={0,2}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyInfo:
+    """What may be told of one version of a key; it holds no material.
+
+    Args:
+        name: the key's name.
+        version: its version in Vault; None where the source keeps no versions.
+        fingerprint: 16 hexadecimal digits that tell keys apart; None where the material is gone.
+        source: ``vault``, ``environment variable`` or ``development default``.
+        environment: the environment it belongs to; None where none is selected.
+        path: its path in Vault, or the name of the variable or file it came from.
+        created: when this version was written, in UTC, where the source tells.
+        state: ``enabled``, ``deleted`` or ``destroyed``.
+    """
+
+    name: str
+    version: int | None
+    fingerprint: str | None
+    source: str
+    environment: str | None
+    path: str
+    created: datetime | None = None
+    state: str = "enabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A key with its provenance; the material comes out through ``reveal()`` alone.
+
+    Args:
+        info: where the key came from.
+        material: the key itself.
+        fetched_at: when it was read, in UTC.
+    """
+
+    info: KeyInfo
+    material: SecretBytes
+    fetched_at: datetime
+
+    @property
+    def name(self) -> str:
+        """The key's name."""
+        return self.info.name
+
+    @property
+    def version(self) -> int | None:
+        """Its version in Vault; None where the source keeps no versions."""
+        return self.info.version
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell keys apart."""
+        return self.info.fingerprint or fingerprint_of(self.material.reveal())
+
+    @property
+    def source(self) -> str:
+        """Where it came from: Vault, an environment variable or the development default."""
+        return self.info.source
+
+    @property
+    def environment(self) -> str | None:
+        """The environment it belongs to."""
+        return self.info.environment
+
+    @property
+    def path(self) -> str:
+        """Its path in Vault, or the name of the variable or file."""
+        return self.info.path
+
+    @property
+    def created(self) -> datetime | None:
+        """When this version was written, where the source tells."""
+        return self.info.created
+
+    def reveal(self) -> bytes:
+        """Return the material; from here on it is the caller's to protect."""
+        return self.material.reveal()
+
+    def __len__(self) -> int:
+        return len(self.material)
+
+
+def fingerprint_of(material: bytes) -> str:
+    """Tell keys apart without giving away anything that a guess could be checked against cheaply.
+
+    Args:
+        material: the key, 16 bytes or more.
+
+    Returns:
+        16 hexadecimal digits, derived with the key itself as HKDF's key.
+
+    Raises:
+        KeyMaterialError: the key is too short.
+    """
+    return derive(material, "secureml/fingerprint", 8).hex()
+
+
+def encode(material: bytes, encoding: Encoding) -> str:
+    """Write key material as text.
+
+    Args:
+        material: the octets.
+        encoding: ``hex`` (lower case) or ``base64`` (RFC 4648, section 4, padded).
+
+    Raises:
+        KeyMaterialError: another encoding is named.
+    """
+    if encoding == "hex":
+        return material.hex()
+    if encoding == "base64":
+        return base64.b64encode(material).decode("ascii")
+    raise KeyMaterialError(f"encoding {encoding!r} is not known; use 'hex' or 'base64'")
+
+
+def written(material: bytes, encoding: Literal["bytes", "hex", "base64"]) -> bytes | str:
+    """Give key material in the form that was asked for.
+
+    Args:
+        material: the octets.
+        encoding: ``bytes`` for the octets themselves, or an encoding.
+
+    Raises:
+        KeyMaterialError: another encoding is named.
+    """
+    return material if encoding == "bytes" else encode(material, encoding)
+
+
+def decode(text: str, encoding: str | None = None, *, name: str = "the key") -> bytes:
+    """Read key material of whatever length from text.
+
+    Text that consists of hexadecimal digits alone is hex, other text is base64 (both alphabets,
+    padded or not); ``hex:`` and ``base64:`` before it, or ``encoding``, decide otherwise.
+
+    Args:
+        text: the text, with or without white space around it.
+        encoding: the encoding it was declared with; None where it was not.
+        name: what to call the key in a message.
+
+    Returns:
+        The octets.
+
+    Raises:
+        KeyMaterialError: the text is neither, or not what it was declared to be.
+    """
+    body, declared = _declaration(text, encoding, name)
+    readings = _readings(body, declared)
+    if not readings:
+        raise KeyMaterialError(f"{name} can't be read: {_unreadable(body, declared)}")
+    return readings[0][1]
+
+
+def decode_exactly(
+    text: str, size: int, encoding: str | None = None, *, name: str = "the key"
+) -> bytes:
+    """Read key material that must have exactly ``size`` bytes.
+
+    Args:
+        text: the text, with or without white space around it.
+        size: the wanted length in bytes.
+        encoding: the encoding it was declared with; None accepts the one of hex and base64 that
+            gives ``size`` bytes.
+        name: what to call the key in a message.
+
+    Returns:
+        ``size`` bytes.
+
+    Raises:
+        KeyMaterialError: neither encoding gives ``size`` bytes; the message tells the lengths
+            found and how to make a proper key.
+    """
+    body, declared = _declaration(text, encoding, name)
+    readings = _readings(body, declared)
+    fitting = [octets for _, octets in readings if len(octets) == size]
+    if len(fitting) == 1:
+        return fitting[0]
+    found = " and ".join(f"{len(octets)} bytes as {name}" for name, octets in readings)
+    reason = f"it has {found}" if found else _unreadable(body, declared)
+    raise KeyMaterialError(
+        f"{name} is not a key of {size} bytes: {reason}. Make one with "
+        f"'secureml keys generate-key --length {size}' or 'openssl rand -hex {size}'"
+    )
+
+
+def _declaration(text: str, encoding: str | None, name: str) -> tuple[str, str | None]:
+    body = text.strip(" \t\r\n")
+    if encoding not in (None, "hex", "base64"):
+        raise KeyMaterialError(f"{name} is declared to be in an encoding other than hex and base64")
+    for prefix in ("hex", "base64"):
+        if body.startswith(f"{prefix}:"):
+            if encoding not in (None, prefix):
+                raise KeyMaterialError(f"{name} has the prefix {prefix} and declares {encoding}")
+            return body.removeprefix(f"{prefix}:"), prefix
+    return body, encoding
+
+
+def _readings(body: str, declared: str | None) -> list[tuple[str, bytes]]:
+    readings = []
+    if declared != "base64" and _HEX.fullmatch(body):
+        readings.append(("hex", bytes.fromhex(body)))
+    if declared != "hex" and _BASE64.fullmatch(body):
+        octets = _from_base64(body)
+        if octets is not None:
+            readings.append(("base64", octets))
+    return readings
+
+
+def _from_base64(body: str) -> bytes | None:
+    digits = body.rstrip("=").replace("-", "+").replace("_", "/")
+    padding = "=" * (-len(digits) % 4)
+    if len(body) != len(digits) and body[len(digits) :] != padding:
+        return None
+    try:
+        octets = base64.b64decode(digits + padding, validate=True)
+    except binascii.Error:
+        return None
+    canonical = base64.b64encode(octets).decode("ascii") == digits + padding
+    return octets if canonical else None
+
+
+def _unreadable(body: str, declared: str | None) -> str:
+    return f"its {len(body)} characters are not {declared or 'hex or base64'}"
