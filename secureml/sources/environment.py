@@ -1,0 +1,81 @@
+"""Secrets in environment variables, or in files that environment variables name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from secureml.errors import ConfigurationError
+from secureml.settings import variable_of
+from secureml.sources.base import Finding, Outcome, Record
+
+__all__ = ["EnvironmentSource"]
+
+_LARGEST_FILE = 1 << 20
+
+
+class EnvironmentSource:
+    """Reads ``SECUREML_<NAME>``, or the file that ``SECUREML_<NAME>_FILE`` names.
+
+    The text is taken as it stands: no parser sees it. One line end at the end of a file is not
+    part of the secret.
+
+    Args:
+        environ: the variables; the process's own by default.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+
+    def read(self, name: str) -> Outcome:
+        """Look for a secret.
+
+        Args:
+            name: the secret's name.
+
+        Returns:
+            Present, absent, or refused where the variables contradict each other or the file
+            can't be read.
+        """
+        variable = variable_of(name)
+        file_variable = f"{variable}_FILE"
+        text = self._environ.get(variable)
+        file = self._environ.get(file_variable)
+        if text is not None and file is not None:
+            return _refused(variable, f"both {variable} and {file_variable} are set; unset one")
+        if text is not None:
+            return _present(text, variable)
+        if file is not None:
+            return _from_file(Path(file), file_variable)
+        return Outcome(
+            finding=Finding.ABSENT, where=f"environment variables {variable}, {file_variable}"
+        )
+
+
+def _from_file(path: Path, variable: str) -> Outcome:
+    try:
+        with path.open("rb") as stream:
+            octets = stream.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        return _refused(variable, f"the file that {variable} names can't be read: {error.strerror}")
+    if len(octets) > _LARGEST_FILE:
+        return _refused(variable, f"the file that {variable} names has over {_LARGEST_FILE} bytes")
+    try:
+        text = octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return _refused(variable, f"the file that {variable} names is not UTF-8 text")
+    return _present(text.removesuffix("\n").removesuffix("\r"), variable)
+
+
+def _present(text: str, variable: str) -> Outcome:
+    record = Record(fields={"value": text}, source="environment variable", path=variable)
+    return Outcome(finding=Finding.PRESENT, where=f"environment variable {variable}", record=record)
+
+
+def _refused(variable: str, problem: str) -> Outcome:
+    return Outcome(
+        finding=Finding.REFUSED,
+        where=f"environment variable {variable}",
+        error=ConfigurationError(problem),
+    )
