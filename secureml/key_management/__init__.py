@@ -1,0 +1,22 @@
+"""Keys and secrets under a policy that fails closed: Vault, then variables, then defaults.
+
+Sources report what they found; what follows from it is decided here and nowhere else.
+"""
+
+from secureml.key_management.default import (
+    configure_default_key_manager,
+    get_default_key_manager,
+    get_encryption_key,
+)
+from secureml.key_management.manager import KeyManager, SecretInfo
+from secureml.keys import Key, KeyInfo
+
+__all__ = [
+    "Key",
+    "KeyInfo",
+    "KeyManager",
+    "SecretInfo",
+    "configure_default_key_manager",
+    "get_default_key_manager",
+    "get_encryption_key",
+]
