@@ -18,6 +18,8 @@ __all__ = [
     "get_settings",
     "open_store",
     "override",
+    "reset",
+    "state_token",
     "with_vault_record",
 ]
 
@@ -78,6 +80,13 @@ def get_settings() -> Settings:
     """
     settings = _state.settings
     return settings if settings is not None else _install(_state.layers)
+
+
+def reset() -> None:
+    """Forget the settings and what ``configure`` was given; the next use builds them anew."""
+    global _state
+    with _lock:
+        _state = _State(Layers(), None)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from secureml.errors import (
     SecretNotFoundError,
     VaultUnavailableError,
 )
-from secureml.settings import Settings
+from secureml.settings import ENVIRONMENTS, Settings
 from secureml.sources.base import Finding, Outcome, Record, SecretStore, VersionInfo
 from secureml.vault.session import Answer, Send, VaultSession
 
@@ -33,16 +33,14 @@ class VaultStore(SecretStore):
     Args:
         session: the connection to Vault.
         settings: the mount, the path and the environment.
-        hidden: top folders that ``names`` must not look into.
     """
 
-    def __init__(
-        self, session: VaultSession, settings: Settings, hidden: Collection[str] = ()
-    ) -> None:
+    def __init__(self, session: VaultSession, settings: Settings) -> None:
         self._session = session
         self._mount = settings.vault_mount
         self._folder = "/".join(filter(None, (settings.vault_path, settings.environment)))
-        self._hidden = frozenset(hidden)
+        # Where no environment is selected, the folders beside the secrets are those of others.
+        self._hidden = frozenset() if settings.environment else frozenset(ENVIRONMENTS)
 
     @property
     def session(self) -> VaultSession:

@@ -77,8 +77,7 @@ class VaultSession:
         self._auth = auth or auth_from(settings)
         self._lock = threading.Lock()
         self._token: SecretText | None = None
-        self._pool = _pool()
-        self._verify = _verification(settings.vault_ca_cert)
+        self._pool = _pool(settings.vault_ca_cert)
 
     @property
     def client(self) -> hvac.Client:
@@ -245,7 +244,6 @@ class VaultSession:
             url=self._address,
             token=token.reveal() if token else "",
             cert=(),
-            verify=self._verify,
             timeout=self._settings.vault_timeout,
             # A redirect would carry the token to another host.
             allow_redirects=False,
@@ -256,7 +254,7 @@ class VaultSession:
         )
 
 
-def _pool() -> requests.Session:
+def _pool(ca_cert: str | None) -> requests.Session:
     try:
         import hvac  # noqa: F401  # named here, so that the error comes before the first request
         import requests
@@ -269,6 +267,8 @@ def _pool() -> requests.Session:
     session = requests.Session()
     # Proxies and CA bundles of the environment are for other software.
     session.trust_env = False
+    # hvac goes by the session's own value and not by the one that its client is given.
+    session.verify = _verification(ca_cert)
     adapter = requests.adapters.HTTPAdapter(pool_maxsize=_POOL_SIZE)
     session.mount("https://", adapter)
     session.mount("http://", adapter)

@@ -1,0 +1,69 @@
+"""Secrets in variables and in the files that variables name, taken as they stand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secureml.errors import ConfigurationError
+from secureml.sources import DevelopmentSource, EnvironmentSource, Finding
+
+HOSTILE = ["@format {env[HOME]}", "12e45678", "0x10", "1234#tail", '"quoted"', "@none", "", " a "]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_is_taken_as_it_stands(monkeypatch, tmp_path, text):
+    monkeypatch.setenv("SECUREML_API_KEY", text)
+    outcome = EnvironmentSource().read("api_key")
+    assert outcome.finding is Finding.PRESENT
+    assert outcome.record.fields == {"value": text}
+    assert outcome.record.path == "SECUREML_API_KEY"
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n"), max_size=50))
+def test_any_text_comes_out_of_a_file_unchanged(tmp_path_factory, text):
+    file = tmp_path_factory.mktemp("secret") / "key"
+    file.write_bytes(text.encode() + b"\n")
+    outcome = EnvironmentSource({"SECUREML_K_FILE": str(file)}).read("k")
+    assert outcome.record.fields == {"value": text}
+    assert outcome.record.path == "SECUREML_K_FILE"
+
+
+@pytest.mark.parametrize("name", ["api-key", "api.key", "api/key", "API_KEY"])
+def test_separators_become_underscores(name):
+    assert EnvironmentSource({"SECUREML_API_KEY": "x"}).read(name).finding is Finding.PRESENT
+
+
+def test_absence_names_both_variables():
+    outcome = EnvironmentSource({}).read("k")
+    assert outcome.finding is Finding.ABSENT
+    assert "SECUREML_K," in outcome.where
+    assert "SECUREML_K_FILE" in outcome.where
+
+
+def test_a_variable_and_a_file_at_once_are_refused(tmp_path):
+    outcome = EnvironmentSource({"SECUREML_K": "x", "SECUREML_K_FILE": "/nowhere"}).read("k")
+    assert outcome.finding is Finding.REFUSED
+    assert isinstance(outcome.error, ConfigurationError)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"x" * (1024 * 1024 + 1)])
+def test_a_file_that_can_not_be_used_is_refused_not_absent(tmp_path, content):
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    outcome = EnvironmentSource({"SECUREML_K_FILE": str(file)}).read("k")
+    assert outcome.finding is Finding.REFUSED
+    assert "SECUREML_K_FILE" in str(outcome.error)
+
+
+def test_a_directory_is_refused(tmp_path):
+    outcome = EnvironmentSource({"SECUREML_K_FILE": str(tmp_path)}).read("k")
+    assert outcome.finding is Finding.REFUSED
+
+
+def test_development_defaults_depend_on_name_and_length_alone():
+    read = DevelopmentSource().read
+    assert read("a") == DevelopmentSource().read("a")
+    assert read("a").record.fields != read("b").record.fields
+    assert len(read("a", 16).record.fields["value"]) == 32
+    assert not read("a", 32).record.fields["value"].startswith(read("a", 16).record.fields["value"])
