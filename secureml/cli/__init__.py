@@ -1,0 +1,32 @@
+"""The command ``secureml``. Nothing but click is loaded until a command runs."""
+
+from __future__ import annotations
+
+import click
+
+from secureml import __version__
+from secureml.cli.base import Program
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "keys": "secureml.cli.keys:keys",
+    "settings": "secureml.cli.settings:settings",
+    "demo": "secureml.cli.demo:demo",
+}
+
+
+@click.group(cls=Program, commands_at=_COMMANDS, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="secureml")
+def main() -> None:
+    """Keys from Vault or OpenBao, and tables pseudonymized with them.
+
+    \b
+    Exit codes:
+      0  done
+      1  failed
+      2  wrong usage or wrong settings
+      3  not found
+      4  denied, or the credentials are not accepted
+      5  Vault is unavailable or sealed
+    """

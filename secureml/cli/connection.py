@@ -1,0 +1,210 @@
+"""The test of a connection to Vault: one check after the other, each failure by its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from secureml.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    ConfigurationError,
+    MalformedAnswerError,
+    SecretError,
+    VaultSealedError,
+    VaultUnavailableError,
+)
+from secureml.settings import Settings
+from secureml.vault.auth import AuthMethod
+from secureml.vault.session import VaultSession
+
+__all__ = ["Check", "check_connection"]
+
+_WRITING = {"data": ("create", "update"), "metadata": ("create", "read", "update")}
+"""What it takes to make and rotate a key: a rotation may have to raise the versions kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What came of one check.
+
+    Args:
+        name: what was checked.
+        detail: what was found, or what to do about it where it failed.
+        error: why it failed; None where it did not.
+        is_known: whether it could be checked at all.
+    """
+
+    name: str
+    detail: str
+    error: SecretError | None = None
+    is_known: bool = True
+
+
+def check_connection(settings: Settings, auth: AuthMethod | None = None) -> Iterator[Check]:
+    """Check that Vault can be used, without leaving a trace in it.
+
+    Args:
+        settings: where Vault is, and the path and key to test on.
+        auth: how to log in; by default what ``settings`` say.
+
+    Yields:
+        Reachable, seal state, token and mount, up to the first failure; then read and write.
+
+    Raises:
+        ConfigurationError: Vault's address is not set, or the CA certificate does not exist.
+        MissingExtraError: hvac is not installed.
+    """
+    if settings.vault_url is None:
+        raise ConfigurationError("vault_url is not set; give --vault-url")
+    session = VaultSession(settings, auth)
+    try:
+        yield from _Probe(session, settings).checks()
+    finally:
+        session.close()
+
+
+class _Probe:
+    def __init__(self, session: VaultSession, settings: Settings) -> None:
+        self._session = session
+        self._settings = settings
+        self._mount = settings.vault_mount
+        self._folder = "/".join(filter(None, (settings.vault_path, settings.environment)))
+        self._path = f"{self._folder}/{settings.master_key_name}"
+
+    def checks(self) -> Iterator[Check]:
+        for step in (self._reachable, self._unsealed, self._token, self._mounted):
+            check = step()
+            yield check
+            if check.error is not None:
+                return
+        yield self._readable()
+        yield self._writable()
+
+    def _reachable(self) -> Check:
+        try:
+            self._session.is_sealed()
+        except MalformedAnswerError as error:
+            remedy = "see that --vault-url names Vault itself, with the right one of http and https"
+            return Check("reachable", remedy, error)
+        except AuthenticationError as error:
+            return Check("TLS", "give the authority's certificate with --vault-ca-cert", error)
+        except VaultUnavailableError as error:
+            return Check("reachable", "start Vault, or correct --vault-url", error)
+        return Check("reachable", str(self._settings.vault_url))
+
+    def _unsealed(self) -> Check:
+        if self._session.is_sealed():
+            sealed = VaultSealedError(f"Vault at {self._settings.vault_url} is sealed")
+            return Check("seal state", "have an operator unseal it", sealed)
+        return Check("seal state", "unsealed")
+
+    def _token(self) -> Check:
+        try:
+            answer = self._session.lookup_self()
+        except AuthenticationError as error:
+            # A token without the default policy may not ask about itself, and yet be good.
+            if self._may_read():
+                return Check("token", "accepted; it may not look itself up")
+            return Check("token", "log in anew, and give the new token", error)
+        except SecretError as error:
+            return Check("token", "try again", error)
+        if answer.status != 200:
+            missing = SecretError(f"Vault has no namespace {self._settings.vault_namespace!r}")
+            return Check("namespace", "correct --vault-namespace", missing)
+        return Check("token", f"accepted, {_validity(answer.data.get('ttl'))}")
+
+    def _mounted(self) -> Check:
+        path = f"sys/internal/ui/mounts/{self._mount}"
+        try:
+            answer = self._ask(path, "read", lambda client: client.adapter.get(f"/v1/{path}"))
+        except (AccessDeniedError, AuthenticationError):
+            return self._answering()
+        except SecretError as error:
+            return Check("mount", "try again", error)
+        options = answer.data.get("options") or {}
+        engine = f"{answer.data.get('type')} version {options.get('version', '1')}"
+        root = str(answer.data.get("path", "")).strip("/")
+        if root != self._mount:
+            inside = SecretError(f"{self._mount!r} is no mount, but lies in the mount {root!r}")
+            return Check("mount", "put what follows the mount into --vault-path", inside)
+        if engine != "kv version 2":
+            other = SecretError(f"{self._mount!r} is no KV version 2 secrets engine, but {engine}")
+            return Check("mount", "name another one with --vault-mount", other)
+        return Check("mount", f"{self._mount!r} is a KV version 2 secrets engine")
+
+    def _answering(self) -> Check:
+        """Judge the mount by a read, where Vault does not tell of it."""
+        try:
+            answer = self._read()
+        except SecretError:
+            return Check("mount", "the token may not ask about it", is_known=False)
+        if answer.body.get("errors"):
+            absent = SecretError(f"Vault has no KV version 2 secrets engine at {self._mount!r}")
+            return Check("mount", "enable one there, or correct --vault-mount", absent)
+        return Check("mount", f"{self._mount!r} answers")
+
+    def _readable(self) -> Check:
+        path = f"{self._mount}/data/{self._path}"
+        try:
+            self._read()
+        except SecretError as error:
+            return Check("read", f'allow "read" on {self._below("data")} in a policy', error)
+        return Check("read", f"allowed on {path}")
+
+    def _writable(self) -> Check:
+        paths = {section: f"{self._mount}/{section}/{self._path}" for section in _WRITING}
+        try:
+            answer = self._ask(
+                "sys/capabilities-self",
+                "update",
+                lambda client: client.sys.get_capabilities(paths=list(paths.values())),
+            )
+        except (AccessDeniedError, AuthenticationError):
+            return Check("write", "the token may not ask what it may do", is_known=False)
+        except SecretError as error:
+            return Check("write", "try again", error)
+        for section, needed in _WRITING.items():
+            held = answer.data.get(paths[section]) or []
+            missing = [] if "root" in held else [name for name in needed if name not in held]
+            if missing:
+                what = " and ".join(f'"{name}"' for name in missing)
+                denied = AccessDeniedError(
+                    f"the token's policies lack {what} on {paths[section]}",
+                    mount=self._mount,
+                    path=paths[section],
+                    capability=", ".join(missing),
+                )
+                return Check("write", f"allow it on {self._below(section)}", denied)
+        return Check("write", f"allowed on {paths['data']}")
+
+    def _below(self, section: str) -> str:
+        return f'"{self._mount}/{section}/{self._folder}/*"'
+
+    def _may_read(self) -> bool:
+        try:
+            self._read()
+        except SecretError:
+            return False
+        return True
+
+    def _read(self) -> Any:
+        return self._ask(
+            f"{self._mount}/data/{self._path}",
+            "read",
+            lambda client: client.secrets.kv.v2.read_secret_version(
+                self._path, mount_point=self._mount, raise_on_deleted_version=True
+            ),
+        )
+
+    def _ask(self, path: str, capability: str, send: Any) -> Any:
+        return self._session.request(send, mount=self._mount, path=path, capability=capability)
+
+
+def _validity(ttl: object) -> str:
+    if not isinstance(ttl, int) or ttl <= 0:
+        return "without an end"
+    if ttl < 2 * 3600:
+        return f"valid for {ttl // 60} more minutes"
+    return f"valid for {ttl // 3600} more hours"

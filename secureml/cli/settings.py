@@ -1,0 +1,71 @@
+"""``secureml settings``: what is in force and where it comes from."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from secureml.cli.base import command
+
+if TYPE_CHECKING:
+    from secureml.settings import Settings
+
+__all__ = ["settings"]
+
+
+@click.group()
+def settings() -> None:
+    """Show the settings and their schema."""
+
+
+@settings.add_command
+@command(
+    "show",
+    examples="""
+secureml settings show
+secureml settings show --env production --json
+""",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(environment: str | None, as_json: bool) -> None:
+    """Print every setting and its origin.
+
+    The origin is the layer that a value comes from. Secrets stay hidden.
+    """
+    from secureml.configuration import configure
+
+    settings = configure(environment=environment)
+    if as_json:
+        click.echo(json.dumps(_entries(settings), indent=2, ensure_ascii=False))
+        return
+    rows = settings.describe()
+    names, values = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for name, value, origin in rows:
+        click.echo(f"{name:<{names}}  {value:<{values}}  {origin}")
+
+
+@settings.add_command
+@command("schema", examples="secureml settings schema > settings.schema.json")
+def schema(environment: str | None) -> None:
+    """Print the JSON Schema of a settings file.
+
+    It is for editors, and covers every environment.
+    """
+    from secureml.settings import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+def _entries(settings: Settings) -> dict[str, dict[str, object]]:
+    """Return value and origin of each setting by name, with the types that JSON has."""
+    from secureml.settings import SETTINGS
+
+    values: dict[str, object] = {"environment": settings.environment}
+    for setting in SETTINGS:
+        value = getattr(settings, setting.name)
+        values[setting.name] = setting.shown(value) if setting.secret and value else value
+    return {
+        name: {"value": value, "origin": settings.origins[name]} for name, value in values.items()
+    }

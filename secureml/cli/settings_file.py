@@ -1,0 +1,128 @@
+"""Where ``configure-vault`` saves, and how a settings file is edited with its comments kept."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AbstractTable
+
+from secureml.errors import ConfigurationError, SecureMLError
+from secureml.settings import find_files
+
+__all__ = ["edited", "is_tracked", "place_for"]
+
+_BOM = "\ufeff"
+
+
+def place_for(environment: str | None, environ: Mapping[str, str]) -> Path:
+    """Return the file that a project's settings for this machine belong in.
+
+    Args:
+        environment: the canonical name of the environment, or None.
+        environ: the environment variables.
+
+    Returns:
+        The local file beside the project's settings file, or in the working directory where
+        there is none. In production, where a local file is not read, the settings file itself.
+
+    Raises:
+        ConfigurationError: the settings files can't be found.
+    """
+    found = find_files(environ)
+    if environment == "production":
+        beside = found.local or Path.cwd() / "settings.local.toml"
+        return found.main or beside.with_name("settings.toml")
+    if found.main is None:
+        return found.local or Path.cwd() / "settings.local.toml"
+    return found.local or found.main.with_name(f"{found.main.stem}.local{found.main.suffix}")
+
+
+def edited(path: Path, section: str, values: Mapping[str, str]) -> bytes:
+    """Return what a settings file holds once it sets some values; nothing is written.
+
+    Args:
+        path: the file; it need not exist.
+        section: the section that the values belong in.
+        values: the values by name.
+
+    Returns:
+        The file's content, with comments, order and all other values as they were.
+
+    Raises:
+        ConfigurationError: the file is no UTF-8 or no TOML, or can't be changed safely.
+        SecureMLError: it can't be read.
+    """
+    text = _text_of(path)
+    problem = None
+    try:
+        before = tomllib.loads(text.removeprefix(_BOM))
+        after = _with_values(text.removeprefix(_BOM), section, values)
+        wanted = {**before, section: {**before.get(section, {}), **values}}
+        if tomllib.loads(after) != wanted:
+            problem = f"{path} can't be changed safely; set {', '.join(values)} there yourself"
+    except (ValueError, TypeError, TOMLKitError):
+        # A parser's own message may quote the file.
+        problem = f"{path} can't be changed safely: it is no TOML that this command can edit"
+    if problem:
+        raise ConfigurationError(problem)
+    return (_BOM * text.startswith(_BOM) + after).encode()
+
+
+def is_tracked(path: Path) -> bool:
+    """Tell whether git would take a file into version control."""
+    git = shutil.which("git")
+    if git is None or not any((folder / ".git").exists() for folder in path.parents):
+        return False
+    # 0: ignored, 1: not ignored, other: git can't tell.
+    asked = subprocess.run(  # noqa: S603  # git and a path of ours, no shell
+        [git, "check-ignore", "--quiet", path.name],
+        cwd=path.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return asked.returncode == 1
+
+
+def _text_of(path: Path) -> str:
+    problem = None
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        problem = f"{path} can't be read ({error.strerror})"
+    except UnicodeDecodeError:
+        problem = f"{path} is not UTF-8"
+    raise SecureMLError(problem)
+
+
+def _with_values(text: str, section: str, values: Mapping[str, str]) -> str:
+    if text and not text.endswith("\n"):
+        text += "\n"
+    document = tomlkit.parse(text)
+    if section not in document:
+        if text:
+            document.add(tomlkit.nl())
+        document[section] = tomlkit.table()
+    table = document[section]
+    if not isinstance(table, AbstractTable):
+        raise TypeError("the section's keys are scattered over the file")
+    # What follows a section's last value up to the next header mostly speaks of the next section:
+    # new values go before it.
+    body: list[Any] = table.value.body
+    following = []
+    while body and body[-1][0] is None:
+        following.append(body.pop())
+    for name, value in values.items():
+        table[name] = value
+    body.extend(reversed(following))
+    return tomlkit.dumps(document)
