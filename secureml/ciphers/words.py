@@ -1,0 +1,108 @@
+"""FF1's rounds on halves of at most seven octets, in 64-bit arithmetic on whole columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secureml.ciphers.blocks import Scratch, Shape, Words, round_numbers
+
+__all__ = ["Lanes", "word_rounds"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The parameters of ``word_rounds``: uint64 arrays over groups, over rows, or of length 1.
+
+    Args:
+        high: the first word of the chaining value.
+        low: the second word.
+        step: 256**b, the place of the round number in ``low``.
+        left: radix**u.
+        right: radix**v.
+    """
+
+    high: Words
+    low: Words
+    step: Words
+    left: Words
+    right: Words
+
+    @classmethod
+    def of(cls, shapes: Sequence[Shape], states: Words) -> Lanes:
+        """Make the arrays over groups; ``right`` is 0 for a shape that is not narrow."""
+        sizes = [
+            (256**shape.octets, shape.left, shape.right) if shape.narrow else (0, 0, 0)
+            for shape in shapes
+        ]
+        step, left, right = np.array(sizes, np.uint64).reshape(-1, 3).T.copy()
+        high, low = states.T.copy()
+        return cls(high, low, step, left, right)
+
+    def at(self, index: NDArray[np.intp]) -> Lanes:
+        """Pick the groups of some rows."""
+        columns = (self.high, self.low, self.step, self.left, self.right)
+        return Lanes(*(column[index] for column in columns))
+
+
+def word_rounds(
+    scratch: Scratch, lanes: Lanes, left: Words, right: Words, *, decrypt: bool
+) -> None:
+    """Encrypt or decrypt in place: a round changes one half by a function of the other.
+
+    Args:
+        scratch: under the key; no other thread may be using it.
+        lanes: of one group, or of each row. They need as much keystream each: their b is at most
+            4, or it is 5 to 7.
+        left: uint64, shape (rows,) with at most CHUNK rows, each below its radix**u.
+        right: uint64, shape (rows,), each below its radix**v.
+        decrypt: run the rounds backwards.
+
+    Source: SP 800-38G, algorithms 7 and 8, step 6.
+    """
+    rows = len(left)
+    value, quotient, tail = scratch.words[:, :rows]
+    long = lanes.step.max(initial=0) > 1 << 32
+    bits = 16 if lanes.right.max(initial=0) <= 1 << 48 else 8
+    message, keystream = scratch.blocks(rows)
+    message[:, 0] = lanes.high
+    for number in round_numbers(decrypt=decrypt):
+        odd = number % 2
+        target, source, size = (right, left, lanes.right) if odd else (left, right, lanes.left)
+        np.bitwise_xor(source, lanes.low ^ lanes.step * np.uint64(number), out=value)
+        message[:, 1] = value
+        scratch.encrypt(rows)
+        value[:] = keystream[:, 0]
+        _reduce(value, size, quotient)
+        if long:
+            tail[:] = keystream[:, 1]
+            _extend(value, tail, size, quotient, bits)
+        # All operands are below 2**57, so the wrong one of two results is the larger one:
+        # it has wrapped round to a huge number, or was not reduced.
+        if decrypt:
+            np.subtract(target, value, out=target)
+            np.add(target, size, out=value)
+        else:
+            np.add(target, value, out=target)
+            np.subtract(target, size, out=value)
+        np.minimum(target, value, out=target)
+
+
+def _reduce(value: Words, size: Words, quotient: Words) -> None:
+    """Set value to value mod size; numpy divides by a constant fast, and has no fast remainder."""
+    np.floor_divide(value, size, out=quotient)
+    np.multiply(quotient, size, out=quotient)
+    np.subtract(value, quotient, out=value)
+
+
+def _extend(value: Words, tail: Words, size: Words, quotient: Words, bits: int) -> None:
+    """Append the upper four octets of tail to value, modulo size, some bits at a time."""
+    for shift in range(64 - bits, 31, -bits):
+        np.left_shift(value, np.uint64(bits), out=value)
+        np.right_shift(tail, np.uint64(shift), out=quotient)
+        np.bitwise_and(quotient, np.uint64((1 << bits) - 1), out=quotient)
+        np.bitwise_or(value, quotient, out=value)
+        _reduce(value, size, quotient)
