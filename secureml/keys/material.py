@@ -86,7 +86,7 @@ class Key:
 
     @property
     def source(self) -> str:
-        """Where it came from: Vault, an environment variable or the development default."""
+        """Where it came from, such as Vault or an environment variable."""
         return self.info.source
 
     @property

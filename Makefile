@@ -1,0 +1,84 @@
+# Every target sets up what it needs: Python >= 3.11 with its venv module is enough.
+
+PYTHON ?= python3
+SOURCES := pyproject.toml README.md LICENSE $(shell find secureml -type f -not -name '*.pyc')
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint test-core test-install test-lowest docs bench clean
+
+help:
+	@echo 'make demo          watch keys being made and a table being pseudonymized and recovered'
+	@echo 'make test          check the style and the types, and test the built package'
+	@echo 'make lint          check the style, the types and the layers alone'
+	@echo 'make test-core     test the package without any of its extras'
+	@echo 'make test-install  install the package with pip and with poetry, as documented'
+	@echo 'make test-lowest   test with the lowest versions of the dependencies (Python 3.11 or 3.12)'
+	@echo 'make docs          build the documentation into docs/_build/html'
+	@echo 'make bench         measure'
+	@echo 'make clean         remove everything that these targets made'
+
+demo: .venv/.demo
+	.venv/bin/secureml demo
+
+test: lint
+	.venv/bin/pytest --installed
+
+lint: .venv/.dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test-core: .venv-core/.core
+	.venv-core/bin/pytest --installed --no-extras tests/core
+
+test-install: build/wheel.stamp .venv-poetry/.poetry
+	$(PYTHON) tests/check_install.py .venv-poetry/bin/poetry build/wheel/*.whl
+
+test-lowest: .venv-lowest/.lowest
+	.venv-lowest/bin/pytest --installed
+
+docs: .venv/.dev
+	.venv/bin/sphinx-build -n -W --keep-going -b html docs docs/_build/html
+
+bench: .venv/.bench
+	.venv/bin/python benchmarks/bench.py
+
+clean:
+	rm -rf .venv .venv-core .venv-lowest .venv-poetry build dist docs/_build
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# The package is built once, and installed into each environment from the same wheel.
+
+build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
+	rm -rf build/wheel
+	.venv/bin/pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	touch $@
+
+.venv/.demo: EXTRAS = [vault,server]
+.venv/.dev: EXTRAS = [vault,server,dev]
+.venv/.bench: EXTRAS = [vault,server,bench]
+.venv-core/.core: ALSO = pytest
+.venv-lowest/.lowest: EXTRAS = [vault,server,dev]
+.venv-lowest/.lowest: ALSO = --constraint tests/lowest.txt
+.venv-lowest/.lowest: tests/lowest.txt
+
+.venv/.demo .venv/.dev .venv/.bench: | .venv/pyvenv.cfg
+.venv-core/.core: | .venv-core/pyvenv.cfg
+.venv-lowest/.lowest: | .venv-lowest/pyvenv.cfg
+.venv-poetry/.poetry: | .venv-poetry/pyvenv.cfg
+
+# pip keeps an installed package of the same version, so the first line replaces it by force.
+.venv/.demo .venv/.dev .venv/.bench .venv-core/.core .venv-lowest/.lowest: build/wheel.stamp
+	$(@D)/bin/pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
+	$(@D)/bin/pip install --quiet "$$(echo build/wheel/*.whl)$(EXTRAS)" $(ALSO)
+	touch $@
+
+.venv-poetry/.poetry:
+	$(@D)/bin/pip install --quiet 'poetry>=2'
+	touch $@
+
+%/pyvenv.cfg:
+	$(PYTHON) -m venv $*

