@@ -1,0 +1,1 @@
+"""Tables: the values of their columns as arrays, and back."""

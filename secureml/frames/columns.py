@@ -1,0 +1,218 @@
+"""Pandas columns as values to pseudonymize, and new values as columns of the same dtype."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from secureml.errors import PseudonymizationError
+from secureml.frames.arrow import Nulls, is_text, read_text, write_text
+from secureml.frames.numbers import integer_limits, read_integers, write_integers
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.integers import WholeNumbers
+from secureml.pseudonymization.text import Text
+
+__all__ = ["CategoryColumn", "Column", "IntegerColumn", "TextColumn", "read_column"]
+
+_STRING = pd.Series(["text"]).dtype  # what this version of pandas takes for strings: str or object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextColumn:
+    """Strings.
+
+    Args:
+        values: one per row, nothing where a null is.
+        nulls: which rows are null, shape (rows,).
+        make: makes an array of the column's dtype of text and nulls.
+    """
+
+    values: Text
+    nulls: Nulls
+    make: Callable[[Text, Nulls], Any]
+
+    @property
+    def empty(self) -> int:
+        """How many rows are the empty string."""
+        return int((self.values.lengths == 0).sum()) - int(self.nulls.sum())
+
+    def occurrences(self, places: Index) -> int:
+        """Return how many rows hold the values at these places."""
+        return len(places)
+
+    def rebuilt(self, values: Text, nulled: Index) -> Any:
+        """Return an array of the same dtype.
+
+        Args:
+            values: the new ones, in the places of the old.
+            nulled: the places that are to be null.
+        """
+        nulls = self.nulls.copy()
+        nulls[nulled] = True
+        return self.make(values, nulls)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CategoryColumn:
+    """Strings of a categorical: the categories are the values.
+
+    Args:
+        categories: one per row of this column.
+        codes: the category of each row, -1 for null.
+        ordered: whether the categories have an order.
+    """
+
+    categories: TextColumn
+    codes: Index
+    ordered: bool
+
+    @property
+    def values(self) -> Text:
+        """The categories."""
+        return self.categories.values
+
+    @property
+    def nulls(self) -> Nulls:
+        """Which rows are null, shape (rows,)."""
+        return self.codes < 0
+
+    @property
+    def empty(self) -> int:
+        """How many rows are the empty string."""
+        return self.occurrences(np.flatnonzero(self.values.lengths == 0))
+
+    def occurrences(self, places: Index) -> int:
+        """Return how many rows hold the categories at these places."""
+        return int(np.isin(self.codes, places).sum())
+
+    def rebuilt(self, values: Text, nulled: Index) -> Any:
+        """Return a categorical whose categories have the same order and dtype.
+
+        Args:
+            values: the new categories, in the places of the old.
+            nulled: the places of those that are to go; their rows become null.
+        """
+        kept = np.ones(len(values), np.bool_)
+        kept[nulled] = False
+        # The last entry is what the code -1 of a null picks.
+        numbers = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)
+        categories = pd.Index(self.categories.rebuilt(values, nulled)[kept])
+        return pd.Categorical.from_codes(numbers[self.codes], categories, ordered=self.ordered)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IntegerColumn:
+    """Whole numbers.
+
+    Args:
+        values: those that are not null.
+        nulls: which rows are null, shape (rows,).
+        dtype: of the column.
+    """
+
+    values: WholeNumbers
+    nulls: Nulls
+    dtype: Any
+
+    @property
+    def empty(self) -> int:
+        """How many rows are the empty string."""
+        return 0
+
+    def occurrences(self, places: Index) -> int:
+        """Return how many rows hold the values at these places."""
+        return len(places)
+
+    def rebuilt(self, values: Text | WholeNumbers, nulled: Index) -> Any:
+        """Return an array of the same dtype, or of strings for text.
+
+        Args:
+            values: the new ones, in the places of the old.
+            nulled: the places that are to be null.
+        """
+        present = np.flatnonzero(~self.nulls)
+        if isinstance(values, Text):
+            strings = np.full(len(self.nulls), None, dtype=object)
+            strings[present] = values.strings()
+            return strings if _is_object(_STRING) else pd.array(strings, dtype=_STRING)
+        nulls = self.nulls.copy()
+        nulls[present[nulled]] = True
+        kept = np.ones(len(values), np.bool_)
+        kept[nulled] = False
+        return write_integers(values.at(kept), nulls, self.dtype)
+
+
+Column = TextColumn | CategoryColumn | IntegerColumn
+
+
+def read_column(series: pd.Series) -> Column:
+    """Read a column.
+
+    Raises:
+        PseudonymizationError: it holds anything but strings, or whole numbers that its dtype
+            holds exactly.
+    """
+    dtype = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        categories = dtype.categories
+        texts = _read_text(pd.Series(categories, dtype=categories.dtype))
+        if texts is None:
+            _refuse(f"its categories are of dtype {categories.dtype}")
+        return CategoryColumn(texts, series.cat.codes.to_numpy(np.intp), bool(dtype.ordered))
+    column = _read_text(series)
+    if column is not None:
+        return column
+    if integer_limits(dtype) is None:
+        _refuse(f"its dtype is {dtype}")
+    numbers, nulls = read_integers(series)
+    return IntegerColumn(numbers, nulls, dtype)
+
+
+def _read_text(series: pd.Series) -> TextColumn | None:
+    dtype = series.dtype
+    if _is_object(dtype) or (isinstance(dtype, pd.StringDtype) and dtype.storage == "python"):
+        return _read_objects(series)
+    arrow = isinstance(dtype, pd.ArrowDtype) and is_text(dtype.pyarrow_dtype)
+    if not arrow and not isinstance(dtype, pd.StringDtype):
+        return None
+    array = pa.array(series.array)
+    text, nulls = read_text(array)
+    arrow_type = array.type
+    return TextColumn(
+        text, nulls, lambda new, mask: dtype.__from_arrow__(write_text(new, mask, arrow_type))
+    )
+
+
+def _read_objects(series: pd.Series) -> TextColumn:
+    objects = series.to_numpy(dtype=object)
+    nulls = pd.isna(objects)
+    kinds = Counter(map(type, objects[~nulls].tolist()))
+    foreign = [(kind, count) for kind, count in kinds.most_common() if not issubclass(kind, str)]
+    if foreign:
+        found = ", ".join(f"{count} {kind.__name__}" for kind, count in foreign)
+        _refuse(f"it holds values that are not strings ({found})")
+
+    def make(text: Text, mask: Nulls) -> Any:
+        made = objects.copy()  # and with it which null each null is: None, NaN or NA
+        made[mask & ~nulls] = None
+        made[~mask] = np.array(text.strings(), dtype=object)[~mask]
+        return made if _is_object(series.dtype) else pd.array(made, dtype=series.dtype)
+
+    return TextColumn(Text.of(np.where(nulls, "", objects).tolist()), nulls, make)
+
+
+def _is_object(dtype: Any) -> bool:
+    return isinstance(dtype, np.dtype) and dtype.kind == "O"
+
+
+def _refuse(found: str) -> NoReturn:
+    raise PseudonymizationError(
+        f"{found}; pseudonyms are made of text and of whole numbers. Convert the column first,"
+        " for instance with astype('string')"
+    )

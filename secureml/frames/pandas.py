@@ -1,0 +1,138 @@
+"""Pandas DataFrames: which columns may be read, and a new frame around new columns."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from secureml.errors import PseudonymizationError
+
+__all__ = [
+    "ATTRIBUTE",
+    "by_column",
+    "check_choice",
+    "check_columns",
+    "check_frame",
+    "listed",
+    "with_columns",
+]
+
+ATTRIBUTE = "secureml"
+"""The entry of ``DataFrame.attrs`` that holds the manifest."""
+
+_COPIES_ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
+
+
+def check_frame(data: object) -> pd.DataFrame:
+    """Return the data as what it is, if it is a frame whose columns have distinct names.
+
+    Raises:
+        TypeError: the data is not a pandas DataFrame.
+        PseudonymizationError: it has column names of several levels, or one name twice.
+    """
+    if not isinstance(data, pd.DataFrame):
+        raise TypeError(f"the data must be a pandas DataFrame, not {type(data).__name__}")
+    if isinstance(data.columns, pd.MultiIndex):
+        raise PseudonymizationError(
+            "the columns are a MultiIndex: give every column one name first, for instance"
+            " data.columns = data.columns.map('.'.join)"
+        )
+    twice = data.columns[data.columns.duplicated()].unique().tolist()
+    if twice:
+        raise PseudonymizationError(f"column names occur more than once: {_listing(twice)}")
+    return data
+
+
+def check_columns(data: pd.DataFrame, names: Iterable[object]) -> list[str]:
+    """Return the names, each once, if they are all columns of the frame.
+
+    Raises:
+        PseudonymizationError: a name is not a string or not a column.
+    """
+    columns = data.columns.tolist()
+    for name in names:
+        if not isinstance(name, str):
+            raise PseudonymizationError(
+                f"the column name {name!r} is not a string: rename the column first, because the"
+                " manifest and the key's derivation hold names as text"
+            )
+        if name not in columns:
+            near = difflib.get_close_matches(name, [c for c in columns if isinstance(c, str)], 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {_listing(columns)}"
+            raise PseudonymizationError(f"there is no column {name!r}; {hint}")
+    return list(dict.fromkeys(map(str, names)))
+
+
+def check_choice(argument: str, value: object, allowed: Sequence[str]) -> None:
+    """Check an argument that has a few allowed values.
+
+    Raises:
+        PseudonymizationError: the value is another one.
+    """
+    if value in allowed:
+        return
+    near = difflib.get_close_matches(str(value), allowed, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    choices = ", ".join(map(repr, allowed))
+    raise PseudonymizationError(f"{argument}={value!r} is not known{hint}; allowed: {choices}")
+
+
+def listed(names: object) -> list[object]:
+    """Return the sensitive columns that the caller names, as a list that is not empty.
+
+    Raises:
+        PseudonymizationError: there are none, or one string is given in place of a list.
+    """
+    if isinstance(names, str):
+        raise PseudonymizationError(f"sensitive_columns must be a list: write [{names!r}]")
+    if not isinstance(names, Iterable):
+        raise PseudonymizationError("sensitive_columns must list the columns to pseudonymize")
+    names = list(names)
+    if not names:
+        raise PseudonymizationError("sensitive_columns is empty: nothing would be pseudonymized")
+    return names
+
+
+def by_column(
+    argument: str, given: Mapping[str, str] | None, names: Sequence[str]
+) -> dict[str, str]:
+    """Return what an argument says by column.
+
+    Raises:
+        PseudonymizationError: a column is not among the names, or a value is no text.
+    """
+    given = {} if given is None else dict(given)
+    for name, value in given.items():
+        if name not in names:
+            raise PseudonymizationError(f"{argument} names {name!r}, which is no sensitive column")
+        if not isinstance(value, str) or not value:
+            raise PseudonymizationError(f"{argument}[{name!r}] must be a string and not empty")
+    return given
+
+
+def with_columns(
+    data: pd.DataFrame, arrays: Mapping[str, Any], document: Mapping[str, Any] | None
+) -> pd.DataFrame:
+    """Return a frame with other columns; index, order and everything else as before.
+
+    Args:
+        data: not changed; the columns that stay are shared with it, where pandas copies on write.
+        arrays: the new columns, an array each.
+        document: the manifest for ``attrs``, or None for none.
+    """
+    result = data.copy(deep=not _COPIES_ON_WRITE)
+    for name, array in arrays.items():
+        column = pd.Series(array, index=data.index, name=name, dtype=array.dtype, copy=False)
+        result.isetitem(data.columns.get_loc(name), column)
+    result.attrs = {key: value for key, value in result.attrs.items() if key != ATTRIBUTE}
+    if document is not None:
+        result.attrs[ATTRIBUTE] = document
+    return result
+
+
+def _listing(names: list[object], longest: int = 8) -> str:
+    shown = ", ".join(map(repr, names[:longest]))
+    return f"{shown} and {len(names) - longest} more" if len(names) > longest else shown

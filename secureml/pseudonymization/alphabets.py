@@ -1,0 +1,136 @@
+"""The frozen table of character classes behind the format ``class``.
+
+The table ships with the package because the interpreter's own Unicode data changes between
+versions, and a changed class would make what was encrypted unrecoverable. In memory, code points
+are renumbered so that every class is one run of consecutive *ordinals*: the rank of a character
+in its class is its distance from the run's first ordinal. ASCII keeps its numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CLASS_SYMBOL", "Alphabets", "alphabets"]
+
+CODE_POINTS = 0x110000
+CLASS_SYMBOL = CODE_POINTS
+"""In a template, CLASS_SYMBOL + i stands for class i, and a smaller number for a kept character."""
+
+_ASCII = 0x80
+_PIECE = 1 << 17  # characters that stay in a core's own cache
+
+Codes = NDArray[np.unsignedinteger[Any]]
+"""Characters, or their ordinals: uint8 where all are ASCII, otherwise uint32."""
+
+
+class Alphabets:
+    """Lookup between code points, their ordinals and their classes.
+
+    Args:
+        members: the code points of each class, in the order of their ranks; the ASCII classes
+            first, and each of these in the order of its code points.
+
+    Attributes:
+        starts: uint32, the first ordinal of each class, by class index.
+        sizes: uint32, the number of members of each class, by class index.
+    """
+
+    __slots__ = (
+        "_ascii_first",
+        "_class_of",
+        "_code_of",
+        "_first_of",
+        "_ordinal_of",
+        "sizes",
+        "starts",
+    )
+
+    def __init__(self, members: list[NDArray[np.uint32]]) -> None:
+        classed = np.concatenate(members)
+        kept = np.ones(CODE_POINTS, np.bool_)
+        kept[classed] = False
+        # ASCII stays in place; behind it come the classes, then everything that is kept.
+        beyond = classed[classed >= _ASCII]
+        rest = np.flatnonzero(kept[_ASCII:]).astype(np.uint32) + np.uint32(_ASCII)
+        self._code_of = np.concatenate([np.arange(_ASCII, dtype=np.uint32), beyond, rest])
+        self._ordinal_of = np.empty(CODE_POINTS, np.uint32)
+        self._ordinal_of[self._code_of] = np.arange(CODE_POINTS, dtype=np.uint32)
+
+        self.sizes = np.array([len(codes) for codes in members], np.uint32)
+        self.starts = self._ordinal_of[[codes[0] for codes in members]]
+        self._first_of = np.arange(CODE_POINTS, dtype=np.uint32)
+        self._first_of[self._ordinal_of[classed]] = np.repeat(self.starts, self.sizes)
+        self._class_of = np.full(self.starts.max() + 1, -1, np.int32)
+        self._class_of[self.starts] = np.arange(len(members), dtype=np.int32)
+        ascii_first = np.arange(256, dtype=np.uint8)
+        ascii_first[:_ASCII] = self._first_of[:_ASCII]
+        self._ascii_first = ascii_first.tobytes()
+
+    def ordinals(self, codes: Codes) -> Codes:
+        """Renumber code points as ordinals; ASCII is returned as it is."""
+        return codes if codes.dtype == np.uint8 else self._ordinal_of[codes]
+
+    def codes(self, ordinals: Codes) -> Codes:
+        """Renumber ordinals as code points; ASCII is returned as it is."""
+        return ordinals if ordinals.dtype == np.uint8 else self._code_of[ordinals]
+
+    def renumber(self, ordinals: Codes) -> None:
+        """Renumber ordinals as code points in place."""
+        if ordinals.dtype == np.uint8:
+            return
+        for piece in _pieces(ordinals):
+            ordinals[piece] = self._code_of[ordinals[piece]]
+
+    def skeletons(self, codes: Codes) -> Codes:
+        """Replace every code point by the first ordinal of its class, or by its own if of none.
+
+        Args:
+            codes: of characters.
+
+        Returns:
+            A new array of the same dtype, which all values of one template have in common.
+        """
+        skeletons = np.empty_like(codes)
+        for piece in _pieces(codes):
+            if codes.dtype == np.uint8:
+                # bytes.translate reads a table of 256 entries several times as fast as numpy.
+                octets = codes[piece].tobytes().translate(self._ascii_first)
+                skeletons[piece] = np.frombuffer(octets, np.uint8)
+            else:
+                skeletons[piece] = self._first_of[self._ordinal_of[codes[piece]]]
+        return skeletons
+
+    def classes(self, skeletons: Codes) -> NDArray[np.int32]:
+        """Return the class index of all that ``skeletons`` gave, -1 for kept characters."""
+        ordinals = skeletons.astype(np.intp)
+        clipped = np.minimum(ordinals, len(self._class_of) - 1)
+        return np.where(ordinals == clipped, self._class_of[clipped], np.int32(-1))
+
+
+def _pieces(codes: Codes) -> Iterator[slice]:
+    return (slice(start, start + _PIECE) for start in range(0, len(codes), _PIECE))
+
+
+@cache
+def alphabets() -> Alphabets:
+    """Return the classes of version 1 of the format, read from the table on first use."""
+    table = files(__package__).joinpath("alphabets.txt").read_text("ascii")
+    lines = [line for line in table.splitlines() if not line.startswith("#")]
+    return Alphabets([_members(line.partition(":")[2]) for line in lines])
+
+
+def _members(spans: str) -> NDArray[np.uint32]:
+    """Read `FIRST-LAST/STEP ...`, hexadecimal, into code points."""
+    pieces = []
+    for span in spans.split():
+        bounds, _, step = span.partition("/")
+        first, _, last = bounds.partition("-")
+        stop = int(last or first, 16) + 1
+        pieces.append(np.arange(int(first, 16), stop, int(step or 1), dtype=np.uint32))
+    return np.concatenate(pieces)

@@ -1,0 +1,153 @@
+"""Templates: what the format ``class`` keeps of a value, found for a whole column at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from secureml.pseudonymization.alphabets import CLASS_SYMBOL, Alphabets, Codes
+
+__all__ = ["Templates", "find_templates"]
+
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Templates:
+    """The distinct templates of a column.
+
+    The encrypted characters of all templates lie side by side; those of template g are
+    ``bounds[g]:bounds[g + 1]``.
+
+    Args:
+        bounds: shape (templates + 1,).
+        positions: where each encrypted character stands in the value.
+        sizes: uint32, the number of members of its class.
+        firsts: uint32, the first ordinal of its class.
+        symbols: the whole of each template in octets, four a character.
+        widths: the number of characters of each template, kept ones included.
+    """
+
+    bounds: Index
+    positions: Index
+    sizes: NDArray[np.uint32]
+    firsts: NDArray[np.uint32]
+    symbols: list[bytes]
+    widths: Index
+
+    @classmethod
+    def of(cls, table: Alphabets, skeletons: Codes, offsets: NDArray[np.int64]) -> Templates:
+        """Read templates from their skeletons.
+
+        Args:
+            table: the classes.
+            skeletons: of all templates side by side, as ``Alphabets.skeletons`` gives them.
+            offsets: int64, where each starts, and the end.
+        """
+        classes = table.classes(skeletons)
+        places = np.flatnonzero(classes >= 0)
+        bounds = np.searchsorted(places, offsets)
+        starts = np.repeat(offsets[:-1], np.diff(bounds))
+        codes = table.codes(skeletons).astype(np.uint32)
+        octets = np.where(classes < 0, codes, classes + CLASS_SYMBOL).astype(">u4").tobytes()
+        ends = (4 * offsets).tolist()
+        return cls(
+            bounds=bounds,
+            positions=places - starts,
+            sizes=table.sizes[classes[places]],
+            firsts=skeletons[places].astype(np.uint32),
+            symbols=[octets[start:end] for start, end in pairwise(ends)],
+            widths=np.diff(offsets),
+        )
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def domains(self) -> list[int]:
+        """Return the number of values of each template."""
+        sizes, bounds = self.sizes.tolist(), self.bounds.tolist()
+        return [_product(sizes[a:b]) for a, b in pairwise(bounds)]
+
+    def numerals(self) -> list[tuple[int, int] | None]:
+        """Return radix and length of each template whose encrypted characters share one class."""
+        # How many characters up to here are of another class than the one before.
+        changes = np.cumsum(np.append(0, self.firsts[1:] != self.firsts[:-1]))
+        pairs: list[tuple[int, int] | None] = [None] * len(self)
+        filled = np.flatnonzero(np.diff(self.bounds))
+        starts, ends = self.bounds[filled], self.bounds[filled + 1]
+        alike = changes[ends - 1] == changes[starts]
+        sizes, counts = self.sizes[starts[alike]], (ends - starts)[alike]
+        shapes = zip(sizes.tolist(), counts.tolist(), strict=True)
+        for one, shape in zip(filled[alike].tolist(), shapes, strict=True):
+            pairs[one] = shape
+        return pairs
+
+    def matrix(self, flat: NDArray[Any], group: Index) -> NDArray[Any]:
+        """Return an attribute of the encrypted characters of templates that have equally many.
+
+        Args:
+            flat: ``positions``, ``sizes`` or ``firsts``.
+            group: the templates.
+
+        Returns:
+            An array of shape (templates, characters).
+        """
+        count = self.bounds[group[0] + 1] - self.bounds[group[0]]
+        return flat[self.bounds[group][:, None] + np.arange(count)]
+
+
+def find_templates(
+    table: Alphabets, skeletons: Codes, offsets: NDArray[np.int64]
+) -> tuple[Templates, Index | None]:
+    """Find the distinct templates of a column.
+
+    Args:
+        table: the classes.
+        skeletons: of all values side by side, as ``Alphabets.skeletons`` gives them.
+        offsets: int64, where each value starts, and the end.
+
+    Returns:
+        The templates, and the template of each value; None instead if all values that are not
+        empty have the same.
+    """
+    width = _common_width(offsets)
+    if width and _repeats(skeletons, width):
+        return Templates.of(table, skeletons[:width], np.array([0, width])), None
+    # Arrow's dictionary compares the octets of the skeletons, so that equal means equal.
+    scale = skeletons.itemsize
+    buffers = [None, pa.py_buffer(offsets * scale), pa.py_buffer(skeletons)]
+    column = pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+    encoded = column.dictionary_encode()
+    distinct = encoded.dictionary
+    if not len(distinct):
+        return Templates.of(table, skeletons, offsets), np.empty(0, np.intp)
+    _, ends, octets = distinct.buffers()
+    bounds = np.frombuffer(ends, np.int64, len(distinct) + 1) // scale
+    flat = np.frombuffer(octets or b"", skeletons.dtype, bounds[-1])
+    return Templates.of(table, flat, bounds), encoded.indices.to_numpy().astype(np.intp)
+
+
+def _common_width(offsets: NDArray[np.int64]) -> int:
+    """Return the number of characters of every value that is not empty, 0 if they differ."""
+    lengths = np.diff(offsets)
+    longest = int(lengths.max(initial=0))
+    return longest if longest and ((lengths == longest) | (lengths == 0)).all() else 0
+
+
+def _repeats(skeletons: Codes, width: int) -> bool:
+    """Tell whether every value has the skeleton of the first one."""
+    return bool((skeletons[width:] == skeletons[:-width]).all())
+
+
+def _product(sizes: Sequence[int]) -> int:
+    if len(sizes) <= 64:
+        return math.prod(sizes)
+    distinct, counts = np.unique(sizes, return_counts=True)
+    return math.prod(int(size) ** int(count) for size, count in zip(distinct, counts, strict=True))

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secureml.errors import ManifestError
+from secureml.pseudonymization.manifest import Column, KeyReference, Manifest
+
+KEY = KeyReference("master_key", 3, "production", "00" * 16)
+COLUMN = Column(
+    strategy="fpe",
+    algorithm="FF1-AES256",
+    format="class/1",
+    domain="ssn",
+    dtype="str",
+    small_domain="error",
+    rows=5,
+    nulls=1,
+    empty=0,
+    tokens=0,
+    nulled=0,
+)
+MAC_KEY = bytes(range(32))
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    columns = {"ssn": COLUMN, "naïve \ud800": replace(COLUMN, domain="é")}
+    return Manifest.sign(KEY, columns, MAC_KEY).document()
+
+
+def test_parse_and_verify(document: dict[str, Any]) -> None:
+    for form in (document, json.dumps(document), json.loads(json.dumps(document, indent=2))):
+        manifest = Manifest.parse(form)
+        manifest.verify(MAC_KEY)
+        assert manifest.key == KEY
+        assert manifest.columns["ssn"] == COLUMN
+        assert manifest.document() == document
+
+
+def test_the_document_is_plain_json(document: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(document)) == document
+    assert "999" not in json.dumps(document)
+
+
+def test_golden_mac() -> None:
+    manifest = Manifest.sign(KEY, {"ssn": COLUMN}, MAC_KEY)
+    assert manifest.mac == "17c42e23392f3fc722f1a51eee310e6a89fb98f10046a21c4f76feeed4a016cc"
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("key", "name", "other"),
+        ("key", "version", 4),
+        ("key", "version", None),
+        ("key", "environment", None),
+        ("key", "environment", "staging"),
+        ("key", "check", "11" * 16),
+        ("ssn", "format", "integer/1"),
+        ("ssn", "domain", "other"),
+        ("ssn", "dtype", "object"),
+        ("ssn", "small_domain", "token"),
+        ("ssn", "rows", 6),
+        ("ssn", "nulls", 0),
+        ("ssn", "empty", 1),
+        ("ssn", "tokens", 1),
+        ("ssn", "nulled", 1),
+    ],
+)
+def test_a_changed_field_fails_the_mac(
+    document: dict[str, Any], part: str, field: str, value: object
+) -> None:
+    (document["key"] if part == "key" else document["columns"][part])[field] = value
+    with pytest.raises(ManifestError, match="MAC does not fit"):
+        Manifest.parse(document).verify(MAC_KEY)
+
+
+def test_renamed_added_and_removed_columns_fail_the_mac(document: dict[str, Any]) -> None:
+    columns = document["columns"]
+    for changed in (
+        {"name": columns["ssn"]},
+        {"ssn": columns["ssn"]},
+        {},
+        {**columns, "more": columns["ssn"]},
+    ):
+        with pytest.raises(ManifestError, match="MAC does not fit"):
+            Manifest.parse({**document, "columns": changed}).verify(MAC_KEY)
+
+
+@pytest.mark.parametrize("mac", ["", "00", "zz", "é" * 64, "0" * 63, "0" * 64, "\ud800"])
+def test_a_wrong_mac(document: dict[str, Any], mac: str) -> None:
+    with pytest.raises(ManifestError, match="MAC does not fit") as caught:
+        Manifest.parse({**document, "mac": mac}).verify(MAC_KEY)
+    assert caught.value.__context__ is None
+
+
+def test_another_mac_key(document: dict[str, Any]) -> None:
+    with pytest.raises(ManifestError, match="MAC does not fit"):
+        Manifest.parse(document).verify(bytes(32))
+
+
+@pytest.mark.parametrize("field", ["schema", "key", "columns", "mac"])
+def test_missing_and_unknown_fields(document: dict[str, Any], field: str) -> None:
+    without = {name: value for name, value in document.items() if name != field}
+    with pytest.raises(ManifestError, match=f"lacks {field}"):
+        Manifest.parse(without)
+    with pytest.raises(ManifestError, match="does not know"):
+        Manifest.parse({**document, "more": 1})
+    with pytest.raises(ManifestError, match="wrong type"):
+        Manifest.parse({**document, field: 1.5})
+
+
+@pytest.mark.parametrize("field", ["name", "version", "environment", "check"])
+def test_fields_of_the_key(document: dict[str, Any], field: str) -> None:
+    key = document["key"]
+    without = {name: value for name, value in key.items() if name != field}
+    for changed, match in (
+        (without, f"lacks {field}"),
+        ({**key, "more": ""}, "does not know"),
+        ({**key, field: True}, "wrong type"),
+        ({**key, field: []}, "wrong type"),
+    ):
+        with pytest.raises(ManifestError, match=match):
+            Manifest.parse({**document, "key": changed})
+
+
+@pytest.mark.parametrize("field", list(Column.__dataclass_fields__))
+def test_fields_of_a_column(document: dict[str, Any], field: str) -> None:
+    column = document["columns"]["ssn"]
+    without = {name: value for name, value in column.items() if name != field}
+    for changed, match in (
+        (without, f"lacks {field}"),
+        ({**column, "more": ""}, "does not know"),
+        ({**column, field: None}, "wrong type"),
+        ({**column, field: True}, "wrong type"),
+        ({**column, field: -1}, "wrong type"),
+        ({**column, field: 10**5000}, "wrong type"),
+        ("text", "not an object"),
+    ):
+        with pytest.raises(ManifestError, match=match):
+            Manifest.parse({**document, "columns": {"ssn": changed}})
+
+
+@pytest.mark.parametrize("field", ["strategy", "algorithm", "format", "small_domain"])
+def test_unknown_methods(document: dict[str, Any], field: str) -> None:
+    document["columns"]["ssn"][field] = "class/2"
+    if field != "format":
+        document["columns"]["ssn"][field] = "newer"
+    with pytest.raises(ManifestError, match=f"{field} of column 'ssn'"):
+        Manifest.parse(document)
+
+
+def test_an_unknown_schema(document: dict[str, Any]) -> None:
+    with pytest.raises(ManifestError, match="schema is 2"):
+        Manifest.parse({**document, "schema": 2})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "null",
+        "[]",
+        "1",
+        '"x"',
+        "NaN",
+        "[" * 100_000,
+        '{"schema": 1, "schema": 1}',
+        "1" * 5000,
+    ],
+)
+def test_text_that_is_no_manifest(text: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        Manifest.parse(text)
+    assert caught.value.__context__ is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@given(JSON | st.binary() | st.text())
+def test_anything_is_a_manifest_error(value: object) -> None:
+    with pytest.raises(ManifestError):
+        Manifest.parse(value)
+
+
+@given(st.data())
+def test_a_manifest_with_anything_in_one_place(data: st.DataObject) -> None:
+    document = Manifest.sign(KEY, {"ssn": COLUMN}, MAC_KEY).document()
+    part = data.draw(
+        st.sampled_from(
+            [document, document["key"], document["columns"], document["columns"]["ssn"]]
+        )
+    )
+    name = data.draw(st.sampled_from(sorted(part)) | st.text())
+    value = data.draw(JSON)
+    if part.get(name, part) == value and type(part.get(name)) is type(value):
+        return
+    part[name] = value
+    with pytest.raises(ManifestError):
+        Manifest.parse(document).verify(MAC_KEY)
+    with pytest.raises(ManifestError):
+        Manifest.parse(json.dumps(document)).verify(MAC_KEY)
+
+
+def test_key_references_are_described() -> None:
+    assert str(KEY) == "key 'master_key' version 3 of environment 'production'"
+    assert str(KeyReference("k", None, None, "")) == "key 'k'"

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secureml.pseudonymization.text import Text
+
+ANY = st.lists(st.text(st.characters(codec=None), max_size=6), max_size=12)
+
+
+@given(ANY)
+def test_strings_come_back(strings: list[str]) -> None:
+    text = Text.of(strings)
+    assert len(text) == len(strings)
+    assert text.strings() == strings
+    assert text.lengths.tolist() == [len(string) for string in strings]
+    assert text.strings_at(np.arange(len(strings))) == strings
+
+
+@given(ANY, st.data())
+def test_replaced(strings: list[str], data: st.DataObject) -> None:
+    rows = sorted(data.draw(st.sets(st.sampled_from(range(len(strings) or 1)))))
+    rows = [row for row in rows if row < len(strings)]
+    new = data.draw(st.lists(st.text(max_size=9), min_size=len(rows), max_size=len(rows)))
+    expected = list(strings)
+    for row, string in zip(rows, new, strict=True):
+        expected[row] = string
+    text = Text.of(strings)
+    assert text.replaced(np.array(rows, np.int64), new).strings() == expected
+    assert text.strings() == strings
+
+
+@given(st.lists(st.sampled_from(["", "~", "~a", "a~", "é", "~é"]), max_size=8))
+def test_starting_with(strings: list[str]) -> None:
+    expected = [row for row, string in enumerate(strings) if string.startswith("~")]
+    assert Text.of(strings).starting_with("~").tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("string", "dtype"), [("plain", np.uint8), ("é", np.uint32), ("", np.uint8)]
+)
+def test_ascii_is_held_in_octets(string: str, dtype: type) -> None:
+    assert Text.of([string]).codes.dtype == dtype
