@@ -1,0 +1,76 @@
+"""Build: sphinx-build -n -W docs docs/_build/html. Nothing is fetched from the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+from docutils.nodes import Node
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+import secureml
+from secureml.cli import main
+from secureml.settings import reference
+
+project = "secureml"
+author = "the secureml developers"
+version = release = secureml.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = f"secureml {version}"
+html_static_path = ["_static"]
+
+# The docstrings are plain text: a name in single backquotes is code and no link.
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_display_short_literal_types = True
+
+# Other projects' types: without a network there is nothing that a link to them could be made from.
+nitpick_ignore_regex = [
+    ("py:.*", r"(collections|datetime|pathlib|types|typing|typing_extensions)\..*"),
+    ("py:.*", r"(pandas|pd|hvac)\..*"),
+]
+
+# Policies are HCL in their own manner, which Pygments reads only in part.
+suppress_warnings = ["misc.highlighting_failure"]
+
+
+class SettingsReference(SphinxDirective):
+    """The table of all settings, as the package itself describes them."""
+
+    def run(self) -> list[Node]:
+        """Make the table."""
+        return self.parse_text_to_nodes(reference())
+
+
+class CommandReference(SphinxDirective):
+    """What ``--help`` prints, for every command."""
+
+    def run(self) -> list[Node]:
+        """Make a section for each command."""
+        pages = "\n".join(_help_of(main, "secureml"))
+        return self.parse_text_to_nodes(pages, allow_section_headings=True)
+
+
+def _help_of(command: click.Command, path: str) -> Iterator[str]:
+    context = click.Context(command, info_name=path, max_content_width=88, terminal_width=88)
+    yield f"## {path}\n\n```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from _help_of(inner, f"{path} {name}")
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directives of these pages."""
+    app.add_directive("settings-reference", SettingsReference)
+    app.add_directive("command-reference", CommandReference)

@@ -1,0 +1,125 @@
+"""The examples, run as scripts as a newcomer would, against the real server where they need one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from secureml.sources import DevelopmentSource
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SCRIPTS = ("quickstart.py", "vault.py", "fallbacks.py", "rotation.py")
+
+
+@pytest.fixture
+def run(run_python):
+    """Run an example, with more variables."""
+
+    def run(name, **variables):
+        done = run_python(str(EXAMPLES / name), env=dict(os.environ) | variables)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def to_vault(vault):
+    """The variables that lead to the test's Vault."""
+    return {
+        "SECUREML_VAULT_URL": vault.url,
+        "SECUREML_VAULT_TOKEN": vault.token,
+        "SECUREML_VAULT_NAMESPACE": vault.namespace,
+    }
+
+
+def test_they_are_all_here_and_short():
+    present = {file.name for file in EXAMPLES.glob("*.py")}
+    assert present == {*SCRIPTS, "make_customers.py"}
+    for name in SCRIPTS:
+        assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 50, name
+
+
+def test_quickstart_needs_nothing_and_warns_of_the_public_key(run):
+    done = run("quickstart.py")
+    assert "recovered exactly: True" in done.stdout
+    assert "Zoë" not in done.stdout
+    assert "219-09-9999" not in done.stdout
+    assert "DevelopmentKeyWarning" in done.stderr
+
+
+def test_quickstart_takes_the_key_of_the_variable(run):
+    key = DevelopmentSource().read("another").record.fields["value"]
+    done = run("quickstart.py", SECUREML_MASTER_KEY=key)
+    assert "recovered exactly: True" in done.stdout
+    assert done.stdout != run("quickstart.py").stdout
+    assert done.stderr == ""
+
+
+def test_vault_makes_a_key_once_and_finds_it_again(run, to_vault, vault):
+    made = run("vault.py", **to_vault).stdout.splitlines()
+    assert made[0].startswith("made secret/secureml/orders_key, version 1, fingerprint ")
+    assert made[1:] == [
+        "32 bytes, the same each time: True",
+        "derived: 32 and 64 bytes",
+        "user: reports",
+        "absent: none",
+    ]
+    found = run("vault.py", **to_vault).stdout.splitlines()
+    assert found[0] == made[0].replace("made", "found")
+
+    read = vault.client().secrets.kv.v2.read_secret_version(
+        "secureml/orders_key", raise_on_deleted_version=True
+    )
+    assert len(bytes.fromhex(read["data"]["data"]["value"])) == 32
+
+
+def test_vault_says_what_to_do_without_one(run_python):
+    done = run_python(str(EXAMPLES / "vault.py"))
+    assert done.returncode == 1
+    assert "secureml keys configure-vault" in done.stderr
+
+
+def table_of(text):
+    rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text]
+    return pd.DataFrame(rows[1:], columns=rows[0]).set_index("environment")
+
+
+def test_fallbacks_prints_the_policy(run):
+    table = table_of(run("fallbacks.py").stdout.splitlines())
+    assert table["as configured"].unique().tolist() == ["SecretNotFoundError"]
+    assert table["down"].unique().tolist() == ["VaultUnavailableError"]
+    assert table["down, default on"].to_dict() == {
+        "development": "development default",
+        "staging": "ConfigurationError",
+        "production": "ConfigurationError",
+        "None": "development default",
+    }
+    assert table["down, key in variable"].to_dict() == {
+        "development": "environment variable",
+        "staging": "environment variable",
+        "production": "VaultUnavailableError",
+        "None": "environment variable",
+    }
+
+
+def test_fallbacks_finds_what_is_in_vault(run, to_vault, vault):
+    path = "secureml/production/master_key"
+    vault.client().secrets.kv.v2.create_or_update_secret(path, {"value": "5e" * 32})
+    table = table_of(run("fallbacks.py", **to_vault).stdout.splitlines())
+    assert table["as configured"]["production"] == "vault"
+    assert table["as configured"]["staging"] == "SecretNotFoundError"
+    assert table["down"]["production"] == "VaultUnavailableError"
+
+
+def test_rotation_keeps_old_tables_readable_however_often_it_is_run(run, to_vault):
+    for newest in (2, 3):
+        lines = run("rotation.py", **to_vault).stdout.splitlines()
+        assert f"rotated to version {newest}" in lines
+        claims = [line for line in lines if line.startswith(("old", "new"))]
+        assert len(claims) == 4
+        assert all(line.endswith(": True") for line in claims)
+        assert sum(line.startswith("version ") for line in lines) == newest
