@@ -41,7 +41,7 @@ test-lowest: .venv-lowest/.lowest
 	.venv-lowest/bin/pytest --installed
 
 docs: .venv/.dev
-	.venv/bin/sphinx-build -n -W --keep-going -b html docs docs/_build/html
+	.venv/bin/sphinx-build -q -n -W --keep-going -b html docs docs/_build/html
 
 bench: .venv/.bench
 	.venv/bin/python benchmarks/bench.py
