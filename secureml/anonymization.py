@@ -165,9 +165,13 @@ def rekey(
     """
     frame = check_frame(data)
     found = _manifest(frame, manifest)
-    old = _keyring(key_manager, found.key.name, found.key.version)
+    manager = get_default_key_manager() if key_manager is None else key_manager
+    old = _keyring(manager, found.key.name, found.key.version)
     old.verify(found)
-    new = _keyring(key_manager, to_key if to_key is not None else found.key.name)
+    new_name = found.key.name if to_key is None else to_key
+    # A cached version may have been followed by a newer one, which is what is wanted here.
+    manager.invalidate(new_name)
+    new = _keyring(manager, new_name)
     recovered = _recovered(frame, found, old)
     plans = {
         name: _Plan(found.columns[name].domain, found.columns[name].small_domain)

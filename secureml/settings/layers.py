@@ -257,8 +257,15 @@ def _vault_origin(checked: Sequence[_Checked], environment: str | None) -> str:
 def _merge(checked: Iterable[_Checked]) -> dict[str, _Holder]:
     """Let later layers win over earlier ones, in a Dynaconf object that no one else sees."""
     # Loading Dynaconf takes 0.1 s, which a program that reads no settings need not pay.
-    from dynaconf.base import Settings as Merged
-    from dynaconf.loaders.base import SourceMetadata
+    try:
+        from dynaconf.base import Settings as Merged
+        from dynaconf.loaders.base import SourceMetadata
+    except ValueError:
+        broken = True
+    else:
+        broken = False
+    if broken:
+        raise ConfigurationError("an environment variable that ends in _FOR_DYNACONF is malformed")
 
     # The class itself and not the `Dynaconf` wrapper, which reads a .env file and reloads a
     # module that all threads share. With no loaders, only these options are ever looked at.

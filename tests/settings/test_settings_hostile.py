@@ -224,3 +224,19 @@ def test_converters_that_the_host_adds_to_dynaconf_have_no_effect(
     path = write("[default]\nvault_namespace = '@shout a'\n")
     assert dynaconf.Dynaconf(settings_files=[str(path)]).default.vault_namespace == "A"
     assert ours().vault_namespace == "@shout a"
+
+
+def test_a_malformed_option_of_dynaconfs_is_a_clear_error(
+    run_python: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_PORT_FOR_DYNACONF", "abc")
+    program = (
+        "from secureml.errors import ConfigurationError\n"
+        "from secureml.settings import Layers, load_settings\n"
+        "try:\n"
+        "    load_settings(Layers())\n"
+        "except ConfigurationError as error:\n"
+        "    print(error, error.__context__)\n"
+    )
+    printed = run_python("-c", program).stdout
+    assert "_FOR_DYNACONF is malformed None" in printed
