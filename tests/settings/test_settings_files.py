@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -172,10 +172,22 @@ def test_a_link_that_leads_nowhere_is_an_error_and_not_an_absent_file(
         read_sections(link)
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_an_error(write: Write) -> None:
+@pytest.fixture
+def unprivileged() -> Iterator[None]:
+    """Give up root's right to read everything, for the length of a test."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+
+
+def test_a_file_without_permission_is_an_error(
+    write: Write, request: pytest.FixtureRequest
+) -> None:
     path = write("[default]\n")
     path.chmod(0)
+    request.getfixturevalue("unprivileged")
     with pytest.raises(ConfigurationError, match=r"can't be read \(Permission denied\)"):
         read_sections(path)
 
