@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from secureml.errors import ConfigurationError
 
-__all__ = ["check_namespace", "check_path", "check_token", "check_url"]
+__all__ = [
+    "check_hosts",
+    "check_name",
+    "check_namespace",
+    "check_path",
+    "check_proxy",
+    "check_token",
+    "check_url",
+    "check_urls",
+    "is_loopback",
+]
 
 _UNSAFE_IN_PATH = frozenset("%?#\\")
 
@@ -39,6 +50,23 @@ def check_path(text: str, what: str) -> str:
         raise ConfigurationError(f"{what} holds a control character or one that does not print")
     if not _UNSAFE_IN_PATH.isdisjoint(text):
         raise ConfigurationError(f"{what} must not hold '%', '?', '#' or a backslash")
+    _check_segments(text, what)
+    return text
+
+
+def check_name(text: str, what: str) -> str:
+    """Return the name of a user or a role, which may travel in a URL, or refuse it.
+
+    Args:
+        text: the name; ``/``, ``@``, a backslash and spaces may be in it.
+        what: what the text is, for the message.
+
+    Raises:
+        ConfigurationError: it holds a control character, or between two ``/`` nothing, ``.`` or
+            ``..``.
+    """
+    if not text.isprintable():
+        raise ConfigurationError(f"{what} holds a control character or one that does not print")
     _check_segments(text, what)
     return text
 
@@ -107,6 +135,74 @@ def check_url(text: str, what: str) -> str:
     if path:
         _check_segments(path, what)
     return url
+
+
+def check_urls(text: str, what: str) -> str:
+    """Return the addresses of Vault servers, or refuse them.
+
+    Args:
+        text: one address as for ``check_url``, or ``unix:///path`` for a socket; or several with
+            commas between.
+        what: what the text is, for the message.
+
+    Raises:
+        ConfigurationError: one of them is no such address.
+    """
+    return ",".join(_check_address(part.strip(), what) for part in text.split(","))
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether an address is on this machine itself.
+
+    Args:
+        url: an address that ``check_urls`` has passed.
+    """
+    host = urlsplit(url).hostname or ""
+    if url.startswith("unix://") or host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_proxy(text: str, what: str) -> str:
+    """Return the address of a proxy, or ``environment``, or refuse it.
+
+    Args:
+        text: an http or https URL, or the word ``environment``.
+        what: what the text is, for the message.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    return text if text == "environment" else check_url(text, what)
+
+
+def check_hosts(text: str, what: str) -> str:
+    """Return names of hosts, with or without a port and with commas between, or refuse them.
+
+    Args:
+        text: the names.
+        what: what the text is, for the message.
+
+    Raises:
+        ConfigurationError: one of them is no name of a host.
+    """
+    for host in text.split(","):
+        check_url(f"https://{host.strip()}", what)
+        if "/" in host:
+            raise ConfigurationError(f"{what} holds hosts such as vault-2.example.com:8200")
+    return ",".join(host.strip() for host in text.split(","))
+
+
+def _check_address(text: str, what: str) -> str:
+    path = text.removeprefix("unix://")
+    if path == text:
+        return check_url(text, what)
+    if not path.startswith("/") or not path.isprintable():
+        raise ConfigurationError(f"{what} must name a socket by its full path, as unix:///run/v")
+    return text
 
 
 def _check_segments(text: str, what: str) -> None:

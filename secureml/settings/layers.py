@@ -27,7 +27,7 @@ from secureml.settings.files import (
     read_sections,
 )
 from secureml.settings.offers import BY_NAME, Offer, check
-from secureml.settings.schema import SETTINGS, Settings, floor_problem
+from secureml.settings.schema import SETTINGS, Settings, floor_problems
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, misspelt, set_variables
 
 __all__ = ["Layers", "load_settings"]
@@ -112,8 +112,8 @@ def load_settings(
     if layers.host is not None:
         below.append(Offer("host application", _given(layers.host)))
     above = [
-        Offer(BY_NAME[name].variable, {name: text}, textual=True)
-        for name, text in set_variables(environ).items()
+        Offer(variable, {name: text}, textual=True)
+        for variable, name, text in set_variables(environ)
     ]
     above.append(Offer("argument", layers.arguments))
     lower = [(offer.origin, check(offer, problems)) for offer in below]
@@ -128,11 +128,7 @@ def load_settings(
     merged = _merge([*lower, *upper])
     values: dict[str, Any] = {name: holder.value for name, holder in merged.items()}
     origins = {name: holder.origin for name, holder in merged.items()}
-    floor = floor_problem(
-        environment, values["use_default_fallback"], origins["use_default_fallback"]
-    )
-    if floor:
-        problems.append(floor)
+    problems += floor_problems(environment, values, origins)
     if problems:
         raise ConfigurationError.of(problems)
 

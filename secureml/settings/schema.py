@@ -14,11 +14,32 @@ from typing import Any
 
 from secureml.concealed import SecretText
 from secureml.errors import ConfigurationError
-from secureml.settings.checks import check_namespace, check_path, check_token, check_url
+from secureml.settings.checks import (
+    check_hosts,
+    check_name,
+    check_namespace,
+    check_path,
+    check_proxy,
+    check_token,
+    check_urls,
+    is_loopback,
+)
 from secureml.settings.environments import NAME_RULE, Tier, canonical, is_name, tier_of
 from secureml.settings.setting import Setting, normalized
 
-__all__ = ["RESERVED_SECRET_NAMES", "SETTINGS", "Settings", "floor_problem", "is_reserved"]
+__all__ = ["RESERVED_SECRET_NAMES", "SETTINGS", "Settings", "floor_problems", "is_reserved"]
+
+LOGIN_METHODS = (
+    "token",
+    "token_file",
+    "approle",
+    "ldap",
+    "userpass",
+    "kubernetes",
+    "jwt",
+    "cert",
+    "none",
+)
 
 
 def _about(doc: str, **traits: Any) -> dict[str, Any]:
@@ -39,7 +60,12 @@ class Settings:
 
     environment: str | None = None
     vault_url: str | None = field(
-        default=None, metadata=_about("Address of the Vault or OpenBao server.", check=check_url)
+        default=None,
+        metadata=_about(
+            "Address of the Vault or OpenBao server; several with commas between are tried in "
+            "turn, and `unix:///path` is a socket.",
+            check=check_urls,
+        ),
     )
     vault_token: SecretText | None = field(
         default=None,
@@ -63,9 +89,92 @@ class Settings:
         default=None,
         metadata=_about("Namespace in Vault Enterprise or OpenBao.", check=check_namespace),
     )
-    vault_auth: str = field(default="token", metadata=_about("How to log in.", allowed=("token",)))
+    vault_auth: str = field(
+        default="token", metadata=_about("How to log in.", allowed=LOGIN_METHODS)
+    )
+    vault_auth_mount: str | None = field(
+        default=None,
+        metadata=_about(
+            "Where the login method is mounted, if not under its own name.", check=check_path
+        ),
+    )
+    vault_role: str | None = field(
+        default=None,
+        metadata=_about(
+            "Role to log in with: kubernetes, jwt, cert; with approle, the role that a wrapped "
+            "secret ID must be for.",
+            check=check_name,
+        ),
+    )
+    vault_role_id: str | None = field(
+        default=None, metadata=_about("Role ID of an AppRole.", check=check_token)
+    )
+    vault_secret_id: SecretText | None = field(
+        default=None,
+        metadata=_about("Secret ID of an AppRole; keep it out of settings files."),
+    )
+    vault_secret_id_file: str | None = field(
+        default=None, metadata=_about("File that holds the secret ID.", is_path=True)
+    )
+    vault_secret_id_wrapped: bool = field(
+        default=False,
+        metadata=_about("Whether what is given as secret ID is a wrapping token for it."),
+    )
+    vault_username: str | None = field(
+        default=None, metadata=_about("User name for ldap and userpass.", check=check_name)
+    )
+    vault_password: SecretText | None = field(
+        default=None,
+        metadata=_about("Password for ldap and userpass; keep it out of settings files."),
+    )
+    vault_password_file: str | None = field(
+        default=None, metadata=_about("File that holds the password.", is_path=True)
+    )
+    vault_jwt: SecretText | None = field(
+        default=None,
+        metadata=_about("JWT to log in with; keep it out of settings files.", check=check_token),
+    )
+    vault_jwt_file: str | None = field(
+        default=None,
+        metadata=_about(
+            "File that holds the JWT; for kubernetes the pod's own, by default.", is_path=True
+        ),
+    )
+    vault_client_cert: str | None = field(
+        default=None,
+        metadata=_about("PEM file of the client certificate, for TLS and cert.", is_path=True),
+    )
+    vault_client_key: str | None = field(
+        default=None,
+        metadata=_about("PEM file of its private key, if not in vault_client_cert.", is_path=True),
+    )
     vault_timeout: float = field(
         default=5.0, metadata=_about("Seconds that a request may take in all.", above=0.0)
+    )
+    vault_connect_timeout: float = field(
+        default=2.0,
+        metadata=_about("Seconds that it may take to reach one address.", above=0.0),
+    )
+    vault_tls_verify: bool = field(
+        default=True,
+        metadata=_about("Whether Vault must prove who it is; false only in development."),
+    )
+    vault_tls_server_name: str | None = field(
+        default=None, metadata=_about("Name on Vault's certificate, if not that of its host.")
+    )
+    vault_proxy: str | None = field(
+        default=None,
+        metadata=_about(
+            "Address of a proxy, or `environment` for the one that the usual variables name; "
+            "otherwise these are not used.",
+            check=check_proxy,
+        ),
+    )
+    vault_cluster_hosts: str | None = field(
+        default=None,
+        metadata=_about(
+            "Further hosts, with commas between, that Vault may redirect to.", check=check_hosts
+        ),
     )
     vault_ca_cert: str | None = field(
         default=None, metadata=_about("File or folder of CA certificates to trust.", is_path=True)
@@ -94,6 +203,22 @@ class Settings:
             "Seconds for which a fetched secret is reused.", minimum=0.0, vault_may_set=True
         ),
     )
+    stale_ttl: float = field(
+        default=0.0,
+        metadata=_about(
+            "Seconds for which a secret that was read before is served while Vault is down.",
+            minimum=0.0,
+            vault_may_set=True,
+        ),
+    )
+    audit_log: str | None = field(
+        default=None,
+        metadata=_about("File that takes a line of JSON for each access to a key.", is_path=True),
+    )
+    audit_required: bool = field(
+        default=False,
+        metadata=_about("Whether an access fails when `audit_log` can't take its line."),
+    )
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -111,11 +236,8 @@ class Settings:
             except ConfigurationError as error:
                 problems.append(str(error))
         object.__setattr__(self, "origins", _Origins({**origins, **self.origins}))
-        floor = floor_problem(
-            self.environment, self.use_default_fallback, self.origins["use_default_fallback"]
-        )
-        if floor:
-            problems.append(floor)
+        values = {declared.name: getattr(self, declared.name) for declared in SETTINGS}
+        problems += floor_problems(self.environment, values, self.origins)
         if problems:
             raise ConfigurationError.of(problems)
 
@@ -132,29 +254,50 @@ class Settings:
         return rows
 
 
-def floor_problem(environment: str | None, use_default_fallback: bool, origin: str) -> str | None:
-    """Say why development defaults may not be used, where they may not.
+def floor_problems(
+    environment: str | None, values: Mapping[str, object], origins: Mapping[str, str]
+) -> list[str]:
+    """Say what an environment does not allow, whatever layer asks for it.
+
+    Development defaults are for development, and where no environment is selected for a Python
+    argument. An audit that is required has a file. The proof of who Vault is can be waived in
+    development alone. In production, and in environments that a user declares, nothing travels
+    unencrypted to another machine.
 
     Args:
         environment: the selected environment, or None.
-        use_default_fallback: the setting's value after all layers.
-        origin: the layer that it comes from.
+        values: the settings after all layers.
+        origins: the layer that each comes from.
 
     Returns:
-        The problem, or None. No layer can lift this: it is code, not configuration. Outside
-        development it may be true only by a Python argument, and only where no environment is
-        selected.
+        One sentence for each problem. No layer can lift these: they are code, not configuration.
     """
-    if not use_default_fallback or tier_of(environment) is Tier.DEVELOPMENT:
-        return None
-    if environment is not None:
-        return f"use_default_fallback can't be true in {environment} (set by: {origin})"
-    if origin == "argument":
-        return None
-    return (
-        "use_default_fallback can be true only in development, or by a Python argument where no "
-        f"environment is selected (set by: {origin})"
-    )
+    problems = []
+    if values["audit_required"] and not values["audit_log"]:
+        origin = origins["audit_required"]
+        problems.append(f"audit_required needs audit_log, which names the file (set by: {origin})")
+    if tier_of(environment) is Tier.DEVELOPMENT:
+        return problems
+    origin = origins["use_default_fallback"]
+    if values["use_default_fallback"] and environment is not None:
+        problems.append(f"use_default_fallback can't be true in {environment} (set by: {origin})")
+    elif values["use_default_fallback"] and origin != "argument":
+        problems.append(
+            "use_default_fallback can be true only in development, or by a Python argument where "
+            f"no environment is selected (set by: {origin})"
+        )
+    if not values["vault_tls_verify"]:
+        origin = origins["vault_tls_verify"]
+        problems.append(f"vault_tls_verify can be false only in development (set by: {origin})")
+    if tier_of(environment) is Tier.STRICT and environment is not None:
+        urls = str(values["vault_url"] or "").split(",")
+        if any(url.lower().startswith("http://") and not is_loopback(url) for url in urls):
+            origin = origins["vault_url"]
+            problems.append(
+                f"vault_url can't be plain http to another machine in {environment} "
+                f"(set by: {origin})"
+            )
+    return problems
 
 
 def is_reserved(name: str) -> bool:

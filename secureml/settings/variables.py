@@ -1,4 +1,4 @@
-"""The SECUREML_ environment variables, read as they are: no parser that casts comes near them."""
+"""Environment variables, read as they are: no parser that casts comes near them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ __all__ = ["ENVIRONMENT_VARIABLE", "FILE_VARIABLE", "misspelt", "set_variables"]
 ENVIRONMENT_VARIABLE = "SECUREML_ENV"
 FILE_VARIABLE = "SECUREML_SETTINGS_FILE"
 
+_FOREIGN = {
+    f"{tool}_{suffix}": name
+    for tool in ("VAULT", "BAO")
+    for suffix, name in (
+        ("ADDR", "vault_url"),
+        ("TOKEN", "vault_token"),
+        ("NAMESPACE", "vault_namespace"),
+        ("CACERT", "vault_ca_cert"),
+    )
+}
+"""Variables of Vault's and OpenBao's command lines, and what they set."""
+
 _KNOWN = (ENVIRONMENT_VARIABLE, FILE_VARIABLE, *(setting.variable for setting in SETTINGS))
 _OFTEN_MEANT = {
     "SECUREML_ENVIRONMENT": ENVIRONMENT_VARIABLE,
@@ -21,20 +33,30 @@ _OFTEN_MEANT = {
 }
 
 
-def set_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that the environment variables set.
+def set_variables(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """List the settings that environment variables set, the weakest first.
+
+    Vault's own variables come before OpenBao's, and these before SECUREML_ ones.
 
     Args:
         environ: the environment variables.
 
     Returns:
-        The text of each by the setting's name. A variable set to nothing counts as unset.
+        Variable, setting and text of each. A variable set to nothing counts as unset.
     """
-    return {
-        setting.name: environ[setting.variable]
-        for setting in SETTINGS
-        if environ.get(setting.variable)
+    own = {setting.variable: setting.name for setting in SETTINGS}
+    found = {
+        variable: name
+        for variable, name in [*_FOREIGN.items(), *own.items()]
+        if environ.get(variable)
     }
+    # A token wins over a file that holds one, and this file was named by the stronger variable.
+    names_a_file = variable_of("vault_token_file") in found
+    return [
+        (variable, name, environ[variable])
+        for variable, name in found.items()
+        if not (names_a_file and variable in _FOREIGN and name == "vault_token")
+    ]
 
 
 def misspelt(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

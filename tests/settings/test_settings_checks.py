@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from secureml.errors import ConfigurationError
 from secureml.settings import check_path
-from secureml.settings.checks import check_namespace, check_token, check_url
+from secureml.settings.checks import check_name, check_namespace, check_token, check_url
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,15 @@ def test_a_namespace_unfit_for_a_header_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="vault_namespace must"):
         check_namespace(text, "vault_namespace")
     assert check_namespace("team/1234#tail", "vault_namespace") == "team/1234#tail"
+
+
+@pytest.mark.parametrize("name", ["alice", "a b@corp.test", "CORP\\alice", "team/reader", "é", "%"])
+def test_names_of_users_and_roles(name: str) -> None:
+    assert check_name(name, "vault_username") == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/../b", "/a", "a/", "a//b", "a\nb", "a\x00"])
+def test_names_that_could_lead_elsewhere_are_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^vault_username ") as caught:
+        check_name(name, "vault_username")
+    assert len(name) < 4 or name not in str(caught.value)

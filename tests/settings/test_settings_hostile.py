@@ -24,7 +24,7 @@ FILES = {
         "[staging]\nvault_path = 'staging'\n[production]\nvault_path = 'production'\n"
     ),
     "evil.toml": "[default]\nmaster_key_name = 'evil'\n",
-    "new.toml": "[default]\nvault_namespace = 'evil'\n",
+    "new.toml": "[default]\nvault_tls_server_name = 'evil'\n",
     "evil.yaml": "default:\n  master_key_name: evil\n",
     "evil.py": "MASTER_KEY_NAME = 'evil'\n",
     "evil_loader.py": (
@@ -59,7 +59,7 @@ VARIABLES = {
     "root_path": {"ROOT_PATH_FOR_DYNACONF": "{folder}/other"},
     "auto_cast": {"AUTO_CAST_FOR_DYNACONF": "true"},
     "own_prefix": {"DYNACONF_MASTER_KEY_NAME": "evil"},
-    "sysenv": {"SYSENV_FALLBACK_FOR_DYNACONF": "true", "VAULT_NAMESPACE": "evil"},
+    "sysenv": {"SYSENV_FALLBACK_FOR_DYNACONF": "true", "VAULT_TLS_SERVER_NAME": "evil"},
     "merge": {"MERGE_ENABLED_FOR_DYNACONF": "true"},
     "yaml_loader": {"YAML_LOADER_FOR_DYNACONF": "unsafe_load"},
 }
@@ -100,7 +100,7 @@ def plain(case: str) -> tuple[object, ...]:
         options["auto_cast"] = False
     try:
         found = dynaconf.Dynaconf(environments=True, envvar_prefix="SECUREML", **options)
-        names = ("master_key_name", "vault_path", "vault_namespace", "vault_mount")
+        names = ("master_key_name", "vault_path", "vault_tls_server_name", "vault_mount")
         return tuple(found.get(name) for name in names)
     except AssertionError:  # how its Vault loader says that it has no token
         return ("vault",)
@@ -221,9 +221,9 @@ def test_converters_that_the_host_adds_to_dynaconf_have_no_effect(
 
     monkeypatch.setattr(parse_conf, "converters", dict(parse_conf.converters))
     dynaconf.add_converter("shout", str.upper)
-    path = write("[default]\nvault_namespace = '@shout a'\n")
-    assert dynaconf.Dynaconf(settings_files=[str(path)]).default.vault_namespace == "A"
-    assert ours().vault_namespace == "@shout a"
+    path = write("[default]\nvault_tls_server_name = '@shout a'\n")
+    assert dynaconf.Dynaconf(settings_files=[str(path)]).default.vault_tls_server_name == "A"
+    assert ours().vault_tls_server_name == "@shout a"
 
 
 def test_a_malformed_option_of_dynaconfs_is_a_clear_error(

@@ -24,7 +24,8 @@ def test_the_reference_has_a_row_per_setting() -> None:
     assert "| boolean | `true` (`false` in production) | no |" in text
     assert "| number | `300` | yes |" in text
     assert "| secret text |  | no |" in text
-    assert "| one of `token` | `token` | no |" in text
+    assert "| one of `token`, `token_file`, `approle`, " in text
+    assert "`cert`, `none` | `token` | no |" in text
 
 
 def test_the_schema_is_json_and_describes_every_setting() -> None:
@@ -37,7 +38,7 @@ def test_the_schema_is_json_and_describes_every_setting() -> None:
         "default": 5.0,
         "exclusiveMinimum": 0.0,
     }
-    assert properties["vault_auth"]["enum"] == ["token"]
+    assert properties["vault_auth"]["enum"][:3] == ["token", "token_file", "approle"]
     assert properties["vault_token"] == {
         "type": "string",
         "description": "Token to log in with; keep it out of settings files.",

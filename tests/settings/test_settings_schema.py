@@ -29,10 +29,16 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 def test_the_table_declares_what_the_dataclass_holds() -> None:
     columns = {column.name for column in dataclasses.fields(Settings)}
     assert columns - {"environment", "origins"} == set(BY_NAME)
-    assert {name for name, setting in BY_NAME.items() if setting.secret} == {"vault_token"}
+    assert {name for name, setting in BY_NAME.items() if setting.secret} == {
+        "vault_token",
+        "vault_secret_id",
+        "vault_password",
+        "vault_jwt",
+    }
     assert {name for name, setting in BY_NAME.items() if setting.vault_may_set} == {
         "master_key_name",
         "cache_ttl",
+        "stale_ttl",
     }
     assert all(setting.doc.endswith(".") for setting in SETTINGS)
 
@@ -140,9 +146,9 @@ def test_settings_made_by_hand_are_checked_too_and_all_problems_told_at_once() -
 
 
 def test_settings_made_by_hand_are_normalized_and_say_where_they_come_from() -> None:
-    settings = Settings(environment="PROD", vault_url="http://host/", vault_token=TOKEN)  # type: ignore[arg-type]  # plain text is taken too
+    settings = Settings(environment="PROD", vault_url="https://host/", vault_token=TOKEN)  # type: ignore[arg-type]  # plain text is taken too
     assert settings.environment == "production"
-    assert settings.vault_url == "http://host"
+    assert settings.vault_url == "https://host"
     assert isinstance(settings.vault_token, SecretText)
     assert settings.origins["vault_url"] == "argument"
     assert settings.origins["environment"] == "argument"
@@ -156,6 +162,31 @@ def test_no_settings_can_exist_below_the_floor(environment: str) -> None:
     lax = Settings(environment="development", use_default_fallback=True)
     with pytest.raises(ConfigurationError, match="use_default_fallback can't be true"):
         dataclasses.replace(lax, environment=environment)
+
+
+LOOPBACK = ["http://127.0.0.1:8200", "http://localhost", "http://[::1]:8200", "unix:///run/v"]
+
+
+@pytest.mark.parametrize("environment", ["production", "canary"])
+@pytest.mark.parametrize("others", ["", "https://a,", "http://127.0.0.1,"])
+def test_nothing_travels_unencrypted_in_production(environment: str, others: str) -> None:
+    for host in ("host", "127.0.0.1.example.com", "localhost.example.com", "10.0.0.1"):
+        with pytest.raises(ConfigurationError, match="can't be plain http to another machine"):
+            Settings(environment=environment, vault_url=f"{others}http://{host}:8200")
+    for url in (*LOOPBACK, "https://host"):
+        assert Settings(environment=environment, vault_url=others + url)
+
+
+@pytest.mark.parametrize("environment", ["development", "staging", None])
+def test_elsewhere_it_may(environment: str | None) -> None:
+    assert Settings(environment=environment, vault_url="http://host")
+
+
+@pytest.mark.parametrize("environment", ["staging", "production", "canary", None])
+def test_vault_must_prove_who_it_is_outside_development(environment: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="vault_tls_verify can be false only in dev"):
+        Settings(environment=environment, vault_tls_verify=False)
+    assert not Settings(environment="development", vault_tls_verify=False).vault_tls_verify
 
 
 def test_settings_cannot_be_changed() -> None:

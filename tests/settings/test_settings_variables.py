@@ -13,10 +13,41 @@ def test_variables_are_read_by_their_exact_names_and_raw() -> None:
         "SECUREML_VAULT_PATH": "",
         "SECUREML_vault_mount": "kv",
         "DYNACONF_VAULT_TOKEN": "evil",
-        "VAULT_TOKEN": "evil",
-        "VAULT_ADDR": "evil",
     }
-    assert set_variables(environ) == {"vault_url": "@format {env[HOME]}", "cache_ttl": "12e45678"}
+    assert set_variables(environ) == [
+        ("SECUREML_VAULT_URL", "vault_url", "@format {env[HOME]}"),
+        ("SECUREML_CACHE_TTL", "cache_ttl", "12e45678"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "own"),
+    [
+        ("ADDR", "vault_url"),
+        ("TOKEN", "vault_token"),
+        ("NAMESPACE", "vault_namespace"),
+        ("CACERT", "vault_ca_cert"),
+    ],
+)
+def test_vaults_own_variables_come_first_and_so_are_the_weakest(suffix: str, own: str) -> None:
+    environ = {
+        f"SECUREML_{own.upper()}": "@none",
+        f"BAO_{suffix}": "12e45678",
+        f"VAULT_{suffix}": "0x10",
+        "VAULT_SKIP_VERIFY": "1",
+        "VAULT_AGENT_ADDR": "x",
+    }
+    assert set_variables(environ) == [
+        (f"VAULT_{suffix}", own, "0x10"),
+        (f"BAO_{suffix}", own, "12e45678"),
+        (f"SECUREML_{own.upper()}", own, "@none"),
+    ]
+
+
+@pytest.mark.parametrize("tool", ["VAULT", "BAO"])
+def test_a_file_for_the_token_is_not_beaten_by_a_weaker_variables_token(tool: str) -> None:
+    environ = {f"{tool}_TOKEN": "other", "SECUREML_VAULT_TOKEN_FILE": "token"}
+    assert set_variables(environ) == [("SECUREML_VAULT_TOKEN_FILE", "vault_token_file", "token")]
 
 
 @pytest.mark.parametrize(

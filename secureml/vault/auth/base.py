@@ -1,0 +1,50 @@
+"""What every login method is, and what it brings."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from secureml.concealed import SecretText
+
+if TYPE_CHECKING:
+    import hvac
+
+__all__ = ["AuthMethod", "Login"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A token, and what may be done with it.
+
+    Args:
+        token: the token; empty where a proxy adds one.
+        ttl: seconds that it is valid for; None where that is unlimited or not known.
+        renewable: whether its life can be prolonged.
+        own: whether the library obtained it, and so may revoke it.
+    """
+
+    token: SecretText
+    ttl: float | None = None
+    renewable: bool = False
+    own: bool = False
+
+
+class AuthMethod(ABC):
+    """One way to obtain a token."""
+
+    @abstractmethod
+    def login(self, client: hvac.Client) -> Login:
+        """Obtain a token; credentials are read anew at every call.
+
+        Args:
+            client: a client without a token whose calls return the HTTP response, whatever its
+                status.
+
+        Raises:
+            AuthenticationError: the credentials are missing or not accepted.
+            VaultUnavailableError: Vault, or what it asks about the credentials, can't serve now.
+            LoginRedirectedError: a standby sends the login elsewhere.
+            requests.RequestException: no answer.
+        """

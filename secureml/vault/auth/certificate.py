@@ -1,0 +1,100 @@
+"""The client certificate of the TLS connection, and the login with it."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from secureml.errors import AuthenticationError, ConfigurationError
+from secureml.settings import Settings
+from secureml.vault.auth.base import AuthMethod, Login
+from secureml.vault.auth.credentials import home_path, needed
+from secureml.vault.auth.exchange import Attempt, log_in
+
+if TYPE_CHECKING:
+    import hvac
+
+__all__ = ["CertAuth", "certificate_problem", "client_certificate"]
+
+_METHOD = "cert"
+
+
+class CertAuth(AuthMethod):
+    """Logs in with the client certificate that the connection shows.
+
+    Args:
+        mount: where the method is mounted.
+        role: the certificate role; None for any that matches.
+        certificate: the files of the certificate and its key, as the connection uses them.
+    """
+
+    def __init__(
+        self, *, mount: str, role: str | None, certificate: tuple[str, str] | None
+    ) -> None:
+        self._mount = mount
+        self._role = role
+        self._certificate = certificate
+
+    def login(self, client: hvac.Client) -> Login:
+        """Log in."""
+        if self._certificate is None:
+            needed(None, "vault_client_cert", _METHOD)
+        else:
+            problem = certificate_problem(*self._certificate)
+            if problem:
+                raise AuthenticationError(problem)
+        if not client.url.lower().startswith("https://"):
+            raise AuthenticationError(
+                "vault_auth = 'cert' needs a vault_url that begins with https"
+            )
+        attempt = Attempt(
+            method=_METHOD,
+            mount=self._mount,
+            who=f"with role {self._role!r}" if self._role else "",
+            doubt="no certificate role there accepts vault_client_cert",
+        )
+        return log_in(client, attempt, {} if self._role is None else {"name": self._role})
+
+
+def client_certificate(settings: Settings) -> tuple[str, str] | None:
+    """Return the files of the client certificate and of its private key.
+
+    Args:
+        settings: the settings. Without ``vault_client_key`` the certificate's file holds the key.
+
+    Returns:
+        The two paths, or None where no certificate is set.
+
+    Raises:
+        ConfigurationError: there is a key without a certificate.
+    """
+    certificate, key = settings.vault_client_cert, settings.vault_client_key
+    if certificate is None:
+        if key is not None:
+            raise ConfigurationError("vault_client_key is set, and vault_client_cert is not")
+        return None
+    return str(home_path(certificate)), str(home_path(key or certificate))
+
+
+def certificate_problem(certificate: str, key: str) -> str:
+    """Say what is wrong with a certificate's files, before a connection fails over them.
+
+    Args:
+        certificate: the path of the certificate.
+        key: the path of its private key.
+
+    Returns:
+        The problem; empty where there is none.
+    """
+    problem = ""
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # Without a password an encrypted key would have OpenSSL ask for one on the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError:
+        problem = "not a PEM certificate and its unencrypted private key"
+    except OSError as error:
+        problem = error.strerror or "can't be read"
+    if not problem:
+        return ""
+    return f"vault_client_cert {certificate!r} with vault_client_key {key!r}: {problem}"

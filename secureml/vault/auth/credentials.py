@@ -1,0 +1,112 @@
+"""The credentials of a login: given directly, or in a file that is read at each login."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from secureml.concealed import SecretText
+from secureml.errors import AuthenticationError
+from secureml.settings import Settings, variable_of
+
+__all__ = ["Credential", "home_path", "needed"]
+
+_LARGEST_FILE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A secret that one setting gives, or the file that the setting's twin names.
+
+    Args:
+        setting: such as ``vault_password``; the twin is ``vault_password_file``.
+        value: the secret; it wins over the file.
+        file: the file's path.
+    """
+
+    setting: str
+    value: SecretText | None
+    file: str | None
+
+    @classmethod
+    def of(cls, settings: Settings, setting: str, *, default_file: str | None = None) -> Credential:
+        """Take the credential from the settings.
+
+        Args:
+            settings: the settings.
+            setting: the name of the one that gives the secret directly.
+            default_file: the file where neither is set.
+        """
+        file = getattr(settings, f"{setting}_file")
+        return cls(setting=setting, value=getattr(settings, setting), file=file or default_file)
+
+    @property
+    def place(self) -> str:
+        """Where the secret stands, for messages."""
+        if self.value is not None or self.file is None:
+            return self.setting
+        return f"{self.setting}_file {self.file!r}"
+
+    def read(self, method: str) -> SecretText:
+        """Return the secret as it is now.
+
+        Args:
+            method: the login method that needs it, for the message.
+
+        Raises:
+            AuthenticationError: it is set nowhere, is empty, or its file can't be read.
+        """
+        if self.value is not None:
+            return self.value
+        if self.file is None:
+            raise AuthenticationError(
+                f"vault_auth = {method!r} needs a secret: export {variable_of(self.setting)}, or "
+                f"name a file that holds it in {self.setting}_file"
+            )
+        content = _text_of(home_path(self.file))
+        if isinstance(content, str):
+            raise AuthenticationError(f"{self.place}: {content}")
+        if not content:
+            raise AuthenticationError(f"{self.place} is empty")
+        return content
+
+
+def needed(value: str | None, setting: str, method: str) -> str:
+    """Return the value of a setting that a method can't do without.
+
+    Args:
+        value: the value, or None.
+        setting: the setting's name.
+        method: the method's name.
+
+    Raises:
+        AuthenticationError: it is not set.
+    """
+    if value is not None:
+        return value
+    raise AuthenticationError(
+        f"vault_auth = {method!r} needs {setting}: set it, or export {variable_of(setting)}"
+    )
+
+
+def home_path(path: str) -> Path:
+    """Return a path with ``~`` taken for the home folder, where there is one."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's needs a home folder
+
+
+def _text_of(path: Path) -> SecretText | str:
+    """The text of a file without its last line end, or what is wrong with the file.
+
+    It raises nothing: the traceback would hold the octets.
+    """
+    try:
+        with path.open("rb") as stream:
+            octets = stream.read(_LARGEST_FILE + 1)
+        if len(octets) > _LARGEST_FILE:
+            return f"it holds more than {_LARGEST_FILE} bytes"
+        return SecretText(octets.decode("utf-8").removesuffix("\n").removesuffix("\r"))
+    except OSError as error:
+        return error.strerror or "it can't be read"
+    except UnicodeDecodeError:
+        return "it is not UTF-8 text"

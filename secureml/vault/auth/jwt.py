@@ -1,0 +1,60 @@
+"""JSON web tokens: of any issuer that Vault trusts, and of a Kubernetes service account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from secureml.vault.auth.base import AuthMethod, Login
+from secureml.vault.auth.credentials import Credential, needed
+from secureml.vault.auth.exchange import Attempt, log_in
+
+if TYPE_CHECKING:
+    import hvac
+
+__all__ = ["POD_JWT_FILE", "JwtAuth", "KubernetesAuth"]
+
+POD_JWT_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+"""Where Kubernetes puts the token of a pod's service account, and renews it."""
+
+
+class JwtAuth(AuthMethod):
+    """Logs in with a JSON web token.
+
+    Args:
+        mount: where the method is mounted.
+        role: the role; None for the mount's default role.
+        jwt: the token or its file.
+    """
+
+    method = "jwt"
+    inquiry = "get the keys of the issuer"
+
+    def __init__(self, *, mount: str, role: str | None, jwt: Credential) -> None:
+        self._mount = mount
+        self._role = role
+        self._jwt = jwt
+
+    def login(self, client: hvac.Client) -> Login:
+        """Log in."""
+        jwt = self._jwt.read(self.method)
+        attempt = Attempt(
+            method=self.method,
+            mount=self._mount,
+            who=f"with role {self._role!r}" if self._role else "without vault_role",
+            doubt=f"the role does not exist, it does not accept {self._jwt.place} (any more), or "
+            f"Vault can't {self.inquiry}",
+        )
+        role = {} if self._role is None else {"role": self._role}
+        return log_in(client, attempt, {**role, "jwt": jwt})
+
+
+class KubernetesAuth(JwtAuth):
+    """Logs in as a Kubernetes service account; arguments as for `JwtAuth`, a role is needed."""
+
+    method = "kubernetes"
+    inquiry = "ask Kubernetes about it"
+
+    def login(self, client: hvac.Client) -> Login:
+        """Log in."""
+        needed(self._role, "vault_role", self.method)
+        return super().login(client)

@@ -1,0 +1,53 @@
+"""User name and password: LDAP, and Vault's own users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from secureml.vault.auth.base import AuthMethod, Login
+from secureml.vault.auth.credentials import Credential, needed
+from secureml.vault.auth.exchange import Attempt, log_in
+
+if TYPE_CHECKING:
+    import hvac
+
+__all__ = ["LdapAuth", "UserpassAuth"]
+
+
+class UserpassAuth(AuthMethod):
+    """Logs in as a user that Vault itself knows.
+
+    Args:
+        mount: where the method is mounted.
+        username: the user's name.
+        password: the password or its file.
+    """
+
+    method = "userpass"
+    doubt = "vault_username or {place} is wrong, or the user is locked for a while"
+
+    def __init__(self, *, mount: str, username: str | None, password: Credential) -> None:
+        self._mount = mount
+        self._username = username
+        self._password = password
+
+    def login(self, client: hvac.Client) -> Login:
+        """Log in."""
+        username = needed(self._username, "vault_username", self.method)
+        password = self._password.read(self.method)
+        attempt = Attempt(
+            method=self.method,
+            mount=self._mount,
+            path=f"login/{quote(username, safe='')}",
+            who=f"as {username!r}",
+            doubt=self.doubt.format(place=self._password.place),
+        )
+        return log_in(client, attempt, {"password": password})
+
+
+class LdapAuth(UserpassAuth):
+    """Logs in as a user of the LDAP server that Vault asks; arguments as for `UserpassAuth`."""
+
+    method = "ldap"
+    doubt = "vault_username or {place} is wrong, or Vault can't use its LDAP server"

@@ -1,0 +1,57 @@
+"""Logins that ask Vault for nothing: a token is given, lies in a file, or is not ours to add."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from secureml.concealed import SecretText
+from secureml.errors import AuthenticationError
+from secureml.vault.auth.base import AuthMethod, Login
+from secureml.vault.auth.credentials import Credential
+from secureml.vault.auth.exchange import is_token
+
+if TYPE_CHECKING:
+    import hvac
+
+__all__ = ["NoAuth", "TokenAuth"]
+
+
+class TokenAuth(AuthMethod):
+    """Uses a token that was given, or the one that a file holds at the time.
+
+    Args:
+        token: the token or its file.
+    """
+
+    def __init__(self, token: Credential) -> None:
+        self._token = token
+
+    @classmethod
+    def of_file(cls, file: str | os.PathLike[str]) -> TokenAuth:
+        """Use the token that a file holds, whatever else is set.
+
+        Args:
+            file: the file's path.
+        """
+        return cls(Credential(setting="vault_token", value=None, file=os.fspath(file)))
+
+    def login(self, client: hvac.Client) -> Login:
+        """Return the token; what Vault thinks of it shows when it is used."""
+        if self._token.value is None and self._token.file is None:
+            raise AuthenticationError(
+                "no Vault token is set: export SECUREML_VAULT_TOKEN, or name a file that holds one "
+                "in vault_token_file ('secureml keys configure-vault' does that)"
+            )
+        token = SecretText(self._token.read("token").reveal().strip())
+        if not is_token(token.reveal()):
+            raise AuthenticationError(f"{self._token.place} holds characters that no token has")
+        return Login(token=token)
+
+
+class NoAuth(AuthMethod):
+    """Sends no token: the agent or proxy at ``vault_url`` adds its own."""
+
+    def login(self, client: hvac.Client) -> Login:
+        """Return the empty token."""
+        return Login(token=SecretText(""))

@@ -1,0 +1,242 @@
+"""Logins with a JWT: signed by an issuer that Vault trusts, or by Kubernetes."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import json
+import ssl
+import threading
+import time
+
+import pytest
+import trustme
+
+from secureml.errors import AuthenticationError
+from secureml.settings import Settings
+from secureml.vault import auth
+from secureml.vault.auth import auth_from
+
+ISSUER = "https://issuer.lab.test"
+READER = "system:serviceaccount:ml:reader"
+
+
+@pytest.fixture
+def issuer(vault, sign_jwt):
+    """The jwt method in the test's namespace, with a role ``reader`` for this issuer's tokens."""
+    admin = vault.client()
+    admin.sys.enable_auth_method("jwt")
+    admin.auth.jwt.configure(jwt_validation_pubkeys=[sign_jwt.public_key], bound_issuer=ISSUER)
+    admin.auth.jwt.create_role(
+        "reader",
+        user_claim="sub",
+        allowed_redirect_uris=[],
+        role_type="jwt",
+        bound_audiences=["secureml"],
+        token_policies=["default"],
+        token_ttl="60s",
+    )
+
+    def issue(lifetime: int = 300, **claims: object) -> str:
+        now = int(time.time())
+        times = {"iat": now - 600, "nbf": now - 600, "exp": now + lifetime}
+        return sign_jwt(**{"iss": ISSUER, "sub": "svc", "aud": "secureml", **times, **claims})
+
+    return issue
+
+
+def jwt_method(**more):
+    return auth_from(Settings(vault_auth="jwt", **more))
+
+
+def test_a_jwt_given_directly(vault, issuer, anonymous):
+    method = jwt_method(vault_role="reader", vault_jwt=issuer())
+    login = method.login(anonymous(vault.url, vault.namespace))
+    found = vault.client(login.token.reveal()).auth.token.lookup_self()["data"]
+    assert found["meta"] == {"role": "reader"}
+    assert (login.ttl, login.renewable, login.own) == (60.0, True, True)
+
+
+def test_a_jwt_in_a_file_is_read_anew_and_the_mount_has_a_default_role(
+    vault, issuer, anonymous, tmp_path, sign_jwt
+):
+    client = anonymous(vault.url, vault.namespace)
+    file = tmp_path / "jwt"
+    file.write_text(issuer(lifetime=-500) + "\n")
+    method = jwt_method(vault_jwt_file=str(file))
+    with pytest.raises(AuthenticationError, match="without vault_role"):
+        method.login(client)
+    file.write_text(issuer() + "\n")
+    with pytest.raises(AuthenticationError, match="without vault_role"):
+        method.login(client)
+    vault.client().auth.jwt.configure(
+        jwt_validation_pubkeys=[sign_jwt.public_key], bound_issuer=ISSUER, default_role="reader"
+    )
+    assert method.login(client).token
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"lifetime": -500}, {"aud": "other"}, {"iss": "https://evil.test"}],
+    ids=["expired", "audience", "issuer"],
+)
+def test_a_jwt_that_the_role_does_not_accept(vault, issuer, anonymous, assert_conceals, claims):
+    jwt = issuer(**claims)
+    method = jwt_method(vault_role="reader", vault_jwt=jwt)
+    with pytest.raises(AuthenticationError) as caught:
+        method.login(anonymous(vault.url, vault.namespace))
+    assert "refuses the jwt login at 'jwt'" in str(caught.value)
+    assert "with role 'reader': the role does not exist, it does not accept vault_jwt" in str(
+        caught.value
+    )
+    assert_conceals(caught.value, jwt, *jwt.split("."))
+
+
+def test_a_forged_signature_and_text_that_is_no_jwt(vault, issuer, anonymous, assert_conceals):
+    head, body, _ = issuer().split(".")
+    forged = f"{head}.{body}.{base64.urlsafe_b64encode(b'x' * 64).rstrip(b'=').decode()}"
+    for jwt in (forged, "canary-no-jwt-19aa"):
+        with pytest.raises(AuthenticationError) as caught:
+            jwt_method(vault_role="reader", vault_jwt=jwt).login(
+                anonymous(vault.url, vault.namespace)
+            )
+        assert_conceals(caught.value, jwt)
+
+
+def test_a_role_that_does_not_exist(vault, issuer, anonymous, assert_conceals):
+    jwt = issuer()
+    with pytest.raises(AuthenticationError, match="with role 'nobody': the role does") as caught:
+        jwt_method(vault_role="nobody", vault_jwt=jwt).login(anonymous(vault.url, vault.namespace))
+    assert_conceals(caught.value, jwt)
+
+
+class TokenReview(http.server.BaseHTTPRequestHandler):
+    """The one call of a Kubernetes API server that Vault makes."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        payload = request["spec"]["token"].split(".")[1]
+        subject = json.loads(base64.urlsafe_b64decode(payload + "=="))["sub"]
+        status = {"authenticated": False, "error": "unknown"}
+        if subject == READER:
+            status = {"authenticated": True, "user": {"username": subject, "uid": "u-1"}}
+        answer = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status}
+        body = json.dumps(answer).encode()
+        self.send_response(201)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def cluster(vault, sign_jwt):
+    """A Kubernetes API, and the kubernetes method told of it; call it for a pod's JWT."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), TokenReview)
+    api.socket = context.wrap_socket(api.socket, server_side=True)
+    thread = threading.Thread(target=api.serve_forever, args=(0.01,))
+    thread.start()
+
+    def pod_jwt(account: str = "reader") -> str:
+        kubernetes = {
+            "namespace": "ml",
+            "serviceaccount": {"name": account, "uid": "u-1"},
+        }
+        now = int(time.time())
+        return sign_jwt(
+            iss="https://kubernetes.default.svc.cluster.local",
+            sub=f"system:serviceaccount:ml:{account}",
+            iat=now,
+            exp=now + 600,
+            **{"kubernetes.io": kubernetes},
+        )
+
+    admin = vault.client()
+    admin.sys.enable_auth_method("kubernetes")
+    admin.adapter.post(
+        "/v1/auth/kubernetes/config",
+        json={
+            "kubernetes_host": f"https://127.0.0.1:{api.server_port}",
+            "kubernetes_ca_cert": authority.cert_pem.bytes().decode(),
+            "token_reviewer_jwt": pod_jwt(),
+            "disable_local_ca_jwt": True,
+        },
+    )
+    admin.auth.kubernetes.create_role(
+        "reader",
+        bound_service_account_names=["reader"],
+        bound_service_account_namespaces=["ml"],
+        policies=["default"],
+        ttl="60s",
+    )
+
+    def stop() -> None:
+        api.shutdown()
+        thread.join()
+        api.server_close()
+
+    pod_jwt.stop = stop
+    yield pod_jwt
+    stop()
+
+
+def kubernetes(**more):
+    return auth_from(Settings(vault_auth="kubernetes", **more))
+
+
+def test_a_service_account_of_kubernetes(vault, cluster, anonymous, tmp_path):
+    file = tmp_path / "token"
+    file.write_text(cluster())
+    method = kubernetes(vault_role="reader", vault_jwt_file=str(file))
+    login = method.login(anonymous(vault.url, vault.namespace))
+    found = vault.client(login.token.reveal()).auth.token.lookup_self()["data"]
+    assert found["meta"]["service_account_name"] == "reader"
+    assert (login.ttl, login.renewable, login.own) == (60.0, True, True)
+
+
+def test_a_pods_own_token_is_the_default(vault, cluster, anonymous, tmp_path, monkeypatch):
+    file = tmp_path / "token"
+    monkeypatch.setattr(auth, "POD_JWT_FILE", str(file))
+    method = kubernetes(vault_role="reader")
+    with pytest.raises(AuthenticationError, match=r"vault_jwt_file .*No such file"):
+        method.login(anonymous(vault.url, vault.namespace))
+    file.write_text(cluster())
+    assert method.login(anonymous(vault.url, vault.namespace)).token
+
+
+def test_where_kubernetes_puts_a_pods_token():
+    assert auth.POD_JWT_FILE == "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+
+def test_a_service_account_that_the_role_is_not_for(vault, cluster, anonymous, assert_conceals):
+    jwt = cluster("other")
+    with pytest.raises(AuthenticationError) as caught:
+        kubernetes(vault_role="reader", vault_jwt=jwt).login(anonymous(vault.url, vault.namespace))
+    assert "refuses the kubernetes login at 'kubernetes'" in str(caught.value)
+    assert "with role 'reader'" in str(caught.value)
+    assert_conceals(caught.value, jwt, *jwt.split("."))
+
+
+def test_a_role_that_kubernetes_does_not_have(vault, cluster, anonymous, assert_conceals):
+    jwt = cluster()
+    with pytest.raises(AuthenticationError, match="with role 'nobody'") as caught:
+        kubernetes(vault_role="nobody", vault_jwt=jwt).login(anonymous(vault.url, vault.namespace))
+    assert_conceals(caught.value, jwt)
+
+
+def test_vaults_answer_does_not_tell_that_kubernetes_is_down(
+    vault, cluster, anonymous, assert_conceals
+):
+    jwt = cluster()
+    cluster.stop()
+    with pytest.raises(AuthenticationError, match="or Vault can't ask Kubernetes") as caught:
+        kubernetes(vault_role="reader", vault_jwt=jwt).login(anonymous(vault.url, vault.namespace))
+    assert_conceals(caught.value, jwt)
