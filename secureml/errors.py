@@ -16,6 +16,7 @@ __all__ = [
     "DevelopmentKeyWarning",
     "DomainTooSmallError",
     "FallbackWarning",
+    "InsecureConnectionWarning",
     "KeyMaterialError",
     "MalformedAnswerError",
     "ManifestError",
@@ -57,7 +58,12 @@ class ConfigurationError(SecureMLError, ValueError):
 
 
 class SecretError(SecureMLError):
-    """A secret or a key could not be read, written or used."""
+    """A secret or a key could not be read, written or used.
+
+    ``request_id`` is Vault's own id of the request, where its answer tells one.
+    """
+
+    request_id: str | None = None
 
 
 class SecretNotFoundError(SecretError, LookupError):
@@ -154,6 +160,10 @@ class SecureMLWarning(UserWarning):
 
 class FallbackWarning(SecureMLWarning):
     """A secret came from a weaker source than configured, because Vault was unavailable."""
+
+
+class InsecureConnectionWarning(SecureMLWarning):
+    """Tokens and secrets travel over the network in the clear."""
 
 
 class DevelopmentKeyWarning(SecureMLWarning):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,17 @@ from secureml.vault.server import DevServer
 
 if TYPE_CHECKING:
     import hvac
+
+# A run without the extras has no Hypothesis.
+with contextlib.suppress(ImportError):
+    from hypothesis import HealthCheck
+    from hypothesis import settings as hypothesis_settings
+
+    # The first example of some strategies builds tables, and machines differ in speed.
+    hypothesis_settings.register_profile(
+        "secureml", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    hypothesis_settings.load_profile("secureml")
 
 ADMIN = """
 path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list", "sudo"] }
@@ -206,14 +218,19 @@ def _wait_for_mount(client: hvac.Client) -> None:
 
 
 class FaultyServer:
-    """Answers every request in one wrong way; for faults that a real server can't be made to show.
+    """Answers requests in wrong ways; for faults that a real server can't be made to show.
 
-    ``received`` holds what clients sent.
+    ``answers`` are given in turn, the last one again and again; None is silence. With ``drip`` one
+    byte is sent each so many seconds. ``received`` holds what clients sent.
     """
 
-    def __init__(self, answer: bytes | None, *, reset: bool = False) -> None:
-        self._answer = answer
+    def __init__(
+        self, answers: Sequence[bytes | None], *, reset: bool = False, drip: float = 0
+    ) -> None:
+        self._answers = list(answers)
         self._reset = reset
+        self._drip = drip
+        self._closed = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.received: list[bytes] = []
         self._connections: list[socket.socket] = []
@@ -224,6 +241,7 @@ class FaultyServer:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def close(self) -> None:
+        self._closed.set()
         for connection in (self._listener, *self._connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -240,15 +258,142 @@ class FaultyServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while request := connection.recv(65536):
+            while request := _request_from(connection):
                 self.received.append(request)
                 if self._reset:
                     linger = struct.pack("ii", 1, 0)
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                     connection.close()
                     return
-                if self._answer is not None:
-                    connection.sendall(self._answer)
+                several = len(self._answers) > 1
+                answer = self._answers.pop(0) if several else self._answers[0]
+                if answer is not None:
+                    self._send(connection, answer)
+
+    def _send(self, connection: socket.socket, answer: bytes) -> None:
+        if not self._drip:
+            connection.sendall(answer)
+            return
+        for octet in answer:
+            connection.sendall(bytes([octet]))
+            if self._closed.wait(self._drip):
+                return
+
+
+def _request_from(connection: socket.socket) -> bytes:
+    """Read one request, its body too; what is no HTTP comes as it is."""
+    request = connection.recv(65536)
+    while request[:1].isalpha() and b"\r\n\r\n" not in request:
+        request += connection.recv(65536)
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: *(\d+)", head)
+    while length and len(body) < int(length[1]):
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body if head else b""
+
+
+class Relay:
+    """Passes bytes between clients and a server, slowly or not all of them.
+
+    With ``drip`` each byte of the server, or each ``piece`` of more, waits so many seconds. While
+    ``cut`` is set, the server gets the next request, and its answer is thrown away with the
+    connection.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        drip: float = 0,
+        piece: int = 1,
+        listener: socket.socket | None = None,
+    ) -> None:
+        self.scheme, _, server = url.partition("://")
+        self._server = server.partition(":")[0], int(server.partition(":")[2])
+        self.drip = drip
+        self._piece = piece
+        self.cut = False
+        self.connections = 0
+        self._closed = threading.Event()
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
+        self._open = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def close(self) -> None:
+        self._closed.set()
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._server)
+                self._open += [client, server]
+                self.connections += 1
+                for work in (self._there, self._back):
+                    threading.Thread(target=work, args=(client, server), daemon=True).start()
+
+    def _there(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                server.sendall(data)
+
+    def _back(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(65536):
+                if self.cut:
+                    self.cut = False
+                    client.shutdown(socket.SHUT_RDWR)
+                    return
+                size = self._piece if self.drip else len(data)
+                for start in range(0, len(data), size):
+                    client.sendall(data[start : start + size])
+                    if self.drip and self._closed.wait(self.drip):
+                        return
+
+
+@pytest.fixture
+def relay() -> Iterator[Callable[..., Relay]]:
+    """Start relays."""
+    relays: list[Relay] = []
+
+    def start(url: str, **options: Any) -> Relay:
+        relays.append(Relay(url, **options))
+        return relays[-1]
+
+    yield start
+    for each in relays:
+        each.close()
+
+
+@contextlib.contextmanager
+def full_queue() -> Iterator[str]:
+    """The address of a port that answers no attempt to connect: its queue is full."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    waiting = [socket.socket() for _ in range(4)]
+    for each in waiting:
+        each.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            each.connect(listener.getsockname())
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    for each in (*waiting, listener):
+        each.close()
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """The address of a port that answers no attempt to connect."""
+    with full_queue() as url:
+        yield url
 
 
 def http_answer(
@@ -263,14 +408,24 @@ def http_answer(
 
 @pytest.fixture
 def faulty() -> Iterator[Callable[..., FaultyServer]]:
-    """Start servers that answer with an HTTP response made of the arguments, or not at all."""
+    """Start servers that answer with an HTTP response made of the arguments, or not at all.
+
+    The answers in ``first``, made likewise, come before it; None is silence.
+    """
     servers: list[FaultyServer] = []
 
     def start(
-        body: bytes = b"", *, silent: bool = False, reset: bool = False, **head: str
+        body: bytes = b"",
+        *,
+        silent: bool = False,
+        reset: bool = False,
+        drip: float = 0,
+        first: Sequence[dict[str, Any] | None] = (),
+        **head: str,
     ) -> FaultyServer:
         answer = None if silent else http_answer(body, **head)
-        servers.append(FaultyServer(answer, reset=reset))
+        before = [None if each is None else http_answer(**each) for each in first]
+        servers.append(FaultyServer([*before, answer], reset=reset, drip=drip))
         return servers[-1]
 
     yield start

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hmac
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from secrets import token_bytes
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
 
 from secureml import configuration
+from secureml.audit import Access, Audit
 from secureml.errors import (
     ConfigurationError,
     KeyMaterialError,
@@ -136,6 +137,7 @@ class KeyManager:
         self._lock = threading.RLock()
         self._cache = Cache(clock)
         self._finder = Finder(self._local, self._open_store, self._cache)
+        self._audit = Audit(self._local)
 
     @property
     def settings(self) -> Settings:
@@ -186,13 +188,15 @@ class KeyManager:
             SecretError: denied, deleted, or Vault is unavailable and no other source has it.
             ConfigurationError: the name can't be used.
         """
-        try:
-            record = self._find(name)
-        except SecretDeletedError:
-            raise
-        except SecretNotFoundError:
-            return default
-        return _content(record)
+        with self._audit.access("get_secret") as access:
+            try:
+                record = self._find(access, name)
+            except SecretDeletedError:
+                raise
+            except SecretNotFoundError as error:
+                access.failed(error)
+                return default
+            return _content(record)
 
     def secret_info(self, name: str) -> SecretInfo:
         """Tell where a secret comes from, without its value.
@@ -204,7 +208,8 @@ class KeyManager:
             SecretNotFoundError: it is absent everywhere that the policy allows to look.
             SecretError: denied, deleted, or Vault is unavailable and no other source has it.
         """
-        return self._secret_info(name, self._find(name))
+        with self._audit.access("secret_info") as access:
+            return self._secret_info(name, self._find(access, name))
 
     def set_secret(self, name: str, value: str | Mapping[str, object]) -> SecretInfo:
         """Write a secret to Vault, as a new version where there is one.
@@ -222,20 +227,23 @@ class KeyManager:
             SecretError: it could not be written.
             ConfigurationError: the name can't be used, or Vault is not configured.
         """
-        self._check(name)
-        fields = _fields(value)
-        store = self._writable_store()
-        current = store.read(name)
-        if current.finding not in (Finding.PRESENT, Finding.ABSENT, Finding.DELETED):
-            raise error_of(current)
-        if current.record is not None and self._is_key_in_use(name, current.record):
-            raise SecretExistsError(
-                f"{current.record.path} holds a key; rotate_key gives it a new version"
-            )
-        versions = store.versions(name)
-        record = store.write(name, fields, cas=versions[-1].version if versions else 0)
-        self._cache.drop(name)
-        return self._secret_info(name, record)
+        with self._audit.access("set_secret") as access:
+            self._check(name)
+            fields = _fields(value)
+            access.attempt(name)
+            store = self._writable_store()
+            current = store.read(name)
+            if current.finding not in (Finding.PRESENT, Finding.ABSENT, Finding.DELETED):
+                raise error_of(current)
+            if current.record is not None and self._is_key_in_use(name, current.record):
+                raise SecretExistsError(
+                    f"{current.record.path} holds a key; rotate_key gives it a new version"
+                )
+            versions = store.versions(name)
+            record = store.write(name, fields, cas=versions[-1].version if versions else 0)
+            access.found(record)
+            self._cache.drop(name)
+            return self._secret_info(name, record)
 
     @overload
     def get_encryption_key(
@@ -307,15 +315,18 @@ class KeyManager:
         """
         _check_size(key_bytes)
         _check_version(version)
-        name = self.settings.master_key_name if name is None else name
-        cached: Key | None = self._cache.get(("key", name, version, key_bytes))
-        if cached is not None:
-            return cached
-        record = self._find(name, version, size=key_bytes)
-        key = self._key(name, record, key_bytes)
-        if record.version is not None:
-            self._cache.put(("key", name, version, key_bytes), key, self.settings.cache_ttl)
-        return key
+        with self._audit.access("get_key") as access:
+            name = self.settings.master_key_name if name is None else name
+            cached: Key | None = self._cache.get(("key", name, version, key_bytes))
+            if cached is not None:
+                access.note(name=name)
+                access.found(cached, cached=True)
+                return cached
+            record = self._find(access, name, version, size=key_bytes)
+            key = self._key(name, record, key_bytes)
+            if record.version is not None and not (record.cached or record.stale):
+                self._cache.put(("key", name, version, key_bytes), key, self.settings.cache_ttl)
+            return key
 
     @overload
     def derive_key(
@@ -359,7 +370,14 @@ class KeyManager:
 
         Source: RFC 5869.
         """
-        return written(derive(_octets(base_key), purpose, key_bytes), encoding)
+        with self._audit.access("derive_key") as access:
+            if isinstance(base_key, Key):
+                access.note(name=base_key.name)
+                access.found(base_key, cached=True, stale=base_key.info.stale)
+            octets = _octets(base_key)
+            derived = derive(octets, purpose, key_bytes)
+            access.note(purpose=purpose)
+            return written(derived, encoding)
 
     def generate_key(self, name: str, key_bytes: int = 32, encoding: Encoding = "hex") -> KeyInfo:
         """Make a new key in Vault; never over an existing one.
@@ -378,7 +396,8 @@ class KeyManager:
             ConfigurationError: the name can't be used, or Vault is not configured.
         """
         _check_size(key_bytes)
-        return self._create(name, token_bytes(key_bytes), encoding)
+        with self._audit.access("generate_key") as access:
+            return self._create(access, name, token_bytes(key_bytes), encoding)
 
     def import_key(
         self, name: str, material: bytes | str | SecretBytes, encoding: Encoding = "hex"
@@ -395,9 +414,10 @@ class KeyManager:
             SecretExistsError: something is stored under this name, or was and is deleted.
             SecretError: it could not be written.
         """
-        octets = _octets(material)
-        _check_size(len(octets))
-        return self._create(name, octets, encoding)
+        with self._audit.access("import_key") as access:
+            octets = _octets(material)
+            _check_size(len(octets))
+            return self._create(access, name, octets, encoding)
 
     def rotate_key(self, name: str | None = None) -> KeyInfo:
         """Give a key a new version of the same length; every older version stays readable.
@@ -413,19 +433,23 @@ class KeyManager:
             SecretExistsError: another writer was first.
             SecretError: it could not be written, or writing would prune an old version.
         """
-        name = self.settings.master_key_name if name is None else name
-        self._check(name)
-        store = self._writable_store()
-        record = record_of(store.read(name))
-        text, declared = _key_text(record)
-        size = len(decode(text, declared))
-        encoding: Encoding = "base64" if declared == "base64" else "hex"
-        store.keep_all_versions(name)
-        if not store.room_for_another(name):
-            raise SecretError(
-                f"{record.path} keeps no more versions: a rotation would destroy the oldest key"
-            )
-        return self._write(store, name, token_bytes(size), encoding, cas=record.version)
+        with self._audit.access("rotate_key") as access:
+            name = self.settings.master_key_name if name is None else name
+            self._check(name)
+            access.attempt(name)
+            store = self._writable_store()
+            record = record_of(store.read(name))
+            access.found(record)
+            text, declared = _key_text(record)
+            size = len(decode(text, declared))
+            encoding: Encoding = "base64" if declared == "base64" else "hex"
+            store.keep_all_versions(name)
+            if not store.room_for_another(name):
+                raise SecretError(
+                    f"{record.path} keeps no more versions: a rotation would destroy the oldest key"
+                )
+            material = token_bytes(size)
+            return self._write(access, store, name, material, encoding, cas=record.version)
 
     def key_info(self, name: str | None = None, version: int | None = None) -> KeyInfo:
         """Tell what is known of a key, wherever the policy finds it.
@@ -439,8 +463,9 @@ class KeyManager:
             KeyMaterialError: what is stored is no key.
         """
         _check_version(version)
-        name = self.settings.master_key_name if name is None else name
-        return self._key(name, self._find(name, version), None).info
+        with self._audit.access("key_info") as access:
+            name = self.settings.master_key_name if name is None else name
+            return self._key(name, self._find(access, name, version), None).info
 
     def key_history(self, name: str | None = None) -> tuple[KeyInfo, ...]:
         """List every version of a key in Vault, oldest first.
@@ -451,30 +476,11 @@ class KeyManager:
         Raises:
             SecretNotFoundError: there is no such key in Vault.
         """
-        name = self.settings.master_key_name if name is None else name
-        self._check(name)
-        store = self._writable_store()
-        history = []
-        for version in store.versions(name):
-            info = KeyInfo(
-                name=name,
-                version=version.version,
-                fingerprint=None,
-                source="vault",
-                environment=self.environment,
-                path=store.path_of(name),
-                created=version.created,
-                state=version.state,
-            )
-            if version.state == "enabled":
-                record = record_of(store.read(name, version.version))
-                info = replace(info, fingerprint=self._key(name, record, None).fingerprint)
-            history.append(info)
-        if not history:
-            raise SecretNotFoundError(
-                f"there is no key {name!r} in Vault", looked_in=(store.path_of(name),)
-            )
-        return tuple(history)
+        with self._audit.access("key_history") as access:
+            name = self.settings.master_key_name if name is None else name
+            self._check(name)
+            access.note(name=name)
+            return self._history(name)
 
     def list_keys(self) -> tuple[KeyInfo, ...]:
         """List the newest version of every key in Vault, by name; other secrets are left out.
@@ -482,18 +488,8 @@ class KeyManager:
         Raises:
             SecretError: Vault can't be read.
         """
-        store = self._writable_store()
-        found = []
-        for name in store.names():
-            if not self._is_usable(name):
-                continue
-            outcome = store.read(name)
-            if outcome.finding in (Finding.DELETED, Finding.ABSENT):
-                continue
-            record = record_of(outcome)
-            if _is_key(record):
-                found.append(self._key(name, record, None).info)
-        return tuple(found)
+        with self._audit.access("list_keys"):
+            return tuple(self._list())
 
     def destroy_key_version(self, name: str, version: int, confirm: str) -> KeyInfo:
         """Destroy one version of a key for good, and with it all data pseudonymized under it.
@@ -510,17 +506,23 @@ class KeyManager:
             KeyMaterialError: ``confirm`` is not this version's fingerprint.
             SecretError: there is no such version, or it could not be destroyed.
         """
-        self._check(name)
-        _check_version(version)
-        store = self._writable_store()
-        info = self._key(name, record_of(store.read(name, version)), None).info
-        if not hmac.compare_digest((info.fingerprint or "").encode(), confirm.encode()):
-            raise KeyMaterialError(
-                f"this is not the fingerprint of {name!r} version {version}; nothing was destroyed"
-            )
-        store.destroy(name, version)
-        self._cache.drop(name)
-        return replace(info, state="destroyed")
+        with self._audit.access("destroy_key_version") as access:
+            self._check(name)
+            _check_version(version)
+            access.note(version=version)
+            access.attempt(name)
+            store = self._writable_store()
+            record = record_of(store.read(name, version))
+            access.found(record)
+            info = self._key(name, record, None).info
+            if not hmac.compare_digest((info.fingerprint or "").encode(), confirm.encode()):
+                raise KeyMaterialError(
+                    f"this is not the fingerprint of {name!r} version {version}; nothing was "
+                    "destroyed"
+                )
+            store.destroy(name, version)
+            self._cache.drop(name)
+            return replace(info, state="destroyed")
 
     def invalidate(self, name: str | None = None) -> None:
         """Forget cached keys, so that the next request reads Vault.
@@ -555,10 +557,57 @@ class KeyManager:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a KeyManager can't be pickled: make one in each process")
 
-    def _find(self, name: str, version: int | None = None, *, size: int = 32) -> Record:
+    def _find(
+        self, access: Access, name: str, version: int | None = None, *, size: int = 32
+    ) -> Record:
         self._check(name)
-        ttl = self.settings.cache_ttl
-        return self._finder.find(name, version, size=size, cache_ttl=ttl)
+        access.note(name=name, version=version)
+        settings = self.settings
+        record = self._finder.find(
+            name,
+            version,
+            size=size,
+            cache_ttl=settings.cache_ttl,
+            stale_ttl=settings.stale_ttl,
+        )
+        access.found(record, cached=record.cached, stale=record.stale)
+        return record
+
+    def _history(self, name: str) -> tuple[KeyInfo, ...]:
+        store = self._writable_store()
+        history = []
+        for version in store.versions(name):
+            info = KeyInfo(
+                name=name,
+                version=version.version,
+                fingerprint=None,
+                source="vault",
+                environment=self.environment,
+                path=store.path_of(name),
+                created=version.created,
+                state=version.state,
+            )
+            if version.state == "enabled":
+                record = record_of(store.read(name, version.version))
+                info = replace(info, fingerprint=self._key(name, record, None).fingerprint)
+            history.append(info)
+        if not history:
+            raise SecretNotFoundError(
+                f"there is no key {name!r} in Vault", looked_in=(store.path_of(name),)
+            )
+        return tuple(history)
+
+    def _list(self) -> Iterator[KeyInfo]:
+        store = self._writable_store()
+        for name in store.names():
+            if not self._is_usable(name):
+                continue
+            outcome = store.read(name)
+            if outcome.finding in (Finding.DELETED, Finding.ABSENT):
+                continue
+            record = record_of(outcome)
+            if _is_key(record):
+                yield self._key(name, record, None).info
 
     def _secret_info(self, name: str, record: Record) -> SecretInfo:
         return SecretInfo(
@@ -588,12 +637,19 @@ class KeyManager:
             environment=self.environment,
             path=record.path,
             created=record.created,
+            stale=record.stale,
         )
-        return Key(info=info, material=SecretBytes(octets), fetched_at=datetime.now(UTC))
+        return Key(
+            info=info,
+            material=SecretBytes(octets),
+            fetched_at=record.fetched_at,
+            request_id=record.request_id,
+        )
 
-    def _create(self, name: str, material: bytes, encoding: Encoding) -> KeyInfo:
+    def _create(self, access: Access, name: str, material: bytes, encoding: Encoding) -> KeyInfo:
         self._check(name)
         encode(material, encoding)
+        access.attempt(name)
         store = self._writable_store()
         outcome = store.read(name)
         if outcome.finding in (Finding.PRESENT, Finding.DELETED):
@@ -604,10 +660,11 @@ class KeyManager:
         if outcome.finding is not Finding.ABSENT:
             raise error_of(outcome)
         store.keep_all_versions(name)
-        return self._write(store, name, material, encoding, cas=0)
+        return self._write(access, store, name, material, encoding, cas=0)
 
     def _write(
         self,
+        access: Access,
         store: SecretStore,
         name: str,
         material: bytes,
@@ -617,6 +674,7 @@ class KeyManager:
     ) -> KeyInfo:
         fields = {"value": encode(material, encoding), "encoding": encoding}
         record = store.write(name, fields, cas=cas)
+        access.found(record)
         self._cache.drop(name)
         return self._key(name, record, len(material)).info
 

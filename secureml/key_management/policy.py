@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from secureml.errors import (
     DevelopmentKeyWarning,
     FallbackWarning,
     SecretNotFoundError,
     SecureMLError,
+    VaultUnavailableError,
 )
 from secureml.key_management.cache import Cache
 from secureml.settings import ENVIRONMENTS, Settings
@@ -71,7 +73,13 @@ class Finder:
         self._development_defaults = DevelopmentSource()
 
     def find(
-        self, name: str, version: int | None = None, *, size: int = 32, cache_ttl: float = 0
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        size: int = 32,
+        cache_ttl: float = 0,
+        stale_ttl: float = 0,
     ) -> Record:
         """Read a secret.
 
@@ -80,14 +88,18 @@ class Finder:
             version: its version in Vault; the newest by default.
             size: the length in bytes that a development default is to have.
             cache_ttl: for how many seconds Vault's answer may be served again.
+            stale_ttl: for how many seconds it may be while Vault is unavailable.
 
         Raises:
             SecretNotFoundError: it is absent everywhere that the policy allows to look.
             SecureMLError: what a source reported, where the policy allows no other one.
         """
-        outcome = self._ask_vault(name, version, cache_ttl)
+        outcome = self._ask_vault(name, version, cache_ttl, stale_ttl)
         if outcome.record is not None:
             return outcome.record
+        held = self._held(name, version, outcome)
+        if held is not None:
+            return held
         looked_in = [outcome.where]
         for source in self._stand_ins(outcome, version):
             other = self._ask(source, name, size)
@@ -104,7 +116,9 @@ class Finder:
             f"there is no secret {wanted}; looked in: {'; '.join(looked_in)}", looked_in=looked_in
         )
 
-    def _ask_vault(self, name: str, version: int | None, cache_ttl: float) -> Outcome:
+    def _ask_vault(
+        self, name: str, version: int | None, cache_ttl: float, stale_ttl: float
+    ) -> Outcome:
         cached: Outcome | None = self._cache.get(("outcome", name, version))
         if cached is not None:
             return cached
@@ -113,8 +127,26 @@ class Finder:
             return Outcome(finding=Finding.NOT_CONFIGURED, where="Vault (vault_url is not set)")
         outcome = store.read(name, version)
         if outcome.record is not None:
-            self._cache.put(("outcome", name, version), outcome, cache_ttl)
+            if cache_ttl <= 0 and stale_ttl <= 0:
+                return outcome
+            held = replace(outcome, record=replace(outcome.record, cached=True))
+            self._cache.put(("outcome", name, version), held, cache_ttl, stale_ttl)
+        elif not isinstance(outcome.error, VaultUnavailableError):
+            # It is deleted or denied by now: a later outage does not bring it back.
+            self._cache.forget(("outcome", name, version))
         return outcome
+
+    def _held(self, name: str, version: int | None, outcome: Outcome) -> Record | None:
+        """Return what Vault gave before, where it is down now and the settings allow that."""
+        if outcome.finding is not Finding.UNAVAILABLE:
+            return None
+        held: Outcome | None = self._cache.get_stale(("outcome", name, version))
+        if held is None or held.record is None:
+            return None
+        when = held.record.fetched_at.isoformat(timespec="seconds")
+        message = f"{outcome.error}; {name!r} is served as it was read at {when}"
+        warnings.warn(message, FallbackWarning, stacklevel=_level_of_caller())
+        return replace(held.record, stale=True)
 
     def _stand_ins(self, outcome: Outcome, version: int | None) -> tuple[str, ...]:
         if version is not None:

@@ -42,6 +42,7 @@ class KeyInfo:
         environment: the environment it belongs to; None where none is selected.
         path: its path in Vault, or the name of the variable or file it came from.
         created: when this version was written, in UTC, where the source tells.
+        stale: whether it was read before, and is served because Vault is unavailable.
         state: ``enabled``, ``deleted`` or ``destroyed``.
     """
 
@@ -52,6 +53,7 @@ class KeyInfo:
     environment: str | None
     path: str
     created: datetime | None = None
+    stale: bool = False
     state: str = "enabled"
 
 
@@ -63,11 +65,13 @@ class Key:
         info: where the key came from.
         material: the key itself.
         fetched_at: when it was read, in UTC.
+        request_id: Vault's own id of the request that read it.
     """
 
     info: KeyInfo
     material: SecretBytes
     fetched_at: datetime
+    request_id: str | None = None
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 
 from secureml.errors import SecureMLError
@@ -35,6 +35,10 @@ class Record:
         path: the path, variable or file it came from.
         version: its version; None where the source keeps none.
         created: when this version was written, in UTC, where known.
+        request_id: Vault's own id of the request that read or wrote it.
+        cached: whether it was held in memory, and its source was not asked again.
+        stale: whether it was held for longer than that, because its source is unavailable.
+        fetched_at: when it was read from its source, in UTC.
     """
 
     fields: Mapping[str, object] = field(repr=False)
@@ -42,6 +46,10 @@ class Record:
     path: str
     version: int | None = None
     created: datetime | None = None
+    request_id: str | None = None
+    cached: bool = False
+    stale: bool = False
+    fetched_at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -16,15 +17,16 @@ from secureml.errors import (
 )
 from secureml.settings import ENVIRONMENTS, Settings
 from secureml.sources.base import Finding, Outcome, Record, SecretStore, VersionInfo
+from secureml.vault import VERSIONS_KEPT
 from secureml.vault.session import Answer, Send, VaultSession
 
 __all__ = ["VaultStore"]
 
-_VERSIONS_KEPT = 100_000
 _MOUNT_DEFAULT = 10
 """What KV v2 keeps where neither secret nor mount says otherwise."""
 
 _DEEPEST_FOLDER = 16
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class VaultStore(SecretStore):
@@ -74,8 +76,13 @@ class VaultStore(SecretStore):
             lambda client: client.secrets.kv.v2.create_or_update_secret(
                 self._path(name), secret=dict(fields), cas=cas, mount_point=self._mount
             ),
+            repeatable=cas is not None,
         )
         if answer.status == 400 and cas is not None and _mentions(answer, "check-and-set"):
+            # An attempt whose answer was lost may have been the writer that came first.
+            written = self.read(name, cas + 1).record if answer.repeated else None
+            if written is not None and written.fields == fields:
+                return written
             raise SecretExistsError(_taken(self.path_of(name), cas))
         self._expect_success(answer, "data", name)
         return Record(
@@ -84,18 +91,19 @@ class VaultStore(SecretStore):
             path=self.path_of(name),
             version=_version(answer.data, self.path_of(name)),
             created=_time(answer.data.get("created_time")),
+            request_id=_request_id(answer),
         )
 
     def keep_all_versions(self, name: str) -> None:
         """Raise ``max_versions`` of the secret, so that no rotation destroys an old key."""
-        if self._limit(self._metadata(name), default=0) >= _VERSIONS_KEPT:
+        if self._limit(self._metadata(name), default=0) >= VERSIONS_KEPT:
             return
         answer = self._request(
             "metadata",
             name,
             "create or update",
             lambda client: client.secrets.kv.v2.update_metadata(
-                self._path(name), max_versions=_VERSIONS_KEPT, mount_point=self._mount
+                self._path(name), max_versions=VERSIONS_KEPT, mount_point=self._mount
             ),
         )
         self._expect_success(answer, "metadata", name)
@@ -145,9 +153,15 @@ class VaultStore(SecretStore):
     def _api_path(self, section: str, name: str) -> str:
         return f"{self._mount}/{section}/{self._path(name)}"
 
-    def _request(self, section: str, name: str, capability: str, send: Send) -> Answer:
+    def _request(
+        self, section: str, name: str, capability: str, send: Send, *, repeatable: bool = True
+    ) -> Answer:
         return self._session.request(
-            send, mount=self._mount, path=self._api_path(section, name), capability=capability
+            send,
+            mount=self._mount,
+            path=self._api_path(section, name),
+            capability=capability,
+            repeatable=repeatable,
         )
 
     def _read(self, name: str, version: int | None, where: str) -> Outcome:
@@ -169,7 +183,9 @@ class VaultStore(SecretStore):
             self._expect_success(answer, "data", name)
             raise _malformed(where)
         if answer.status == 404 or _state(metadata) != "enabled":
-            raise SecretDeletedError(_gone(where, metadata), looked_in=(where,))
+            gone = SecretDeletedError(_gone(where, metadata), looked_in=(where,))
+            gone.request_id = _request_id(answer)
+            raise gone
         self._expect_success(answer, "data", name)
         fields = answer.data.get("data")
         if not isinstance(fields, dict):
@@ -180,6 +196,7 @@ class VaultStore(SecretStore):
             path=self.path_of(name),
             version=_version(metadata, where),
             created=_time(metadata.get("created_time")),
+            request_id=_request_id(answer),
         )
         return Outcome(finding=Finding.PRESENT, where=where, record=record)
 
@@ -287,6 +304,12 @@ def _time(text: object) -> datetime | None:
         return datetime.fromisoformat(text)
     except ValueError:
         return None
+
+
+def _request_id(answer: Answer) -> str | None:
+    """Return what finds the request in Vault's audit log; it ends up in ours, so it must be one."""
+    text = answer.body.get("request_id")
+    return text if isinstance(text, str) and _UUID.fullmatch(text) else None
 
 
 def _version(metadata: Mapping[str, Any], where: str) -> int:

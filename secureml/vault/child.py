@@ -63,6 +63,10 @@ class Child:
         """Whether the process is alive."""
         return self._process.poll() is None
 
+    def wait(self) -> None:
+        """Wait until the process has ended by itself."""
+        self._process.wait()
+
     def stop(self) -> None:
         """Ask the process to end, and end it by force if it does not."""
         self._process.terminate()

@@ -1,6 +1,7 @@
-"""A real OpenBao server on a free loopback port, for the demonstration and for tests.
+"""A real OpenBao server on a loopback port, for development, the demonstration and tests.
 
-It is no place for real keys: its one unseal key is held in the memory of this process.
+It is no place for real keys: its one unseal key is held in the memory of this process, or lies
+beside the data.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Literal, Self, TypeVar
 from secureml.concealed import SecretText
 from secureml.errors import MissingExtraError, VaultUnavailableError
 from secureml.vault.child import Child
+from secureml.vault.kept import Kept
 from secureml.vault.loopback import LoopbackApi
 
 __all__ = ["DevServer"]
@@ -30,6 +32,8 @@ _LOG_TAIL = 1500
 
 # Answers of /v1/sys/health, as its documentation lists them.
 _ACTIVE = 200
+_STANDBY = 429
+_NOT_INITIALIZED = 501
 _SEALED = 503
 
 
@@ -45,6 +49,11 @@ class DevServer:
         binary: the server's executable; by default the one of the ``server`` extra.
         storage: "inmem" loses everything when the server stops, "raft" keeps it.
         certificate: PEM files of a certificate chain and its private key, to serve HTTPS.
+        audit: whether the server writes the audit log ``audit.log`` in the folder.
+        port: the port to listen on; a free one by default.
+        persist: keep seal key and root token in the folder, in files for its owner alone, so that
+            another process can start the server again; this takes raft.
+        join: a running server with raft, whose cluster this one joins.
         timeout: seconds that a start, a seal or an unseal may take.
 
     Raises:
@@ -58,12 +67,21 @@ class DevServer:
         binary: str | os.PathLike[str] | None = None,
         storage: Literal["inmem", "raft"] = "inmem",
         certificate: tuple[Path, Path] | None = None,
+        audit: bool = False,
+        port: int | None = None,
+        persist: bool = False,
+        join: DevServer | None = None,
         timeout: float = 30.0,
     ) -> None:
         self.directory = Path(directory).absolute()
         self._binary = _bundled_binary() if binary is None else os.fspath(binary)
-        self._storage = storage
+        self._storage = "raft" if persist or join else storage
+        self._join = join
+        self._is_ready = {_ACTIVE}
+        self._port = port
+        self._kept = Kept(self.directory) if persist else None
         self._certificate = certificate
+        self._audit = audit
         self._timeout = timeout
         self._child: Child | None = None
         self._api: LoopbackApi | None = None
@@ -119,13 +137,21 @@ class DevServer:
         self._make_directory()
         try:
             self._launch()
-            if self._storage == "raft" and self._unseal_key is not None:
+            if self._kept is not None:
+                self._resume(self._kept)
+            elif self._storage == "raft" and self._unseal_key is not None:
                 self.unseal()
+            elif self._join is not None:
+                self._join_cluster(self._join)
             else:
                 self._initialize()
         except BaseException:
             self.kill()
             raise
+
+    def wait(self) -> None:
+        """Wait until the server's process has ended by itself."""
+        _known(self._child).wait()
 
     def stop(self) -> None:
         """End the server's process, by force if it does not end in time."""
@@ -146,13 +172,20 @@ class DevServer:
         """Unseal the server and wait until it serves requests."""
         key = _known(self._unseal_key)
         _known(self._api).expect(200, "PUT", "sys/unseal", {"key": key.reveal()})
-        self._wait_for(lambda: self._health() == _ACTIVE, "unseal")
+        self._wait_for(lambda: self._health() in self._is_ready, "unseal")
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it runs and serves requests itself: in a cluster only the leader does."""
+        return self.running and self._health() == _ACTIVE
 
     def _make_directory(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o700)
         if self._storage == "raft":
             (self.directory / "raft").mkdir(exist_ok=True)
+        if self._kept is not None:
+            self._kept.make_key()
 
     def _launch(self) -> None:
         """Start the process and wait until it listens."""
@@ -161,7 +194,7 @@ class DevServer:
             raise VaultUnavailableError(f"there is no executable {self._binary} to run as a server")
         config = self.directory / "server.hcl"
         restart = self._root_token is not None
-        for _ in range(1 if restart else _PORT_ATTEMPTS):
+        for _ in range(1 if restart or self._port else _PORT_ATTEMPTS):
             if not restart:
                 self._configure(config)
             self._child = Child(
@@ -174,11 +207,16 @@ class DevServer:
                 return
             if not self._logged("address already in use"):
                 break
+        if self._port and self._logged("address already in use"):
+            raise VaultUnavailableError(f"port {self._port} is taken by another process")
+        if self._logged("failed to open bolt file: timeout"):
+            raise VaultUnavailableError(f"another server is running on {self.directory}")
         # Nothing secret is in the log at this point: the server has not opened its data.
         raise VaultUnavailableError(f"the server did not start: {self._log_text()[-_LOG_TAIL:]}")
 
     def _configure(self, file: Path) -> None:
         port, cluster_port = _two_free_ports()
+        port = self._port or port
         listener: dict[str, object] = {
             "address": f"127.0.0.1:{port}",
             "cluster_address": f"127.0.0.1:{cluster_port}",
@@ -194,25 +232,63 @@ class DevServer:
         if self._storage == "raft":
             storage = {
                 "path": str(self.directory / "raft"),
-                "node_id": "one",
+                "node_id": str(port) if self._join else "one",
                 "performance_multiplier": "1",  # the shortest waits for an election
             }
-        configuration = {
+            if self._join is not None:
+                storage["retry_join"] = [{"leader_api_addr": self._join.url}]
+        configuration: dict[str, object] = {
             "api_addr": self._api.url,
             "cluster_addr": f"https://127.0.0.1:{cluster_port}",
             "log_level": "warn",
             "storage": {self._storage: storage},
             "listener": {"tcp": listener},
         }
+        if self._audit:
+            options = {"file_path": str(self.directory / "audit.log"), "mode": "0600"}
+            configuration["audit"] = [{"type": "file", "path": "log", "options": options}]
+        if self._kept is not None:
+            configuration["seal"] = {"static": self._kept.seal}
         file.write_text(json.dumps(configuration), encoding="utf-8")
 
     def _initialize(self) -> None:
-        api = _known(self._api)
         shares = {"secret_shares": 1, "secret_threshold": 1}
-        answer = api.expect(200, "PUT", "sys/init", shares)
-        self._root_token = token = SecretText(answer["root_token"])
+        answer = _known(self._api).expect(200, "PUT", "sys/init", shares)
+        self._root_token = SecretText(answer["root_token"])
         self._unseal_key = SecretText(answer["keys"][0])
         self.unseal()
+        self._mount()
+
+    def _join_cluster(self, other: DevServer) -> None:
+        self._root_token, self._unseal_key = other.root_token, _known(other._unseal_key)
+        for member in (self, other):
+            member._is_ready = {_ACTIVE, _STANDBY}
+        self._wait_for(self._has_joined, "join the cluster")
+
+    def _has_joined(self) -> bool:
+        # A key that comes before the node has found the cluster is refused.
+        key = {"key": _known(self._unseal_key).reveal()}
+        _known(self._api).request("PUT", "sys/unseal", key)
+        return self._health() in self._is_ready
+
+    def _resume(self, kept: Kept) -> None:
+        """Initialize a server that opens its seal by itself, or wait until one has done that."""
+        if self._health() == _NOT_INITIALIZED:
+            shares = {"recovery_shares": 1, "recovery_threshold": 1}
+            answer = _known(self._api).expect(200, "PUT", "sys/init", shares)
+            kept.save_root_token(SecretText(answer["root_token"]))
+        self._root_token = kept.root_token()
+        self._wait_for(lambda: self._health() == _ACTIVE, "unseal")
+        if not self._is_mounted():
+            self._mount()
+
+    def _is_mounted(self) -> bool:
+        path = "sys/mounts"
+        mounts = _known(self._api).expect(200, "GET", path, token=self.root_token)
+        return "secret/" in mounts["data"]
+
+    def _mount(self) -> None:
+        api, token = _known(self._api), self.root_token
         mount = {"type": "kv", "options": {"version": "2"}}
         api.expect(204, "POST", "sys/mounts/secret", mount, token=token)
         # A new mount refuses requests for a moment, while it turns itself into version 2.

@@ -1,4 +1,4 @@
-"""Talk to Vault: one connection pool, one login, and every failure told apart.
+"""A session with Vault: logged in, kept so, and telling a denied request from an expired login.
 
 Requests go through hvac with its error handling off, because the exceptions it raises carry the
 response body and the URL; what went wrong is read from the status instead.
@@ -6,87 +6,116 @@ response body and the URL; what went wrong is read from the status instead.
 
 from __future__ import annotations
 
-import ssl
+import os
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from secureml.concealed import SecretText
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
-    ConfigurationError,
+    InsecureConnectionWarning,
     MalformedAnswerError,
-    MissingExtraError,
-    SecretError,
-    VaultSealedError,
     VaultUnavailableError,
 )
 from secureml.settings import Settings
-from secureml.vault.auth import AuthMethod, auth_from
+from secureml.settings.checks import is_loopback
+from secureml.vault.auth import AuthMethod, Login, auth_from
+from secureml.vault.delivery import Answer, Delivery, seconds_left
+from secureml.vault.transport import Send, require_extra
 
 if TYPE_CHECKING:
     import hvac
-    import requests
 
-__all__ = ["Answer", "VaultSession"]
+__all__ = ["Answer", "Send", "VaultSession"]
 
-_POOL_SIZE = 32
-_UNAVAILABLE = frozenset({408, 412, 425, 429, 472, 473, 500, 501, 502, 503, 504})
+_RENEW_AFTER = 2 / 3
+"""The share of its life after which a token is renewed."""
 
-Send = Callable[["hvac.Client"], "requests.Response"]
+_HALF_OF_WHAT_IS_LEFT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What Vault said: 2xx, 400 or 404; every other status has become an error.
+class _LoggedIn:
+    """A login on the clock.
 
     Args:
-        status: the HTTP status.
-        body: the JSON object of the response, empty where there is none.
+        login: what the method brought.
+        renew_at: when to prolong its life; None for never.
+        ends_at: when it ends; None for never, or not known.
     """
 
-    status: int
-    body: Mapping[str, Any] = field(repr=False)
+    login: Login
+    renew_at: float | None
+    ends_at: float | None
 
-    @property
-    def data(self) -> Mapping[str, Any]:
-        """The object under ``data``; empty where there is none."""
-        data = self.body.get("data")
-        return data if isinstance(data, dict) else {}
+    @classmethod
+    def since(cls, login: Login, now: float) -> _LoggedIn:
+        if login.ttl is None or not login.own:
+            return cls(login, None, None)
+        return cls(login, now + login.ttl * _RENEW_AFTER, now + login.ttl)
+
+    def tried_at(self, now: float) -> _LoggedIn:
+        """Put the next attempt at two thirds of the life that is left."""
+        ends_at = now if self.ends_at is None else self.ends_at
+        return replace(self, renew_at=now + (ends_at - now) * _RENEW_AFTER)
 
 
 class VaultSession:
     """A connection to one Vault. It logs in when it is first used, and again when it must.
 
-    Safe to share between threads.
+    Every request keeps the deadline ``vault_timeout`` with all attempts that it takes. Safe to
+    share between threads; after a fork, the child logs in for itself.
 
     Args:
         settings: where Vault is and how to log in; ``vault_url`` is set.
-        auth: how to log in; by default what ``settings`` say.
+        auth: how to log in; by default what the settings say.
+        clock: returns seconds, for the age of the login.
 
     Raises:
-        MissingExtraError: hvac is not installed.
-        ConfigurationError: the CA certificate does not exist.
+        MissingExtraError: hvac or what it needs is not installed.
+        ConfigurationError: a certificate does not exist.
+
+    Warns:
+        InsecureConnectionWarning: an address is plain HTTP to another machine.
     """
 
-    def __init__(self, settings: Settings, auth: AuthMethod | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        auth: AuthMethod | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        require_extra()
         self._settings = settings
         self._auth = auth or auth_from(settings)
+        self._clock = clock
         self._lock = threading.Lock()
-        self._token: SecretText | None = None
-        self._pool = _pool(settings.vault_ca_cert)
+        self._current: _LoggedIn | None = None
+        self._start()
+        _warn_of_plain_http(self.addresses)
 
     @property
     def client(self) -> hvac.Client:
         """A plain hvac client, logged in, that shares this session's connections."""
-        import hvac
+        from secureml.vault.deadline import deadline
 
-        return self._client(hvac.adapters.JSONAdapter, self._login(), ignore_exceptions=False)
+        with deadline(self._settings.vault_timeout):
+            token = self._authenticated().login.token
+        return self._delivery.plain_client(token)
 
-    def request(self, send: Send, *, mount: str, path: str, capability: str) -> Answer:
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses, the one that answered last first."""
+        return tuple(address.shown for address in self._delivery.in_turn())
+
+    def request(
+        self, send: Send, *, mount: str, path: str, capability: str, repeatable: bool = True
+    ) -> Answer:
         """Send one request, logging in where needed, once more where the token has expired.
 
         Args:
@@ -94,6 +123,8 @@ class VaultSession:
             mount: the mount it goes to, for messages.
             path: the API path it goes to, for messages.
             capability: the policy capability it takes, for messages.
+            repeatable: whether sending it twice does no harm. One that is not is tried again only
+                if Vault has not begun to work on it.
 
         Returns:
             The answer, where it is 2xx, 400 or 404.
@@ -105,18 +136,22 @@ class VaultSession:
             VaultSealedError: Vault is sealed.
             MalformedAnswerError: an answer that is not Vault's.
         """
-        token = self._login()
-        answer = self._send(send, token)
-        if answer.status not in (401, 403):
-            return answer
-        if self._is_valid(token):
-            raise _denied(mount, path, capability)
-        token = self._login(instead_of=token)
-        answer = self._send(send, token)
-        if answer.status not in (401, 403):
-            return answer
-        if self._is_valid(token):
-            raise _denied(mount, path, capability)
+        from secureml.vault.deadline import deadline
+
+        with deadline(self._settings.vault_timeout):
+            current = self._authenticated()
+            answer = self._delivery.send(send, current.login.token, repeatable=repeatable)
+            if answer.status not in (401, 403):
+                return answer
+            if self._is_valid(current):
+                raise _denied(mount, path, capability)
+            current = self._authenticated(instead_of=current)
+            repeated = answer.repeated
+            answer = self._delivery.send(send, current.login.token, repeatable=repeatable)
+            if answer.status not in (401, 403):
+                return replace(answer, repeated=True) if repeated else answer
+            if self._is_valid(current):
+                raise _denied(mount, path, capability)
         raise AuthenticationError(
             "Vault does not accept the token: it is wrong, expired or revoked (a valid token that "
             "may not look itself up, for want of the default policy, looks the same)"
@@ -128,11 +163,10 @@ class VaultSession:
         Raises:
             SecretError: as for ``request``.
         """
-        path = "auth/token/lookup-self"
         return self.request(
             lambda client: client.auth.token.lookup_self(),
             mount="auth/token",
-            path=path,
+            path="auth/token/lookup-self",
             capability="read",
         )
 
@@ -143,165 +177,124 @@ class VaultSession:
             VaultUnavailableError: no usable answer.
             AuthenticationError: the server's certificate is not trusted.
         """
-        status, body = self._exchange(lambda client: client.sys.read_seal_status(), None)
-        if status != 200 or body is None or not isinstance(body.get("sealed"), bool):
-            raise MalformedAnswerError(f"what answers at {self._address} does not answer as Vault")
-        return bool(body["sealed"])
+        from secureml.vault.deadline import deadline
+
+        with deadline(self._settings.vault_timeout):
+            answer = self._delivery.send(lambda client: client.sys.read_seal_status(), None)
+        sealed = answer.body.get("sealed")
+        if not isinstance(sealed, bool):
+            raise MalformedAnswerError(
+                f"what answers at {self.addresses[0]} does not answer as Vault"
+            )
+        return sealed
 
     def close(self) -> None:
-        """Close the connections and forget the token."""
+        """Revoke the token if the session obtained it, close the connections, forget both."""
+        from secureml.vault.deadline import deadline
+
+        self._start_anew_after_fork()
         with self._lock:
-            self._token = None
-        self._pool.close()
+            current, self._current = self._current, None
+        if current is not None:
+            with deadline(self._settings.vault_timeout):
+                self._revoke(current)
+        self._delivery.close()
 
-    @property
-    def _address(self) -> str:
-        return self._settings.vault_url or ""
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._current = None
+        self._delivery = Delivery(self._settings)
 
-    def _login(self, *, instead_of: SecretText | None = None) -> SecretText:
-        with self._lock:
-            if self._token is None or self._token is instead_of:
-                self._token = self._auth.login(self._raw_client(None))
-            return self._token
+    def _start_anew_after_fork(self) -> None:
+        # The parent's login, its connections, and a lock that one of its threads may hold, are
+        # the parent's: the child neither uses nor revokes nor closes them.
+        if self._process != os.getpid():
+            self._start()
 
-    def _is_valid(self, token: SecretText) -> bool:
-        return self._send(lambda client: client.auth.token.lookup_self(), token).status == 200
-
-    def _send(self, send: Send, token: SecretText) -> Answer:
-        status, body = self._exchange(send, token)
-        if status in (401, 403):
-            return Answer(status, {})
-        if status in _UNAVAILABLE:
-            raise self._unavailable(status)
-        if status == 204:
-            return Answer(status, {})
-        if status not in (200, 400, 404) or body is None:
-            raise MalformedAnswerError(
-                f"what answers at {self._address} does not answer as Vault (HTTP status {status})"
+    def _authenticated(self, *, instead_of: _LoggedIn | None = None) -> _LoggedIn:
+        """Return the login in force: one thread renews or replaces it, for all."""
+        self._start_anew_after_fork()
+        current = self._current
+        if current is not None and current is not instead_of and not self._is_due(current):
+            return current
+        # While the old login still holds, nobody needs to wait for the new one.
+        usable = current is not None and current is not instead_of and not self._is_over(current)
+        wait = 0.0 if usable else min(seconds_left(), threading.TIMEOUT_MAX)
+        if not self._lock.acquire(timeout=wait):
+            if usable and current is not None:
+                return current
+            raise VaultUnavailableError(
+                "Vault did not answer in time the login that another thread waits for too"
             )
-        return Answer(status, body)
-
-    def _unavailable(self, status: int) -> SecretError:
-        if status == 503 and self._says_sealed():
-            return VaultSealedError(f"Vault at {self._address} is sealed")
-        reason = {
-            429: "it limits the rate of requests",
-            472: "it is a standby of a disaster recovery cluster",
-            473: "it is a performance standby",
-            501: "it is not initialized",
-        }.get(status, "it can't serve requests now")
-        return VaultUnavailableError(
-            f"Vault at {self._address} is not available: {reason} (HTTP status {status})"
-        )
-
-    def _says_sealed(self) -> bool:
         try:
-            return self.is_sealed()
-        except SecretError:
-            return False
+            if self._current is None or self._current is instead_of or self._is_due(self._current):
+                self._current = self._prolonged(self._current, instead_of)
+            return self._current
+        finally:
+            self._lock.release()
 
-    def _exchange(
-        self, send: Send, token: SecretText | None
-    ) -> tuple[int, Mapping[str, Any] | None]:
-        """Send; return the status, and the body where it is a JSON object of Vault's shape."""
-        import requests
+    def _is_due(self, current: _LoggedIn) -> bool:
+        return current.renew_at is not None and self._clock() >= current.renew_at
 
-        failure: SecretError
+    def _is_over(self, current: _LoggedIn) -> bool:
+        return current.ends_at is not None and self._clock() >= current.ends_at
+
+    def _prolonged(self, old: _LoggedIn | None, refused: _LoggedIn | None) -> _LoggedIn:
+        from secureml.vault.deadline import share
+
+        if old is None or old is refused or self._is_over(old):
+            return self._log_in()
         try:
-            response = send(self._raw_client(token))
-            return response.status_code, _json_object(response)
-        except requests.exceptions.SSLError as error:
-            failure = self._tls_failure(error)
-        except requests.exceptions.Timeout:
-            failure = VaultUnavailableError(
-                f"Vault at {self._address} did not answer within {self._settings.vault_timeout:g} s"
+            # The old login still holds: whoever asked needs time for the request itself.
+            with share(_HALF_OF_WHAT_IS_LEFT):
+                return self._renewed(old) or self._replaced(old)
+        except (AuthenticationError, VaultUnavailableError):
+            # It shows when the old login ends, if it lasts for so long.
+            return old.tried_at(self._clock())
+
+    def _renewed(self, old: _LoggedIn) -> _LoggedIn | None:
+        """Renew; None where that is refused, or no longer gives the token more time."""
+        if not old.login.renewable:
+            return None
+        token = old.login.token
+        answer = self._delivery.send(lambda client: client.auth.token.renew_self(), token)
+        auth = answer.body.get("auth")
+        seconds = auth.get("lease_duration") if isinstance(auth, dict) else None
+        if answer.status != 200 or not isinstance(seconds, int):
+            return None
+        left = (old.ends_at or 0) - self._clock()
+        if seconds <= left + 1:
+            return None
+        login = Login(token=token, ttl=float(seconds), renewable=True, own=True)
+        return _LoggedIn.since(login, self._clock())
+
+    def _replaced(self, old: _LoggedIn) -> _LoggedIn:
+        new = self._log_in()
+        self._revoke(old)
+        return new
+
+    def _log_in(self) -> _LoggedIn:
+        return _LoggedIn.since(self._delivery.log_in(self._auth), self._clock())
+
+    def _revoke(self, old: _LoggedIn) -> None:
+        if old.login.own and not self._is_over(old):
+            self._delivery.revoke(old.login.token)
+
+    def _is_valid(self, current: _LoggedIn) -> bool:
+        token = current.login.token
+        answer = self._delivery.send(lambda client: client.auth.token.lookup_self(), token)
+        return answer.status == 200
+
+
+def _warn_of_plain_http(addresses: Sequence[str]) -> None:
+    for address in addresses:
+        if address.lower().startswith("http://") and not is_loopback(address):
+            warnings.warn(
+                f"tokens and secrets travel to {address} in the clear: use https",
+                InsecureConnectionWarning,
+                stacklevel=3,
             )
-        except requests.exceptions.RequestException:
-            failure = VaultUnavailableError(f"Vault at {self._address} can't be reached")
-        raise failure
-
-    def _tls_failure(self, error: BaseException) -> SecretError:
-        for cause in _causes(error):
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                return AuthenticationError(
-                    f"the TLS certificate of {self._address} is not trusted "
-                    f"({cause.verify_message}); vault_ca_cert names the CA to trust"
-                )
-        return VaultUnavailableError(f"no TLS connection to {self._address} could be made")
-
-    def _raw_client(self, token: SecretText | None) -> hvac.Client:
-        import hvac
-
-        return self._client(hvac.adapters.RawAdapter, token, ignore_exceptions=True)
-
-    def _client(
-        self, adapter: type, token: SecretText | None, *, ignore_exceptions: bool
-    ) -> hvac.Client:
-        import hvac
-
-        # Values that are not None keep hvac from looking into the environment for others.
-        return hvac.Client(
-            url=self._address,
-            token=token.reveal() if token else "",
-            cert=(),
-            timeout=self._settings.vault_timeout,
-            # A redirect would carry the token to another host.
-            allow_redirects=False,
-            session=self._pool,
-            adapter=adapter,
-            namespace=self._settings.vault_namespace,
-            ignore_exceptions=ignore_exceptions,
-        )
-
-
-def _pool(ca_cert: str | None) -> requests.Session:
-    try:
-        import hvac  # noqa: F401  # named here, so that the error comes before the first request
-        import requests
-    except ImportError:
-        missing = True
-    else:
-        missing = False
-    if missing:
-        raise MissingExtraError.of("vault", "Reading keys from Vault")
-    session = requests.Session()
-    # Proxies and CA bundles of the environment are for other software.
-    session.trust_env = False
-    # hvac goes by the session's own value and not by the one that its client is given.
-    session.verify = _verification(ca_cert)
-    adapter = requests.adapters.HTTPAdapter(pool_maxsize=_POOL_SIZE)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-def _verification(ca_cert: str | None) -> str | bool:
-    if ca_cert is None:
-        return True
-    path = Path(ca_cert).expanduser()
-    if not path.exists():
-        raise ConfigurationError(f"vault_ca_cert {str(path)!r} does not exist")
-    return str(path)
-
-
-def _json_object(response: requests.Response) -> Mapping[str, Any] | None:
-    try:
-        body = response.json()
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
-    waiting: list[object] = [error]
-    while waiting and len(found) < 16:
-        cause = waiting.pop()
-        if not isinstance(cause, BaseException) or cause in found:
-            continue
-        found.append(cause)
-        waiting += [*cause.args, cause.__cause__, cause.__context__, getattr(cause, "reason", None)]
-    return found
 
 
 def _denied(mount: str, path: str, capability: str) -> AccessDeniedError:

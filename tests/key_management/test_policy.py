@@ -92,7 +92,7 @@ def situation(request: pytest.FixtureRequest) -> Callable[[str, str | None], Arg
     def at(server: str) -> Arguments:
         servers = request.getfixturevalue("shared")
         token = servers[server].root_token if server != "stopped" else "s.token"
-        return {"vault_url": servers["urls"][server], "vault_token": token}
+        return {"vault_url": servers["urls"][server], "vault_token": token, "vault_timeout": 0.3}
 
     def faulty(**fault: Any) -> Arguments:
         url = request.getfixturevalue("faulty")(**fault).url

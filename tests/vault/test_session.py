@@ -11,6 +11,7 @@ from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
     ConfigurationError,
+    InsecureConnectionWarning,
     MalformedAnswerError,
     VaultSealedError,
     VaultUnavailableError,
@@ -60,8 +61,8 @@ ERRORS = b'{"errors": ["' + BODY + b'"]}'
 
 FAULTS = {
     "silent": ({"silent": True}, VaultUnavailableError, "did not answer within 0.5 s"),
-    "reset": ({"reset": True}, VaultUnavailableError, "can't be reached"),
-    "no HTTP": ({"status": "\x00\x00"}, VaultUnavailableError, "can't be reached"),
+    "reset": ({"reset": True}, VaultUnavailableError, "broke the connection off"),
+    "no HTTP": ({"status": "\x00\x00"}, VaultUnavailableError, "broke the connection off"),
     "HTML 200": ({"body": HTML, "kind": "text/html"}, MalformedAnswerError, "status 200"),
     "cut-off JSON": ({"body": b'{"data": {"data"'}, MalformedAnswerError, "status 200"),
     "JSON list": ({"body": b"[1, 2]"}, MalformedAnswerError, "status 200"),
@@ -104,21 +105,11 @@ def test_a_port_where_nobody_listens(faulty, caplog):
 
 
 def test_a_host_name_that_does_not_exist(caplog):
-    session = session_of("http://no-such-host.invalid:8200")
+    with pytest.warns(InsecureConnectionWarning, match="in the clear"):
+        session = session_of("http://no-such-host.invalid:8200")
     with pytest.raises(VaultUnavailableError, match="can't be reached") as caught:
         read(session)
     assert_tells_nothing(caught.value, caplog)
-
-
-def test_a_redirect_is_not_followed_so_the_token_goes_nowhere_else(faulty, caplog):
-    other = faulty(b'{"data": {}}')
-    first = faulty(status="307 Temporary Redirect", extra=f"Location: {other.url}/v1/x\r\n")
-    session = session_of(first.url)
-    with pytest.raises(MalformedAnswerError, match="status 307") as caught:
-        read(session)
-    assert other.received == []
-    assert_tells_nothing(caught.value, caplog)
-    session.close()
 
 
 def test_proxies_of_the_environment_are_not_used(vault, faulty, monkeypatch):
@@ -130,14 +121,6 @@ def test_proxies_of_the_environment_are_not_used(vault, faulty, monkeypatch):
         assert read(session).status == 404
     assert proxy.received == []
     session.close()
-
-
-def test_tokens_and_addresses_of_other_tools_are_not_used(vault, monkeypatch):
-    monkeypatch.setenv("VAULT_TOKEN", vault.token)
-    monkeypatch.setenv("VAULT_ADDR", vault.url)
-    settings = load_settings(Layers(arguments={"vault_url": vault.url}))
-    with pytest.raises(AuthenticationError, match="no Vault token is set"):
-        read(VaultSession(settings))
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nend", "tök€n"])

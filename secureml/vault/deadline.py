@@ -1,0 +1,304 @@
+"""Connections that keep one deadline for a whole request.
+
+A socket's timeout holds for each read alone, so that an answer which drips in byte by byte never
+meets it. These sockets shorten theirs, before each read and write, to what is left.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from requests import PreparedRequest, Request, Response, Session
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+)
+from urllib3.util.connection import allowed_gai_family
+from urllib3.util.ssl_ import create_urllib3_context
+
+__all__ = ["DeadlineAdapter", "IsolatedSession", "UnixAdapter", "deadline", "remaining", "share"]
+
+_moment: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+_NOTICEABLE = 1.02
+
+_Place = tuple[int, int, int, Any]
+"""Family, kind, protocol and address of a socket."""
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Hold every request inside the block to one deadline; one that holds already stays.
+
+    Args:
+        seconds: how long the requests may take in all.
+    """
+    if _moment.get() is not None:
+        yield
+        return
+    token = _moment.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _moment.reset(token)
+
+
+@contextmanager
+def share(part: float) -> Iterator[None]:
+    """Hold every request inside the block to a part of the time that is left.
+
+    Args:
+        part: how much of it, up to 1.
+    """
+    moment = _moment.get()
+    if moment is None:
+        yield
+        return
+    now = time.monotonic()
+    token = _moment.set(now + (moment - now) * part)
+    try:
+        yield
+    finally:
+        _moment.reset(token)
+
+
+def remaining() -> float | None:
+    """Return the seconds that are left; None where there is no deadline.
+
+    Raises:
+        TimeoutError: none are left.
+    """
+    moment = _moment.get()
+    if moment is None:
+        return None
+    left = moment - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+class _Socket(socket.socket):
+    def recv_into(self, *arguments: Any) -> int:
+        _limit(self)
+        return super().recv_into(*arguments)
+
+    def sendall(self, *arguments: Any) -> None:
+        _limit(self)
+        super().sendall(*arguments)
+
+
+class _TlsSocket(ssl.SSLSocket):
+    def recv_into(self, *arguments: Any) -> int:
+        _limit(self)
+        return super().recv_into(*arguments)
+
+    def sendall(self, *arguments: Any) -> None:
+        _limit(self)
+        super().sendall(*arguments)
+
+
+class _Connection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _opened(self, _resolved(self))
+
+
+class _TlsConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        opened = _opened(self, _resolved(self))
+        # The handshake takes the socket's timeout for all of its reads together.
+        _limit(opened)
+        return opened
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+    has_certificates = False
+
+
+class IsolatedSession(Session):
+    """A session of requests that goes by what it is given, and never by the environment.
+
+    hvac repeats in each request what the session says of certificates and proxies.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Passwords of the environment are for other software.
+        self.trust_env = False
+
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """Prepare a request without cookies, passwords and hooks.
+
+        Vault wants none of them, and to merge them takes longer than all that is done here.
+        """
+        prepared = PreparedRequest()
+        prepared.prepare_method(request.method)
+        prepared.prepare_url(request.url or "", request.params)
+        prepared.prepare_headers({**self.headers, **request.headers})
+        prepared.prepare_body(request.data, request.files, request.json)
+        return prepared
+
+    def get_redirect_target(self, resp: Response) -> None:
+        """Follow no redirect: the request would carry the token to wherever it leads."""
+
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> dict[str, Any]:
+        """Return the request's own settings."""
+        return {"proxies": proxies or {}, "stream": bool(stream), "verify": verify, "cert": cert}
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """An adapter of requests whose connections keep the deadline.
+
+    Args:
+        pool_size: how many connections to one host are kept open.
+        server_name: the name that a TLS certificate must be for, instead of the host's.
+        verify: whether TLS certificates are looked at, as the session says too.
+        authorities: PEM files of certificates to trust, besides what the session verifies with.
+    """
+
+    def __init__(
+        self,
+        pool_size: int,
+        *,
+        server_name: str | None = None,
+        verify: bool = True,
+        authorities: Sequence[Path] = (),
+    ) -> None:
+        self._server_name = server_name
+        self._verify = verify
+        self._authorities = authorities
+        super().__init__(pool_maxsize=pool_size)
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **more: Any
+    ) -> None:
+        """Make the pool manager."""
+        super().init_poolmanager(connections, maxsize, block, **more, **self._tls())
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
+        """Make the manager of a proxy's connections."""
+        manager = super().proxy_manager_for(proxy, **more, **self._tls())
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Tell a pool its certificates; once is enough, as another setting takes another pool."""
+        if isinstance(conn, _TlsPool) and conn.has_certificates:
+            return
+        super().cert_verify(conn, url, verify, cert)
+        if isinstance(conn, _TlsPool):
+            conn.has_certificates = True
+
+    def _tls(self) -> dict[str, Any]:
+        context = create_urllib3_context(
+            cert_reqs=ssl.CERT_REQUIRED if self._verify else ssl.CERT_NONE
+        )
+        context.sslsocket_class = _TlsSocket
+        for file in self._authorities:
+            context.load_verify_locations(file)
+        # OpenSSL compares the certificate with the name that is sent.
+        return {"ssl_context": context, "server_hostname": self._server_name}
+
+
+_POOLS = {"http": _Pool, "https": _TlsPool}
+
+
+class UnixAdapter(HTTPAdapter):
+    """An adapter of requests that sends to a unix socket, whatever host it is asked for.
+
+    Args:
+        path: the socket's path.
+        pool_size: how many connections are kept open.
+    """
+
+    def __init__(self, path: str, pool_size: int) -> None:
+        class Connection(HTTPConnection):
+            def _new_conn(self) -> socket.socket:
+                return _opened(self, [(socket.AF_UNIX, socket.SOCK_STREAM, 0, path)])
+
+        class Pool(HTTPConnectionPool):
+            ConnectionCls = Connection
+
+        self._pools: dict[str, type] = {"http": Pool}
+        super().__init__(pool_maxsize=pool_size)
+
+    def init_poolmanager(self, *arguments: Any, **more: Any) -> None:
+        """Make the pool manager."""
+        super().init_poolmanager(*arguments, **more)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def send(self, *arguments: Any, **more: Any) -> Response:
+        """Send a request; a socket on this machine is never behind a proxy."""
+        return super().send(*arguments, **{**more, "proxies": None})
+
+
+def _limit(connected: socket.socket) -> None:
+    """Shorten a socket's timeout to what is left, if that is noticeably less.
+
+    Setting it is a system call, which hands the interpreter over to another thread.
+    """
+    left = remaining()
+    if left is None:
+        return
+    timeout = connected.gettimeout()
+    if timeout is None or timeout > left * _NOTICEABLE:
+        connected.settimeout(left)
+
+
+def _resolved(connection: HTTPConnection) -> list[_Place]:
+    """Look the host up; it may have several addresses."""
+    host = connection.host.strip("[]")
+    try:
+        found = socket.getaddrinfo(host, connection.port, allowed_gai_family(), socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise NameResolutionError(connection.host, connection, error) from error
+    return [(family, kind, number, address) for family, kind, number, _, address in found]
+
+
+def _opened(connection: HTTPConnection, places: Sequence[_Place]) -> _Socket:
+    """Connect to the first place that accepts.
+
+    Each has the connection's own timeout, and all together have what is left of the deadline.
+    """
+    failure: HTTPError = NewConnectionError(connection, "the host has no address")
+    for family, kind, number, address in places:
+        opened = _Socket(family, kind, number)
+        try:
+            opened.settimeout(_shortened(connection.timeout))
+            opened.connect(address)
+        except TimeoutError:
+            opened.close()
+            failure = ConnectTimeoutError(connection, "the host does not accept connections")
+        except OSError as error:
+            opened.close()
+            failure = NewConnectionError(connection, str(error))
+        else:
+            if family != socket.AF_UNIX:
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return opened
+    raise failure
+
+
+def _shortened(timeout: float | None) -> float | None:
+    left = remaining()
+    return timeout if left is None else min(left, timeout or left)
