@@ -1,0 +1,253 @@
+"""Who used which key, when and to what end: one event for each access, never with a value.
+
+Events go to the logger ``secureml.audit``, and as JSON lines to the file that ``audit_log`` names.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import Protocol, Self
+
+from secureml.errors import SecretError
+from secureml.settings import Settings
+
+__all__ = ["Access", "Audit", "Provenance"]
+
+_log = logging.getLogger("secureml.audit")
+
+_LONGEST_TEXT = 1024
+"""Bytes that a name or a purpose may take in a line, so that one fits into PIPE_BUF."""
+
+
+class Provenance(Protocol):
+    """What is told of a secret once it is found: a record of a source, or a key."""
+
+    @property
+    def version(self) -> int | None: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def request_id(self) -> str | None: ...
+
+
+class Access:
+    """An access that nobody wants to be told of; the one to be told of is a subclass."""
+
+    def note(self, **facts: str | int | None) -> None:
+        """Add to the event: ``name``, ``version``, ``purpose``."""
+
+    def found(self, what: Provenance, *, cached: bool = False, stale: bool = False) -> None:
+        """Add to the event where the secret comes from.
+
+        Args:
+            what: what was read or written.
+            cached: whether it was held in memory.
+            stale: whether it was, and for longer than usual, as Vault is unavailable.
+        """
+
+    def attempt(self, name: str) -> None:
+        """Record a change before it is made; its result is an event of its own.
+
+        Args:
+            name: what is to be changed.
+
+        Raises:
+            SecretError: the event can't be written, and ``audit_required`` is on.
+        """
+
+    def failed(self, error: SecretError) -> None:
+        """Add to the event an error that the caller of the library doesn't get to see."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+
+class Audit:
+    """Keeps the record of all accesses, as the settings ask for it.
+
+    Each event has these members: ``time`` (UTC), ``pid``, ``environment``, ``id`` (the access's),
+    ``operation``, ``name``, ``version``, ``source``, ``purpose``, ``cached``, ``stale``,
+    ``request_id``, ``outcome`` and ``duration`` (seconds). ``request_id`` is the last
+    one that Vault told of, and finds the access in Vault's own audit log; that of a cached key is
+    of the request that fetched it. ``outcome`` is "ok", the name of an error's class, or
+    "attempt", which comes before each change.
+
+    No file is held open: a fork needs no care, and log rotation no signal.
+
+    Args:
+        settings: ``audit_log``, ``audit_required`` and the environment.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        file = settings.audit_log
+        # Absolute, so that the file stays the same one when the process changes its folder.
+        self._file = None if file is None else Path(file).expanduser().absolute()
+        self._required = settings.audit_required
+        self._environment = settings.environment
+        self._losing = False
+
+    def access(self, operation: str) -> Access:
+        """Begin an access, which ends with the ``with`` block and is recorded there.
+
+        Args:
+            operation: the method that was called.
+
+        Returns:
+            The access. Leaving its block raises SecretError where the access succeeded, its event
+            can't be written, and ``audit_required`` is on.
+        """
+        if self._file is None and not _log.isEnabledFor(logging.INFO):
+            return _UNWATCHED
+        return _Watched(self, operation)
+
+    def record(self, access: Mapping[str, object], consequence: str) -> None:
+        """Write one event.
+
+        Args:
+            access: what happened.
+            consequence: what it means for the caller that the event can't be written, in words;
+                empty where the access has failed anyway.
+
+        Raises:
+            SecretError: it can't be written and is required. This is no ConfigurationError: the
+                settings were checked, and a disk that is full today takes events tomorrow.
+        """
+        event = {
+            "time": datetime.now(UTC).isoformat(),
+            "pid": os.getpid(),
+            "environment": self._environment,
+            **access,
+        }
+        problem = "" if self._file is None else _append(self._file, event)
+        refused = bool(problem and self._required and consequence)
+        if refused:
+            event["outcome"] = SecretError.__name__
+        self._tell(event, problem)
+        if refused:
+            raise SecretError(
+                f"the event of {event['operation']} can't be written to audit_log "
+                f"{str(self._file)!r}: {problem}; {consequence}"
+            )
+
+    def _tell(self, event: dict[str, object], problem: str) -> None:
+        _log.info(
+            "%s %r: %s",
+            event["operation"],
+            event["name"],
+            event["outcome"],
+            extra={"secureml": event},
+        )
+        if problem and not self._losing:
+            _log.warning("events can't be written to audit_log %r: %s", str(self._file), problem)
+        self._losing = bool(problem)
+
+
+class _Watched(Access):
+    """An access that becomes an event when it ends."""
+
+    def __init__(self, audit: Audit, operation: str) -> None:
+        self._audit = audit
+        self._event: dict[str, object] = {
+            "id": token_hex(8),
+            "operation": operation,
+            "name": None,
+            "version": None,
+            "source": None,
+            "purpose": None,
+            "cached": False,
+            "stale": False,
+            "request_id": None,
+            "outcome": "ok",
+            "duration": None,
+        }
+        self._tried = False
+        self._begin = time.perf_counter()
+
+    def note(self, **facts: str | int | None) -> None:
+        for fact, value in facts.items():
+            self._event[fact] = _short(value) if isinstance(value, str) else value
+
+    def found(self, what: Provenance, *, cached: bool = False, stale: bool = False) -> None:
+        self._event |= {
+            "version": what.version,
+            "source": what.source,
+            "request_id": what.request_id,
+            "cached": cached,
+            "stale": stale,
+        }
+
+    def attempt(self, name: str) -> None:
+        self.note(name=name)
+        self._audit.record(self._event | {"outcome": "attempt"}, "nothing was changed")
+        self._tried = True
+
+    def failed(self, error: SecretError) -> None:
+        self._event["outcome"] = type(error).__name__
+        self._event["request_id"] = error.request_id or self._event["request_id"]
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._event["duration"] = round(time.perf_counter() - self._begin, 6)
+        if isinstance(error, SecretError):
+            self.failed(error)
+        elif kind is not None:
+            self._event["outcome"] = kind.__name__
+        consequence = "the change itself was made" if self._tried else "nothing is handed out"
+        self._audit.record(self._event, "" if kind else consequence)
+
+
+_UNWATCHED = Access()
+
+
+def _short(text: str) -> str:
+    """Cut a text that would take too much of a line; ASCII escapes take up to 12 bytes each."""
+    return text if len(json.dumps(text)) <= _LONGEST_TEXT else text[: _LONGEST_TEXT // 16] + "…"
+
+
+def _append(path: Path, event: dict[str, object]) -> str:
+    """Add an event to a file as one line, whole or not at all.
+
+    Returns:
+        What went wrong, in words; empty where nothing did.
+    """
+    import fcntl  # POSIX has it, and the rest of secureml runs without it
+
+    # Escapes are ASCII, so that no name can hold a line end.
+    line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+    # Not waiting for a reader, where the path names a pipe.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        file = os.open(path, flags, 0o600)
+        try:
+            # Appending is atomic by itself; taking back the part of a line that still fitted on
+            # a full disk is not.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            written = os.write(file, line)
+            if written < len(line):
+                os.ftruncate(file, os.fstat(file).st_size - written)
+                return "there is no room for a whole line"
+        finally:
+            os.close(file)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
