@@ -11,6 +11,7 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "keys": "secureml.cli.keys:keys",
+    "vault": "secureml.cli.vault:vault",
     "settings": "secureml.cli.settings:settings",
     "demo": "secureml.cli.demo:demo",
 }

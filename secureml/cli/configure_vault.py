@@ -163,7 +163,7 @@ def _test(settings: Settings, token_file: Path | None) -> None:
     from secureml.vault.auth import TokenAuth
 
     # A token file that was named is what is to be tested, even if a variable holds a token too.
-    auth = None if token_file is None else TokenAuth(None, token_file)
+    auth = None if token_file is None else TokenAuth.of_file(token_file)
     first = None
     for check in check_connection(settings, auth):
         if check.error is not None:

@@ -189,7 +189,7 @@ def _facts(info: KeyInfo) -> dict[str, object]:
 
 def _print_facts(facts: Mapping[str, object]) -> None:
     for name, value in facts.items():
-        if value is not None:
+        if value is not None and value is not False:
             click.echo(f"{name + ':':<13}{value}")
 
 

@@ -102,6 +102,7 @@ def test_get_key_as_json_holds_key_and_provenance(run, configured):
         "source": "vault",
         "environment": "development",
         "path": "secret/secureml/development/master_key",
+        "stale": False,
         "state": "enabled",
     }
     assert ran.err == ""

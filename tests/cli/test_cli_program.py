@@ -31,6 +31,9 @@ def test_there_are_the_commands_that_are_documented():
         "keys get-key",
         "keys list",
         "keys rotate",
+        "vault bootstrap",
+        "vault dev",
+        "vault status",
         "settings show",
         "settings schema",
         "demo",
@@ -45,7 +48,7 @@ def test_every_command_has_help_with_examples_and_takes_env(run, path):
     assert f"Examples:\n    secureml {' '.join(path)}" in ran.out
 
 
-@pytest.mark.parametrize("path", [(), ("keys",), ("settings",)], ids=["top", "keys", "settings"])
+@pytest.mark.parametrize("path", [(), ("keys",), ("vault",), ("settings",)], ids=" ".join)
 def test_every_group_lists_its_commands_without_cutting_their_summaries(run, path):
     ran = run(*path, "--help")
     assert ran.code == 0

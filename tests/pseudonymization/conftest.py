@@ -9,13 +9,9 @@ from functools import cache
 from importlib.resources import files
 
 import pytest
-from hypothesis import settings
 
 from secureml.ciphers.ff1 import FF1
 from secureml.ciphers.ranked import RankedFF1, numerals_for
-
-settings.register_profile("secureml", deadline=None)  # the first example reads the table
-settings.load_profile("secureml")
 
 KEY = bytes(range(32))
 

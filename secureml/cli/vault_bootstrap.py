@@ -1,0 +1,229 @@
+"""``secureml vault bootstrap``: mount, policies and roles as production needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from secureml.cli.base import command, fail, note, warn
+
+if TYPE_CHECKING:
+    from secureml.settings import Settings
+    from secureml.vault.bootstrap import Audit, Bootstrap
+    from secureml.vault.changes import Change
+    from secureml.vault.policies import Layout
+
+__all__ = ["bootstrap", "environments_in"]
+
+
+@command(
+    "bootstrap",
+    examples="""
+secureml vault bootstrap --environments development,staging,production
+secureml vault bootstrap --plan
+secureml vault bootstrap --environments production --print-hcl
+""",
+)
+@click.option(
+    "--environments",
+    default="development,staging,production",
+    show_default=True,
+    metavar="NAMES",
+    help="All environments, with commas between.",
+)
+@click.option("--plan", "only_plan", is_flag=True, help="Print what it would do; change nothing.")
+@click.option(
+    "--print-hcl", is_flag=True, help="Print the policies, without asking Vault; change nothing."
+)
+@click.option(
+    "--yes", is_flag=True, help="Change a policy or a role that is there and differs, unasked."
+)
+@click.option(
+    "--prefix",
+    default="secureml",
+    show_default=True,
+    metavar="NAME",
+    help="What the names of policies and roles begin with; another one for each vault_path.",
+)
+@click.option(
+    "--approle-mount",
+    default="approle",
+    show_default=True,
+    metavar="MOUNT",
+    help="Where the auth method AppRole is mounted, or is to be.",
+)
+def bootstrap(
+    environment: str | None,
+    *,
+    environments: str,
+    only_plan: bool,
+    print_hcl: bool,
+    yes: bool,
+    prefix: str,
+    approle_mount: str,
+) -> None:
+    """Set Vault up: mount, policies, roles.
+
+    Mounts a KV version 2 engine at vault_mount, writes a policy per environment that reads its
+    keys, one that administers keys and one for this command itself, and makes an AppRole per
+    environment that has the reading policy alone. No version of a key is pruned from then on.
+    Prints the role_ids and how to get a secret_id.
+
+    What is there already and as it should be is left alone, so it can be run again at any time.
+    It asks before it changes a policy or a role that differs. Something else at the mount is an
+    error.
+
+    The settings say where Vault is and how to log in. --env selects among them, not among the
+    environments to set up.
+    """
+    from secureml.settings import Layers, load_settings
+
+    settings = load_settings(Layers(environment=environment))
+    layout = _layout(settings, environments_in(environments), prefix, approle_mount)
+    if print_hcl:
+        _print_hcl(layout)
+    else:
+        _run(settings, layout, only_plan=only_plan, yes=yes)
+
+
+def environments_in(text: str) -> tuple[str, ...]:
+    """Return the environments that a comma separated list names, each once.
+
+    Args:
+        text: the list.
+
+    Raises:
+        ConfigurationError: a name is none, or close to one that it may be meant for.
+    """
+    from secureml.errors import ConfigurationError
+    from secureml.settings.environments import canonical, section_problem
+
+    names = tuple(dict.fromkeys(canonical(name) for name in text.split(",")))
+    problems = [
+        f"{name[:80]!r} is no environment" + (f": {problem}" if problem else "")
+        for name in names
+        if (problem := section_problem(name)) or name == "default"
+    ]
+    if problems:
+        raise ConfigurationError.of(problems)
+    return names
+
+
+def _layout(
+    settings: Settings, environments: Sequence[str], prefix: str, approle_mount: str
+) -> Layout:
+    from secureml.errors import ConfigurationError
+    from secureml.settings import check_path
+    from secureml.settings.environments import NAME_RULE, is_name
+    from secureml.vault.policies import Layout
+
+    if not is_name(prefix):
+        raise ConfigurationError(f"--prefix must be {NAME_RULE}")
+    return Layout(
+        mount=settings.vault_mount,
+        path=settings.vault_path,
+        environments=tuple(environments),
+        approle=check_path(approle_mount, "--approle-mount"),
+        prefix=prefix,
+    )
+
+
+def _print_hcl(layout: Layout) -> None:
+    for name, policy in layout.policies.items():
+        click.echo(f"# Policy {name}\n{policy}")
+
+
+def _run(settings: Settings, layout: Layout, *, only_plan: bool, yes: bool) -> None:
+    from secureml.errors import ConfigurationError
+    from secureml.vault.bootstrap import Bootstrap
+    from secureml.vault.session import VaultSession
+
+    if settings.vault_url is None:
+        raise ConfigurationError("vault_url is not set")
+    session = VaultSession(settings)
+    try:
+        work = Bootstrap(session, layout)
+        plan = work.plan()
+        if only_plan:
+            _print_plan(plan.changes)
+        else:
+            _apply(work, plan.changes, yes=yes)
+        for remark in plan.remarks:
+            note(remark)
+        _print_audit(work.audit())
+        if not only_plan:
+            _print_roles(work, layout, settings.vault_namespace)
+    finally:
+        session.close()
+
+
+def _print_plan(changes: Sequence[Change]) -> None:
+    for change in changes:
+        click.echo(change.diff() + "\n")
+    click.echo(
+        f"{_counted(changes)} to make; nothing was changed."
+        if changes
+        else "There is nothing to do: all is as it should be."
+    )
+
+
+def _apply(work: Bootstrap, changes: Sequence[Change], *, yes: bool) -> None:
+    overwriting = [change for change in changes if change.overwrites]
+    if overwriting and not yes:
+        _ask(overwriting)
+    for change in changes:
+        work.apply(change)
+        click.echo(f"{'changed' if change.before else 'created'}  {change.title}")
+    if not changes:
+        click.echo("There was nothing to do: all is as it should be.")
+
+
+def _ask(changes: Sequence[Change]) -> None:
+    """Have the user agree, or end; nothing has been changed yet."""
+    for change in changes:
+        click.echo(change.diff() + "\n", err=True)
+    try:
+        agreed = click.confirm(f"Make {_counted(changes)} to what is there?", err=True)
+    except click.Abort:
+        agreed = False
+        click.echo(err=True)
+    if not agreed:
+        fail("nothing was changed; --yes changes without asking", 1)
+
+
+def _counted(changes: Sequence[Change]) -> str:
+    return f"{len(changes)} change" + ("" if len(changes) == 1 else "s")
+
+
+def _print_audit(audit: Audit) -> None:
+    if audit.devices:
+        click.echo(f"Audit devices: {', '.join(audit.devices)}")
+    elif audit.devices is None:
+        note(f"whether an audit device is on could not be checked: {audit.reason}")
+    else:
+        warn(
+            "no audit device is on, so Vault keeps no record of who read which key. Vault: "
+            "vault audit enable file file_path=/var/log/vault/audit.log. OpenBao: declare it in "
+            'the server\'s configuration, audit "file" "file" { options { file_path = '
+            '"/var/log/openbao/audit.log" } }'
+        )
+
+
+def _print_roles(work: Bootstrap, layout: Layout, namespace: str | None) -> None:
+    where = f"-namespace={namespace} " if namespace else ""
+    for environment, role_id in work.role_ids().items():
+        secret_id = f"auth/{layout.approle}/role/{layout.role(environment)}/secret-id"
+        click.echo(
+            f"\n{environment}\n"
+            f"  role_id    {role_id}\n"
+            f"  secret_id  vault write {where}-f {secret_id}\n"
+            f"  wrapped    vault write {where}-wrap-ttl=5m -f {secret_id}"
+        )
+    mount = f"SECUREML_VAULT_AUTH_MOUNT={layout.approle}, " if layout.approle != "approle" else ""
+    note(
+        f"an application logs in with SECUREML_VAULT_AUTH=approle, {mount}SECUREML_VAULT_ROLE_ID "
+        "and SECUREML_VAULT_SECRET_ID_FILE, and SECUREML_VAULT_SECRET_ID_WRAPPED=true where that "
+        "file holds the wrapping token"
+    )

@@ -1,0 +1,157 @@
+"""``secureml vault dev``: a real server for development, in the foreground."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from secureml.cli.base import command, note, warn
+
+if TYPE_CHECKING:
+    from secureml.concealed import SecretText
+    from secureml.settings import Settings
+    from secureml.vault.server import DevServer
+
+__all__ = ["dev"]
+
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+_TOKEN_PERIOD = "768h"  # noqa: S105  # the longest that a server allows by default
+
+
+@command(
+    "dev",
+    examples="""
+secureml vault dev
+secureml vault dev --persist .secureml/vault --port 8300
+""",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8200,
+    show_default=True,
+    help="The port on 127.0.0.1; 0 for one that is free.",
+)
+@click.option(
+    "--persist",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep its data in this folder, and find them again at the next start.",
+)
+def dev(environment: str | None, *, port: int, persist: Path | None) -> None:
+    """Run a server for development.
+
+    Runs OpenBao on this machine alone, set up as `secureml vault bootstrap` does it, until Ctrl-C.
+    Prints the lines that make a shell use it; their token may make, rotate and read the keys of
+    every environment, and is no root token. The mount and the path are those of the settings.
+
+    Without --persist all it held is gone when it stops. With it, whoever can read the folder can
+    read the keys: seal key and root token lie beside the data, in files for you alone.
+
+    It takes the extra `server`. It is no place for real keys.
+    """
+    import tempfile
+
+    from secureml.settings import Layers, load_settings
+
+    settings = load_settings(Layers(environment=environment))
+    with _stopped_by_signals():
+        if persist is not None:
+            _serve(settings, _own_folder(persist), port, persist=True)
+        else:
+            with tempfile.TemporaryDirectory(prefix="secureml-vault-") as folder:
+                _serve(settings, Path(folder), port, persist=False)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Leave the block at the first signal to stop; further ones can't disturb the tidying up."""
+
+    def stop(*_: object) -> NoReturn:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("the server is stopped")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _serve(settings: Settings, folder: Path, port: int, *, persist: bool) -> None:
+    from secureml.errors import VaultUnavailableError
+    from secureml.vault.server import DevServer
+
+    with DevServer(folder, port=port or None, persist=persist) as server:
+        token = _set_up(server, settings)
+        click.echo(f"export SECUREML_VAULT_URL={shlex.quote(server.url)}")
+        click.echo(f"export SECUREML_VAULT_TOKEN={shlex.quote(token.reveal())}")
+        stays = f"its data stay in {folder}" if persist else "then all it held is gone"
+        note(f"OpenBao runs at {server.url}; Ctrl-C stops it, and {stays}")
+        if settings.vault_namespace is not None:
+            warn("vault_namespace is set, and this server has no namespaces; leave it out here")
+        server.wait()
+    raise VaultUnavailableError("the server ended by itself")
+
+
+def _set_up(server: DevServer, users: Settings) -> SecretText:
+    """Set the server up as in production; return a token for those who make and use keys."""
+    from secureml.settings import ENVIRONMENTS, Settings
+    from secureml.vault.bootstrap import Bootstrap
+    from secureml.vault.policies import Layout
+    from secureml.vault.session import VaultSession
+
+    # Finished settings: nothing else of the user's tells where to send the root token.
+    settings = Settings(
+        vault_url=server.url,
+        vault_token=server.root_token,
+        vault_mount=users.vault_mount,
+        vault_path=users.vault_path,
+    )
+    layout = Layout(mount=settings.vault_mount, path=settings.vault_path, environments=ENVIRONMENTS)
+    session = VaultSession(settings)
+    try:
+        work = Bootstrap(session, layout)
+        for change in work.plan().changes:
+            work.apply(change)
+        return work.make_token(
+            [
+                layout.administration_policy_name,
+                *(layout.read_policy_name(environment) for environment in ENVIRONMENTS),
+            ],
+            _TOKEN_PERIOD,
+        )
+    finally:
+        session.close()
+
+
+def _own_folder(folder: Path) -> Path:
+    """Return a folder that is empty, absent, or that of an earlier run."""
+    from secureml.cli.saving import private_folder
+    from secureml.errors import ConfigurationError
+    from secureml.vault.kept import Kept
+
+    problem = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        found = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
+        if found - {".gitignore"} and not Kept.is_in(folder):
+            problem = "holds other things; --persist takes an empty folder, or that of another run"
+    except OSError as error:
+        problem = f"can't be used ({error.strerror or type(error).__name__})"
+    if problem:
+        raise ConfigurationError(f"{folder} {problem}")
+    # Seal key and root token will lie there, perhaps within a project.
+    return private_folder(folder).absolute()

@@ -1,0 +1,110 @@
+"""``secureml vault status``: how Vault is, and what the token may do."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from secureml.cli.base import command, exit_code_of, fail
+
+if TYPE_CHECKING:
+    from secureml.cli.inspection import Login, Status
+    from secureml.settings import Settings
+
+__all__ = ["status"]
+
+
+@command(
+    "status",
+    examples="""
+secureml vault status
+secureml vault status --env production --json
+""",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(environment: str | None, as_json: bool) -> None:
+    """Show how Vault is, and what the token may do.
+
+    Prints each address with its state and version, the leader, the login with its TTL and
+    policies, and what may be done with each key: read, history, write, destroy. Changes nothing.
+
+    Ends with 5 where Vault is unavailable or sealed at every address, and with 4 where it does
+    not accept the credentials or the key of the settings may not be read.
+    """
+    from secureml.cli.inspection import inspect
+    from secureml.settings import Layers, load_settings
+
+    settings = load_settings(Layers(environment=environment))
+    found = inspect(settings)
+    _print_json(settings, found) if as_json else _print(settings, found)
+    if found.error is not None:
+        fail(str(found.error), exit_code_of(found.error))
+
+
+def _leader(found: Status) -> str | None:
+    return next((node.leader for node in found.nodes if node.leader), None)
+
+
+def _print(settings: Settings, found: Status) -> None:
+    for node in found.nodes:
+        version = f", version {node.version}" if node.version else ""
+        reason = f": {node.error}" if node.state == "unavailable" else ""
+        click.echo(f"address:    {node.address}  {node.state}{version}{reason}")
+    click.echo(f"leader:     {_leader(found) or 'not known'}")
+    if settings.vault_namespace:
+        click.echo(f"namespace:  {settings.vault_namespace}")
+    if found.login is None:
+        return
+    click.echo(f"login:      {found.login.method}, {_validity(found.login)}")
+    if found.login.policies is not None:
+        click.echo(f"policies:   {', '.join(found.login.policies) or 'none'}")
+    for key in found.keys:
+        allowed = "not known" if key.permissions is None else ", ".join(key.permissions) or "none"
+        click.echo(f"key:        {key.path}  {allowed}")
+
+
+def _validity(login: Login) -> str:
+    if login.error is not None:
+        return f"not to be looked up: {login.error}"
+    if login.ttl is None:
+        return "valid without an end"
+    renewable = "renewable" if login.renewable else "not renewable"
+    return f"valid for {timedelta(seconds=login.ttl)} more, {renewable}"
+
+
+def _print_json(settings: Settings, found: Status) -> None:
+    login = found.login
+    value = {
+        "addresses": [
+            {
+                "address": node.address,
+                "state": node.state,
+                "version": node.version,
+                "error": None if node.error is None else str(node.error),
+            }
+            for node in found.nodes
+        ],
+        "leader": _leader(found),
+        "namespace": settings.vault_namespace,
+        "login": login
+        and {
+            "method": login.method,
+            "ttl": login.ttl,
+            "renewable": login.renewable,
+            "policies": None if login.policies is None else list(login.policies),
+            "error": None if login.error is None else str(login.error),
+        },
+        "keys": [
+            {
+                "name": key.name,
+                "path": key.path,
+                "permissions": None if key.permissions is None else list(key.permissions),
+            }
+            for key in found.keys
+        ],
+        "error": None if found.error is None else str(found.error),
+    }
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

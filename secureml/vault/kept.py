@@ -1,0 +1,71 @@
+"""What a development server needs to be started again: its seal key and its root token."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from secureml.concealed import SecretText
+from secureml.errors import VaultUnavailableError
+
+__all__ = ["Kept"]
+
+_KEY_BYTES = 32  # AES-256
+
+
+class Kept:
+    """Files in a server's folder, each for its owner alone.
+
+    Args:
+        directory: the server's folder.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._key = directory / "unseal.key"
+        self._token = directory / "root-token"
+
+    @staticmethod
+    def is_in(directory: Path) -> bool:
+        """Tell whether a folder is that of such a server."""
+        return (directory / "unseal.key").is_file()
+
+    @property
+    def seal(self) -> dict[str, str]:
+        """The server's configuration of a seal that opens by itself."""
+        return {"current_key_id": "one", "current_key": f"file://{self._key}"}
+
+    def make_key(self) -> None:
+        """Make the seal key, unless there is one."""
+        if not self._key.exists():
+            _write(self._key, secrets.token_bytes(_KEY_BYTES))
+
+    def save_root_token(self, token: SecretText) -> None:
+        """Keep the root token."""
+        _write(self._token, token.reveal().encode())
+
+    def root_token(self) -> SecretText:
+        """Return the root token.
+
+        Raises:
+            VaultUnavailableError: it isn't there.
+        """
+        if not self._token.is_file():
+            raise VaultUnavailableError(
+                f"{self._directory} holds a server that was interrupted when it was first started; "
+                "remove the folder"
+            )
+        return SecretText(self._token.read_text(encoding="ascii").strip())
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write a file as a whole or not at all, readable by its owner alone from the start."""
+    unfinished = file.with_name(f".{file.name}.new")
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
+    unfinished.replace(file)
