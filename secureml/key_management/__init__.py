@@ -8,7 +8,8 @@ from secureml.key_management.default import (
     get_default_key_manager,
     get_encryption_key,
 )
-from secureml.key_management.manager import KeyManager, SecretInfo
+from secureml.key_management.manager import KeyManager
+from secureml.key_management.records import SecretInfo
 from secureml.keys import Key, KeyInfo
 
 __all__ = [

@@ -6,8 +6,7 @@ import hmac
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from secrets import token_bytes
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
@@ -24,18 +23,26 @@ from secureml.errors import (
 )
 from secureml.key_management.cache import Cache
 from secureml.key_management.policy import Finder, error_of, record_of
+from secureml.key_management.records import (
+    SecretInfo,
+    check_size,
+    check_version,
+    content_of,
+    fields_of,
+    is_key,
+    key_of,
+    key_text,
+    octets_of,
+    secret_info_of,
+)
 from secureml.keys import (
-    MAXIMUM_SIZE,
-    MINIMUM_SIZE,
     Encoding,
     Key,
     KeyInfo,
     SecretBytes,
     decode,
-    decode_exactly,
     derive,
     encode,
-    fingerprint_of,
     written,
 )
 from secureml.settings import ENVIRONMENTS, Settings, check_path, is_reserved, load_settings
@@ -46,31 +53,7 @@ if TYPE_CHECKING:
 
     from secureml.concealed import SecretText
 
-__all__ = ["KeyManager", "SecretInfo"]
-
-_KEY_SIZES = frozenset({16, 24, 32, 48, 64})
-"""The lengths at which text without a declared encoding passes for a key when keys are listed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretInfo:
-    """Where a secret is kept, without its value. It is always true.
-
-    Args:
-        name: the secret's name.
-        version: its version in Vault; None where the source keeps no versions.
-        path: its path in Vault, or the name of the variable or file it came from.
-        source: ``vault``, ``environment variable`` or ``development default``.
-        environment: the environment it belongs to; None where none is selected.
-        created: when this version was written, in UTC, where the source tells.
-    """
-
-    name: str
-    version: int | None
-    path: str
-    source: str
-    environment: str | None
-    created: datetime | None = None
+__all__ = ["KeyManager"]
 
 
 class KeyManager:
@@ -196,7 +179,7 @@ class KeyManager:
             except SecretNotFoundError as error:
                 access.failed(error)
                 return default
-            return _content(record)
+            return content_of(record)
 
     def secret_info(self, name: str) -> SecretInfo:
         """Tell where a secret comes from, without its value.
@@ -209,7 +192,7 @@ class KeyManager:
             SecretError: denied, deleted, or Vault is unavailable and no other source has it.
         """
         with self._audit.access("secret_info") as access:
-            return self._secret_info(name, self._find(access, name))
+            return secret_info_of(name, self._find(access, name), self.environment)
 
     def set_secret(self, name: str, value: str | Mapping[str, object]) -> SecretInfo:
         """Write a secret to Vault, as a new version where there is one.
@@ -229,7 +212,7 @@ class KeyManager:
         """
         with self._audit.access("set_secret") as access:
             self._check(name)
-            fields = _fields(value)
+            fields = fields_of(value)
             access.attempt(name)
             store = self._writable_store()
             current = store.read(name)
@@ -243,7 +226,7 @@ class KeyManager:
             record = store.write(name, fields, cas=versions[-1].version if versions else 0)
             access.found(record)
             self._cache.drop(name)
-            return self._secret_info(name, record)
+            return secret_info_of(name, record, self.environment)
 
     @overload
     def get_encryption_key(
@@ -313,8 +296,8 @@ class KeyManager:
             KeyMaterialError: what is stored is no key of this length.
             SecretError: denied, deleted, or Vault is unavailable and no other source has it.
         """
-        _check_size(key_bytes)
-        _check_version(version)
+        check_size(key_bytes)
+        check_version(version)
         with self._audit.access("get_key") as access:
             name = self.settings.master_key_name if name is None else name
             cached: Key | None = self._cache.get(("key", name, version, key_bytes))
@@ -323,7 +306,7 @@ class KeyManager:
                 access.found(cached, cached=True)
                 return cached
             record = self._find(access, name, version, size=key_bytes)
-            key = self._key(name, record, key_bytes)
+            key = key_of(name, record, self.environment, key_bytes)
             if record.version is not None and not (record.cached or record.stale):
                 self._cache.put(("key", name, version, key_bytes), key, self.settings.cache_ttl)
             return key
@@ -374,7 +357,7 @@ class KeyManager:
             if isinstance(base_key, Key):
                 access.note(name=base_key.name)
                 access.found(base_key, cached=True, stale=base_key.info.stale)
-            octets = _octets(base_key)
+            octets = octets_of(base_key)
             derived = derive(octets, purpose, key_bytes)
             access.note(purpose=purpose)
             return written(derived, encoding)
@@ -395,7 +378,7 @@ class KeyManager:
             SecretError: it could not be written.
             ConfigurationError: the name can't be used, or Vault is not configured.
         """
-        _check_size(key_bytes)
+        check_size(key_bytes)
         with self._audit.access("generate_key") as access:
             return self._create(access, name, token_bytes(key_bytes), encoding)
 
@@ -415,8 +398,8 @@ class KeyManager:
             SecretError: it could not be written.
         """
         with self._audit.access("import_key") as access:
-            octets = _octets(material)
-            _check_size(len(octets))
+            octets = octets_of(material)
+            check_size(len(octets))
             return self._create(access, name, octets, encoding)
 
     def rotate_key(self, name: str | None = None) -> KeyInfo:
@@ -440,7 +423,7 @@ class KeyManager:
             store = self._writable_store()
             record = record_of(store.read(name))
             access.found(record)
-            text, declared = _key_text(record)
+            text, declared = key_text(record)
             size = len(decode(text, declared))
             encoding: Encoding = "base64" if declared == "base64" else "hex"
             store.keep_all_versions(name)
@@ -462,10 +445,10 @@ class KeyManager:
             SecretNotFoundError: it is absent everywhere that the policy allows to look.
             KeyMaterialError: what is stored is no key.
         """
-        _check_version(version)
+        check_version(version)
         with self._audit.access("key_info") as access:
             name = self.settings.master_key_name if name is None else name
-            return self._key(name, self._find(access, name, version), None).info
+            return key_of(name, self._find(access, name, version), self.environment).info
 
     def key_history(self, name: str | None = None) -> tuple[KeyInfo, ...]:
         """List every version of a key in Vault, oldest first.
@@ -508,13 +491,13 @@ class KeyManager:
         """
         with self._audit.access("destroy_key_version") as access:
             self._check(name)
-            _check_version(version)
+            check_version(version)
             access.note(version=version)
             access.attempt(name)
             store = self._writable_store()
             record = record_of(store.read(name, version))
             access.found(record)
-            info = self._key(name, record, None).info
+            info = key_of(name, record, self.environment).info
             if not hmac.compare_digest((info.fingerprint or "").encode(), confirm.encode()):
                 raise KeyMaterialError(
                     f"this is not the fingerprint of {name!r} version {version}; nothing was "
@@ -589,7 +572,7 @@ class KeyManager:
             )
             if version.state == "enabled":
                 record = record_of(store.read(name, version.version))
-                info = replace(info, fingerprint=self._key(name, record, None).fingerprint)
+                info = replace(info, fingerprint=key_of(name, record, self.environment).fingerprint)
             history.append(info)
         if not history:
             raise SecretNotFoundError(
@@ -606,45 +589,11 @@ class KeyManager:
             if outcome.finding in (Finding.DELETED, Finding.ABSENT):
                 continue
             record = record_of(outcome)
-            if _is_key(record):
-                yield self._key(name, record, None).info
-
-    def _secret_info(self, name: str, record: Record) -> SecretInfo:
-        return SecretInfo(
-            name=name,
-            version=record.version,
-            path=record.path,
-            source=record.source,
-            environment=self.environment,
-            created=record.created,
-        )
+            if is_key(record):
+                yield key_of(name, record, self.environment).info
 
     def _is_key_in_use(self, name: str, record: Record) -> bool:
         return "encoding" in record.fields or name == self.settings.master_key_name
-
-    def _key(self, name: str, record: Record, size: int | None) -> Key:
-        text, encoding = _key_text(record)
-        octets = (
-            decode(text, encoding, name=repr(name))
-            if size is None
-            else decode_exactly(text, size, encoding, name=repr(name))
-        )
-        info = KeyInfo(
-            name=name,
-            version=record.version,
-            fingerprint=fingerprint_of(octets),
-            source=record.source,
-            environment=self.environment,
-            path=record.path,
-            created=record.created,
-            stale=record.stale,
-        )
-        return Key(
-            info=info,
-            material=SecretBytes(octets),
-            fetched_at=record.fetched_at,
-            request_id=record.request_id,
-        )
 
     def _create(self, access: Access, name: str, material: bytes, encoding: Encoding) -> KeyInfo:
         self._check(name)
@@ -676,7 +625,7 @@ class KeyManager:
         record = store.write(name, fields, cas=cas)
         access.found(record)
         self._cache.drop(name)
-        return self._key(name, record, len(material)).info
+        return key_of(name, record, self.environment, len(material)).info
 
     def _open_store(self) -> SecretStore | None:
         if self._closed:
@@ -714,68 +663,3 @@ class KeyManager:
         except ConfigurationError:
             return False
         return True
-
-
-def _content(record: Record) -> str | dict[str, object]:
-    if "value" not in record.fields:
-        return dict(record.fields)
-    value = record.fields["value"]
-    if not isinstance(value, str):
-        raise SecretError(f"{record.path}: the field 'value' holds no text")
-    return value
-
-
-def _fields(value: str | Mapping[str, object]) -> dict[str, object]:
-    if isinstance(value, str):
-        return {"value": value}
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise TypeError("a secret is a str, or a mapping with str for names")
-    return dict(value)
-
-
-def _key_text(record: Record) -> tuple[str, str | None]:
-    """Return a record's text and its declared encoding, or say that it is no key."""
-    value = record.fields.get("value")
-    encoding = record.fields.get("encoding")
-    if not isinstance(value, str):
-        raise KeyMaterialError(f"{record.path} holds no key: it has no text in the field 'value'")
-    if encoding is not None and not isinstance(encoding, str):
-        raise KeyMaterialError(f"{record.path} holds no key: its field 'encoding' is no text")
-    return value, encoding
-
-
-def _is_key(record: Record) -> bool:
-    try:
-        text, encoding = _key_text(record)
-        size = len(decode(text, encoding))
-    except KeyMaterialError:
-        return False
-    return size in _KEY_SIZES if encoding is None else size >= MINIMUM_SIZE
-
-
-def _octets(key: bytes | str | Key | SecretBytes) -> bytes:
-    if isinstance(key, Key | SecretBytes):
-        return key.reveal()
-    if isinstance(key, str):
-        return decode(key)
-    if isinstance(key, bytes | bytearray | memoryview):
-        return bytes(key)
-    raise TypeError(f"a key is bytes, str or a Key, not {type(key).__name__}")
-
-
-def _check_size(key_bytes: int) -> None:
-    if isinstance(key_bytes, bool) or not isinstance(key_bytes, int):
-        raise TypeError(f"the length of a key is an int, not {type(key_bytes).__name__}")
-    if not MINIMUM_SIZE <= key_bytes <= MAXIMUM_SIZE:
-        raise KeyMaterialError(
-            f"a key has {MINIMUM_SIZE} to {MAXIMUM_SIZE} bytes; {key_bytes} were asked for"
-        )
-
-
-def _check_version(version: int | None) -> None:
-    if version is None:
-        return
-    if isinstance(version, bool) or not isinstance(version, int):
-        raise TypeError(f"a version is an int, not {type(version).__name__}")
-    if version < 1:
-        raise KeyMaterialError(f"versions count from 1; {version} was asked for")
