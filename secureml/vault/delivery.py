@@ -41,6 +41,9 @@ _NOT_TAKEN_UP = frozenset({412, 429, 472, 473, 503})
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.5
 
+_NEXT_TO_NOTHING = 0.01
+"""Seconds in which nothing more can be done."""
+
 _ALL, _HALF = 1.0, 0.5
 """Shares of the time that is left."""
 
@@ -173,14 +176,23 @@ class Delivery:
             return first
         from tenacity import Retrying, retry_if_result
 
+        results = [first]
+
+        def again() -> _Result | Failure:
+            results.append(attempt())
+            return results[-1]
+
+        def given_up(_: RetryCallState) -> _Result | Failure:
+            # An attempt that ran out of time says less than the one before it.
+            return results[-2] if len(results) > 1 and _is_late() else results[-1]
+
         retrying = Retrying(
             retry=retry_if_result(partial(_is_passing, repeatable=repeatable)),
             wait=_pause,
             stop=_is_past_the_deadline,
-            retry_error_callback=_last_result,
+            retry_error_callback=given_up,
         )
-        results = chain([first], iter(attempt, object()))
-        outcome: _Result | Failure = retrying(next, results)
+        outcome: _Result | Failure = retrying(next, chain([first], iter(again, object())))
         return outcome
 
     def _anywhere(
@@ -287,7 +299,7 @@ def _staying(result: _Result | Failure) -> _Result | Failure:
 
 
 def _is_late() -> bool:
-    return seconds_left() <= 0
+    return seconds_left() <= _NEXT_TO_NOTHING
 
 
 def seconds_left() -> float:
@@ -312,10 +324,6 @@ def _pause(state: RetryCallState) -> float:
 
 def _is_past_the_deadline(state: RetryCallState) -> bool:
     return state.upcoming_sleep >= seconds_left()
-
-
-def _last_result(state: RetryCallState) -> object:
-    return state.outcome.result() if state.outcome else None
 
 
 def _malformed(address: Address, status: int) -> MalformedAnswerError:
