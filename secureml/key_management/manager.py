@@ -486,12 +486,15 @@ class KeyManager:
             The version, destroyed.
 
         Raises:
+            TypeError: the version is no int, or ``confirm`` no text.
             KeyMaterialError: ``confirm`` is not this version's fingerprint.
             SecretError: there is no such version, or it could not be destroyed.
         """
         with self._audit.access("destroy_key_version") as access:
             self._check(name)
             check_version(version)
+            if version is None or not isinstance(confirm, str):
+                raise TypeError("destroying takes a version and its fingerprint as text")
             access.note(version=version)
             access.attempt(name)
             store = self._writable_store()
@@ -597,7 +600,7 @@ class KeyManager:
 
     def _create(self, access: Access, name: str, material: bytes, encoding: Encoding) -> KeyInfo:
         self._check(name)
-        encode(material, encoding)
+        encode(material, encoding)  # refuses an unknown encoding before anything is asked for
         access.attempt(name)
         store = self._writable_store()
         outcome = store.read(name)

@@ -187,8 +187,9 @@ def require_extra() -> None:
         MissingExtraError: it is not.
     """
     try:
-        import hvac  # noqa: F401  # named here, so that the error comes before the first request
-        import tenacity  # noqa: F401
+        # Named here, so that the error comes before the first request.
+        import hvac  # noqa: F401  # only whether it is there
+        import tenacity  # noqa: F401  # likewise
     except ImportError:
         missing = True
     else:

@@ -270,6 +270,14 @@ def test_a_version_is_destroyed_only_by_its_fingerprint(manager):
     assert states == [("destroyed", None), ("enabled", second.fingerprint)]
 
 
+@pytest.mark.parametrize(("version", "confirm"), [(None, "x"), ("1", "x"), (1, None), (1, b"x")])
+def test_destroying_never_guesses_a_version_or_its_fingerprint(manager, version, confirm):
+    info = manager.generate_key("k")
+    with pytest.raises(TypeError):
+        manager.destroy_key_version("k", version, info.fingerprint if confirm == "x" else confirm)
+    assert manager.key_history("k")[0].state == "enabled"
+
+
 def test_a_destroyed_version_is_not_served_from_the_cache(manager):
     info = manager.generate_key("k")
     manager.get_encryption_key("k")
