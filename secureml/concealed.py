@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from typing import Any, Generic, NoReturn, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NoReturn, TypeVar, overload
 
-__all__ = ["SecretBytes", "SecretText"]
+__all__ = ["SecretBytes", "SecretText", "conceal", "revealed"]
 
 _Content = TypeVar("_Content", str, bytes)
 
@@ -16,20 +17,21 @@ class _Concealed(Generic[_Content]):
     __slots__ = ("__content",)
 
     def __init__(self, content: _Content) -> None:
-        self.__content: _Content = content
+        # In a closure, where debuggers and serializers that go through attributes don't find it.
+        self.__content: Callable[[], _Content] = lambda: content
 
     def reveal(self) -> _Content:
         """Return the content itself; from here on it is the caller's to protect."""
-        return self.__content
+        return self.__content()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
     def __len__(self) -> int:
-        return len(self.__content)
+        return len(self.__content())
 
     def __bool__(self) -> bool:
-        return bool(self.__content)
+        return bool(self.__content())
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -39,7 +41,7 @@ class _Concealed(Generic[_Content]):
     __hash__ = None  # type: ignore[assignment]  # a hash would be an unkeyed digest of the content
 
     def _octets(self) -> bytes:
-        content = self.__content
+        content = self.__content()
         return content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
 
     def __copy__(self) -> _Concealed[_Content]:
@@ -70,3 +72,28 @@ class SecretBytes(_Concealed[bytes]):
     """
 
     __slots__ = ()
+
+
+@overload
+def conceal(content: str | SecretText) -> SecretText: ...
+@overload
+def conceal(content: bytes | SecretBytes) -> SecretBytes: ...
+def conceal(content: str | bytes | SecretText | SecretBytes) -> SecretText | SecretBytes:
+    """Conceal what a caller gave, so that no traceback shows it among the variables.
+
+    A function that takes a key begins with ``key = conceal(key)``, and checks it afterwards.
+
+    Args:
+        content: the content; concealed already, it stays as it is.
+    """
+    if isinstance(content, SecretText | SecretBytes):
+        return content
+    return SecretText(content) if isinstance(content, str) else SecretBytes(content)
+
+
+def revealed(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return fields as they are stored, their concealed texts in the clear."""
+    return {
+        name: value.reveal() if isinstance(value, SecretText) else value
+        for name, value in fields.items()
+    }

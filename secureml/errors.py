@@ -7,6 +7,8 @@ the credentials of a URL: build the message from names, paths and sizes, and rai
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Sequence
 
 __all__ = [
@@ -17,8 +19,12 @@ __all__ = [
     "DomainTooSmallError",
     "FallbackWarning",
     "InsecureConnectionWarning",
+    "InvalidValueError",
+    "IrreversibleWarning",
+    "KeyDisabledError",
     "KeyMaterialError",
     "MalformedAnswerError",
+    "ManifestChangedError",
     "ManifestError",
     "MissingExtraError",
     "PseudonymizationError",
@@ -30,6 +36,9 @@ __all__ = [
     "SecureMLWarning",
     "VaultSealedError",
     "VaultUnavailableError",
+    "WrongKeyError",
+    "WrongTableError",
+    "warn",
 ]
 
 
@@ -113,6 +122,10 @@ class KeyMaterialError(SecretError, ValueError):
     """The stored text is no key of the wanted length, or a key is used in a way it can't be."""
 
 
+class KeyDisabledError(SecretError):
+    """This version of the key is disabled; enable it again, or use another version on purpose."""
+
+
 class SecretExistsError(SecretError):
     """Something is stored under this name already, or another writer was first."""
 
@@ -136,8 +149,29 @@ class DomainTooSmallError(PseudonymizationError):
         self.rows = rows
 
 
+class InvalidValueError(PseudonymizationError):
+    """Values are not of the format that their column is to have."""
+
+    def __init__(self, message: str, *, column: str = "", rows: int = 0) -> None:
+        super().__init__(message)
+        self.column = column
+        self.rows = rows
+
+
 class ManifestError(PseudonymizationError):
-    """The manifest is missing, was changed, or belongs to another key or table."""
+    """The manifest is missing, is not one, or does not fit; the children say what it is not."""
+
+
+class ManifestChangedError(ManifestError):
+    """The manifest is not as it was made; take the one that was kept with the table."""
+
+
+class WrongKeyError(ManifestError):
+    """The key that was found is not the one of the manifest; look for that one."""
+
+
+class WrongTableError(ManifestError):
+    """The manifest is of another table or of other rows; take the one made with these."""
 
 
 class MissingExtraError(SecureMLError, ImportError):
@@ -166,5 +200,24 @@ class InsecureConnectionWarning(SecureMLWarning):
     """Tokens and secrets travel over the network in the clear."""
 
 
+class IrreversibleWarning(SecureMLWarning):
+    """Some columns were replaced for good and stay as they are."""
+
+
 class DevelopmentKeyWarning(SecureMLWarning):
     """A development default was handed out; it is public and protects nothing."""
+
+
+def warn(message: str, category: type[SecureMLWarning]) -> None:
+    """Warn, on the line of the caller's own code that called into secureml.
+
+    Args:
+        message: what to warn of.
+        category: the kind of warning.
+    """
+    level = 1
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("secureml."):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, category, stacklevel=level)

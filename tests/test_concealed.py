@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import gc
+import hmac
 import json
 import logging
 import pickle
@@ -9,7 +11,7 @@ import traceback
 
 import pytest
 
-from secureml.concealed import SecretBytes, SecretText
+from secureml.concealed import SecretBytes, SecretText, conceal, revealed
 
 CANARY = "canary-7f3a9"
 
@@ -76,3 +78,51 @@ def test_it_is_as_long_and_as_true_as_its_content():
 def test_it_has_no_hash():
     with pytest.raises(TypeError):
         hash(SecretText("a"))
+
+
+@pytest.mark.parametrize("secret", [SecretText(CANARY), SecretBytes(CANARY.encode())])
+def test_no_attribute_slot_or_state_holds_the_content(secret):
+    seen = [getattr(secret, name) for name in dir(secret)]
+    assert CANARY not in repr([seen, secret.__getstate__(), gc.get_referents(secret)])
+
+
+@pytest.mark.parametrize("width", [">50", "^30", ".5", "x"])
+def test_a_format_says_no_more_than_the_repr(width):
+    shown = ""
+    try:
+        shown = format(SecretText(CANARY), width)
+    except (TypeError, ValueError) as error:
+        shown = str(error)
+    assert CANARY[:5] not in shown
+
+
+def test_comparison_takes_as_long_wherever_contents_differ(monkeypatch):
+    compared = []
+
+    def compare_digest(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr(hmac, "compare_digest", compare_digest)
+    assert SecretBytes(b"ab") == SecretBytes(b"ab")
+    assert SecretText("é") != SecretText("e")
+    assert compared == [(b"ab", b"ab"), ("é".encode(), b"e")]
+
+
+def test_what_is_concealed_stays_as_it_is():
+    text, octets = SecretText("a"), SecretBytes(b"a")
+    assert conceal(text) is text
+    assert conceal(octets) is octets
+    assert conceal("a") == text
+    assert conceal(b"a") == octets
+
+
+@pytest.mark.parametrize("value", [None, 5, [CANARY], bytearray(b"a")])
+def test_what_is_no_secret_at_all_is_concealed_until_it_has_been_checked(value):
+    assert conceal(value).reveal() is value
+    assert repr(conceal(value)) == "<SecretBytes>"
+
+
+def test_fields_are_revealed_as_they_are_stored():
+    fields = {"value": SecretText("a"), "encoding": "hex", "size": 5, "more": {"b": "c"}}
+    assert revealed(fields) == {"value": "a", "encoding": "hex", "size": 5, "more": {"b": "c"}}

@@ -14,7 +14,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from numpy.typing import NDArray
 
-from secureml.concealed import SecretBytes
+from secureml.concealed import SecretBytes, conceal
 
 __all__ = [
     "BLOCK",
@@ -50,12 +50,13 @@ class BlockCipher:
 
     __slots__ = ("_key",)
 
-    def __init__(self, key: bytes) -> None:
-        if not isinstance(key, bytes):
-            raise TypeError(f"an AES key is bytes, not {type(key).__name__}")
+    def __init__(self, key: bytes | SecretBytes) -> None:
+        key = conceal(key)
+        if not isinstance(key.reveal(), bytes):
+            raise TypeError(f"an AES key is bytes, not {type(key.reveal()).__name__}")
         if len(key) not in (16, 24, 32):
             raise ValueError(f"an AES key has 16, 24 or 32 octets, not {len(key)}")
-        self._key = SecretBytes(key)
+        self._key = key
 
     def encryptor(self) -> CipherContext:
         """Return a new context that encrypts independent blocks (the forward function, CIPH)."""

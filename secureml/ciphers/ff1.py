@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from secureml.ciphers.blocks import CHUNK, BlockCipher, Scratch, Shape, mac_states
 from secureml.ciphers.integers import integer_rounds
 from secureml.ciphers.words import Lanes, word_rounds
+from secureml.concealed import SecretBytes, conceal
 
 __all__ = ["FF1", "MAX_LENGTH", "MAX_RADIX", "check_domain", "check_tweak"]
 
@@ -83,7 +84,10 @@ class FF1:
 
     __slots__ = ("_cipher", "_min_domain", "_radix")
 
-    def __init__(self, key: bytes, radix: int, *, min_domain: int = 1_000_000) -> None:
+    def __init__(
+        self, key: bytes | SecretBytes, radix: int, *, min_domain: int = 1_000_000
+    ) -> None:
+        key = conceal(key)
         self._cipher = BlockCipher(key)
         radix = operator.index(radix)  # one of numpy's integers would overflow in radix**n
         if not 2 <= radix <= MAX_RADIX:

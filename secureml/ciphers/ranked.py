@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from secureml.ciphers.blocks import BlockCipher, Shape
 from secureml.ciphers.ff1 import check_domain, check_tweak
 from secureml.ciphers.plan import RankPlan
+from secureml.concealed import SecretBytes, conceal
 
 __all__ = ["RankPlan", "RankedFF1", "numerals_for"]
 
@@ -61,7 +62,8 @@ class RankedFF1:
 
     __slots__ = ("_cipher", "_min_domain")
 
-    def __init__(self, key: bytes, *, min_domain: int = 1_000_000) -> None:
+    def __init__(self, key: bytes | SecretBytes, *, min_domain: int = 1_000_000) -> None:
+        key = conceal(key)
         self._cipher = BlockCipher(key)
         self._min_domain = max(min_domain, 2)
 

@@ -2,6 +2,7 @@
 
 from secureml.concealed import SecretBytes
 from secureml.keys.derivation import MAXIMUM_SIZE, MINIMUM_SIZE, derive
+from secureml.keys.envelope import Envelope
 from secureml.keys.material import (
     Encoding,
     Key,
@@ -17,6 +18,7 @@ __all__ = [
     "MAXIMUM_SIZE",
     "MINIMUM_SIZE",
     "Encoding",
+    "Envelope",
     "Key",
     "KeyInfo",
     "SecretBytes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from secureml.concealed import SecretBytes, conceal
 from secureml.errors import KeyMaterialError
 
 __all__ = ["MAXIMUM_SIZE", "MINIMUM_SIZE", "derive"]
@@ -18,7 +19,7 @@ MAXIMUM_SIZE = 255 * 32
 _LABEL = b"secureml/derive/v1"
 
 
-def derive(base: bytes, purpose: str, size: int) -> bytes:
+def derive(base: bytes | SecretBytes, purpose: str, size: int) -> bytes:
     """Derive the key for one purpose from a base key.
 
     Purpose and size are bound into HKDF's ``info``, each with its length, so that two purposes
@@ -38,6 +39,7 @@ def derive(base: bytes, purpose: str, size: int) -> bytes:
 
     Source: RFC 5869, with no salt (section 3.1) and the context in ``info`` (section 3.2).
     """
+    base = conceal(base)
     if len(base) < MINIMUM_SIZE:
         raise KeyMaterialError(
             f"a base key has {len(base)} bytes; derivation needs {MINIMUM_SIZE} or more"
@@ -48,4 +50,4 @@ def derive(base: bytes, purpose: str, size: int) -> bytes:
         raise KeyMaterialError(f"{size} bytes asked for; HKDF-SHA256 derives 1 to {MAXIMUM_SIZE}")
     octets = purpose.encode("utf-8", "surrogatepass")
     info = _LABEL + len(octets).to_bytes(4, "big") + octets + size.to_bytes(4, "big")
-    return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(base)
+    return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(base.reveal())

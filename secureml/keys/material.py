@@ -6,12 +6,13 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
-from secureml.concealed import SecretBytes
+from secureml.concealed import SecretBytes, SecretText, conceal
 from secureml.errors import KeyMaterialError
 from secureml.keys.derivation import derive
+from secureml.keys.envelope import Envelope
 
 __all__ = [
     "Encoding",
@@ -43,7 +44,13 @@ class KeyInfo:
         path: its path in Vault, or the name of the variable or file it came from.
         created: when this version was written, in UTC, where the source tells.
         stale: whether it was read before, and is served because Vault is unavailable.
-        state: ``enabled``, ``deleted`` or ``destroyed``.
+        state: ``enabled`` for the newest version, ``decrypt-only`` for an older one that is still
+            in use, or ``disabled``, ``deleted``, ``destroyed``. Reading one version alone tells
+            that it is an older one only where a newer one has been seen.
+        purpose: what the key is for, where whoever made it said so.
+        created_by: what made the key; None where an operator wrote it.
+        rotation_period: after how long it is to be rotated; None where nobody said.
+        transit_key: the transit key in Vault that wraps it; None where it is kept as it is.
     """
 
     name: str
@@ -55,6 +62,17 @@ class KeyInfo:
     created: datetime | None = None
     stale: bool = False
     state: str = "enabled"
+    purpose: str | None = None
+    created_by: str | None = None
+    rotation_period: timedelta | None = None
+    transit_key: str | None = None
+
+    @property
+    def due(self) -> datetime | None:
+        """When this version is to be rotated; None where it never is, or not the newest."""
+        if self.created is None or self.rotation_period is None or self.state != "enabled":
+            return None
+        return self.created + self.rotation_period
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +84,14 @@ class Key:
         material: the key itself.
         fetched_at: when it was read, in UTC.
         request_id: Vault's own id of the request that read it.
+        envelope: the same key wrapped, to be kept with data; None where no transit key wraps it.
     """
 
     info: KeyInfo
     material: SecretBytes
     fetched_at: datetime
     request_id: str | None = None
+    envelope: Envelope | None = None
 
     @property
     def name(self) -> str:
@@ -86,7 +106,7 @@ class Key:
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell keys apart."""
-        return self.info.fingerprint or fingerprint_of(self.material.reveal())
+        return self.info.fingerprint or fingerprint_of(self.material)
 
     @property
     def source(self) -> str:
@@ -116,7 +136,7 @@ class Key:
         return len(self.material)
 
 
-def fingerprint_of(material: bytes) -> str:
+def fingerprint_of(material: bytes | SecretBytes) -> str:
     """Tell keys apart without giving away anything that a guess could be checked against cheaply.
 
     Args:
@@ -128,10 +148,11 @@ def fingerprint_of(material: bytes) -> str:
     Raises:
         KeyMaterialError: the key is too short.
     """
+    material = conceal(material)
     return derive(material, "secureml/fingerprint", 8).hex()
 
 
-def encode(material: bytes, encoding: Encoding) -> str:
+def encode(material: bytes | SecretBytes, encoding: Encoding) -> str:
     """Write key material as text.
 
     Args:
@@ -141,14 +162,17 @@ def encode(material: bytes, encoding: Encoding) -> str:
     Raises:
         KeyMaterialError: another encoding is named.
     """
+    material = conceal(material)
     if encoding == "hex":
-        return material.hex()
+        return material.reveal().hex()
     if encoding == "base64":
-        return base64.b64encode(material).decode("ascii")
+        return base64.b64encode(material.reveal()).decode("ascii")
     raise KeyMaterialError(f"encoding {encoding!r} is not known; use 'hex' or 'base64'")
 
 
-def written(material: bytes, encoding: Literal["bytes", "hex", "base64"]) -> bytes | str:
+def written(
+    material: bytes | SecretBytes, encoding: Literal["bytes", "hex", "base64"]
+) -> bytes | str:
     """Give key material in the form that was asked for.
 
     Args:
@@ -158,10 +182,11 @@ def written(material: bytes, encoding: Literal["bytes", "hex", "base64"]) -> byt
     Raises:
         KeyMaterialError: another encoding is named.
     """
-    return material if encoding == "bytes" else encode(material, encoding)
+    material = conceal(material)
+    return material.reveal() if encoding == "bytes" else encode(material, encoding)
 
 
-def decode(text: str, encoding: str | None = None, *, name: str = "the key") -> bytes:
+def decode(text: str | SecretText, encoding: str | None = None, *, name: str = "the key") -> bytes:
     """Read key material of whatever length from text.
 
     Text that consists of hexadecimal digits alone is hex, other text is base64 (both alphabets,
@@ -178,15 +203,16 @@ def decode(text: str, encoding: str | None = None, *, name: str = "the key") -> 
     Raises:
         KeyMaterialError: the text is neither, or not what it was declared to be.
     """
+    text = conceal(text)
     body, declared = _declaration(text, encoding, name)
     readings = _readings(body, declared)
     if not readings:
         raise KeyMaterialError(f"{name} can't be read: {_unreadable(body, declared)}")
-    return readings[0][1]
+    return readings[0][1].reveal()
 
 
 def decode_exactly(
-    text: str, size: int, encoding: str | None = None, *, name: str = "the key"
+    text: str | SecretText, size: int, encoding: str | None = None, *, name: str = "the key"
 ) -> bytes:
     """Read key material that must have exactly ``size`` bytes.
 
@@ -204,11 +230,12 @@ def decode_exactly(
         KeyMaterialError: neither encoding gives ``size`` bytes; the message tells the lengths
             found and how to make a proper key.
     """
+    text = conceal(text)
     body, declared = _declaration(text, encoding, name)
     readings = _readings(body, declared)
     fitting = [octets for _, octets in readings if len(octets) == size]
     if len(fitting) == 1:
-        return fitting[0]
+        return fitting[0].reveal()
     found = " and ".join(f"{len(octets)} bytes as {name}" for name, octets in readings)
     reason = f"it has {found}" if found else _unreadable(body, declared)
     raise KeyMaterialError(
@@ -217,26 +244,29 @@ def decode_exactly(
     )
 
 
-def _declaration(text: str, encoding: str | None, name: str) -> tuple[str, str | None]:
-    body = text.strip(" \t\r\n")
+def _declaration(
+    text: SecretText, encoding: str | None, name: str
+) -> tuple[SecretText, str | None]:
+    body = SecretText(text.reveal().strip(" \t\r\n"))
     if encoding not in (None, "hex", "base64"):
         raise KeyMaterialError(f"{name} is declared to be in an encoding other than hex and base64")
     for prefix in ("hex", "base64"):
-        if body.startswith(f"{prefix}:"):
+        if body.reveal().startswith(f"{prefix}:"):
             if encoding not in (None, prefix):
                 raise KeyMaterialError(f"{name} has the prefix {prefix} and declares {encoding}")
-            return body.removeprefix(f"{prefix}:"), prefix
+            return SecretText(body.reveal().removeprefix(f"{prefix}:")), prefix
     return body, encoding
 
 
-def _readings(body: str, declared: str | None) -> list[tuple[str, bytes]]:
+def _readings(body: SecretText, declared: str | None) -> list[tuple[str, SecretBytes]]:
+    text = body.reveal()
     readings = []
-    if declared != "base64" and _HEX.fullmatch(body):
-        readings.append(("hex", bytes.fromhex(body)))
-    if declared != "hex" and _BASE64.fullmatch(body):
-        octets = _from_base64(body)
+    if declared != "base64" and _HEX.fullmatch(text):
+        readings.append(("hex", SecretBytes(bytes.fromhex(text))))
+    if declared != "hex" and _BASE64.fullmatch(text):
+        octets = _from_base64(text)
         if octets is not None:
-            readings.append(("base64", octets))
+            readings.append(("base64", SecretBytes(octets)))
     return readings
 
 
@@ -253,5 +283,5 @@ def _from_base64(body: str) -> bytes | None:
     return octets if canonical else None
 
 
-def _unreadable(body: str, declared: str | None) -> str:
+def _unreadable(body: SecretText, declared: str | None) -> str:
     return f"its {len(body)} characters are not {declared or 'hex or base64'}"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.errors import KeyMaterialError
-from secureml.keys import MAXIMUM_SIZE, derive
+from secureml.keys import MAXIMUM_SIZE, SecretBytes, derive
 
 BASE = bytes(range(32))
 PURPOSES = ["a", "b", "ab", "a\x00b", "a" * 300, "é", "\udc80"]
@@ -39,6 +39,7 @@ def test_golden_values():
         "1e4e9d2c6e9fe9f13df72ecaaacd4cac2ec82684d8182ab44ee9e44cfcefca51"
     )
     assert derive(BASE, "x", 1).hex() == "ae"
+    assert derive(SecretBytes(BASE), "x", 1).hex() == "ae"
 
 
 def test_purposes_and_sizes_never_share_a_prefix():

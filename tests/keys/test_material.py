@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from secureml.concealed import SecretText
 from secureml.errors import KeyMaterialError
 from secureml.keys import (
     Key,
@@ -40,6 +41,16 @@ def test_both_base64_alphabets_are_read_padded_or_not(octets):
     safe = base64.urlsafe_b64encode(octets).decode()
     for text in (safe, safe.rstrip("="), encode(octets, "base64").rstrip("=")):
         assert decode_exactly(text, len(octets)) == octets
+
+
+@given(material)
+def test_what_is_concealed_is_read_and_written_like_what_is_not(octets):
+    secret = SecretBytes(octets)
+    assert encode(secret, "hex") == octets.hex()
+    assert written(secret, "bytes") == octets
+    assert fingerprint_of(secret) == fingerprint_of(octets)
+    assert decode(SecretText(f" {octets.hex()}\n")) == octets
+    assert decode_exactly(SecretText(octets.hex()), len(octets), "hex") == octets
 
 
 @given(st.text(max_size=100))

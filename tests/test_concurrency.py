@@ -1,0 +1,235 @@
+"""Work done once for all threads, and locks that a child process can take."""
+
+from __future__ import annotations
+
+import subprocess
+import textwrap
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from secureml.concurrency import Flights
+from secureml.errors import AccessDeniedError, SecretError, SecretNotFoundError
+
+THREADS = 8
+
+
+class Work:
+    """Work that waits until it is let go, and counts how often it was begun."""
+
+    def __init__(self, outcome: Callable[[int], Any] = lambda number: number) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Event()
+        self.count = 0
+        self._outcome = outcome
+
+    def __call__(self) -> Any:
+        self.count += 1
+        number = self.count
+        self.begun.release()
+        assert self.go_on.wait(30)
+        return self._outcome(number)
+
+
+@pytest.fixture
+def together() -> Any:
+    """Run ``Flights.run`` in threads; return their futures once all but the leader wait."""
+    pools = []
+
+    def start(flights: Flights[str, Any], work: Work, **more: Any) -> list[Future[Any]]:
+        pools.append(ThreadPoolExecutor(THREADS))
+        leader = pools[-1].submit(flights.run, "k", work, **more)
+        assert work.begun.acquire(timeout=30)
+        flight = flights._flights["k"]
+        arrived = threading.Semaphore(0)
+        wait = flight.over.wait
+
+        def arrive(timeout: float | None = None) -> bool:
+            arrived.release()
+            return wait(timeout)
+
+        flight.over.wait = arrive  # type: ignore[method-assign]  # tells that a thread waits
+        others = [pools[-1].submit(flights.run, "k", work, **more) for _ in range(THREADS - 1)]
+        for _ in others:
+            assert arrived.acquire(timeout=30)
+        return [leader, *others]
+
+    yield start
+    for pool in pools:
+        pool.shutdown()
+
+
+def test_threads_that_want_the_same_at_once_share_one_run(together: Any) -> None:
+    flights: Flights[str, Any] = Flights()
+    landed: list[Any] = []
+    work = Work(lambda number: [number])
+    futures = together(flights, work, landed=landed.append)
+    work.go_on.set()
+    results = [future.result(30) for future in futures]
+    assert all(result is results[0] for result in results)
+    assert (work.count, landed) == (1, [results[0]])
+    assert flights.run("k", work) == [2]
+
+
+def test_other_work_does_not_wait() -> None:
+    flights: Flights[str, Any] = Flights()
+    with ThreadPoolExecutor(1) as pool:
+        work = Work()
+        future = pool.submit(flights.run, "k", work)
+        assert work.begun.acquire(timeout=30)
+        assert flights.run("other", lambda: "done") == "done"
+        work.go_on.set()
+        assert future.result(30) == 1
+
+
+def test_an_error_is_everyones_and_is_forgotten(together: Any) -> None:
+    def fail(number: int) -> None:
+        if number == 1:
+            raise AccessDeniedError("denied", mount="m", path="p", capability="read")
+
+    flights: Flights[str, Any] = Flights()
+    landed: list[Any] = []
+    work = Work(fail)
+    futures = together(flights, work, landed=landed.append)
+    work.go_on.set()
+    errors = [future.exception(30) for future in futures]
+    assert all(isinstance(error, AccessDeniedError) for error in errors)
+    assert {(str(error), error.path) for error in errors} == {("denied", "p")}  # type: ignore[union-attr]  # see above
+    assert len({id(error) for error in errors}) == THREADS
+    assert all(error.__context__ is None for error in errors if error is not None)
+    assert (work.count, landed) == (1, [])
+    assert flights.run("k", work) is None
+
+
+@pytest.mark.parametrize("reason", [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_when_the_leader_dies_another_thread_takes_the_lead(
+    together: Any, reason: type[BaseException]
+) -> None:
+    def die(number: int) -> int:
+        if number == 1:
+            raise reason
+        return number
+
+    flights: Flights[str, Any] = Flights()
+    work = Work(die)
+    leader, *others = together(flights, work)
+    work.go_on.set()
+    with pytest.raises(reason):
+        leader.result(30)
+    # Who comes after the second run is over begins a third.
+    assert all(2 <= future.result(30) <= work.count <= THREADS for future in others)
+    assert flights._flights == {}
+
+
+def test_work_that_was_cut_off_does_not_land_and_takes_nobody_on(together: Any) -> None:
+    flights: Flights[str, Any] = Flights()
+    landed: list[Any] = []
+    work = Work()
+    futures = together(flights, work, landed=landed.append)
+    flights.cut_off(lambda key: key == "other")
+    flights.cut_off(lambda key: key == "k")
+    assert flights.run("k", lambda: "new", landed.append) == "new"
+    work.go_on.set()
+    assert [future.result(30) for future in futures] == [1] * THREADS
+    assert landed == ["new"]
+
+
+def test_old_work_ends_no_new_flight() -> None:
+    flights: Flights[str, Any] = Flights()
+    old, new = Work(), Work()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(flights.run, "k", old)
+        assert old.begun.acquire(timeout=30)
+        flights.cut_off(lambda key: True)
+        landed: list[Any] = []
+        second = pool.submit(flights.run, "k", new, landed.append)
+        assert new.begun.acquire(timeout=30)
+        old.go_on.set()
+        first.result(30)
+        new.go_on.set()
+        second.result(30)
+    assert landed == [1]
+
+
+def test_work_that_asks_for_itself_does_not_wait_for_itself() -> None:
+    flights: Flights[str, Any] = Flights()
+    assert flights.run("k", lambda: flights.run("k", lambda: "inner")) == "inner"
+
+
+@pytest.mark.parametrize("error", [SecretNotFoundError("x", looked_in=["a"]), SecretError("y")])
+def test_what_waiting_threads_raise_says_the_same(together: Any, error: SecretError) -> None:
+    error.request_id = "id"
+
+    def fail(_: int) -> None:
+        raise error
+
+    work = Work(fail)
+    futures = together(Flights(), work)
+    work.go_on.set()
+    for future in futures:
+        found = future.exception(30)
+        assert (type(found), vars(found)) == (type(error), vars(error))
+
+
+FORK = """
+    import os, signal, threading
+    from secureml import configuration
+    from secureml.concurrency import Flights
+    from secureml.key_management import KeyManager, default, get_default_key_manager
+    from secureml.sources import MemoryStore
+
+    class Store(MemoryStore):
+        reads = 0
+
+        def read(self, name, version=None, **more):
+            self.reads += 1
+            if threading.current_thread().name == "held":
+                begun.set()
+                threading.Event().wait()
+            return super().read(name, version, **more)
+
+    begun = threading.Event()
+    store = Store()
+    manager = KeyManager(store=store, environment="development", vault_settings=True)
+    manager.generate_key("master_key")
+    manager.generate_key("other")
+    manager.get_key()
+
+    def hold():
+        locks = (manager._lock, manager._cache._lock, manager._watch._lock, manager._central._lock,
+                 configuration._lock, default._default_lock)
+        for lock in locks:
+            lock.mutex.acquire()
+        manager.get_key("other")
+
+    threading.Thread(target=hold, name="held", daemon=True).start()
+    assert begun.wait(30)
+    signal.alarm(30)
+    before = store.reads
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # ends the child where it hangs
+        manager.get_key()
+        kept = store.reads == before
+        manager.get_key("other")
+        manager.on_rotate(lambda old, new: None)
+        manager.invalidate()
+        manager.rotate_key()
+        manager.get_key()
+        manager.close()
+        configuration.configure(environment="development")
+        get_default_key_manager()
+        os._exit(7 if kept else 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="processes do not fork here")
+def test_a_child_can_use_what_a_thread_of_its_parent_was_using(
+    run_python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = run_python("-W", "ignore", "-c", textwrap.dedent(FORK))
+    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
