@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from secureml.errors import ConfigurationError
-from secureml.settings import Layers, Settings, load_settings
-from secureml.sources.base import Finding, SecretStore
+from secureml.central import CentralSettings, read_record
+from secureml.concurrency import SharedLock
+from secureml.settings import Layers, Settings
+from secureml.sources.base import SecretStore
 
 __all__ = [
     "configure",
@@ -20,20 +21,17 @@ __all__ = [
     "override",
     "reset",
     "state_token",
-    "with_vault_record",
 ]
-
-SETTINGS_RECORD = "settings"
-"""The name, below path and environment, of the secret that holds settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
     layers: Layers
-    settings: Settings | None
+    central: CentralSettings | None
 
 
-_lock = threading.RLock()
+_clock = time.monotonic
+_lock = SharedLock()
 _state = _State(Layers(), None)
 
 
@@ -74,19 +72,32 @@ def configure(
 def get_settings() -> Settings:
     """Return the settings of this process, built on first use.
 
+    Where ``vault_settings`` is on, Vault's layer is read again after ``settings_ttl`` seconds.
+    Where that fails, the last good settings stay in force.
+
     Raises:
         ConfigurationError: with every problem found.
-        SecretError: ``vault_settings`` is on and Vault's layer can't be read.
+        SecretError: ``vault_settings`` is on and Vault's layer was never read, and can't be.
+
+    Warns:
+        FallbackWarning: Vault's layer can't be read again.
     """
-    settings = _state.settings
-    return settings if settings is not None else _install(_state.layers)
+    global _state
+    state = _state
+    if state.central is not None:
+        return state.central.current()
+    central = _central(state.layers)
+    settings = central.current()
+    with _lock.mutex:
+        if _state is state:
+            _state = _State(state.layers, central)
+    return settings
 
 
 def reset() -> None:
     """Forget the settings and what ``configure`` was given; the next use builds them anew."""
     global _state
-    with _lock:
-        _state = _State(Layers(), None)
+    _state = _State(Layers(), None)
 
 
 @contextmanager
@@ -108,8 +119,7 @@ def override(*, environment: str | None = None, **settings: object) -> Iterator[
     try:
         yield _install(current_layers(environment, settings))
     finally:
-        with _lock:
-            _state = before
+        _state = before
 
 
 def current_layers(environment: str | None, arguments: Mapping[str, object]) -> Layers:
@@ -153,42 +163,23 @@ def open_store(settings: Settings) -> SecretStore | None:
     return VaultStore(VaultSession(settings), settings)
 
 
-def with_vault_record(layers: Layers, store: SecretStore | None) -> Settings:
-    """Build the settings with Vault's layer at its place.
-
-    Args:
-        layers: the recipe.
-        store: where Vault's layer is kept.
-
-    Raises:
-        ConfigurationError: with every problem found, or there is no store.
-        SecretError: Vault's layer can't be read.
-    """
-    if store is None:
-        raise ConfigurationError("vault_settings is on and vault_url is not set")
-    outcome = store.read(SETTINGS_RECORD)
-    if outcome.error is not None:
-        raise outcome.error
-    if outcome.finding is Finding.PRESENT and outcome.record is not None:
-        return load_settings(layers, vault_record=outcome.record.fields)
-    return load_settings(layers)
-
-
 def _install(layers: Layers) -> Settings:
     global _state
-    settings = _build(layers)
-    with _lock:
-        _state = _State(layers, settings)
+    central = _central(layers)
+    settings = central.current()
+    with _lock.mutex:
+        _state = _State(layers, central)
     return settings
 
 
-def _build(layers: Layers) -> Settings:
-    settings = load_settings(layers)
-    if not settings.vault_settings:
-        return settings
-    store = open_store(settings)
+def _central(layers: Layers) -> CentralSettings:
+    return CentralSettings(layers, _ask_vault, clock=_clock)
+
+
+def _ask_vault(local: Settings) -> Mapping[str, object] | None:
+    store = open_store(local)
     try:
-        return with_vault_record(layers, store)
+        return read_record(store)
     finally:
         if store is not None:
             store.close()

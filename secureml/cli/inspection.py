@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from secureml.configuration import SETTINGS_RECORD
+from secureml.central import SETTINGS_RECORD
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,

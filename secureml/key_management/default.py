@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from secureml import configuration
+from secureml.concurrency import SharedLock
 from secureml.key_management.manager import KeyManager
 from secureml.keys import written
 
@@ -24,7 +24,7 @@ class _Default:
 
 _default: _Default | None = None
 _default_arguments: dict[str, Any] = {}
-_default_lock = threading.Lock()
+_default_lock = SharedLock()
 
 
 def configure_default_key_manager(
@@ -60,7 +60,7 @@ def configure_default_key_manager(
         "use_default_fallback": use_default_fallback,
         **more,
     }
-    with _default_lock:
+    with _default_lock.mutex:
         token = configuration.state_token()
         made = _Default(KeyManager(**arguments), token)
         _default, _default_arguments = made, arguments
@@ -77,7 +77,7 @@ def get_default_key_manager() -> KeyManager:
     current = _default
     if current is not None and current.built_for is configuration.state_token():
         return current.manager
-    with _default_lock:
+    with _default_lock.mutex:
         token = configuration.state_token()
         if _default is None or _default.built_for is not token:
             _default = _Default(KeyManager(**_default_arguments), token)
@@ -107,4 +107,4 @@ def get_encryption_key(
         SecretError: as for ``KeyManager.get_encryption_key``.
     """
     key = get_default_key_manager().get_key(key_name, version, key_bytes=key_bytes)
-    return written(key.reveal(), encoding)
+    return written(key.material, encoding)

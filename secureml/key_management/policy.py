@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from copy import copy
+from dataclasses import dataclass, field, replace
 
 from secureml.errors import (
     DevelopmentKeyWarning,
@@ -13,8 +12,11 @@ from secureml.errors import (
     SecretNotFoundError,
     SecureMLError,
     VaultUnavailableError,
+    warn,
 )
-from secureml.key_management.cache import Cache
+from secureml.key_management.cache import Cache, Holding
+from secureml.key_management.wrapped import unwrapped
+from secureml.keys import Key
 from secureml.settings import ENVIRONMENTS, Settings
 from secureml.sources import (
     DevelopmentSource,
@@ -25,7 +27,7 @@ from secureml.sources import (
     SecretStore,
 )
 
-__all__ = ["POLICY", "Finder", "error_of", "record_of"]
+__all__ = ["POLICY", "Finder", "Found", "error_of", "record_of"]
 
 _ENV = "environment variable"
 _DEFAULT = "development default"
@@ -44,6 +46,7 @@ POLICY: Mapping[Finding, Mapping[str, tuple[str, ...]]] = {
     Finding.ABSENT: _STAND_INS,
     Finding.UNAVAILABLE: _STAND_INS,
     Finding.DELETED: {},
+    Finding.DISABLED: {},
     Finding.REFUSED: {},
 }
 """The sources that may be asked after Vault, in order, by Vault's outcome and by environment.
@@ -52,6 +55,19 @@ POLICY: Mapping[Finding, Mapping[str, tuple[str, ...]]] = {
 environment: the settings let ``use_default_fallback`` be true in development, or as an explicit
 argument where no environment is selected.
 """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What a source has, and the keys that were made of it so far, by their length in bytes."""
+
+    outcome: Outcome
+    keys: dict[int, Key] = field(default_factory=dict)
+
+    @property
+    def record(self) -> Record:
+        """The secret; raises what the outcome stands for where there is none."""
+        return record_of(self.outcome)
 
 
 class Finder:
@@ -64,7 +80,7 @@ class Finder:
     """
 
     def __init__(
-        self, settings: Settings, store: Callable[[], SecretStore | None], cache: Cache
+        self, settings: Settings, store: Callable[[], SecretStore | None], cache: Cache[Found]
     ) -> None:
         self._settings = settings
         self._store = store
@@ -72,34 +88,43 @@ class Finder:
         self._environment_variables = EnvironmentSource()
         self._development_defaults = DevelopmentSource()
 
+    def held(self, name: str, version: int | None) -> Found | None:
+        """Return what is held in memory; None where nothing is, or Vault has no such secret."""
+        found = self._cache.get((name, version))
+        return None if found is None or found.outcome.record is None else found
+
     def find(
         self,
         name: str,
         version: int | None = None,
         *,
         size: int = 32,
-        cache_ttl: float = 0,
-        stale_ttl: float = 0,
-    ) -> Record:
+        settings: Settings,
+        unwrap: bool = True,
+    ) -> Found:
         """Read a secret.
 
         Args:
             name: its name, already checked.
             version: its version in Vault; the newest by default.
             size: the length in bytes that a development default is to have.
-            cache_ttl: for how many seconds Vault's answer may be served again.
-            stale_ttl: for how many seconds it may be while Vault is unavailable.
+            settings: the settings in force, which bound the cache.
+            unwrap: whether a key that is wrapped is to be unwrapped; if not, nothing is held.
+
+        Returns:
+            What was found; it has a record.
 
         Raises:
             SecretNotFoundError: it is absent everywhere that the policy allows to look.
             SecureMLError: what a source reported, where the policy allows no other one.
         """
-        outcome = self._ask_vault(name, version, cache_ttl, stale_ttl)
+        found = self._ask_vault(name, version, settings, unwrap=unwrap)
+        outcome = found.outcome
         if outcome.record is not None:
-            return outcome.record
-        held = self._held(name, version, outcome)
-        if held is not None:
-            return held
+            return found
+        kept = self._kept(name, version, outcome)
+        if kept is not None:
+            return kept
         looked_in = [outcome.where]
         for source in self._stand_ins(outcome, version):
             other = self._ask(source, name, size)
@@ -108,45 +133,42 @@ class Finder:
             looked_in.append(other.where)
             if other.record is not None:
                 _warn(name, outcome, other)
-                return other.record
+                return Found(other)
         if outcome.error is not None:
-            raise outcome.error
+            # Threads that waited for one request share its outcome, and each raises an error of
+            # its own: a traceback belongs to one thread.
+            raise copy(outcome.error)
         wanted = repr(name) if version is None else f"{name!r} version {version}"
         raise SecretNotFoundError(
             f"there is no secret {wanted}; looked in: {'; '.join(looked_in)}", looked_in=looked_in
         )
 
     def _ask_vault(
-        self, name: str, version: int | None, cache_ttl: float, stale_ttl: float
-    ) -> Outcome:
-        cached: Outcome | None = self._cache.get(("outcome", name, version))
-        if cached is not None:
-            return cached
+        self, name: str, version: int | None, settings: Settings, *, unwrap: bool
+    ) -> Found:
         store = self._store()
         if store is None:
-            return Outcome(finding=Finding.NOT_CONFIGURED, where="Vault (vault_url is not set)")
-        outcome = store.read(name, version)
-        if outcome.record is not None:
-            if cache_ttl <= 0 and stale_ttl <= 0:
-                return outcome
-            held = replace(outcome, record=replace(outcome.record, cached=True))
-            self._cache.put(("outcome", name, version), held, cache_ttl, stale_ttl)
-        elif not isinstance(outcome.error, VaultUnavailableError):
-            # It is deleted or denied by now: a later outage does not bring it back.
-            self._cache.forget(("outcome", name, version))
-        return outcome
+            where = "Vault (vault_url is not set)"
+            return Found(Outcome(finding=Finding.NOT_CONFIGURED, where=where))
+        if not unwrap:
+            return Found(store.read(name, version))
+        self._cache.size = settings.cache_size
+        return self._cache.fetch(
+            (name, version),
+            ask=lambda: Found(unwrapped(store, name, store.read(name, version))),
+            hold=lambda found: _holding(found, settings),
+        )
 
-    def _held(self, name: str, version: int | None, outcome: Outcome) -> Record | None:
+    def _kept(self, name: str, version: int | None, outcome: Outcome) -> Found | None:
         """Return what Vault gave before, where it is down now and the settings allow that."""
         if outcome.finding is not Finding.UNAVAILABLE:
             return None
-        held: Outcome | None = self._cache.get_stale(("outcome", name, version))
-        if held is None or held.record is None:
+        found = self._cache.get_stale((name, version))
+        if found is None:
             return None
-        when = held.record.fetched_at.isoformat(timespec="seconds")
-        message = f"{outcome.error}; {name!r} is served as it was read at {when}"
-        warnings.warn(message, FallbackWarning, stacklevel=_level_of_caller())
-        return replace(held.record, stale=True)
+        when = found.record.fetched_at.isoformat(timespec="seconds")
+        warn(f"{outcome.error}; {name!r} is served as it was read at {when}", FallbackWarning)
+        return Found(replace(found.outcome, record=replace(found.record, stale=True)))
 
     def _stand_ins(self, outcome: Outcome, version: int | None) -> tuple[str, ...]:
         if version is not None:
@@ -163,6 +185,25 @@ class Finder:
         if source == _ENV:
             return self._environment_variables.read(name)
         return self._development_defaults.read(name, size)
+
+
+def _holding(found: Found, settings: Settings) -> Holding[Found] | None:
+    """Tell what to hold of an answer of Vault's; None leaves what is held already."""
+    outcome = found.outcome
+    if outcome.record is not None:
+        record = replace(outcome.record, cached=True)
+        return Holding(
+            value=Found(replace(outcome, record=record), found.keys),
+            ttl=settings.cache_ttl,
+            stale_ttl=settings.stale_ttl,
+            uses=settings.cache_max_uses,
+        )
+    if outcome.finding is Finding.ABSENT:
+        return Holding(value=found, ttl=min(settings.cache_negative_ttl, settings.cache_ttl))
+    if isinstance(outcome.error, VaultUnavailableError):
+        return None
+    # It is deleted or denied by now: a later outage does not bring it back.
+    return Holding(value=found)
 
 
 def error_of(outcome: Outcome) -> SecureMLError:
@@ -187,18 +228,7 @@ def _column(environment: str | None) -> str:
 
 def _warn(name: str, vault: Outcome, used: Outcome) -> None:
     if vault.finding is Finding.UNAVAILABLE:
-        message = f"{vault.error}; {name!r} comes from the {used.where}"
-        warnings.warn(message, FallbackWarning, stacklevel=_level_of_caller())
+        warn(f"{vault.error}; {name!r} comes from the {used.where}", FallbackWarning)
     if used.record is not None and used.record.source == _DEFAULT:
         message = f"{name!r} is the development default: everybody knows it, it protects nothing"
-        warnings.warn(message, DevelopmentKeyWarning, stacklevel=_level_of_caller())
-
-
-def _level_of_caller() -> int:
-    """Count the frames up to the code that called into secureml, as seen from ``_warn``."""
-    level = 1
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("secureml."):
-        frame = frame.f_back
-        level += 1
-    return level
+        warn(message, DevelopmentKeyWarning)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from secureml.settings.checks import check_path
+from secureml.settings.checks import check_path, check_transit_key
 from secureml.settings.environments import ENVIRONMENTS, Tier, tier_of
 from secureml.settings.files import FoundFiles, find_files, local_of
-from secureml.settings.layers import Layers, load_settings
+from secureml.settings.layers import Layers, ReadLayers, load_settings, read_layers
 from secureml.settings.reference import json_schema, reference
 from secureml.settings.schema import RESERVED_SECRET_NAMES, SETTINGS, Settings, is_reserved
 from secureml.settings.setting import Setting, variable_of
@@ -16,15 +16,18 @@ __all__ = [
     "SETTINGS",
     "FoundFiles",
     "Layers",
+    "ReadLayers",
     "Setting",
     "Settings",
     "Tier",
     "check_path",
+    "check_transit_key",
     "find_files",
     "is_reserved",
     "json_schema",
     "load_settings",
     "local_of",
+    "read_layers",
     "reference",
     "tier_of",
     "variable_of",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from secureml.errors import ConfigurationError
@@ -14,12 +15,14 @@ __all__ = [
     "check_path",
     "check_proxy",
     "check_token",
+    "check_transit_key",
     "check_url",
     "check_urls",
     "is_loopback",
 ]
 
 _UNSAFE_IN_PATH = frozenset("%?#\\")
+_TRANSIT_KEY = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
 
 def check_path(text: str, what: str) -> str:
@@ -68,6 +71,23 @@ def check_name(text: str, what: str) -> str:
     if not text.isprintable():
         raise ConfigurationError(f"{what} holds a control character or one that does not print")
     _check_segments(text, what)
+    return text
+
+
+def check_transit_key(text: str, what: str) -> str:
+    """Return the name of a key of Vault's transit engine, or refuse it.
+
+    Args:
+        text: the name, without the engine's mount.
+        what: what the text is, for the message.
+
+    Raises:
+        ConfigurationError: it holds a character that the engine does not take.
+    """
+    if not _TRANSIT_KEY.fullmatch(text):
+        raise ConfigurationError(
+            f"{what} must be letters of ASCII, digits and '_', and within it also '-' and '.'"
+        )
     return text
 
 

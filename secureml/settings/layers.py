@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +30,7 @@ from secureml.settings.offers import BY_NAME, Offer, check
 from secureml.settings.schema import SETTINGS, Settings, floor_problems
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, misspelt, set_variables
 
-__all__ = ["Layers", "load_settings"]
+__all__ = ["Layers", "ReadLayers", "load_settings", "read_layers"]
 
 _Checked = tuple[str, Mapping[str, object]]
 
@@ -101,6 +101,68 @@ def load_settings(
         SecureMLWarning: a local file is passed over in production, or a variable looks like a
             setting's misspelt.
     """
+    read = read_layers(layers, environ=environ)
+    settings = read.merged(vault_record)
+    for notice in read.notices:
+        warnings.warn(notice, SecureMLWarning, stacklevel=2)
+    return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadLayers:
+    """All layers but Vault's, as they were when they were read.
+
+    Args:
+        environment: the selected environment, or None.
+        chosen_by: what selected it.
+        below: the layers below Vault's, weakest first.
+        above: those above it.
+        problems: what is wrong with them, a sentence each.
+        notices: what to warn of once the settings are in use.
+    """
+
+    environment: str | None
+    chosen_by: str
+    below: tuple[_Checked, ...] = field(repr=False)
+    above: tuple[_Checked, ...] = field(repr=False)
+    problems: tuple[str, ...]
+    notices: tuple[str, ...]
+
+    def merged(self, vault_record: Mapping[str, object] | None = None) -> Settings:
+        """Build the settings; nothing is read again.
+
+        Args:
+            vault_record: what the record ``settings`` in Vault holds, if it was read.
+
+        Raises:
+            ConfigurationError: with every problem of every layer, and the value of none.
+        """
+        problems = list(self.problems)
+        layers = [*self.below, *self.above]
+        if vault_record is not None:
+            origin = _vault_origin(layers, self.environment)
+            record = Offer(origin, vault_record, textual=True, from_vault=True)
+            layers.insert(len(self.below), (origin, check(record, problems)))
+        merged = _merge(_accumulated(layers))
+        values: dict[str, Any] = {name: holder.value for name, holder in merged.items()}
+        origins = {name: holder.origin for name, holder in merged.items()}
+        problems += floor_problems(self.environment, values, origins)
+        if problems:
+            raise ConfigurationError.of(problems)
+        return Settings(
+            environment=self.environment,
+            origins={**origins, "environment": self.chosen_by},
+            **values,
+        )
+
+
+def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> ReadLayers:
+    """Read and check all layers but Vault's; what is wrong shows when they are merged.
+
+    Args:
+        layers: the recipe.
+        environ: the environment variables, ``os.environ`` by default.
+    """
     environ = os.environ if environ is None else environ
     problems: list[str] = []
     wanted, chosen_by = _wanted(layers, environ)
@@ -118,26 +180,19 @@ def load_settings(
     above.append(Offer("argument", layers.arguments))
     lower = [(offer.origin, check(offer, problems)) for offer in below]
     upper = [(offer.origin, check(offer, problems)) for offer in above]
-    if vault_record is not None:
-        origin = _vault_origin([*lower, *upper], environment)
-        record = Offer(origin, vault_record, textual=True, from_vault=True)
-        lower.append((origin, check(record, problems)))
     for offer in _unselected(files, environment):
         check(offer, problems)
 
-    merged = _merge([*lower, *upper])
-    values: dict[str, Any] = {name: holder.value for name, holder in merged.items()}
-    origins = {name: holder.origin for name, holder in merged.items()}
-    problems += floor_problems(environment, values, origins)
-    if problems:
-        raise ConfigurationError.of(problems)
-
-    for path in passed_over:
-        _warn(f"{path} is not read in production")
+    notices = [f"{path} is not read in production" for path in passed_over]
     for found, meant in misspelt(environ):
-        _warn(f"{found} sets no setting; did you mean {meant}?")
-    return Settings(
-        environment=environment, origins={**origins, "environment": chosen_by}, **values
+        notices.append(f"{found} sets no setting; did you mean {meant}?")
+    return ReadLayers(
+        environment=environment,
+        chosen_by=chosen_by,
+        below=tuple(lower),
+        above=tuple(upper),
+        problems=tuple(problems),
+        notices=tuple(notices),
     )
 
 
@@ -250,6 +305,18 @@ def _vault_origin(checked: Sequence[_Checked], environment: str | None) -> str:
     return "Vault " + "/".join(filter(None, (mount, path, environment, "settings")))
 
 
+def _accumulated(checked: Iterable[_Checked]) -> Iterator[_Checked]:
+    """Let the tables of a layer add to those of the weaker ones."""
+    so_far: dict[str, Any] = {}
+    for origin, values in checked:
+        tables: dict[str, Any] = {
+            name: value for name, value in values.items() if BY_NAME[name].read is not None
+        }
+        for name, value in tables.items():
+            so_far[name] = value.over(so_far[name]) if name in so_far else value
+        yield origin, {**values, **{name: so_far[name] for name in tables}}
+
+
 def _merge(checked: Iterable[_Checked]) -> dict[str, _Holder]:
     """Let later layers win over earlier ones, in a Dynaconf object that no one else sees."""
     # Loading Dynaconf takes 0.1 s, which a program that reads no settings need not pay.
@@ -285,7 +352,3 @@ def _merge(checked: Iterable[_Checked]) -> dict[str, _Holder]:
         holders = {name: _Holder(value, origin) for name, value in values.items()}
         merged.update(holders, loader_identifier=SourceMetadata("secureml", origin), merge=False)
     return {name: merged.get(name) for name in BY_NAME}
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, SecureMLWarning, stacklevel=3)

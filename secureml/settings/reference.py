@@ -6,12 +6,19 @@ from typing import Any
 
 from secureml.settings.environments import ENVIRONMENTS
 from secureml.settings.files import packaged_defaults
+from secureml.settings.rules import Profiles, Rules
 from secureml.settings.schema import SETTINGS
 from secureml.settings.setting import Setting
 
 __all__ = ["json_schema", "reference"]
 
-_KINDS: dict[type, str] = {bool: "boolean", float: "number"}
+_KINDS: dict[type, str] = {
+    bool: "boolean",
+    float: "number",
+    int: "integer",
+    Rules: "object",
+    Profiles: "object",
+}
 
 
 def json_schema() -> dict[str, Any]:
@@ -63,6 +70,8 @@ def _schema_of(setting: Setting) -> dict[str, Any]:
     }
     if schema["type"] == "string":
         schema["minLength"] = 1
+    if setting.read is not None:
+        return schema
     if setting.default is not None:
         schema["default"] = setting.default
     if setting.allowed:
@@ -81,7 +90,7 @@ def _type_of(setting: Setting) -> str:
 
 
 def _default_of(setting: Setting) -> str:
-    if setting.default is None:
+    if setting.default is None or setting.read is not None:
         return ""
     default = f"`{setting.shown(setting.default)}`"
     exceptions = [

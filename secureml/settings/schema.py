@@ -21,13 +21,17 @@ from secureml.settings.checks import (
     check_path,
     check_proxy,
     check_token,
+    check_transit_key,
     check_urls,
     is_loopback,
 )
 from secureml.settings.environments import NAME_RULE, Tier, canonical, is_name, tier_of
+from secureml.settings.rules import Profiles, Rules
 from secureml.settings.setting import Setting, normalized
 
 __all__ = ["RESERVED_SECRET_NAMES", "SETTINGS", "Settings", "floor_problems", "is_reserved"]
+
+KEY_BACKENDS = ("kv", "transit")
 
 LOGIN_METHODS = (
     "token",
@@ -84,6 +88,17 @@ class Settings:
     vault_mount: str = field(
         default="secret",
         metadata=_about("Where the KV version 2 engine is mounted.", check=check_path),
+    )
+    vault_transit_mount: str = field(
+        default="transit",
+        metadata=_about("Where the transit engine is mounted.", check=check_path),
+    )
+    vault_transit_key: str | None = field(
+        default=None,
+        metadata=_about(
+            "Transit key that wraps new keys, if not one for each of them, named after its path.",
+            check=check_transit_key,
+        ),
     )
     vault_namespace: str | None = field(
         default=None,
@@ -183,9 +198,24 @@ class Settings:
         default=False,
         metadata=_about("Whether to read further settings from the record `settings` in Vault."),
     )
+    settings_ttl: float = field(
+        default=60.0,
+        metadata=_about(
+            "Seconds after which that record is read again.", minimum=1.0, vault_may_set=True
+        ),
+    )
     master_key_name: str = field(
         default="master_key",
         metadata=_about("The key used where none is named.", check=check_path, vault_may_set=True),
+    )
+    key_backend: str = field(
+        default="kv",
+        metadata=_about(
+            "How new keys are kept: `kv` as they are, `transit` wrapped under a key that never "
+            "leaves Vault.",
+            allowed=KEY_BACKENDS,
+            vault_may_set=True,
+        ),
     )
     use_env_fallback: bool = field(
         default=True,
@@ -203,6 +233,31 @@ class Settings:
             "Seconds for which a fetched secret is reused.", minimum=0.0, vault_may_set=True
         ),
     )
+    cache_size: int = field(
+        default=1024,
+        metadata=_about(
+            "How many fetched secrets are held; the one not used for longest goes first.",
+            minimum=1,
+            vault_may_set=True,
+        ),
+    )
+    cache_max_uses: int = field(
+        default=0,
+        metadata=_about(
+            "How often a fetched secret is reused; 0 is any number of times.",
+            minimum=0,
+            vault_may_set=True,
+        ),
+    )
+    cache_negative_ttl: float = field(
+        default=1.0,
+        metadata=_about(
+            "Seconds for which Vault is not asked again for a secret that it does not have; at "
+            "most `cache_ttl`.",
+            minimum=0.0,
+            vault_may_set=True,
+        ),
+    )
     stale_ttl: float = field(
         default=0.0,
         metadata=_about(
@@ -210,6 +265,24 @@ class Settings:
             minimum=0.0,
             vault_may_set=True,
         ),
+    )
+    columns: Rules = field(
+        default=Rules(),
+        metadata=_about(
+            'Rules by column: a table for each name, or pattern such as `"*email*"`.',
+            read=Rules.read,
+        ),
+    )
+    profiles: Profiles = field(
+        default=Profiles(),
+        metadata=_about(
+            "Sets of rules by name, in `profiles.<name>.columns`; `profile=` selects one.",
+            read=Profiles.read,
+        ),
+    )
+    strict_columns: bool = field(
+        default=False,
+        metadata=_about("Whether a column that no rule names is an error."),
     )
     audit_log: str | None = field(
         default=None,

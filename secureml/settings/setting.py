@@ -20,9 +20,11 @@ _BOOLEANS = {
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _EXPECTED: dict[type, str] = {
     bool: "a boolean",
     float: "a number",
+    int: "a whole number",
     str: "text",
     SecretText: "text",
 }
@@ -46,7 +48,7 @@ class Setting:
 
     Attributes:
         name: as in the settings file and in Python.
-        kind: ``str``, ``bool``, ``float`` or `SecretText`.
+        kind: ``str``, ``bool``, ``int``, ``float``, `SecretText`, or what ``read`` returns.
         optional: whether it may be None.
         default: the value where no layer sets one.
         doc: what it is for, in one line.
@@ -57,6 +59,8 @@ class Setting:
         is_path: names a file or folder; in a settings file, ``~/`` is the home folder and a
             relative path starts at that file's folder.
         vault_may_set: whether the settings record in Vault may set it.
+        read: reads a table of a settings file; a stronger layer then adds to the weaker ones
+            instead of replacing them.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Setting:
     check: Callable[[str, str], str] | None = None
     is_path: bool = False
     vault_may_set: bool = False
+    read: Callable[[object, str], object] | None = None
 
     @property
     def variable(self) -> str:
@@ -91,10 +96,16 @@ class Setting:
         Raises:
             ConfigurationError: the text does not fit. The message doesn't repeat it.
         """
+        if self.read is not None:
+            raise ConfigurationError(f"{self.name} is a table: write it in a settings file")
         if self.kind is bool:
             if text.lower() not in _BOOLEANS:
                 raise ConfigurationError(f"{self.name} must be true or false")
             return _BOOLEANS[text.lower()]
+        if self.kind is int:
+            if not _WHOLE_NUMBER.fullmatch(text):
+                raise ConfigurationError(f"{self.name} must be a whole number such as 5")
+            return self.convert(int(text))
         if self.kind is float:
             if not _NUMBER.fullmatch(text):
                 raise ConfigurationError(f"{self.name} must be a plain number such as 5 or 0.5")
@@ -111,12 +122,19 @@ class Setting:
         Raises:
             ConfigurationError: the value does not fit. The message doesn't repeat it.
         """
+        if self.read is not None:
+            return self.read(value, self.name)
+        return self._converted(value, folder)
+
+    def _converted(self, value: object, folder: Path | None) -> object:
         if value is None and self.optional:
             return None
         if self.kind is bool and isinstance(value, bool):
             return value
+        if self.kind is int and isinstance(value, int) and not isinstance(value, bool):
+            return self._within_limits(value)
         if self.kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return self._number(value)
+            return self._within_limits(self._finite(value))
         if self.is_path and isinstance(value, os.PathLike):
             value = os.fspath(value)
         if self.kind is str and isinstance(value, str):
@@ -139,13 +157,16 @@ class Setting:
             return "true" if value else "false"
         return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
-    def _number(self, value: float) -> float:
+    def _finite(self, value: float) -> float:
         try:
             number = float(value)
         except OverflowError:
             number = math.inf
         if not math.isfinite(number):
             raise ConfigurationError(f"{self.name} must be a finite number")
+        return number
+
+    def _within_limits(self, number: float) -> float:
         if self.minimum is not None and number < self.minimum:
             raise ConfigurationError(f"{self.name} must be {self.minimum:g} or more")
         if self.above is not None and number <= self.above:

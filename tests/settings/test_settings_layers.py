@@ -314,7 +314,7 @@ def test_every_problem_of_every_layer_is_told_at_once_and_no_value_of_any(write:
         "[development]\nmaster_key_name = 2024-01-01\n"
         "[canary]\nvault_auth = 'hunter2'\n"
     )
-    write("[default]\nvault_path = 'hunter2/../x'\n[default.columns]\n", "settings.local.toml")
+    write("[default]\nvault_path = 'hunter2/../x'\n[default.tables]\n", "settings.local.toml")
     with pytest.raises(ConfigurationError) as caught:
         load_settings(
             Layers(
@@ -333,7 +333,7 @@ def test_every_problem_of_every_layer_is_told_at_once_and_no_value_of_any(write:
         f"{main} [development]: master_key_name must be text, and is a date",
         f"{main} [canary]: vault_auth must be one of: token",
         "settings.local.toml [default]: vault_path must not hold an empty, '.' or '..' segment",
-        "settings.local.toml [default]: unknown: 'columns'",
+        "settings.local.toml [default]: unknown: 'tables'",
         "host application: use_env_fallback must be a boolean, and is text",
         "host application: unknown: 'debug'",
         "argument: vault_token holds white space",

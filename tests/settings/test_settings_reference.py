@@ -23,6 +23,7 @@ def test_the_reference_has_a_row_per_setting() -> None:
     text = reference()
     assert "| boolean | `true` (`false` in production) | no |" in text
     assert "| number | `300` | yes |" in text
+    assert "| integer | `1024` | yes |" in text
     assert "| secret text |  | no |" in text
     assert "| one of `token`, `token_file`, `approle`, " in text
     assert "`cert`, `none` | `token` | no |" in text
@@ -61,7 +62,12 @@ def fits(document: dict[str, Any]) -> bool:
                 if key in values and values[key] != limit["const"]:
                     return False
         for key, value in values.items():
-            types: dict[str, Any] = {"string": str, "boolean": bool, "number": (int, float)}
+            types: dict[str, Any] = {
+                "string": str,
+                "boolean": bool,
+                "number": (int, float),
+                "integer": int,
+            }
             if not isinstance(value, types[section["properties"][key]["type"]]):
                 return False
     return True
@@ -76,6 +82,8 @@ def fits(document: dict[str, Any]) -> bool:
         ("[canary]\nuse_default_fallback = true\n", False),
         ("[default]\nvault_ulr = 'a'\n", False),
         ("[default]\nvault_path = 1\n", False),
+        ("[default]\ncache_size = 7\n", True),
+        ("[default]\ncache_size = 7.0\n", False),
         ("[Default]\n", False),
     ],
 )

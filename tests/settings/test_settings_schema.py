@@ -36,8 +36,13 @@ def test_the_table_declares_what_the_dataclass_holds() -> None:
         "vault_jwt",
     }
     assert {name for name, setting in BY_NAME.items() if setting.vault_may_set} == {
+        "key_backend",
         "master_key_name",
+        "settings_ttl",
         "cache_ttl",
+        "cache_size",
+        "cache_max_uses",
+        "cache_negative_ttl",
         "stale_ttl",
     }
     assert all(setting.doc.endswith(".") for setting in SETTINGS)
@@ -75,6 +80,18 @@ def test_a_number_is_read_from_text(text: str, number: float) -> None:
 def test_no_other_text_is_a_number(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^cache_ttl must be"):
         BY_NAME["cache_ttl"].parse(text)
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("60", 60), ("+1", 1), ("007", 7)])
+def test_a_whole_number_is_read_from_text(text: str, number: int) -> None:
+    value = BY_NAME["cache_max_uses"].parse(text)
+    assert (value, type(value)) == (number, int)
+
+
+@pytest.mark.parametrize("text", ["", "1.0", "1e3", "0x10", "1_000", " 1", "١", "-1", "9" * 5000])
+def test_no_other_text_is_a_whole_number(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^cache_max_uses must be"):
+        BY_NAME["cache_max_uses"].parse(text)
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 10**400, 0, 0.0, -1])
@@ -115,6 +132,11 @@ def test_a_number_comes_out_as_a_float_even_where_an_integer_went_in() -> None:
         ("vault_token", SecretText(""), "vault_token is empty; leave it out instead"),
         ("vault_token_file", "a\0b", "vault_token_file holds a NUL character"),
         ("cache_ttl", -1, "cache_ttl must be 0 or more"),
+        ("cache_size", 0, "cache_size must be 1 or more"),
+        ("cache_size", 1.0, "cache_size must be a whole number, and is a number"),
+        ("cache_size", True, "cache_size must be a whole number, and is a boolean"),
+        ("cache_size", "5", "cache_size must be a whole number, and is text"),
+        ("settings_ttl", 0.5, "settings_ttl must be 1 or more"),
     ],
 )
 def test_a_value_of_another_type_is_refused_and_not_cast(

@@ -1,0 +1,257 @@
+"""Rules for columns: how the columns of a name are to be pseudonymized.
+
+The names and kinds of everything that a rule may say stand in one table here, so that a slip is
+found when the settings are read. What a strategy or a format makes of it is theirs to check.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from secureml.errors import ConfigurationError
+from secureml.settings.environments import nearest
+
+__all__ = ["KEEP", "OPTIONS", "ColumnRule", "Option", "Profiles", "Rules"]
+
+Option = str | int | bool | list[str] | None
+"""What an option may be: what TOML and JSON can hold."""
+
+KEEP = "keep"
+"""The strategy of a column that is to stay as it is."""
+
+_STRATEGIES = ("fpe", "token", "hash", "mask", "redact", "null", KEEP)
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "strategy": _STRATEGIES,
+    "small_domain": ("error", "token", "null", "permute"),
+    "on_invalid": ("error", "token", "null"),
+    "normalize": ("NFC",),
+}
+_TEXT = (str,)
+_COUNT = (int,)
+OPTIONS: Mapping[str, tuple[type, ...]] = {
+    "bits": _COUNT,
+    "character": _TEXT,
+    "characters": _TEXT,
+    "encoding": _TEXT,
+    "keep_first": _COUNT,
+    "keep_last": _COUNT,
+    "prefix": _TEXT,
+    "replacement": _TEXT,
+}
+"""The options of all strategies and formats, and the types that each may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnRule:
+    """What is said of a column; None leaves it to a weaker rule, and at last to the default.
+
+    Args:
+        strategy: how values are replaced, such as "fpe" or "token"; "keep" for not at all.
+        format: for "fpe", the format, such as "ssn" or "alphabet:0123ABCD".
+        domain: the name of the domain; columns of one domain can be joined.
+        small_domain: what becomes of values with too few possible pseudonyms.
+        on_invalid: what becomes of values that are not of the format.
+        normalize: the Unicode normalization before anything else; "NFC".
+        tweak: the name of another column, whose values make equal values unlinkable.
+        options: those of the strategy and the format, by name.
+    """
+
+    strategy: str | None = None
+    format: str | None = None
+    domain: str | None = None
+    small_domain: str | None = None
+    on_invalid: str | None = None
+    normalize: str | None = None
+    tweak: str | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, table: object) -> ColumnRule:
+        """Read a rule from a table of a settings file.
+
+        Raises:
+            ConfigurationError: it is no table, or with every key that does not fit.
+        """
+        if not isinstance(table, Mapping):
+            raise ConfigurationError("must be a table, such as { strategy = 'fpe' }")
+        problems = [
+            problem for key, value in table.items() if (problem := _problem(str(key), value))
+        ]
+        if "strategy" not in table and not problems:
+            problems = ["names no strategy"]
+        if problems:
+            raise ConfigurationError.of(problems)
+        said = {key: value for key, value in table.items() if key not in OPTIONS}
+        return cls(**said, options={key: table[key] for key in OPTIONS if key in table})
+
+    def over(self, weaker: ColumnRule) -> ColumnRule:
+        """Return this rule, and where it says nothing, the weaker one.
+
+        Another strategy takes neither the format nor the options of the weaker rule, and another
+        format not its options.
+        """
+        changed = self.strategy not in (None, weaker.strategy)
+        options = self.options
+        if not changed and self.format in (None, weaker.format):
+            options = {**weaker.options, **self.options}
+        kept = replace(weaker, format=None) if changed else weaker
+        said = {
+            one.name: getattr(self, one.name)
+            for one in fields(self)
+            if one.name != "options" and getattr(self, one.name) is not None
+        }
+        return replace(kept, **said, options=options)
+
+
+_KEYS = tuple(one.name for one in fields(ColumnRule) if one.name != "options")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules(Mapping[str, ColumnRule]):
+    """The rules of a set of columns, by name or by a pattern with ``*`` and ``?``.
+
+    Args:
+        pairs: name or pattern, and rule.
+    """
+
+    pairs: tuple[tuple[str, ColumnRule], ...] = ()
+
+    @classmethod
+    def read(cls, table: object, name: str) -> Rules:
+        """Read the rules of a settings file.
+
+        Args:
+            table: of tables, by column.
+            name: what to call it in messages.
+
+        Raises:
+            ConfigurationError: with every problem found.
+        """
+        if isinstance(table, Rules):
+            return table
+        if not isinstance(table, Mapping):
+            raise ConfigurationError(f"{name} must be a table with a table for each column")
+        problems, pairs = [], []
+        for column, rule in table.items():
+            try:
+                pairs.append((str(column), ColumnRule.read(rule)))
+            except ConfigurationError as error:
+                problems += [f"{name}.{column!s}: {problem}" for problem in error.problems]
+        if problems:
+            raise ConfigurationError.of(problems)
+        return cls(tuple(pairs))
+
+    def over(self, weaker: Rules) -> Rules:
+        """Return these rules, and those of weaker ones that are of other names."""
+        return Rules(tuple({**weaker, **self}.items()))
+
+    def of(self, column: str) -> ColumnRule | None:
+        """Return the rule of a column: that of its name, or of the longest pattern that fits.
+
+        Case makes no difference, unless two names differ in nothing else.
+        """
+        if column in self:
+            return self[column]
+        folded = column.casefold()
+        fitting = [name for name in self if fnmatch.fnmatchcase(folded, name.casefold())]
+        return self[max(fitting, key=_specific)] if fitting else None
+
+    def __getitem__(self, name: str) -> ColumnRule:
+        return dict(self.pairs)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __str__(self) -> str:
+        return f"{len(self)} rules" if self else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles(Mapping[str, Rules]):
+    """Sets of rules by name, each of which stands over the rules for all.
+
+    Args:
+        pairs: name and rules.
+    """
+
+    pairs: tuple[tuple[str, Rules], ...] = ()
+
+    @classmethod
+    def read(cls, table: object, name: str) -> Profiles:
+        """Read the profiles of a settings file.
+
+        Raises:
+            ConfigurationError: with every problem found.
+        """
+        if isinstance(table, Profiles):
+            return table
+        if not isinstance(table, Mapping):
+            raise ConfigurationError(f"{name} must be a table with a table for each profile")
+        problems, pairs = [], []
+        for profile, content in table.items():
+            place = f"{name}.{profile!s}"
+            if not isinstance(content, Mapping) or set(content) != {"columns"}:
+                problems.append(f"{place} must hold rules, as in [default.{place}.columns.email]")
+                continue
+            try:
+                pairs.append((str(profile), Rules.read(content["columns"], f"{place}.columns")))
+            except ConfigurationError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigurationError.of(problems)
+        return cls(tuple(pairs))
+
+    def over(self, weaker: Profiles) -> Profiles:
+        """Return these profiles over weaker ones, rule by rule."""
+        merged = dict(weaker)
+        for name, rules in self.items():
+            merged[name] = rules.over(merged[name]) if name in merged else rules
+        return Profiles(tuple(merged.items()))
+
+    def __getitem__(self, name: str) -> Rules:
+        return dict(self.pairs)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __str__(self) -> str:
+        return ", ".join(self)
+
+
+def _problem(key: str, value: Any) -> str | None:
+    """Say what is wrong with one entry of a rule."""
+    if key not in _KEYS and key not in OPTIONS:
+        meant = nearest(key.lower(), [*_KEYS, *OPTIONS], 0.6)
+        return f"unknown key {key!r}" + (f"; did you mean '{meant}'?" if meant else "")
+    if key in OPTIONS:
+        fits = any(type(value) is kind for kind in OPTIONS[key])
+        kinds = " or ".join(_WORDS[kind] for kind in OPTIONS[key])
+        return None if fits else f"{key} must be {kinds}"
+    if not isinstance(value, str) or not value:
+        return f"{key} must be text and not empty"
+    if key in _CHOICES and value not in _CHOICES[key]:
+        meant = nearest(value.lower(), _CHOICES[key], 0.6)
+        hint = f"; did you mean '{meant}'?" if meant else ""
+        return f"{key} must be one of: {', '.join(_CHOICES[key])}{hint}"
+    return None
+
+
+_WORDS: Mapping[type, str] = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    list: "a list of texts",
+}
+
+
+def _specific(pattern: str) -> tuple[int, str]:
+    return sum(character not in "*?[]" for character in pattern), pattern

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from secureml.errors import ConfigurationError
+from secureml.settings import Layers, load_settings
+from secureml.settings.rules import ColumnRule, Profiles, Rules
+
+
+def rules(**columns: dict[str, object]) -> Rules:
+    return Rules.read(columns, "columns")
+
+
+def load(text: str, environment: str | None = None, **arguments: object):  # type: ignore[no-untyped-def]  # Settings
+    Path("settings.toml").write_text(text)
+    return load_settings(Layers(environment=environment, arguments=arguments))
+
+
+def test_a_rule_of_a_file_is_read_whole() -> None:
+    settings = load(
+        """
+        [default.columns.ssn]
+        strategy = "fpe"
+        format = "ssn"
+        small_domain = "permute"
+        [default.columns."*email*"]
+        strategy = "token"
+        domain = "email"
+        prefix = "e_"
+        [default.profiles.research.columns.income]
+        strategy = "mask"
+        keep_first = 1
+        """
+    )
+    assert settings.columns["ssn"] == ColumnRule(
+        strategy="fpe", format="ssn", small_domain="permute"
+    )
+    assert settings.columns["*email*"].options == {"prefix": "e_"}
+    assert settings.profiles["research"]["income"].options == {"keep_first": 1}
+    assert settings.origins["columns"] == "settings.toml [default]"
+    assert not settings.strict_columns
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_a_stronger_section_replaces_a_rule_whole_and_leaves_the_others() -> None:
+    text = """
+        [default.columns.ssn]
+        strategy = "fpe"
+        format = "ssn"
+        [default.columns.name]
+        strategy = "fpe"
+        [default.profiles.research.columns.name]
+        strategy = "hash"
+        [production.columns.ssn]
+        strategy = "token"
+        [production.profiles.research.columns.ssn]
+        strategy = "redact"
+        """
+    settings = load(text, "production")
+    assert settings.columns["ssn"] == ColumnRule(strategy="token")
+    assert settings.columns["name"] == ColumnRule(strategy="fpe")
+    assert set(settings.profiles["research"]) == {"name", "ssn"}
+    assert load(text).columns["ssn"].format == "ssn"
+    given = load(text, columns={"name": {"strategy": "null"}})
+    assert given.columns["name"].strategy == "null"
+    assert given.columns["ssn"].strategy == "fpe"
+
+
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [
+        ("email", "email"),
+        ("EMAIL", "email"),
+        ("work_email", "*email*"),
+        ("Work_Email_2", "work_email_?"),
+        ("work_email_22", "*email*"),
+        ("phone", None),
+        ("Name", "Name"),
+        ("name", "name"),
+        ("NAME", None),
+    ],
+)
+def test_the_nearest_name_or_pattern_wins(column: str, found: str | None) -> None:
+    names = ["*email*", "email", "work_email_?", "Name", "name"]
+    given = rules(**{name: {"strategy": "hash", "domain": name} for name in names})
+    rule = given.of(column)
+    if column == "NAME":
+        assert rule is not None
+        assert rule.domain in ("Name", "name")
+    else:
+        assert (rule.domain if rule else None) == found
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"strategy": "fep"}, r"columns\.a: strategy must be one of: .* did you mean 'fpe'\?"),
+        ({"stratgy": "fpe"}, r"columns\.a: unknown key 'stratgy'; did you mean 'strategy'\?"),
+        ({}, r"columns\.a: names no strategy"),
+        ({"strategy": ""}, "strategy must be text and not empty"),
+        ({"strategy": 1}, "strategy must be text and not empty"),
+        ({"strategy": "fpe", "keep_first": "1"}, "keep_first must be a whole number"),
+        ({"strategy": "fpe", "keep_first": True}, "keep_first must be a whole number"),
+        ({"strategy": "fpe", "small_domain": "tokens"}, "did you mean 'token'"),
+        ({"strategy": "fpe", "normalize": "NFD"}, "must be one of: NFC"),
+        ("fpe", "must be a table"),
+    ],
+)
+def test_what_does_not_fit_is_told_by_its_place(rule: object, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Rules.read({"a": rule}, "columns")
+
+
+def test_all_problems_of_all_rules_are_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(
+            """
+            [default]
+            profiles = { lab = { columns = { x = { strategy = "hsah" } } } }
+            [default.columns.a]
+            strategy = "hunter2"
+            colour = "hunter2"
+            [default.columns.b]
+            bits = "hunter2"
+            """
+        )
+    text = str(caught.value)
+    for place in ("columns.a: strategy", "columns.a: unknown key 'colour'", "columns.b: bits"):
+        assert place in text
+    assert "profiles.lab.columns.x: strategy must be one of" in text
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize("table", ["x", {"lab": {"ssn": {}}}, {"lab": 1}, {"lab": {}}])
+def test_a_profile_holds_rules(table: object) -> None:
+    with pytest.raises(ConfigurationError, match="profiles"):
+        Profiles.read(table, "profiles")
+
+
+def test_rules_are_no_matter_of_variables_or_vault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECUREML_COLUMNS", "{}")
+    with pytest.raises(ConfigurationError, match="columns is a table: write it in a settings file"):
+        load_settings(Layers())
+    monkeypatch.delenv("SECUREML_COLUMNS")
+    with pytest.raises(ConfigurationError, match="columns can't be set in Vault"):
+        load_settings(Layers(), vault_record={"columns": {}})
+
+
+def test_another_strategy_or_format_drops_the_options_of_the_weaker_one() -> None:
+    weaker = ColumnRule(strategy="fpe", format="ssn", domain="d", options={"a": 1})
+    assert ColumnRule(strategy="hash").over(weaker) == ColumnRule(strategy="hash", domain="d")
+    assert ColumnRule(format="digits").over(weaker) == ColumnRule(
+        strategy="fpe", format="digits", domain="d"
+    )
+    assert ColumnRule(options={"b": 2}).over(weaker).options == {"a": 1, "b": 2}
+    assert ColumnRule(strategy="fpe", format="ssn").over(weaker) == weaker
