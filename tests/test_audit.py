@@ -151,6 +151,10 @@ def test_each_operation_is_an_event_and_each_change_is_announced(log, manager):
     manager.key_info("a", 2)
     manager.key_history("a")
     manager.list_keys()
+    manager.set_rotation_period("a", 1)
+    manager.rotate_due(datetime.now(UTC) + timedelta(days=2))
+    manager.disable_key_version("a", 2)
+    manager.enable_key_version("a", 2)
     manager.destroy_key_version("a", 1, info.fingerprint)
     manager.set_secret("s", "hunter2")
     manager.get_secret("s")
@@ -169,6 +173,15 @@ def test_each_operation_is_an_event_and_each_change_is_announced(log, manager):
         ("key_info", "a", 2, "ok"),
         ("key_history", "a", None, "ok"),
         ("list_keys", None, None, "ok"),
+        ("set_rotation_period", "a", None, "attempt"),
+        ("set_rotation_period", "a", 2, "ok"),
+        ("rotate_due", None, None, "ok"),
+        ("rotate_key", "a", None, "attempt"),
+        ("rotate_key", "a", 3, "ok"),
+        ("disable_key_version", "a", 2, "attempt"),
+        ("disable_key_version", "a", 2, "ok"),
+        ("enable_key_version", "a", 2, "attempt"),
+        ("enable_key_version", "a", 2, "ok"),
         ("destroy_key_version", "a", 1, "attempt"),
         ("destroy_key_version", "a", 1, "ok"),
         ("set_secret", "s", None, "attempt"),
@@ -177,7 +190,7 @@ def test_each_operation_is_an_event_and_each_change_is_announced(log, manager):
         ("secret_info", "s", 1, "ok"),
     ]
     identities = Counter(event["id"] for event in log.events())
-    assert sorted(identities.values()) == [1] * 6 + [2] * 5
+    assert sorted(identities.values()) == [1] * 7 + [2] * 9
 
 
 def test_a_failure_is_an_event_with_the_name_of_its_error(log, manager):
@@ -239,9 +252,9 @@ def test_what_is_served_during_an_outage_says_so(log):
     class GoesDown(MemoryStore):
         is_down = False
 
-        def read(self, name, version=None):
+        def read(self, name, version=None, **more):
             if not self.is_down:
-                return super().read(name, version)
+                return super().read(name, version, **more)
             error = VaultUnavailableError("down")
             return Outcome(finding=Finding.UNAVAILABLE, where="here", error=error)
 
@@ -447,13 +460,16 @@ def test_no_key_is_handed_out_whose_event_is_required_and_can_not_be_written(
 @broken_targets
 def test_nothing_is_changed_whose_attempt_can_not_be_written(target, tmp_path):
     store = MemoryStore()
-    info = in_memory(store).import_key("k", KEY)
+    info = in_memory(store).import_key("k", KEY, rotation_period=1)
     manager = in_memory(store, audit_log=broken(target, tmp_path), audit_required=True)
     for attempt in (
         lambda: manager.generate_key("new"),
         lambda: manager.import_key("new", KEY),
         lambda: manager.set_secret("new", "x"),
         lambda: manager.rotate_key("k"),
+        lambda: manager.set_rotation_period("k", 2),
+        lambda: manager.disable_key_version("k", 1),
+        lambda: manager.enable_key_version("k", 1),
         lambda: manager.destroy_key_version("k", 1, info.fingerprint),
     ):
         with pytest.raises(SecretError, match="nothing was changed") as caught:

@@ -10,9 +10,10 @@ from secureml.key_management.default import (
 )
 from secureml.key_management.manager import KeyManager
 from secureml.key_management.records import SecretInfo
-from secureml.keys import Key, KeyInfo
+from secureml.keys import Envelope, Key, KeyInfo
 
 __all__ = [
+    "Envelope",
     "Key",
     "KeyInfo",
     "KeyManager",

@@ -2,50 +2,52 @@
 
 from __future__ import annotations
 
-import hmac
-import threading
+import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from secrets import token_bytes
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
 
 from secureml import configuration
 from secureml.audit import Access, Audit
+from secureml.central import CentralSettings, read_record
+from secureml.concealed import conceal
+from secureml.concurrency import SharedLock
 from secureml.errors import (
     ConfigurationError,
-    KeyMaterialError,
     SecretDeletedError,
     SecretError,
     SecretExistsError,
     SecretNotFoundError,
 )
+from secureml.key_management.administration import KeyAdministration
 from secureml.key_management.cache import Cache
-from secureml.key_management.policy import Finder, error_of, record_of
+from secureml.key_management.lifecycle import Lifecycle
+from secureml.key_management.policy import Finder, Found, error_of
 from secureml.key_management.records import (
     SecretInfo,
+    check_name,
     check_size,
     check_version,
     content_of,
     fields_of,
-    is_key,
+    info_of,
     key_of,
-    key_text,
     octets_of,
     secret_info_of,
 )
+from secureml.key_management.watch import Callback, Watch
+from secureml.key_management.wrapped import unwrapped_envelope
 from secureml.keys import (
     Encoding,
+    Envelope,
     Key,
     KeyInfo,
     SecretBytes,
-    decode,
     derive,
-    encode,
     written,
 )
-from secureml.settings import ENVIRONMENTS, Settings, check_path, is_reserved, load_settings
+from secureml.settings import Settings
 from secureml.sources import Finding, Record, SecretStore
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
 __all__ = ["KeyManager"]
 
 
-class KeyManager:
+class KeyManager(KeyAdministration):
     """Hands out keys and secrets under the policy of one environment.
 
     Nothing is read or connected to before the first request, so that a manager made while Vault
@@ -73,7 +75,8 @@ class KeyManager:
             declares; by default that of the process's settings.
         settings: the settings to start from, instead of the process's own layers.
         store: a store to use in Vault's place, such as ``secureml.sources.MemoryStore``.
-        clock: returns seconds for the age of cached keys.
+        clock: returns seconds for the age of cached keys and of Vault's settings.
+        chance: returns numbers from 0 up to 1, which spread requests to Vault over time.
         **more: any other setting by name.
 
     An argument that is None comes from the settings; any other wins over every layer.
@@ -94,6 +97,7 @@ class KeyManager:
         settings: Settings | None = None,
         store: SecretStore | None = None,
         clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
         **more: object,
     ) -> None:
         arguments = {
@@ -104,9 +108,11 @@ class KeyManager:
             "use_default_fallback": use_default_fallback,
             **more,
         }
+        self._central = None
         if settings is None:
-            self._layers = configuration.current_layers(environment, arguments)
-            self._local = load_settings(self._layers)
+            layers = configuration.current_layers(environment, arguments)
+            self._central = CentralSettings(layers, self._ask_vault, clock=clock, chance=chance)
+            self._local = self._central.local
         else:
             given = {name: value for name, value in arguments.items() if value is not None}
             if environment is not None or given:
@@ -114,31 +120,36 @@ class KeyManager:
                     "a KeyManager takes either finished settings or single ones, not both"
                 )
             self._local = settings
-        self._complete = settings
         self._store = store
         self._closed = False
-        self._lock = threading.RLock()
-        self._cache = Cache(clock)
+        self._lock = SharedLock()
+        self._watch = Watch()
+        self._cache: Cache[Found] = Cache(clock, chance)
         self._finder = Finder(self._local, self._open_store, self._cache)
         self._audit = Audit(self._local)
+        self._lifecycle = Lifecycle(
+            store=self._writable_store,
+            settings=lambda: self.settings,
+            environment=self._local.environment,
+            audit=self._audit,
+            forget=self._cache.drop,
+        )
 
     @property
     def settings(self) -> Settings:
-        """The settings in force; reads Vault's layer first where ``vault_settings`` is on.
+        """The settings in force.
+
+        Where ``vault_settings`` is on, Vault's layer is read on first use and again after
+        ``settings_ttl`` seconds. Where that fails, the last good settings stay in force.
 
         Raises:
-            SecretError: Vault's layer can't be read.
+            SecretError: Vault's layer was never read, and can't be.
+            ConfigurationError: it was never read, and holds what it may not.
+
+        Warns:
+            FallbackWarning: Vault's layer can't be read again.
         """
-        if self._complete is not None:
-            return self._complete
-        with self._lock:
-            if self._complete is None:
-                self._complete = (
-                    configuration.with_vault_record(self._layers, self._open_store())
-                    if self._local.vault_settings
-                    else self._local
-                )
-            return self._complete
+        return self._local if self._central is None else self._central.current()
 
     @property
     def environment(self) -> str | None:
@@ -173,7 +184,7 @@ class KeyManager:
         """
         with self._audit.access("get_secret") as access:
             try:
-                record = self._find(access, name)
+                record = self._find(access, name).record
             except SecretDeletedError:
                 raise
             except SecretNotFoundError as error:
@@ -192,7 +203,8 @@ class KeyManager:
             SecretError: denied, deleted, or Vault is unavailable and no other source has it.
         """
         with self._audit.access("secret_info") as access:
-            return secret_info_of(name, self._find(access, name), self.environment)
+            record = self._find(access, name, unwrap=False).record
+            return secret_info_of(name, record, self.environment)
 
     def set_secret(self, name: str, value: str | Mapping[str, object]) -> SecretInfo:
         """Write a secret to Vault, as a new version where there is one.
@@ -211,8 +223,8 @@ class KeyManager:
             ConfigurationError: the name can't be used, or Vault is not configured.
         """
         with self._audit.access("set_secret") as access:
-            self._check(name)
-            fields = fields_of(value)
+            value = fields_of(value)
+            check_name(name, self.environment)
             access.attempt(name)
             store = self._writable_store()
             current = store.read(name)
@@ -223,9 +235,12 @@ class KeyManager:
                     f"{current.record.path} holds a key; rotate_key gives it a new version"
                 )
             versions = store.versions(name)
-            record = store.write(name, fields, cas=versions[-1].version if versions else 0)
+            try:
+                record = store.write(name, value, cas=versions[-1].version if versions else 0)
+            finally:
+                # Where it fails, it may have been made nevertheless, or another writer was first.
+                self._cache.drop(name)
             access.found(record)
-            self._cache.drop(name)
             return secret_info_of(name, record, self.environment)
 
     @overload
@@ -279,7 +294,7 @@ class KeyManager:
             KeyMaterialError: what is stored is no key of this length.
             SecretError: denied, deleted, or Vault is unavailable and no other source has it.
         """
-        return written(self.get_key(key_name, version, key_bytes=key_bytes).reveal(), encoding)
+        return written(self.get_key(key_name, version, key_bytes=key_bytes).material, encoding)
 
     def get_key(
         self, name: str | None = None, version: int | None = None, *, key_bytes: int = 32
@@ -300,21 +315,53 @@ class KeyManager:
         check_version(version)
         with self._audit.access("get_key") as access:
             name = self.settings.master_key_name if name is None else name
-            cached: Key | None = self._cache.get(("key", name, version, key_bytes))
-            if cached is not None:
-                access.note(name=name)
-                access.found(cached, cached=True)
-                return cached
-            record = self._find(access, name, version, size=key_bytes)
+            found = self._find(access, name, version, size=key_bytes)
+            key = found.keys.get(key_bytes)
+            if key is None:
+                key = key_of(name, found.record, self.environment, key_bytes)
+                found.keys[key_bytes] = key
+        if version is None and key.info is not self._watch.last and self._is_master_key(name):
+            self._watch.saw(key, self._is_master_key)
+        return key
+
+    def unwrap_key(
+        self, envelope: Envelope, name: str | None = None, *, key_bytes: int = 32
+    ) -> Key:
+        """Unwrap a key that was kept beside data, such as in a manifest.
+
+        It is for data whose key is gone from Vault's KV engine; otherwise ``get_key`` finds the
+        key by name and version. Each call asks Vault.
+
+        Args:
+            envelope: the wrapped key, as ``Key.envelope`` was.
+            name: the name of the key, to which it is bound, as it is to the environment; by
+                default the setting ``master_key_name``.
+            key_bytes: its length in bytes, which must match exactly; 16 to 8160.
+
+        Returns:
+            The key, without a version.
+
+        Raises:
+            KeyMaterialError: it is bound to another name or environment, was changed, has another
+                length, or names another mount than ``vault_transit_mount``.
+            KeyDisabledError: the transit key does not decrypt so old a version any more.
+            SecretDeletedError: the transit key is gone.
+            SecretError: denied, or Vault is unavailable.
+        """
+        check_size(key_bytes)
+        with self._audit.access("unwrap_key") as access:
+            name = self.settings.master_key_name if name is None else name
+            check_name(name, self.environment)
+            access.note(name=name)
+            record = unwrapped_envelope(self._writable_store(), name, envelope)
             key = key_of(name, record, self.environment, key_bytes)
-            if record.version is not None and not (record.cached or record.stale):
-                self._cache.put(("key", name, version, key_bytes), key, self.settings.cache_ttl)
+            access.found(key)
             return key
 
     @overload
     def derive_key(
         self,
-        base_key: bytes | str | Key | SecretBytes,
+        base_key: bytes | str | Key | SecretBytes | SecretText,
         purpose: str,
         key_bytes: int = 32,
         encoding: Literal["bytes"] = "bytes",
@@ -322,7 +369,7 @@ class KeyManager:
     @overload
     def derive_key(
         self,
-        base_key: bytes | str | Key | SecretBytes,
+        base_key: bytes | str | Key | SecretBytes | SecretText,
         purpose: str,
         key_bytes: int = 32,
         *,
@@ -330,7 +377,7 @@ class KeyManager:
     ) -> str: ...
     def derive_key(
         self,
-        base_key: bytes | str | Key | SecretBytes,
+        base_key: bytes | str | Key | SecretBytes | SecretText,
         purpose: str,
         key_bytes: int = 32,
         encoding: Literal["bytes", "hex", "base64"] = "bytes",
@@ -353,86 +400,15 @@ class KeyManager:
 
         Source: RFC 5869.
         """
+        if not isinstance(base_key, Key):
+            base_key = conceal(base_key)
         with self._audit.access("derive_key") as access:
             if isinstance(base_key, Key):
                 access.note(name=base_key.name)
                 access.found(base_key, cached=True, stale=base_key.info.stale)
-            octets = octets_of(base_key)
-            derived = derive(octets, purpose, key_bytes)
+            derived = SecretBytes(derive(octets_of(base_key), purpose, key_bytes))
             access.note(purpose=purpose)
             return written(derived, encoding)
-
-    def generate_key(self, name: str, key_bytes: int = 32, encoding: Encoding = "hex") -> KeyInfo:
-        """Make a new key in Vault; never over an existing one.
-
-        Args:
-            name: the key's name.
-            key_bytes: its length in bytes, 16 to 8160.
-            encoding: how Vault keeps it: ``hex`` or ``base64``.
-
-        Returns:
-            Where it lives, its version and fingerprint.
-
-        Raises:
-            SecretExistsError: something is stored under this name, or was and is deleted.
-            SecretError: it could not be written.
-            ConfigurationError: the name can't be used, or Vault is not configured.
-        """
-        check_size(key_bytes)
-        with self._audit.access("generate_key") as access:
-            return self._create(access, name, token_bytes(key_bytes), encoding)
-
-    def import_key(
-        self, name: str, material: bytes | str | SecretBytes, encoding: Encoding = "hex"
-    ) -> KeyInfo:
-        """Store a key that was made elsewhere; never over an existing one.
-
-        Args:
-            name: the key's name.
-            material: 16 to 8160 bytes, or the same as hex or base64 text.
-            encoding: how Vault keeps it: ``hex`` or ``base64``.
-
-        Raises:
-            KeyMaterialError: the material is no key.
-            SecretExistsError: something is stored under this name, or was and is deleted.
-            SecretError: it could not be written.
-        """
-        with self._audit.access("import_key") as access:
-            octets = octets_of(material)
-            check_size(len(octets))
-            return self._create(access, name, octets, encoding)
-
-    def rotate_key(self, name: str | None = None) -> KeyInfo:
-        """Give a key a new version of the same length; every older version stays readable.
-
-        Args:
-            name: the key's name; by default the setting ``master_key_name``.
-
-        Returns:
-            The new version.
-
-        Raises:
-            SecretNotFoundError: there is no such key in Vault.
-            SecretExistsError: another writer was first.
-            SecretError: it could not be written, or writing would prune an old version.
-        """
-        with self._audit.access("rotate_key") as access:
-            name = self.settings.master_key_name if name is None else name
-            self._check(name)
-            access.attempt(name)
-            store = self._writable_store()
-            record = record_of(store.read(name))
-            access.found(record)
-            text, declared = key_text(record)
-            size = len(decode(text, declared))
-            encoding: Encoding = "base64" if declared == "base64" else "hex"
-            store.keep_all_versions(name)
-            if not store.room_for_another(name):
-                raise SecretError(
-                    f"{record.path} keeps no more versions: a rotation would destroy the oldest key"
-                )
-            material = token_bytes(size)
-            return self._write(access, store, name, material, encoding, cas=record.version)
 
     def key_info(self, name: str | None = None, version: int | None = None) -> KeyInfo:
         """Tell what is known of a key, wherever the policy finds it.
@@ -448,79 +424,42 @@ class KeyManager:
         check_version(version)
         with self._audit.access("key_info") as access:
             name = self.settings.master_key_name if name is None else name
-            return key_of(name, self._find(access, name, version), self.environment).info
-
-    def key_history(self, name: str | None = None) -> tuple[KeyInfo, ...]:
-        """List every version of a key in Vault, oldest first.
-
-        Args:
-            name: the key's name; by default the setting ``master_key_name``.
-
-        Raises:
-            SecretNotFoundError: there is no such key in Vault.
-        """
-        with self._audit.access("key_history") as access:
-            name = self.settings.master_key_name if name is None else name
-            self._check(name)
-            access.note(name=name)
-            return self._history(name)
-
-    def list_keys(self) -> tuple[KeyInfo, ...]:
-        """List the newest version of every key in Vault, by name; other secrets are left out.
-
-        Raises:
-            SecretError: Vault can't be read.
-        """
-        with self._audit.access("list_keys"):
-            return tuple(self._list())
-
-    def destroy_key_version(self, name: str, version: int, confirm: str) -> KeyInfo:
-        """Destroy one version of a key for good, and with it all data pseudonymized under it.
-
-        Args:
-            name: the key's name.
-            version: the version.
-            confirm: the fingerprint of exactly this version.
-
-        Returns:
-            The version, destroyed.
-
-        Raises:
-            TypeError: the version is no int, or ``confirm`` no text.
-            KeyMaterialError: ``confirm`` is not this version's fingerprint.
-            SecretError: there is no such version, or it could not be destroyed.
-        """
-        with self._audit.access("destroy_key_version") as access:
-            self._check(name)
-            check_version(version)
-            if version is None or not isinstance(confirm, str):
-                raise TypeError("destroying takes a version and its fingerprint as text")
-            access.note(version=version)
-            access.attempt(name)
-            store = self._writable_store()
-            record = record_of(store.read(name, version))
-            access.found(record)
-            info = key_of(name, record, self.environment).info
-            if not hmac.compare_digest((info.fingerprint or "").encode(), confirm.encode()):
-                raise KeyMaterialError(
-                    f"this is not the fingerprint of {name!r} version {version}; nothing was "
-                    "destroyed"
-                )
-            store.destroy(name, version)
-            self._cache.drop(name)
-            return replace(info, state="destroyed")
+            record = self._find(access, name, version, unwrap=False).record
+            return info_of(name, record, self.environment)
 
     def invalidate(self, name: str | None = None) -> None:
         """Forget cached keys, so that the next request reads Vault.
 
         Args:
-            name: the key's name; all keys by default.
+            name: the key's name; by default all keys, and the settings in Vault too.
         """
         self._cache.drop(name)
+        if name is None and self._central is not None:
+            self._central.expire()
+
+    def on_rotate(self, callback: Callback) -> Callable[[], None]:
+        """Have a function called when the current key has become another one.
+
+        The current key is what ``get_key`` and ``get_encryption_key`` hand out for the master key
+        where no version is asked for. A read of it notices that its name, version or fingerprint
+        is not that of the last one, and calls back once, in its own thread, before it returns.
+        Nothing is read in the background. The first key that is read is no change.
+
+        Args:
+            callback: takes the ``KeyInfo`` of the key before and of the new one. An exception that
+                it raises becomes a ``SecureMLWarning``.
+
+        Returns:
+            A function that ends it.
+
+        Raises:
+            TypeError: the callback can't be called.
+        """
+        return self._watch.add(callback)
 
     def close(self) -> None:
         """Forget cached keys and close connections; the manager can't be used afterwards."""
-        with self._lock:
+        with self._lock.mutex:
             self._closed = True
             self._cache.drop()
             if self._store is not None:
@@ -544,98 +483,45 @@ class KeyManager:
         raise TypeError("a KeyManager can't be pickled: make one in each process")
 
     def _find(
-        self, access: Access, name: str, version: int | None = None, *, size: int = 32
-    ) -> Record:
-        self._check(name)
-        access.note(name=name, version=version)
-        settings = self.settings
-        record = self._finder.find(
-            name,
-            version,
-            size=size,
-            cache_ttl=settings.cache_ttl,
-            stale_ttl=settings.stale_ttl,
-        )
-        access.found(record, cached=record.cached, stale=record.stale)
-        return record
-
-    def _history(self, name: str) -> tuple[KeyInfo, ...]:
-        store = self._writable_store()
-        history = []
-        for version in store.versions(name):
-            info = KeyInfo(
-                name=name,
-                version=version.version,
-                fingerprint=None,
-                source="vault",
-                environment=self.environment,
-                path=store.path_of(name),
-                created=version.created,
-                state=version.state,
-            )
-            if version.state == "enabled":
-                record = record_of(store.read(name, version.version))
-                info = replace(info, fingerprint=key_of(name, record, self.environment).fingerprint)
-            history.append(info)
-        if not history:
-            raise SecretNotFoundError(
-                f"there is no key {name!r} in Vault", looked_in=(store.path_of(name),)
-            )
-        return tuple(history)
-
-    def _list(self) -> Iterator[KeyInfo]:
-        store = self._writable_store()
-        for name in store.names():
-            if not self._is_usable(name):
-                continue
-            outcome = store.read(name)
-            if outcome.finding in (Finding.DELETED, Finding.ABSENT):
-                continue
-            record = record_of(outcome)
-            if is_key(record):
-                yield key_of(name, record, self.environment).info
-
-    def _is_key_in_use(self, name: str, record: Record) -> bool:
-        return "encoding" in record.fields or name == self.settings.master_key_name
-
-    def _create(self, access: Access, name: str, material: bytes, encoding: Encoding) -> KeyInfo:
-        self._check(name)
-        encode(material, encoding)  # refuses an unknown encoding before anything is asked for
-        access.attempt(name)
-        store = self._writable_store()
-        outcome = store.read(name)
-        if outcome.finding in (Finding.PRESENT, Finding.DELETED):
-            raise SecretExistsError(
-                f"{store.path_of(name)} exists already; nothing was written. rotate_key gives a "
-                f"key a new version and keeps the old ones"
-            )
-        if outcome.finding is not Finding.ABSENT:
-            raise error_of(outcome)
-        store.keep_all_versions(name)
-        return self._write(access, store, name, material, encoding, cas=0)
-
-    def _write(
         self,
         access: Access,
-        store: SecretStore,
         name: str,
-        material: bytes,
-        encoding: Encoding,
+        version: int | None = None,
         *,
-        cas: int | None,
-    ) -> KeyInfo:
-        fields = {"value": encode(material, encoding), "encoding": encoding}
-        record = store.write(name, fields, cas=cas)
-        access.found(record)
-        self._cache.drop(name)
-        return key_of(name, record, self.environment, len(material)).info
+        size: int = 32,
+        unwrap: bool = True,
+    ) -> Found:
+        found = self._finder.held(name, version)
+        if found is None:
+            check_name(name, self.environment)
+            access.note(name=name, version=version)
+            found = self._finder.find(
+                name, version, size=size, settings=self.settings, unwrap=unwrap
+            )
+        else:
+            access.note(name=name, version=version)
+        record = found.record
+        access.found(record, cached=record.cached, stale=record.stale)
+        return found
+
+    def _is_master_key(self, name: str) -> bool:
+        # Without a request to Vault: this is asked under a lock.
+        known = self._local if self._central is None else self._central.known
+        return name == known.master_key_name
+
+    def _ask_vault(self, _local: Settings) -> Mapping[str, object] | None:
+        return read_record(self._open_store())
+
+    def _is_key_in_use(self, name: str, record: Record) -> bool:
+        marks = {"encoding", "transit_key"}
+        return bool(marks & record.fields.keys()) or name == self.settings.master_key_name
 
     def _open_store(self) -> SecretStore | None:
         if self._closed:
             raise SecretError("this KeyManager is closed")
         if self._store is not None:
             return self._store
-        with self._lock:
+        with self._lock.mutex:
             if self._store is None:
                 self._store = configuration.open_store(self._local)
             return self._store
@@ -647,22 +533,3 @@ class KeyManager:
                 "Vault is not configured: set vault_url, or run 'secureml keys configure-vault'"
             )
         return store
-
-    def _check(self, name: str) -> None:
-        check_path(name, "the name of a secret")
-        if is_reserved(name):
-            raise ConfigurationError(
-                f"{name!r} is the name of a setting and can't be that of a secret"
-            )
-        # Without an environment the path has no such segment, and this one would be taken for it.
-        if self.environment is None and name.split("/", 1)[0] in ENVIRONMENTS:
-            raise ConfigurationError(
-                f"{name!r} lies in an environment's folder; select the environment instead"
-            )
-
-    def _is_usable(self, name: str) -> bool:
-        try:
-            self._check(name)
-        except ConfigurationError:
-            return False
-        return True

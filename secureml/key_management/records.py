@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from secureml.errors import KeyMaterialError, SecretError
+from secureml.concealed import SecretText
+from secureml.errors import ConfigurationError, KeyMaterialError, SecretError
+from secureml.key_management.rotation import period_in
+from secureml.key_management.wrapped import wrapped_in
 from secureml.keys import (
     MAXIMUM_SIZE,
     MINIMUM_SIZE,
+    Envelope,
     Key,
     KeyInfo,
     SecretBytes,
@@ -17,14 +21,18 @@ from secureml.keys import (
     decode_exactly,
     fingerprint_of,
 )
+from secureml.settings import ENVIRONMENTS, check_path, is_reserved
 from secureml.sources import Record
+from secureml.sources.custom_metadata import CREATED_BY, PURPOSE, ROTATION_PERIOD
 
 __all__ = [
     "SecretInfo",
+    "check_name",
     "check_size",
     "check_version",
     "content_of",
     "fields_of",
+    "info_of",
     "is_key",
     "key_of",
     "key_text",
@@ -82,26 +90,53 @@ def key_of(name: str, record: Record, environment: str | None, size: int | None 
         KeyMaterialError: the record holds no key, or none of this length.
     """
     text, encoding = key_text(record)
-    octets = (
+    material = SecretBytes(
         decode(text, encoding, name=repr(name))
         if size is None
         else decode_exactly(text, size, encoding, name=repr(name))
     )
-    info = KeyInfo(
+    return Key(
+        info=_info(name, record, environment, fingerprint_of(material), record.envelope),
+        material=material,
+        fetched_at=record.fetched_at,
+        request_id=record.request_id,
+        envelope=record.envelope,
+    )
+
+
+def info_of(name: str, record: Record, environment: str | None) -> KeyInfo:
+    """Tell what is known of the key in a record; one that is wrapped is not unwrapped for it.
+
+    Raises:
+        KeyMaterialError: the record holds no key.
+    """
+    wrapped = wrapped_in(record)
+    if wrapped is None:
+        return key_of(name, record, environment).info
+    return _info(name, record, environment, wrapped.fingerprint, wrapped.envelope)
+
+
+def _info(
+    name: str,
+    record: Record,
+    environment: str | None,
+    fingerprint: str,
+    envelope: Envelope | None,
+) -> KeyInfo:
+    return KeyInfo(
         name=name,
         version=record.version,
-        fingerprint=fingerprint_of(octets),
+        fingerprint=fingerprint,
         source=record.source,
         environment=environment,
         path=record.path,
         created=record.created,
         stale=record.stale,
-    )
-    return Key(
-        info=info,
-        material=SecretBytes(octets),
-        fetched_at=record.fetched_at,
-        request_id=record.request_id,
+        state=record.state,
+        purpose=record.custom_metadata.get(PURPOSE),
+        created_by=record.custom_metadata.get(CREATED_BY),
+        rotation_period=period_in(record.custom_metadata.get(ROTATION_PERIOD)),
+        transit_key=None if envelope is None else envelope.transit_key,
     )
 
 
@@ -109,35 +144,37 @@ def content_of(record: Record) -> str | dict[str, object]:
     """Return a secret: the text of the field ``value``, or all fields where there is none."""
     if "value" not in record.fields:
         return dict(record.fields)
-    value = record.fields["value"]
-    if not isinstance(value, str):
+    if not isinstance(record.fields["value"], str):
         raise SecretError(f"{record.path}: the field 'value' holds no text")
-    return value
+    return record.fields["value"]
 
 
 def fields_of(value: str | Mapping[str, object]) -> dict[str, object]:
-    """Return what to store of a secret."""
+    """Return what to store of a secret, its texts concealed."""
     if isinstance(value, str):
-        return {"value": value}
+        return {"value": SecretText(value)}
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise TypeError("a secret is a str, or a mapping with str for names")
-    return dict(value)
+    return {
+        name: SecretText(text) if isinstance(text, str) else text for name, text in value.items()
+    }
 
 
-def key_text(record: Record) -> tuple[str, str | None]:
+def key_text(record: Record) -> tuple[SecretText, str | None]:
     """Return a record's text and its declared encoding, or say that it is no key."""
-    value = record.fields.get("value")
     encoding = record.fields.get("encoding")
-    if not isinstance(value, str):
+    if not isinstance(record.fields.get("value"), str):
         raise KeyMaterialError(f"{record.path} holds no key: it has no text in the field 'value'")
     if encoding is not None and not isinstance(encoding, str):
         raise KeyMaterialError(f"{record.path} holds no key: its field 'encoding' is no text")
-    return value, encoding
+    return SecretText(str(record.fields["value"])), encoding
 
 
 def is_key(record: Record) -> bool:
     """Tell whether a record passes for a key."""
     try:
+        if wrapped_in(record) is not None:
+            return True
         text, encoding = key_text(record)
         size = len(decode(text, encoding))
     except KeyMaterialError:
@@ -145,15 +182,27 @@ def is_key(record: Record) -> bool:
     return size in _KEY_SIZES if encoding is None else size >= MINIMUM_SIZE
 
 
-def octets_of(key: bytes | str | Key | SecretBytes) -> bytes:
-    """Return the material of a key in any of the forms that callers may give."""
-    if isinstance(key, Key | SecretBytes):
-        return key.reveal()
-    if isinstance(key, str):
-        return decode(key)
-    if isinstance(key, bytes | bytearray | memoryview):
-        return bytes(key)
-    raise TypeError(f"a key is bytes, str or a Key, not {type(key).__name__}")
+def octets_of(key: Key | SecretBytes | SecretText) -> SecretBytes:
+    """Return the octets of a key that a caller gave as a handle, as octets or as text."""
+    if isinstance(key, Key):
+        return key.material
+    if isinstance(key, SecretText):
+        return SecretBytes(decode(key))
+    if isinstance(key.reveal(), bytes | bytearray | memoryview):
+        return SecretBytes(bytes(key.reveal()))
+    raise TypeError(f"a key is bytes, str or a Key, not {type(key.reveal()).__name__}")
+
+
+def check_name(name: str, environment: str | None) -> None:
+    """Refuse a name that can't be that of a secret, or leads to another environment."""
+    check_path(name, "the name of a secret")
+    if is_reserved(name):
+        raise ConfigurationError(f"{name!r} is the name of a setting and can't be that of a secret")
+    # Without an environment the path has no such segment, and this one would be taken for it.
+    if environment is None and name.split("/", 1)[0] in ENVIRONMENTS:
+        raise ConfigurationError(
+            f"{name!r} lies in an environment's folder; select the environment instead"
+        )
 
 
 def check_size(key_bytes: int) -> None:

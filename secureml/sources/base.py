@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from secureml.errors import SecureMLError
+from secureml.keys import Envelope
+
+if TYPE_CHECKING:
+    from secureml.sources.transit import Transit
 
 __all__ = ["Finding", "Outcome", "Record", "SecretStore", "VersionInfo"]
 
@@ -21,6 +26,7 @@ class Finding(Enum):
     ABSENT = "absent"
     UNAVAILABLE = "unavailable"
     DELETED = "deleted"
+    DISABLED = "disabled"
     REFUSED = "refused"
     """Denied, bad credentials, an untrusted certificate or a malformed answer."""
 
@@ -35,9 +41,12 @@ class Record:
         path: the path, variable or file it came from.
         version: its version; None where the source keeps none.
         created: when this version was written, in UTC, where known.
+        state: ``enabled``, ``disabled``, or ``decrypt-only`` where a newer version is known.
+        custom_metadata: what is kept beside all versions of the secret.
         request_id: Vault's own id of the request that read or wrote it.
         cached: whether it was held in memory, and its source was not asked again.
         stale: whether it was held for longer than that, because its source is unavailable.
+        envelope: what the key in it was unwrapped from; None where it is kept as it is.
         fetched_at: when it was read from its source, in UTC.
     """
 
@@ -46,9 +55,12 @@ class Record:
     path: str
     version: int | None = None
     created: datetime | None = None
+    state: str = "enabled"
+    custom_metadata: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None
     cached: bool = False
     stale: bool = False
+    envelope: Envelope | None = None
     fetched_at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
 
@@ -76,7 +88,8 @@ class VersionInfo:
     Args:
         version: its number, from 1.
         created: when it was written, in UTC.
-        state: ``enabled``, ``deleted`` or ``destroyed``.
+        state: ``enabled`` for the newest, ``decrypt-only`` for an older one, or ``disabled``,
+            ``deleted``, ``destroyed``.
     """
 
     version: int
@@ -91,13 +104,26 @@ class SecretStore(ABC):
     ``SecretError`` on failure.
     """
 
+    @property
+    def transit(self) -> Transit | None:
+        """What wraps keys for this store; None where there is no such thing."""
+        return None
+
     @abstractmethod
     def path_of(self, name: str) -> str:
         """Return the full path of a secret, for messages and provenance."""
 
     @abstractmethod
-    def read(self, name: str, version: int | None = None) -> Outcome:
-        """Look for one version of a secret, the newest by default; never raises a SecretError."""
+    def read(
+        self, name: str, version: int | None = None, *, even_disabled: bool = False
+    ) -> Outcome:
+        """Look for one version of a secret; never raises a SecretError.
+
+        Args:
+            name: the secret's name.
+            version: the version; the newest by default.
+            even_disabled: whether one that is disabled counts as present.
+        """
 
     @abstractmethod
     def write(self, name: str, fields: Mapping[str, object], *, cas: int | None) -> Record:
@@ -105,7 +131,7 @@ class SecretStore(ABC):
 
         Args:
             name: the secret's name.
-            fields: what to store.
+            fields: what to store; texts may be concealed.
             cas: the version that must be the newest one; 0 for a secret that must not exist
                 yet; None to write in any case.
 
@@ -114,12 +140,31 @@ class SecretStore(ABC):
         """
 
     @abstractmethod
-    def keep_all_versions(self, name: str) -> None:
-        """See to it that no write of a new version prunes an old one."""
+    def keep_all_versions(
+        self, name: str, custom_metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """See to it that the next write of a version prunes no old one that has content.
+
+        Args:
+            name: the secret's name; it need not exist yet.
+            custom_metadata: what to add to its custom metadata.
+
+        Raises:
+            SecretError: it would, and that can't be helped; the message names the version.
+        """
 
     @abstractmethod
-    def room_for_another(self, name: str) -> bool:
-        """Tell whether the next write leaves every version in place."""
+    def annotate(self, name: str, changes: Mapping[str, str | None]) -> None:
+        """Change entries of the custom metadata, and leave all others as they are.
+
+        Args:
+            name: the secret's name.
+            changes: the new values; None removes an entry.
+
+        Raises:
+            SecretNotFoundError: there is no such secret.
+            SecretError: there is no room for them.
+        """
 
     @abstractmethod
     def versions(self, name: str) -> tuple[VersionInfo, ...]:

@@ -7,8 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from secureml.errors import SecretDeletedError, SecretExistsError, SecretNotFoundError
+from secureml.concealed import revealed
+from secureml.errors import (
+    KeyDisabledError,
+    SecretDeletedError,
+    SecretExistsError,
+    SecretNotFoundError,
+)
 from secureml.sources.base import Finding, Outcome, Record, SecretStore, VersionInfo
+from secureml.sources.custom_metadata import DISABLED, merged, state_of
 
 __all__ = ["MemoryStore"]
 
@@ -29,13 +36,16 @@ class MemoryStore(SecretStore):
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
         self._secrets: dict[str, list[_Version]] = {}
+        self._custom_metadata: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
 
     def path_of(self, name: str) -> str:
         """Return the path of a secret."""
         return f"memory/{name}"
 
-    def read(self, name: str, version: int | None = None) -> Outcome:
+    def read(
+        self, name: str, version: int | None = None, *, even_disabled: bool = False
+    ) -> Outcome:
         """Look for one version of a secret."""
         where = f"memory store {self.path_of(name)}"
         with self._lock:
@@ -47,9 +57,11 @@ class MemoryStore(SecretStore):
         if found.fields is None:
             gone = SecretDeletedError(f"version {number} of {name!r} was destroyed")
             return Outcome(finding=Finding.DELETED, where=where, error=gone)
-        return Outcome(
-            finding=Finding.PRESENT, where=where, record=self._record(name, number, found)
-        )
+        record = self._record(name, number, found)
+        if record.state == DISABLED and not even_disabled:
+            refused = KeyDisabledError(f"version {number} of {name!r} is disabled")
+            return Outcome(finding=Finding.DISABLED, where=where, error=refused)
+        return Outcome(finding=Finding.PRESENT, where=where, record=record)
 
     def write(self, name: str, fields: Mapping[str, object], *, cas: int | None) -> Record:
         """Write a new version."""
@@ -57,16 +69,24 @@ class MemoryStore(SecretStore):
             versions = self._secrets.setdefault(name, [])
             lost = cas is not None and cas != len(versions)
             if not lost:
-                versions.append(_Version(created=self._clock(), fields=dict(fields)))
+                versions.append(_Version(created=self._clock(), fields=revealed(fields)))
                 return self._record(name, len(versions), versions[-1])
         raise SecretExistsError(f"{name!r} has {len(versions)} versions; {cas} were expected")
 
-    def keep_all_versions(self, name: str) -> None:
-        """Do nothing: every version is kept as it is."""
+    def keep_all_versions(
+        self, name: str, custom_metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Add to the custom metadata; every version is kept as it is."""
+        with self._lock:
+            self._annotate(name, custom_metadata or {})
 
-    def room_for_another(self, name: str) -> bool:
-        """Tell that there is always room."""
-        return True
+    def annotate(self, name: str, changes: Mapping[str, str | None]) -> None:
+        """Change entries of the custom metadata."""
+        with self._lock:
+            if self._secrets.get(name):
+                self._annotate(name, changes)
+                return
+        raise SecretNotFoundError(f"there is no {name!r}")
 
     def versions(self, name: str) -> tuple[VersionInfo, ...]:
         """Return every version, oldest first."""
@@ -75,7 +95,7 @@ class MemoryStore(SecretStore):
                 VersionInfo(
                     version=number,
                     created=version.created,
-                    state="destroyed" if version.fields is None else "enabled",
+                    state="destroyed" if version.fields is None else self._state(name, number),
                 )
                 for number, version in enumerate(self._secrets.get(name, ()), start=1)
             )
@@ -97,6 +117,14 @@ class MemoryStore(SecretStore):
     def close(self) -> None:
         """Do nothing: there are no connections."""
 
+    def _annotate(self, name: str, changes: Mapping[str, str | None]) -> None:
+        known = self._custom_metadata.get(name, {})
+        self._custom_metadata[name] = merged(self.path_of(name), known, changes)
+
+    def _state(self, name: str, number: int) -> str:
+        newest = len(self._secrets[name])
+        return state_of(self._custom_metadata.get(name, {}), number, newest)
+
     def _record(self, name: str, number: int, version: _Version) -> Record:
         return Record(
             fields=version.fields or {},
@@ -104,4 +132,6 @@ class MemoryStore(SecretStore):
             path=self.path_of(name),
             version=number,
             created=version.created,
+            state=self._state(name, number),
+            custom_metadata=self._custom_metadata.get(name, {}),
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
+from secureml.concealed import revealed
 from secureml.errors import (
+    AccessDeniedError,
+    KeyDisabledError,
     MalformedAnswerError,
     SecretDeletedError,
     SecretError,
@@ -17,8 +18,21 @@ from secureml.errors import (
 )
 from secureml.settings import ENVIRONMENTS, Settings
 from secureml.sources.base import Finding, Outcome, Record, SecretStore, VersionInfo
+from secureml.sources.custom_metadata import DISABLED, merged, state_of, states_in
+from secureml.sources.freshness import Freshness, Sighting, objection_to
+from secureml.sources.kv2 import (
+    SecretMetadata,
+    custom_metadata_in,
+    deleted_state,
+    malformed,
+    mentions,
+    request_id_in,
+    time_in,
+    version_in,
+)
+from secureml.sources.transit import Transit
 from secureml.vault import VERSIONS_KEPT
-from secureml.vault.session import Answer, Send, VaultSession
+from secureml.vault.session import Answer, Objection, Send, VaultSession
 
 __all__ = ["VaultStore"]
 
@@ -26,7 +40,6 @@ _MOUNT_DEFAULT = 10
 """What KV v2 keeps where neither secret nor mount says otherwise."""
 
 _DEEPEST_FOLDER = 16
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class VaultStore(SecretStore):
@@ -39,25 +52,34 @@ class VaultStore(SecretStore):
 
     def __init__(self, session: VaultSession, settings: Settings) -> None:
         self._session = session
+        self._transit = Transit(session, settings)
         self._mount = settings.vault_mount
         self._folder = "/".join(filter(None, (settings.vault_path, settings.environment)))
         # Where no environment is selected, the folders beside the secrets are those of others.
         self._hidden = frozenset() if settings.environment else frozenset(ENVIRONMENTS)
+        self._freshness = Freshness()
 
     @property
     def session(self) -> VaultSession:
         """The connection to Vault."""
         return self._session
 
+    @property
+    def transit(self) -> Transit:
+        """The transit engine of the same Vault."""
+        return self._transit
+
     def path_of(self, name: str) -> str:
         """Return the path of a secret, its mount first."""
         return f"{self._mount}/{self._path(name)}"
 
-    def read(self, name: str, version: int | None = None) -> Outcome:
+    def read(
+        self, name: str, version: int | None = None, *, even_disabled: bool = False
+    ) -> Outcome:
         """Look for one version of a secret."""
         where = f"Vault {self.path_of(name)}" + (f" version {version}" if version else "")
         try:
-            return self._read(name, version, where)
+            outcome = self._read(name, version, where)
         except SecretDeletedError as error:
             return Outcome(finding=Finding.DELETED, where=where, error=_detached(error))
         except MalformedAnswerError as error:
@@ -66,6 +88,14 @@ class VaultStore(SecretStore):
             return Outcome(finding=Finding.UNAVAILABLE, where=where, error=_detached(error))
         except SecretError as error:
             return Outcome(finding=Finding.REFUSED, where=where, error=_detached(error))
+        if even_disabled or outcome.record is None or outcome.record.state != DISABLED:
+            return outcome
+        refused = KeyDisabledError(
+            f"Vault {self.path_of(name)} version {outcome.record.version} is disabled; "
+            "enable_key_version, or 'secureml keys enable', allows its use again"
+        )
+        refused.request_id = outcome.record.request_id
+        return Outcome(finding=Finding.DISABLED, where=where, error=refused)
 
     def write(self, name: str, fields: Mapping[str, object], *, cas: int | None) -> Record:
         """Write a new version."""
@@ -74,56 +104,87 @@ class VaultStore(SecretStore):
             name,
             "create or update",
             lambda client: client.secrets.kv.v2.create_or_update_secret(
-                self._path(name), secret=dict(fields), cas=cas, mount_point=self._mount
+                self._path(name), secret=revealed(fields), cas=cas, mount_point=self._mount
             ),
             repeatable=cas is not None,
         )
-        if answer.status == 400 and cas is not None and _mentions(answer, "check-and-set"):
+        if answer.status == 400 and cas is not None and mentions(answer, "check-and-set"):
+            # A standby may not have this version yet.
+            self._freshness.saw(name, Sighting(cas + 1, None))
             # An attempt whose answer was lost may have been the writer that came first.
-            written = self.read(name, cas + 1).record if answer.repeated else None
-            if written is not None and written.fields == fields:
-                return written
+            again = self.read(name, cas + 1, even_disabled=True) if answer.repeated else None
+            first = None if again is None else again.record
+            if first is not None and first.fields == revealed(fields):
+                return first
             raise SecretExistsError(_taken(self.path_of(name), cas))
         self._expect_success(answer, "data", name)
+        written = Sighting(
+            version_in(answer.data, self.path_of(name)), time_in(answer.data, "created_time")
+        )
+        self._freshness.saw(name, written)
         return Record(
-            fields=fields,
+            fields=revealed(fields),
             source="vault",
             path=self.path_of(name),
-            version=_version(answer.data, self.path_of(name)),
-            created=_time(answer.data.get("created_time")),
-            request_id=_request_id(answer),
+            version=written.version,
+            created=written.created,
+            custom_metadata=custom_metadata_in(answer.data),
+            request_id=request_id_in(answer),
         )
 
-    def keep_all_versions(self, name: str) -> None:
+    def keep_all_versions(
+        self, name: str, custom_metadata: Mapping[str, str] | None = None
+    ) -> None:
         """Raise ``max_versions`` of the secret, so that no rotation destroys an old key."""
-        if self._limit(self._metadata(name), default=0) >= VERSIONS_KEPT:
+        metadata = self._metadata(name)
+        changes: dict[str, Any] = {}
+        if metadata.limit < VERSIONS_KEPT:
+            changes["max_versions"] = VERSIONS_KEPT
+        if custom_metadata:
+            path = self.path_of(name)
+            changes["custom_metadata"] = merged(path, metadata.custom_metadata, custom_metadata)
+        if not changes:
             return
+        try:
+            self._write_metadata(name, changes)
+        except AccessDeniedError as error:
+            denied = _detached(error)
+        else:
+            return
+        if custom_metadata:
+            raise denied
+        lost = metadata.lost_by_next(self._limit(metadata))
+        if lost is not None:
+            raise SecretError(
+                f"{self.path_of(name)} keeps no more versions: the next one would destroy version "
+                f"{lost}, and the token may not raise max_versions"
+            )
+
+    def annotate(self, name: str, changes: Mapping[str, str | None]) -> None:
+        """Change entries of the custom metadata, by a merge patch (RFC 7396)."""
+        metadata = self._metadata(name)
+        path = self.path_of(name)
+        if not metadata.versions:
+            raise SecretNotFoundError(f"Vault has nothing at {path}", looked_in=(path,))
+        merged(path, metadata.custom_metadata, changes)
         answer = self._request(
             "metadata",
             name,
-            "create or update",
-            lambda client: client.secrets.kv.v2.update_metadata(
-                self._path(name), max_versions=VERSIONS_KEPT, mount_point=self._mount
+            "patch",
+            lambda client: client.adapter.request(
+                "patch",
+                f"/v1/{self._api_path('metadata', name)}",
+                json={"custom_metadata": dict(changes)},
+                headers={"Content-Type": "application/merge-patch+json"},
             ),
         )
         self._expect_success(answer, "metadata", name)
-
-    def room_for_another(self, name: str) -> bool:
-        """Tell whether the next write leaves every version in place."""
-        metadata = self._metadata(name)
-        return len(metadata.get("versions") or ()) < self._limit(metadata, default=_MOUNT_DEFAULT)
+        for version, state in states_in(changes).items():
+            self._freshness.changed(name, version, state)
 
     def versions(self, name: str) -> tuple[VersionInfo, ...]:
         """Return every version that Vault still knows of, oldest first."""
-        versions = self._metadata(name).get("versions") or {}
-        return tuple(
-            VersionInfo(
-                version=int(number),
-                created=_time(versions[number].get("created_time")),
-                state=_state(versions[number]),
-            )
-            for number in sorted(versions, key=int)
-        )
+        return self._metadata(name).versions
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets, sorted."""
@@ -142,6 +203,7 @@ class VaultStore(SecretStore):
             ),
         )
         self._expect_success(answer, "destroy", name)
+        self._freshness.changed(name, version, "destroyed")
 
     def close(self) -> None:
         """Close the session."""
@@ -154,7 +216,14 @@ class VaultStore(SecretStore):
         return f"{self._mount}/{section}/{self._path(name)}"
 
     def _request(
-        self, section: str, name: str, capability: str, send: Send, *, repeatable: bool = True
+        self,
+        section: str,
+        name: str,
+        capability: str,
+        send: Send,
+        *,
+        repeatable: bool = True,
+        objection: Objection | None = None,
     ) -> Answer:
         return self._session.request(
             send,
@@ -162,9 +231,11 @@ class VaultStore(SecretStore):
             path=self._api_path(section, name),
             capability=capability,
             repeatable=repeatable,
+            objection=objection,
         )
 
     def _read(self, name: str, version: int | None, where: str) -> Outcome:
+        known = self._freshness.known(name)
         answer = self._request(
             "data",
             name,
@@ -175,40 +246,48 @@ class VaultStore(SecretStore):
                 mount_point=self._mount,
                 raise_on_deleted_version=True,
             ),
+            objection=objection_to(known, self.path_of(name), version),
         )
+        self._freshness.believe(name, known, answer, version)
         metadata = answer.data.get("metadata")
         if not isinstance(metadata, dict):
             if answer.status == 404:
                 return self._absent(answer, where)
             self._expect_success(answer, "data", name)
-            raise _malformed(where)
-        if answer.status == 404 or _state(metadata) != "enabled":
+            raise malformed(where)
+        found = Sighting(version_in(metadata, where), time_in(metadata, "created_time"))
+        self._freshness.saw(name, found)
+        if answer.status == 404 or deleted_state(metadata):
             gone = SecretDeletedError(_gone(where, metadata), looked_in=(where,))
-            gone.request_id = _request_id(answer)
+            gone.request_id = request_id_in(answer)
             raise gone
         self._expect_success(answer, "data", name)
-        fields = answer.data.get("data")
-        if not isinstance(fields, dict):
-            raise _malformed(where)
+        if not isinstance(answer.data.get("data"), dict):
+            raise malformed(where)
+        custom_metadata = custom_metadata_in(metadata)
+        newest = None if version is None or known.last is None else known.last.version
         record = Record(
-            fields=fields,
+            fields=answer.data["data"],
             source="vault",
             path=self.path_of(name),
-            version=_version(metadata, where),
-            created=_time(metadata.get("created_time")),
-            request_id=_request_id(answer),
+            version=found.version,
+            created=found.created,
+            state=state_of(custom_metadata, found.version, newest),
+            custom_metadata=custom_metadata,
+            request_id=request_id_in(answer),
         )
         return Outcome(finding=Finding.PRESENT, where=where, record=record)
 
     def _absent(self, answer: Answer, where: str) -> Outcome:
         errors = answer.body.get("errors")
         if not isinstance(errors, list):
-            raise _malformed(where)
+            raise malformed(where)
         if errors:
             where += f" (Vault has no KV v2 secrets engine at {self._mount!r})"
         return Outcome(finding=Finding.ABSENT, where=where)
 
-    def _metadata(self, name: str) -> Mapping[str, Any]:
+    def _metadata(self, name: str) -> SecretMetadata:
+        known = self._freshness.known(name)
         answer = self._request(
             "metadata",
             name,
@@ -216,15 +295,44 @@ class VaultStore(SecretStore):
             lambda client: client.secrets.kv.v2.read_secret_metadata(
                 self._path(name), mount_point=self._mount
             ),
+            objection=objection_to(known, self.path_of(name)),
         )
+        self._freshness.believe(name, known, answer)
         if answer.status == 404:
-            return {}
+            return SecretMetadata.of({})
         self._expect_success(answer, "metadata", name)
-        return answer.data
+        metadata = SecretMetadata.of(answer.data)
+        if metadata.versions:
+            self._freshness.saw(name, Sighting(metadata.newest, metadata.created))
+        return metadata
 
-    def _limit(self, metadata: Mapping[str, Any], default: int) -> int:
-        limit = metadata.get("max_versions")
-        return limit if isinstance(limit, int) and limit > 0 else default
+    def _write_metadata(self, name: str, changes: Mapping[str, Any]) -> None:
+        answer = self._request(
+            "metadata",
+            name,
+            "create or update",
+            lambda client: client.secrets.kv.v2.update_metadata(
+                self._path(name), **changes, mount_point=self._mount
+            ),
+        )
+        self._expect_success(answer, "metadata", name)
+
+    def _limit(self, metadata: SecretMetadata) -> int:
+        """Return how many versions the engine keeps: the larger of the secret's and the mount's."""
+        path = f"{self._mount}/config"
+        try:
+            answer = self._session.request(
+                lambda client: client.secrets.kv.v2.read_configuration(mount_point=self._mount),
+                mount=self._mount,
+                path=path,
+                capability="read",
+            )
+        except AccessDeniedError:
+            # The mount may ask for fewer than are kept where nobody says anything.
+            return metadata.limit or 1
+        of_mount = answer.data.get("max_versions")
+        larger = max(metadata.limit, of_mount if isinstance(of_mount, int) else 0)
+        return larger or _MOUNT_DEFAULT
 
     def _walk(self, folder: str, depth: int) -> list[str]:
         if depth > _DEEPEST_FOLDER:
@@ -253,7 +361,7 @@ class VaultStore(SecretStore):
         if answer.status in (200, 204):
             return
         path = self._api_path(section, name)
-        if _mentions(answer, "upgrading from non-versioned"):
+        if mentions(answer, "upgrading from non-versioned"):
             raise VaultUnavailableError(f"Vault is still preparing the mount {self._mount!r}")
         if answer.status == 404:
             raise SecretNotFoundError(
@@ -267,12 +375,6 @@ def _detached(error: SecretError) -> SecretError:
     return error.with_traceback(None)
 
 
-def _mentions(answer: Answer, words: str) -> bool:
-    errors = answer.body.get("errors")
-    texts = errors if isinstance(errors, list) else []
-    return any(isinstance(text, str) and words in text.lower() for text in texts)
-
-
 def _taken(path: str, cas: int) -> str:
     if cas == 0:
         return f"{path} exists already; nothing was written"
@@ -280,44 +382,6 @@ def _taken(path: str, cas: int) -> str:
 
 
 def _gone(where: str, metadata: Mapping[str, Any]) -> str:
-    if _state(metadata) == "destroyed":
+    if deleted_state(metadata) == "destroyed":
         return f"{where} was destroyed; its content can't be had back"
     return f"{where} was deleted; an operator can undelete it"
-
-
-def _state(metadata: Mapping[str, Any]) -> str:
-    if metadata.get("destroyed"):
-        return "destroyed"
-    return "deleted" if _is_past(metadata.get("deletion_time")) else "enabled"
-
-
-def _is_past(deletion_time: object) -> bool:
-    """A version with ``delete_version_after`` carries the time at which it will be deleted."""
-    moment = _time(deletion_time)
-    return moment is not None and moment <= datetime.now(moment.tzinfo)
-
-
-def _time(text: object) -> datetime | None:
-    if not isinstance(text, str) or not text:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _request_id(answer: Answer) -> str | None:
-    """Return what finds the request in Vault's audit log; it ends up in ours, so it must be one."""
-    text = answer.body.get("request_id")
-    return text if isinstance(text, str) and _UUID.fullmatch(text) else None
-
-
-def _version(metadata: Mapping[str, Any], where: str) -> int:
-    version = metadata.get("version")
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise _malformed(where)
-    return version
-
-
-def _malformed(where: str) -> MalformedAnswerError:
-    return MalformedAnswerError(f"{where}: the answer is not that of a KV v2 secrets engine")

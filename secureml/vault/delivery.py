@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import hvac
     from tenacity import RetryCallState
 
-__all__ = ["Answer", "Delivery", "seconds_left"]
+__all__ = ["Answer", "Delivery", "Objection", "seconds_left"]
 
 _Result = TypeVar("_Result")
 
@@ -69,6 +69,10 @@ class Answer:
         return data if isinstance(data, dict) else {}
 
 
+Objection = Callable[[Answer], str]
+"""Says in words what can't be right about an answer; empty where nothing is wrong."""
+
+
 class Delivery:
     """The way to Vault, over one or more addresses. Threads may share one.
 
@@ -98,13 +102,22 @@ class Delivery:
         """Return a client as hvac's users know it, of the preferred address."""
         return self._transport.plain_client(self.preferred, token)
 
-    def send(self, send: Send, token: SecretText | None, *, repeatable: bool = True) -> Answer:
+    def send(
+        self,
+        send: Send,
+        token: SecretText | None,
+        *,
+        repeatable: bool = True,
+        objection: Objection | None = None,
+    ) -> Answer:
         """Send a request.
 
         Args:
             send: makes the request with the client it is given.
             token: the token to send with it.
             repeatable: whether sending it twice does no harm.
+            objection: tells whether an answer is out of date. A standby lags behind the active
+                node, which alone is believed in spite of it.
 
         Returns:
             The answer, where it is 2xx, 400, 401, 403 or 404.
@@ -118,7 +131,7 @@ class Delivery:
         def at(address: Address) -> Answer | Failure:
             nonlocal attempts
             attempts += 1
-            return self._ask(send, address, token)
+            return self._ask(send, address, token, objection)
 
         attempt = partial(self._anywhere, at, repeatable=repeatable)
         result = self._repeated(attempt, repeatable=repeatable)
@@ -216,11 +229,20 @@ class Delivery:
         self.preferred = in_turn[len(failures) % len(in_turn)]
         return _summary(failures)
 
-    def _ask(self, send: Send, address: Address, token: SecretText | None) -> Answer | Failure:
+    def _ask(
+        self,
+        send: Send,
+        address: Address,
+        token: SecretText | None,
+        objection: Objection | None = None,
+    ) -> Answer | Failure:
         """Send to one address, and to where it redirects."""
         reply = self._transport.exchange(send, address, token)
         if not isinstance(reply, Reply) or reply.status not in _REDIRECTS:
-            return self._judged(reply, address)
+            result = self._judged(reply, address)
+            if objection is None or isinstance(result, Failure) or not objection(result):
+                return result
+            return self._believed(send, address, token, objection)
         target = self._target(reply.location or "", address)
         if isinstance(target, Failure):
             return target
@@ -230,6 +252,27 @@ class Delivery:
             message = f"Vault at {address.shown} redirects to a node that redirects again"
             return Failure(error=VaultUnavailableError(message), passing=True, unsent=True)
         return _staying(self._judged(reply, target))
+
+    def _believed(
+        self, send: Send, address: Address, token: SecretText | None, objection: Objection
+    ) -> Answer | Failure:
+        """Ask again where an answer seems to be out of date, and believe the active node."""
+        # Asked first: a standby that becomes active in between has caught up by then.
+        is_active = self._is_active(address)
+        result = self._judged(self._transport.exchange(send, address, token), address)
+        problem = "" if isinstance(result, Failure) or is_active else objection(result)
+        if not problem:
+            return result
+        message = f"Vault at {address.shown} lags behind: {problem}"
+        return Failure(error=VaultUnavailableError(message), passing=True, elsewhere=True)
+
+    def _is_active(self, address: Address) -> bool:
+        """Tell whether a node is the active one of its cluster, or has no cluster."""
+        reply = self._transport.exchange(
+            lambda client: client.sys.read_leader_status(), address, None
+        )
+        body = (reply.body if isinstance(reply, Reply) else None) or {}
+        return body.get("is_self") is True or body.get("ha_enabled") is False
 
     def _target(self, location: str, address: Address) -> Address | Failure:
         target = redirect_target(location, address, self._addresses, self._cluster_hosts)

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from secureml.errors import (
@@ -24,13 +25,13 @@ from secureml.errors import (
 from secureml.settings import Settings
 from secureml.settings.checks import is_loopback
 from secureml.vault.auth import AuthMethod, Login, auth_from
-from secureml.vault.delivery import Answer, Delivery, seconds_left
+from secureml.vault.delivery import Answer, Delivery, Objection, seconds_left
 from secureml.vault.transport import Send, require_extra
 
 if TYPE_CHECKING:
     import hvac
 
-__all__ = ["Answer", "Send", "VaultSession"]
+__all__ = ["Answer", "Objection", "Send", "VaultSession"]
 
 _RENEW_AFTER = 2 / 3
 """The share of its life after which a token is renewed."""
@@ -114,7 +115,14 @@ class VaultSession:
         return tuple(address.shown for address in self._delivery.in_turn())
 
     def request(
-        self, send: Send, *, mount: str, path: str, capability: str, repeatable: bool = True
+        self,
+        send: Send,
+        *,
+        mount: str,
+        path: str,
+        capability: str,
+        repeatable: bool = True,
+        objection: Objection | None = None,
     ) -> Answer:
         """Send one request, logging in where needed, once more where the token has expired.
 
@@ -125,6 +133,8 @@ class VaultSession:
             capability: the policy capability it takes, for messages.
             repeatable: whether sending it twice does no harm. One that is not is tried again only
                 if Vault has not begun to work on it.
+            objection: tells whether an answer is out of date; it is then asked for again, also
+                elsewhere, and believed from the active node alone.
 
         Returns:
             The answer, where it is 2xx, 400 or 404.
@@ -138,16 +148,17 @@ class VaultSession:
         """
         from secureml.vault.deadline import deadline
 
+        attempt = partial(self._delivery.send, send, repeatable=repeatable, objection=objection)
         with deadline(self._settings.vault_timeout):
             current = self._authenticated()
-            answer = self._delivery.send(send, current.login.token, repeatable=repeatable)
+            answer = attempt(current.login.token)
             if answer.status not in (401, 403):
                 return answer
             if self._is_valid(current):
                 raise _denied(mount, path, capability)
             current = self._authenticated(instead_of=current)
             repeated = answer.repeated
-            answer = self._delivery.send(send, current.login.token, repeatable=repeatable)
+            answer = attempt(current.login.token)
             if answer.status not in (401, 403):
                 return replace(answer, repeated=True) if repeated else answer
             if self._is_valid(current):

@@ -427,7 +427,7 @@ def test_a_key_is_cached_for_as_long_as_the_settings_say(manager, vault):
     arguments = {"vault_url": vault.url, "vault_token": vault.token, "environment": "staging"}
     arguments["vault_namespace"] = vault.namespace
     manager.generate_key("k")
-    with KeyManager(**arguments, cache_ttl=10, clock=clock) as cached:
+    with KeyManager(**arguments, cache_ttl=10, clock=clock, chance=lambda: 0.0) as cached:
         first = cached.get_encryption_key("k")
         manager.rotate_key("k")
         clock.now = 9.9

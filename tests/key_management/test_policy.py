@@ -17,6 +17,7 @@ from secureml.errors import (
     ConfigurationError,
     DevelopmentKeyWarning,
     FallbackWarning,
+    KeyDisabledError,
     MalformedAnswerError,
     SecretDeletedError,
     SecretNotFoundError,
@@ -47,6 +48,7 @@ SOFT = {
 HARD = {
     "deleted": SecretDeletedError,
     "destroyed": SecretDeletedError,
+    "disabled": KeyDisabledError,
     "denied": AccessDeniedError,
     "bad token": AuthenticationError,
     "expired token": AuthenticationError,
@@ -147,6 +149,11 @@ def situation(request: pytest.FixtureRequest) -> Callable[[str, str | None], Arg
             case "destroyed":
                 write(environment).destroy_secret_versions(path_in(environment), [1])
                 return in_vault()
+            case "disabled":
+                write(environment)
+                with KeyManager(environment=environment, **in_vault()) as manager:
+                    manager.disable_key_version("master_key", 1)
+                return in_vault()
             case "denied":
                 write(environment)
                 other = 'path "secret/data/other" { capabilities = ["read"] }'
@@ -166,7 +173,7 @@ def situation(request: pytest.FixtureRequest) -> Callable[[str, str | None], Arg
     return make
 
 
-NEEDS_VAULT = {"present", "absent", "deleted", "destroyed", "denied", "bad token"}
+NEEDS_VAULT = {"present", "absent", "deleted", "destroyed", "disabled", "denied", "bad token"}
 NEEDS_VAULT |= {"expired token", "no token"}
 
 

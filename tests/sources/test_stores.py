@@ -1,17 +1,21 @@
 """One contract for every versioned store: the one in memory and Vault itself."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from secureml.errors import (
     AccessDeniedError,
+    KeyDisabledError,
     SecretDeletedError,
+    SecretError,
     SecretExistsError,
     SecretNotFoundError,
 )
 from secureml.settings import Layers, load_settings
 from secureml.sources import Finding, MemoryStore, SecretStore
+from secureml.sources.custom_metadata import DISABLED, state_key
 from secureml.sources.vault import VaultStore
 from secureml.vault.session import VaultSession
 
@@ -73,7 +77,6 @@ def test_what_is_written_is_read(store, fields):
 def test_every_version_stays_readable(store):
     for number in range(1, 15):
         store.keep_all_versions("k")
-        assert store.room_for_another("k")
         store.write("k", {"value": str(number)}, cas=number - 1)
     assert store.read("k").record.fields == {"value": "14"}
     assert [store.read("k", n).record.fields["value"] for n in (1, 2, 13)] == ["1", "2", "13"]
@@ -131,6 +134,20 @@ def test_vault_without_an_environment_leaves_the_environments_folders_alone(vaul
     store.close()
 
 
+def test_a_secret_that_was_removed_is_absent_and_can_be_made_anew(vault):
+    store = vault_store(vault)
+    for number in (1, 2, 3):
+        store.write("k", {"value": str(number)}, cas=number - 1)
+    vault.client().secrets.kv.v2.delete_metadata_and_all_versions("secureml/k")
+    assert store.read("k").finding is Finding.ABSENT
+    assert store.read("k", 2).finding is Finding.ABSENT
+    assert store.versions("k") == ()
+    assert store.write("k", {"value": "new"}, cas=0).version == 1
+    assert store.read("k").record.fields == {"value": "new"}
+    assert [info.version for info in store.versions("k")] == [1]
+    store.close()
+
+
 def test_vault_reports_a_soft_deleted_version(vault):
     store = vault_store(vault)
     store.write("k", {"value": "1"}, cas=0)
@@ -140,15 +157,130 @@ def test_vault_reports_a_soft_deleted_version(vault):
     store.close()
 
 
-def test_vault_says_when_a_write_would_prune(vault):
-    store = vault_store(vault)
-    vault.client().secrets.kv.v2.update_metadata("secureml/k", max_versions=2)
-    store.write("k", {"value": "1"}, cas=0)
-    assert store.room_for_another("k")
-    store.write("k", {"value": "2"}, cas=1)
-    assert not store.room_for_another("k")
+DATA_ONLY = """
+path "secret/data/*" { capabilities = ["create", "read", "update"] }
+path "secret/metadata/*" { capabilities = ["read"] }
+"""
+AND_THE_MOUNT = DATA_ONLY + 'path "secret/config" { capabilities = ["read"] }'
+
+
+@pytest.mark.parametrize(
+    ("of_secret", "of_mount", "kept"), [(0, 0, 10), (3, 0, 3), (0, 4, 4), (3, 5, 5), (5, 3, 5)]
+)
+def test_vault_names_the_version_that_a_write_would_prune(vault, of_secret, of_mount, kept):
+    kv = vault.client().secrets.kv.v2
+    kv.configure(max_versions=of_mount, mount_point="secret")
+    kv.update_metadata("secureml/k", max_versions=of_secret)
+    store = vault_store(vault, vault.policy_token(AND_THE_MOUNT, no_default_policy=False))
+    for number in range(1, kept + 1):
+        store.keep_all_versions("k")
+        store.write("k", {"value": str(number)}, cas=number - 1)
+    with pytest.raises(SecretError, match="would destroy version 1, and the token may not raise"):
+        store.keep_all_versions("k")
+    kv.create_or_update_secret("secureml/k", {"value": "one too many"})
+    assert store.read("k", 1).finding is Finding.ABSENT
+    assert store.read("k", 2).finding is Finding.PRESENT
+    store.close()
+
+
+def test_vault_may_prune_what_was_destroyed(vault):
+    kv = vault.client().secrets.kv.v2
+    kv.update_metadata("secureml/k", max_versions=2)
+    for number in (1, 2):
+        kv.create_or_update_secret("secureml/k", {"value": str(number)})
+    store = vault_store(vault, vault.policy_token(AND_THE_MOUNT, no_default_policy=False))
+    kv.delete_secret_versions("secureml/k", [1])
+    with pytest.raises(SecretError, match="version 1"):
+        store.keep_all_versions("k")
+    kv.destroy_secret_versions("secureml/k", [1])
     store.keep_all_versions("k")
-    assert store.room_for_another("k")
+    store.close()
+
+
+def test_where_vault_does_not_tell_how_many_versions_it_keeps_none_is_risked(vault):
+    vault.client().secrets.kv.v2.create_or_update_secret("secureml/k", {"value": "1"})
+    store = vault_store(vault, vault.policy_token(DATA_ONLY, no_default_policy=False))
+    with pytest.raises(SecretError, match="version 1"):
+        store.keep_all_versions("k")
+    store.close()
+
+
+def test_the_newest_version_is_enabled_and_older_ones_are_for_decryption(store):
+    for number in (1, 2, 3):
+        store.write("k", {"value": str(number)}, cas=number - 1)
+    assert [info.state for info in store.versions("k")] == ["decrypt-only"] * 2 + ["enabled"]
+    assert store.read("k").record.state == "enabled"
+    assert store.read("k", 2).record.state == "decrypt-only"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_disabled_version_is_read_only_on_purpose(store, version):
+    for number in (1, 2):
+        store.write("k", {"value": str(number)}, cas=number - 1)
+    store.annotate("k", {state_key(version): DISABLED})
+    for asked in {version, None if version == 2 else version}:
+        outcome = store.read("k", asked)
+        assert outcome.finding is Finding.DISABLED
+        assert outcome.record is None
+        assert isinstance(outcome.error, KeyDisabledError)
+        assert f"version {version}" in str(outcome.error)
+    record = store.read("k", version, even_disabled=True).record
+    assert (record.state, record.fields) == ("disabled", {"value": str(version)})
+    assert store.versions("k")[version - 1].state == "disabled"
+    assert store.read("k", 3 - version).finding is Finding.PRESENT
+    store.annotate("k", {state_key(version): None})
+    assert store.read("k", version).record.fields == {"value": str(version)}
+    assert store.versions("k")[version - 1].state == ("enabled" if version == 2 else "decrypt-only")
+
+
+def test_annotations_leave_each_other_alone(store):
+    store.keep_all_versions("k", {"a": "1", "b": "2"})
+    assert store.read("k").finding is Finding.ABSENT
+    store.write("k", {"value": "1"}, cas=0)
+    store.annotate("k", {"b": None, "c": "3"})
+    store.keep_all_versions("k", {"d": "4"})
+    store.keep_all_versions("k")
+    assert store.read("k").record.custom_metadata == {"a": "1", "c": "3", "d": "4"}
+
+
+def test_annotations_at_once_are_all_kept(store):
+    store.write("k", {"value": "1"}, cas=0)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: store.annotate("k", {f"k{n}": str(n)}), range(40)))
+    expected = {f"k{n}": str(n) for n in range(40)}
+    assert store.read("k").record.custom_metadata == expected
+
+
+def test_what_is_not_there_can_not_be_annotated(store):
+    with pytest.raises(SecretNotFoundError):
+        store.annotate("k", {"a": "1"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"a": "x" * 513}, "1 to 512 bytes, and 513"),
+        ({"a": "é" * 257}, "1 to 512 bytes, and 514"),
+        ({"a": ""}, "1 to 512 bytes, and 0"),
+        ({"a": "line\n"}, "more than printable"),
+        ({"k" * 129: "x"}, "1 to 128 bytes"),
+        ({f"k{n}": "x" for n in range(65)}, "room for 64 entries, and 65"),
+    ],
+)
+def test_annotations_keep_the_limits_of_vault(store, changes, message):
+    store.write("k", {"value": "1"}, cas=0)
+    for attempt in (store.annotate, store.keep_all_versions):
+        with pytest.raises(SecretError, match=message):
+            attempt("k", changes)
+    assert store.read("k").record.custom_metadata == {}
+
+
+def test_the_limits_are_those_of_vault(vault):
+    store = vault_store(vault)
+    store.write("k", {"value": "1"}, cas=0)
+    store.annotate("k", {f"{n:0>128}": "é" * 256 for n in range(64)})
+    assert len(store.read("k").record.custom_metadata) == 64
+    store.annotate("k", {f"{0:0>128}": None, "another": "x"})
     store.close()
 
 

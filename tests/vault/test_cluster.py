@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from secureml.errors import SecretError, VaultUnavailableError
+from secureml.errors import KeyDisabledError, SecretError, VaultUnavailableError
 from secureml.key_management import KeyManager
 from secureml.vault.cluster import DevCluster
 
@@ -113,6 +113,34 @@ def test_reads_outlive_the_leader(cluster: DevCluster, manager: KeyManager, firs
     for began, _, error in readings.failed:
         assert isinstance(error, VaultUnavailableError)
         assert began < elected, "an error in a read that began under the new leader"
+
+
+def test_what_was_written_is_read_from_every_node(cluster: DevCluster, manager: KeyManager) -> None:
+    version = manager.get_key("key1").version or 0
+    session: Any = manager._open_store().session  # type: ignore[union-attr]  # Vault is configured
+    for turn in range(30):
+        addresses = session._delivery._addresses
+        session._delivery.preferred = addresses[turn % len(addresses)]
+        version += 1
+        assert manager.rotate_key("key1").version == version
+        read = (manager.get_key, lambda name: manager.key_history(name)[-1])[turn % 2]
+        session._delivery.preferred = addresses[(turn + 1) % len(addresses)]
+        assert read("key1").version == version
+
+
+def test_a_state_is_known_to_every_node_at_once(cluster: DevCluster, manager: KeyManager) -> None:
+    session: Any = manager._open_store().session  # type: ignore[union-attr]  # Vault is configured
+    addresses = session._delivery._addresses
+    version = manager.key_history("key2")[-1].version
+    assert version is not None
+    for turn in range(30):
+        manager.disable_key_version("key2", version)
+        session._delivery.preferred = addresses[turn % len(addresses)]
+        with pytest.raises(KeyDisabledError):
+            manager.get_key("key2")
+        manager.enable_key_version("key2", version)
+        session._delivery.preferred = addresses[(turn + 1) % len(addresses)]
+        assert manager.get_key("key2").version == version
 
 
 def test_a_rotation_waits_for_the_new_leader(cluster: DevCluster, manager: KeyManager) -> None:

@@ -1,0 +1,108 @@
+"""How the commands of ``secureml keys`` take and show what is known of keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from secureml.keys import KeyInfo
+
+__all__ = [
+    "as_json_option",
+    "facts_of",
+    "key_name_option",
+    "print_facts",
+    "print_json",
+    "print_keys",
+    "version_option",
+]
+
+key_name_option = click.option(
+    "--key-name", metavar="NAME", help="The key; by default the setting master_key_name."
+)
+version_option = click.option(
+    "--version", type=int, required=True, metavar="N", help="The version."
+)
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def facts_of(info: KeyInfo) -> dict[str, object]:
+    """Return what is known of a key as values that JSON has."""
+    from secureml.key_management.rotation import period_text
+
+    period = info.rotation_period
+    return dataclasses.asdict(info) | {
+        "created": _iso(info.created),
+        "rotation_period": None if period is None else period_text(period),
+        "due": _iso(info.due),
+    }
+
+
+def print_facts(info: KeyInfo, *, as_json: bool = False) -> None:
+    """Print what is known of one version, a line for each fact."""
+    facts = facts_of(info)
+    if as_json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        if value is not None and value is not False:
+            click.echo(f"{name.replace('_', ' ') + ':':<16} {value}")
+
+
+def print_keys(infos: Sequence[KeyInfo], *, as_json: bool) -> None:
+    """Print several keys or versions: as a table on a terminal, else a line for each."""
+    if as_json:
+        print_json([facts_of(info) for info in infos])
+    elif infos and sys.stdout.isatty():
+        _print_table(infos)
+    else:
+        for info in infos:
+            click.echo("  ".join(_line(info)))
+
+
+def print_json(value: Mapping[str, object] | Sequence[object]) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _line(info: KeyInfo) -> list[str]:
+    known = [info.name, f"version {info.version}", info.state]
+    known += [f"fingerprint {info.fingerprint}"] if info.fingerprint else []
+    known += [info.path]
+    return known + ([f"due {_iso(info.due)}"] if info.due else [])
+
+
+def _print_table(infos: Sequence[KeyInfo]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("key", "version", "state", "fingerprint", "created", "due", "purpose")
+    for info in infos:
+        cells = (
+            info.name,
+            info.version,
+            info.state,
+            info.fingerprint,
+            _short(info.created),
+            _short(info.due),
+            info.purpose,
+        )
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
+    Console().print(table)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _short(moment: datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else None

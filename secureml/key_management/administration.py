@@ -1,0 +1,219 @@
+"""The half of KeyManager that changes keys: what each method takes, returns and raises."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from secureml.concealed import SecretText, conceal
+from secureml.key_management.lifecycle import Lifecycle
+from secureml.keys import Encoding, Envelope, KeyInfo, SecretBytes
+
+__all__ = ["KeyAdministration"]
+
+
+class KeyAdministration:
+    """Methods that make, rotate, disable and destroy keys, and list their versions."""
+
+    _lifecycle: Lifecycle
+
+    def generate_key(
+        self,
+        name: str,
+        key_bytes: int = 32,
+        encoding: Encoding = "hex",
+        *,
+        purpose: str | None = None,
+        rotation_period: int | timedelta | None = None,
+    ) -> KeyInfo:
+        """Make a new key in Vault; never over an existing one.
+
+        Args:
+            name: the key's name.
+            key_bytes: its length in bytes, 16 to 8160.
+            encoding: how Vault keeps it: ``hex`` or ``base64``.
+            purpose: what it is for, in up to 512 bytes of text; everybody who may list keys sees
+                it.
+            rotation_period: after how many days, or after what time, ``rotate_due`` rotates it.
+
+        Returns:
+            Where it lives, its version and fingerprint.
+
+        Raises:
+            SecretExistsError: something is stored under this name, or was and is deleted.
+            KeyMaterialError: the length, the purpose or the period is impossible.
+            SecretError: it could not be written.
+            ConfigurationError: the name can't be used, or Vault is not configured.
+        """
+        return self._lifecycle.generate_key(name, key_bytes, encoding, purpose, rotation_period)
+
+    def import_key(
+        self,
+        name: str,
+        material: bytes | str | SecretBytes | SecretText,
+        encoding: Encoding = "hex",
+        *,
+        purpose: str | None = None,
+        rotation_period: int | timedelta | None = None,
+    ) -> KeyInfo:
+        """Store a key that was made elsewhere; never over an existing one.
+
+        Args:
+            name: the key's name.
+            material: 16 to 8160 bytes, or the same as hex or base64 text.
+            encoding: how Vault keeps it: ``hex`` or ``base64``.
+            purpose: what it is for, as with ``generate_key``.
+            rotation_period: when to rotate it, as with ``generate_key``.
+
+        Raises:
+            KeyMaterialError: the material is no key, or the purpose or the period is impossible.
+            SecretExistsError: something is stored under this name, or was and is deleted.
+            SecretError: it could not be written.
+        """
+        material = conceal(material)
+        return self._lifecycle.import_key(name, material, encoding, purpose, rotation_period)
+
+    def rotate_key(self, name: str | None = None, *, new_material: bool = False) -> KeyInfo:
+        """Give a key a new version of the same length; every older version stays readable.
+
+        Where a transit key wraps it, the transit key is rotated, and the key itself stays the
+        same, wrapped afresh, unless it is disabled.
+
+        Args:
+            name: the key's name; by default the setting ``master_key_name``.
+            new_material: whether a key that a transit key wraps becomes a new one too, as any
+                other key does.
+
+        Returns:
+            The new version.
+
+        Raises:
+            SecretNotFoundError: there is no such key in Vault.
+            SecretExistsError: another writer was first.
+            SecretError: it could not be written, or writing would prune an old version.
+        """
+        return self._lifecycle.rotate_key(name, new_material=new_material)
+
+    def rewrap_key(self, envelope: Envelope, name: str | None = None) -> Envelope:
+        """Wrap a key that was kept beside data under the newest version of its transit key.
+
+        The key stays the same and does not leave Vault.
+
+        Args:
+            envelope: the wrapped key, as ``Key.envelope`` was.
+            name: the name of the key; by default the setting ``master_key_name``.
+
+        Raises:
+            KeyMaterialError: it is bound to another name or environment, was changed, or names
+                another mount than ``vault_transit_mount``.
+            KeyDisabledError: the transit key does not decrypt so old a version any more.
+            SecretDeletedError: the transit key is gone.
+            SecretError: denied, or Vault is unavailable.
+        """
+        return self._lifecycle.rewrap_key(envelope, name)
+
+    def rotate_due(self, now: datetime | None = None) -> tuple[KeyInfo, ...]:
+        """Rotate every key whose rotation period is over; one without a period never is.
+
+        A key that cannot be rotated does not keep the others from it.
+
+        Args:
+            now: the time to go by, with its time zone; the present by default.
+
+        Returns:
+            The new versions; without those that another writer made meanwhile.
+
+        Raises:
+            SecretError: what kept the first key that could not be rotated from it.
+        """
+        return self._lifecycle.rotate_due(now)
+
+    def set_rotation_period(self, name: str, rotation_period: int | timedelta | None) -> KeyInfo:
+        """Change when a key is to be rotated.
+
+        Args:
+            name: the key's name.
+            rotation_period: after how many days, or after what time, counted from the newest
+                version; None for never.
+
+        Returns:
+            The newest version.
+
+        Raises:
+            KeyMaterialError: the period is impossible.
+            SecretError: there is no such key in Vault, or it could not be changed.
+        """
+        return self._lifecycle.set_rotation_period(name, rotation_period)
+
+    def key_history(self, name: str | None = None) -> tuple[KeyInfo, ...]:
+        """List every version of a key in Vault, oldest first; what holds no key has no fingerprint.
+
+        Args:
+            name: the key's name; by default the setting ``master_key_name``.
+
+        Raises:
+            SecretNotFoundError: there is no such key in Vault.
+        """
+        return self._lifecycle.key_history(name)
+
+    def list_keys(self) -> tuple[KeyInfo, ...]:
+        """List the newest version of every key in Vault, by name; other secrets are left out.
+
+        Raises:
+            SecretError: Vault can't be read.
+        """
+        return self._lifecycle.list_keys()
+
+    def disable_key_version(self, name: str, version: int) -> KeyInfo:
+        """Take a version of a key out of use, until it is enabled again.
+
+        From then on every reading of it is a ``KeyDisabledError``, in this library: what may read
+        Vault directly can still do so. Another process notices when it next reads Vault.
+
+        Args:
+            name: the key's name.
+            version: the version, which may be the newest.
+
+        Returns:
+            The version, disabled.
+
+        Raises:
+            TypeError: the version is no int.
+            KeyMaterialError: it holds no key.
+            SecretError: there is no such version, or it could not be changed.
+        """
+        return self._lifecycle.disable_key_version(name, version)
+
+    def enable_key_version(self, name: str, version: int) -> KeyInfo:
+        """Take a disabled version of a key into use again.
+
+        Args:
+            name: the key's name.
+            version: the version.
+
+        Returns:
+            The version, enabled or, if it is not the newest, decrypt-only.
+
+        Raises:
+            TypeError: the version is no int.
+            KeyMaterialError: it holds no key.
+            SecretError: there is no such version, or it could not be changed.
+        """
+        return self._lifecycle.enable_key_version(name, version)
+
+    def destroy_key_version(self, name: str, version: int, confirm: str) -> KeyInfo:
+        """Destroy one version of a key for good, and with it all data pseudonymized under it.
+
+        Args:
+            name: the key's name.
+            version: the version, which may be disabled.
+            confirm: the fingerprint of exactly this version.
+
+        Returns:
+            The version, destroyed.
+
+        Raises:
+            TypeError: the version is no int, or ``confirm`` no text.
+            KeyMaterialError: ``confirm`` is not this version's fingerprint.
+            SecretError: there is no such version, or it could not be destroyed.
+        """
+        return self._lifecycle.destroy_key_version(name, version, confirm)

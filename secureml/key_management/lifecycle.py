@@ -1,0 +1,385 @@
+"""The life of a key in a store: made, imported, rotated, listed, destroyed."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from secrets import token_bytes
+
+from secureml.audit import Access, Audit
+from secureml.concealed import SecretText
+from secureml.errors import (
+    ConfigurationError,
+    KeyMaterialError,
+    SecretError,
+    SecretExistsError,
+    SecretNotFoundError,
+    SecureMLWarning,
+    warn,
+)
+from secureml.key_management.policy import error_of, record_of
+from secureml.key_management.records import (
+    check_name,
+    check_size,
+    check_version,
+    info_of,
+    is_key,
+    key_text,
+    octets_of,
+)
+from secureml.key_management.rotation import description, period_in, period_text
+from secureml.key_management.wrapped import make, rewrapped_envelope, rotated, wrap, wrapped_in
+from secureml.keys import Encoding, Envelope, KeyInfo, SecretBytes, decode, encode
+from secureml.settings import Settings
+from secureml.sources import Finding, Outcome, Record, SecretStore
+from secureml.sources.custom_metadata import DISABLED, ROTATION_PERIOD, state_key, state_of
+
+__all__ = ["Lifecycle"]
+
+
+class Lifecycle:
+    """Changes the versions of keys; ``KeyManager``'s methods of the same names tell how.
+
+    Args:
+        store: opens the store, or raises where there is none.
+        settings: returns the settings in force.
+        environment: the environment; None where none is selected.
+        audit: records each access.
+        forget: drops what is cached under a name that has changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Callable[[], SecretStore],
+        settings: Callable[[], Settings],
+        environment: str | None,
+        audit: Audit,
+        forget: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._environment = environment
+        self._audit = audit
+        self._forget = forget
+
+    def generate_key(
+        self,
+        name: str,
+        key_bytes: int,
+        encoding: Encoding,
+        purpose: str | None,
+        rotation_period: int | timedelta | None,
+    ) -> KeyInfo:
+        """Make a new key."""
+        check_size(key_bytes)
+        with self._audit.access("generate_key") as access:
+            about = description(purpose, rotation_period)
+            plain = _plain(SecretBytes(token_bytes(key_bytes)), encoding)
+
+            def fields(store: SecretStore) -> Mapping[str, object]:
+                return make(store, name, key_bytes).fields() if self._wraps() else plain
+
+            return self._create(access, name, fields, about)
+
+    def import_key(
+        self,
+        name: str,
+        material: SecretBytes | SecretText,
+        encoding: Encoding,
+        purpose: str | None,
+        rotation_period: int | timedelta | None,
+    ) -> KeyInfo:
+        """Store a key that was made elsewhere."""
+        with self._audit.access("import_key") as access:
+            octets = octets_of(material)
+            check_size(len(octets))
+            about = description(purpose, rotation_period)
+            plain = _plain(octets, encoding)
+
+            def fields(store: SecretStore) -> Mapping[str, object]:
+                return wrap(store, name, octets).fields() if self._wraps() else plain
+
+            return self._create(access, name, fields, about)
+
+    def rotate_key(self, name: str | None, *, new_material: bool) -> KeyInfo:
+        """Give a key a new version."""
+        with self._audit.access("rotate_key") as access:
+            name = self._name(name)
+            access.attempt(name)
+            store = self._store()
+            record = record_of(_newest(store, name))
+            return self._rotate(access, store, name, record, new_material=new_material)
+
+    def rewrap_key(self, envelope: Envelope, name: str | None) -> Envelope:
+        """Wrap a key that was kept beside data afresh."""
+        with self._audit.access("rewrap_key") as access:
+            name = self._name(name)
+            access.note(name=name)
+            return rewrapped_envelope(self._store(), name, envelope)
+
+    def rotate_due(self, now: datetime | None) -> tuple[KeyInfo, ...]:
+        """Rotate every key whose rotation period is over."""
+        now = datetime.now(UTC) if now is None else now
+        with self._audit.access("rotate_due"):
+            due = [(name, record) for name, record in self._keys() if _is_due(record, now)]
+        rotated = []
+        failures: list[SecretError] = []
+        for name, record in due:
+            try:
+                rotated.append(self._rotate_from(name, record))
+            except SecretExistsError:
+                # Another writer was first: the key is not due any more.
+                continue
+            except SecretError as error:
+                failures.append(error.with_traceback(None))
+        if failures:
+            raise failures[0]
+        return tuple(rotated)
+
+    def set_rotation_period(self, name: str, period: int | timedelta | None) -> KeyInfo:
+        """Change after how long a key is to be rotated."""
+        with self._audit.access("set_rotation_period") as access:
+            check_name(name, self._environment)
+            text = None if period is None else period_text(period)
+            access.attempt(name)
+            store = self._store()
+            record = record_of(_newest(store, name))
+            access.found(record)
+            info = info_of(name, record, self._environment)
+            with self._changing(name):
+                store.annotate(name, {ROTATION_PERIOD: text})
+            return replace(info, rotation_period=period_in(text))
+
+    def key_history(self, name: str | None) -> tuple[KeyInfo, ...]:
+        """List every version of a key, oldest first."""
+        with self._audit.access("key_history") as access:
+            name = self._name(name)
+            access.note(name=name)
+            return self._history(name)
+
+    def list_keys(self) -> tuple[KeyInfo, ...]:
+        """List the newest version of every key."""
+        with self._audit.access("list_keys"):
+            return tuple(info_of(name, record, self._environment) for name, record in self._keys())
+
+    def disable_key_version(self, name: str, version: int) -> KeyInfo:
+        """Take a version out of use."""
+        with self._audit.access("disable_key_version") as access:
+            info = self._set_state(access, name, version, DISABLED)
+            return replace(info, state=DISABLED)
+
+    def enable_key_version(self, name: str, version: int) -> KeyInfo:
+        """Take a version into use again."""
+        with self._audit.access("enable_key_version") as access:
+            info = self._set_state(access, name, version, None)
+            newest = self._store().versions(name)[-1].version
+            return replace(info, state=state_of({}, version, newest))
+
+    def destroy_key_version(self, name: str, version: int, confirm: str) -> KeyInfo:
+        """Destroy one version of a key."""
+        with self._audit.access("destroy_key_version") as access:
+            check_name(name, self._environment)
+            check_version(version)
+            if version is None or not isinstance(confirm, str):
+                raise TypeError("destroying takes a version and its fingerprint as text")
+            access.note(version=version)
+            access.attempt(name)
+            store = self._store()
+            record = record_of(store.read(name, version, even_disabled=True))
+            access.found(record)
+            info = info_of(name, record, self._environment)
+            if info.transit_key is not None:
+                raise SecretError(
+                    f"{record.path} version {version} is wrapped by the transit key "
+                    f"{info.transit_key!r}, and copies of it lie in other versions and beside "
+                    "data: only deleting the transit key destroys them all; nothing was destroyed"
+                )
+            if not hmac.compare_digest((info.fingerprint or "").encode(), confirm.encode()):
+                raise KeyMaterialError(
+                    f"this is not the fingerprint of {name!r} version {version}; nothing was "
+                    "destroyed"
+                )
+            with self._changing(name):
+                store.destroy(name, version)
+            return replace(info, state="destroyed")
+
+    def _name(self, name: str | None) -> str:
+        name = self._settings().master_key_name if name is None else name
+        check_name(name, self._environment)
+        return name
+
+    def _history(self, name: str) -> tuple[KeyInfo, ...]:
+        store = self._store()
+        history = []
+        for version in store.versions(name):
+            info = KeyInfo(
+                name=name,
+                version=version.version,
+                fingerprint=None,
+                source="vault",
+                environment=self._environment,
+                path=store.path_of(name),
+                created=version.created,
+                state=version.state,
+            )
+            if version.state not in ("deleted", "destroyed"):
+                record = record_of(store.read(name, version.version, even_disabled=True))
+                # An operator may have written what is no key, and put it right since.
+                with contextlib.suppress(KeyMaterialError):
+                    info = replace(info_of(name, record, self._environment), state=version.state)
+            history.append(info)
+        if not history:
+            raise SecretNotFoundError(
+                f"there is no key {name!r} in Vault", looked_in=(store.path_of(name),)
+            )
+        return tuple(history)
+
+    def _keys(self) -> Iterator[tuple[str, Record]]:
+        """Go through the newest version of every key."""
+        store = self._store()
+        for name in store.names():
+            if not self._is_usable(name):
+                continue
+            outcome = _newest(store, name)
+            if outcome.finding in (Finding.DELETED, Finding.ABSENT):
+                continue
+            record = record_of(outcome)
+            if is_key(record):
+                yield name, record
+
+    def _set_state(self, access: Access, name: str, version: int, state: str | None) -> KeyInfo:
+        check_name(name, self._environment)
+        check_version(version)
+        if version is None:
+            raise TypeError("the state of a key is that of one version")
+        access.note(version=version)
+        access.attempt(name)
+        store = self._store()
+        record = record_of(store.read(name, version, even_disabled=True))
+        access.found(record)
+        info = info_of(name, record, self._environment)
+        with self._changing(name):
+            store.annotate(name, {state_key(version): state})
+        return info
+
+    def _rotate_from(self, name: str, record: Record) -> KeyInfo:
+        with self._audit.access("rotate_key") as access:
+            access.attempt(name)
+            return self._rotate(access, self._store(), name, record)
+
+    def _rotate(
+        self,
+        access: Access,
+        store: SecretStore,
+        name: str,
+        record: Record,
+        *,
+        new_material: bool = False,
+    ) -> KeyInfo:
+        """Write the version after the one that the record holds."""
+        access.found(record)
+        fields: Mapping[str, object]
+        wrapped = wrapped_in(record)
+        if wrapped is not None:
+            store.keep_all_versions(name)
+            # What was taken out of use doesn't come back under another number.
+            new_material = new_material or record.state == DISABLED
+            fields = rotated(store, name, wrapped, new_material=new_material).fields()
+            return self._write(access, store, name, fields, cas=record.version)
+        text, declared = key_text(record)
+        size = len(decode(text, declared))
+        encoding: Encoding = "base64" if declared == "base64" else "hex"
+        store.keep_all_versions(name)
+        if self._wraps():
+            fields = make(store, name, size).fields()
+        else:
+            fields = _plain(SecretBytes(token_bytes(size)), encoding)
+        return self._write(access, store, name, fields, cas=record.version)
+
+    def _wraps(self) -> bool:
+        return self._settings().key_backend == "transit"
+
+    def _create(
+        self,
+        access: Access,
+        name: str,
+        fields: Callable[[SecretStore], Mapping[str, object]],
+        about: Mapping[str, str],
+    ) -> KeyInfo:
+        check_name(name, self._environment)
+        access.attempt(name)
+        store = self._store()
+        outcome = _newest(store, name)
+        if outcome.finding in (Finding.PRESENT, Finding.DELETED):
+            # That it does not exist may be what the cache has.
+            self._forget(name)
+            raise SecretExistsError(
+                f"{store.path_of(name)} exists already; nothing was written. rotate_key gives a "
+                f"key a new version and keeps the old ones"
+            )
+        if outcome.finding is not Finding.ABSENT:
+            raise error_of(outcome)
+        content = fields(store)
+        store.keep_all_versions(name, about)
+        return self._write(access, store, name, content, cas=0)
+
+    def _write(
+        self,
+        access: Access,
+        store: SecretStore,
+        name: str,
+        content: Mapping[str, object],
+        *,
+        cas: int | None,
+    ) -> KeyInfo:
+        with self._changing(name):
+            record = store.write(name, content, cas=cas)
+        access.found(record)
+        return info_of(name, record, self._environment)
+
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[None]:
+        """Drop what is cached of a key, where the change fails too.
+
+        It may have been made nevertheless, or another writer's has overtaken the cache.
+        """
+        try:
+            yield
+        finally:
+            self._forget(name)
+
+    def _is_usable(self, name: str) -> bool:
+        try:
+            check_name(name, self._environment)
+        except ConfigurationError:
+            return False
+        return True
+
+
+def _plain(material: SecretBytes, encoding: Encoding) -> dict[str, object]:
+    return {"value": SecretText(encode(material, encoding)), "encoding": encoding}
+
+
+def _newest(store: SecretStore, name: str) -> Outcome:
+    """Read the newest version, which may be disabled: it tells the length of the next one."""
+    return store.read(name, even_disabled=True)
+
+
+def _is_due(record: Record, now: datetime) -> bool:
+    text = record.custom_metadata.get(ROTATION_PERIOD)
+    if text is None or record.created is None:
+        return False
+    period = period_in(text)
+    if period is None:
+        warn(
+            f"{record.path} has a rotation period that can't be read: it takes a number and one "
+            "of d, h, m and s, such as 90d",
+            SecureMLWarning,
+        )
+        return False
+    return record.created + period <= now

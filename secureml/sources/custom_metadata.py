@@ -1,0 +1,89 @@
+"""What secureml keeps in a secret's custom metadata, beside its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from secureml.errors import SecretError
+
+__all__ = [
+    "CREATED_BY",
+    "DISABLED",
+    "PURPOSE",
+    "ROTATION_PERIOD",
+    "merged",
+    "state_key",
+    "state_of",
+    "states_in",
+]
+
+CREATED_BY = "secureml.created_by"
+PURPOSE = "secureml.purpose"
+ROTATION_PERIOD = "secureml.rotation_period"
+DISABLED = "disabled"
+
+_STATE = "secureml.state."
+_MOST_ENTRIES = 64
+_LONGEST_KEY = 128
+_LONGEST_VALUE = 512
+
+
+def state_key(version: int) -> str:
+    """Return the entry of a version's state: one each, so that changes at once are all kept."""
+    return f"{_STATE}{version}"
+
+
+def states_in(changes: Mapping[str, str | None]) -> dict[int, str]:
+    """Return the states that changes give to versions: ``enabled`` or ``disabled``."""
+    return {
+        int(number): DISABLED if value == DISABLED else "enabled"
+        for key, value in changes.items()
+        if (number := key.removeprefix(_STATE)) != key and number.isdecimal()
+    }
+
+
+def state_of(custom_metadata: Mapping[str, str], version: int, newest: int | None = None) -> str:
+    """Return the state of a version whose content is there.
+
+    Args:
+        custom_metadata: the secret's custom metadata.
+        version: the version.
+        newest: the newest version, where it is known.
+    """
+    if custom_metadata.get(state_key(version)) == DISABLED:
+        return DISABLED
+    return "enabled" if newest is None or version >= newest else "decrypt-only"
+
+
+def merged(
+    path: str, custom_metadata: Mapping[str, str], changes: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Return custom metadata with changes made to it.
+
+    Args:
+        path: the secret's path, for messages.
+        custom_metadata: what there is.
+        changes: what to change; None removes an entry.
+
+    Raises:
+        SecretError: Vault would not take it: more than 64 entries, a key of more than 128 bytes,
+            or a value that is empty, of more than 512 bytes or not printable.
+    """
+    result = {**custom_metadata, **changes}
+    kept = {key: value for key, value in result.items() if value is not None}
+    if len(kept) > _MOST_ENTRIES:
+        raise SecretError(
+            f"the custom metadata of {path} has room for {_MOST_ENTRIES} entries, and "
+            f"{len(kept)} are wanted; a version that is enabled again frees one"
+        )
+    for key in changes.keys() & kept.keys():
+        if not 0 < len(key.encode()) <= _LONGEST_KEY:
+            raise SecretError(f"a key in custom metadata takes 1 to {_LONGEST_KEY} bytes")
+        if not kept[key].isprintable():
+            raise SecretError(f"{key} of {path} holds more than printable characters")
+        if not 0 < len(kept[key].encode()) <= _LONGEST_VALUE:
+            raise SecretError(
+                f"{key} of {path} takes 1 to {_LONGEST_VALUE} bytes, and "
+                f"{len(kept[key].encode())} were given"
+            )
+    return kept

@@ -1,0 +1,466 @@
+"""Versions and states of keys, what is told of them, and when they are rotated."""
+
+from __future__ import annotations
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import secureml
+from secureml.errors import (
+    AccessDeniedError,
+    KeyDisabledError,
+    KeyMaterialError,
+    SecretDeletedError,
+    SecretError,
+    SecretExistsError,
+    SecretNotFoundError,
+    SecureMLWarning,
+)
+from secureml.key_management import KeyManager
+from secureml.key_management.rotation import period_in, period_text
+from secureml.keys import fingerprint_of
+from secureml.sources import MemoryStore
+
+KEY = bytes(range(32))
+
+
+@pytest.fixture
+def manager_with(vault):
+    """Make managers in the test's namespace, each with a session and a cache of its own."""
+    managers = []
+
+    def make(token=None, **more):
+        more = {"vault_namespace": vault.namespace, "environment": "staging", **more}
+        managers.append(KeyManager(vault.url, token or vault.token, **more))
+        return managers[-1]
+
+    yield make
+    for each in managers:
+        each.close()
+
+
+@pytest.fixture(params=["vault", "memory"])
+def manager(request):
+    if request.param == "vault":
+        return request.getfixturevalue("manager_with")()
+    return KeyManager(store=MemoryStore(), environment="staging")
+
+
+@pytest.fixture
+def kv(vault):
+    return vault.client().secrets.kv.v2
+
+
+def states(manager, name="k"):
+    return [info.state for info in manager.key_history(name)]
+
+
+# What is told of a key.
+
+
+def test_a_key_tells_what_it_is_for_and_when_it_is_due(manager):
+    made = manager.generate_key("k", purpose="orders, 2027", rotation_period=90)
+    assert made.created_by == f"secureml {secureml.__version__}"
+    assert made.purpose == "orders, 2027"
+    assert made.rotation_period == timedelta(days=90)
+    assert made.due == made.created + timedelta(days=90)
+    for info in (
+        manager.key_info("k"),
+        manager.get_key("k").info,
+        *manager.list_keys(),
+        *manager.key_history("k"),
+    ):
+        assert info == made
+
+
+def test_a_new_version_tells_the_same_and_is_due_later(manager):
+    first = manager.import_key("k", KEY, purpose="orders", rotation_period=timedelta(hours=1))
+    second = manager.rotate_key("k")
+    assert (second.purpose, second.rotation_period) == ("orders", timedelta(hours=1))
+    assert second.due == second.created + timedelta(hours=1) > first.due
+    assert [info.due for info in manager.key_history("k")] == [None, second.due]
+
+
+def test_of_a_key_that_an_operator_wrote_nothing_is_known(manager_with, kv):
+    kv.create_or_update_secret("secureml/staging/k", {"value": KEY.hex()})
+    manager = manager_with()
+    for info in (manager.key_info("k"), *manager.list_keys(), *manager.key_history("k")):
+        assert (info.purpose, info.created_by, info.rotation_period, info.due) == (None,) * 4
+        assert (info.state, info.fingerprint) == ("enabled", fingerprint_of(KEY))
+
+
+def test_a_key_that_an_operator_wrote_goes_through_the_same_life(manager_with, kv):
+    kv.create_or_update_secret("secureml/staging/k", {"value": KEY.hex()})
+    manager = manager_with()
+    assert manager.disable_key_version("k", 1).state == "disabled"
+    assert manager.rotate_key("k").version == 2
+    assert manager.enable_key_version("k", 1).state == "decrypt-only"
+    assert manager.set_rotation_period("k", 1).rotation_period == timedelta(days=1)
+    assert [info.name for info in manager.rotate_due(datetime.now(UTC) + timedelta(2))] == ["k"]
+    assert manager.get_encryption_key("k", version=1) == KEY
+    manager.destroy_key_version("k", 1, fingerprint_of(KEY))
+    assert states(manager) == ["destroyed", "decrypt-only", "enabled"]
+
+
+def test_a_version_that_is_no_key_does_not_hide_the_others(manager_with, kv):
+    for text in (KEY.hex(), "pasted the wrong thing", KEY[::-1].hex()):
+        kv.create_or_update_secret("secureml/staging/k", {"value": text})
+    history = manager_with().key_history("k")
+    expected = [fingerprint_of(KEY), None, fingerprint_of(KEY[::-1])]
+    assert [info.fingerprint for info in history] == expected
+    assert [info.state for info in history] == ["decrypt-only", "decrypt-only", "enabled"]
+
+
+def test_what_an_operator_noted_beside_a_key_stays(manager_with, kv):
+    kv.update_metadata("secureml/staging/k", custom_metadata={"owner": "data team"})
+    manager = manager_with()
+    manager.generate_key("k", purpose="orders")
+    manager.disable_key_version("k", 1)
+    manager.enable_key_version("k", 1)
+    manager.rotate_key("k")
+    found = kv.read_secret_metadata("secureml/staging/k")["data"]["custom_metadata"]
+    assert found == {
+        "owner": "data team",
+        "secureml.created_by": f"secureml {secureml.__version__}",
+        "secureml.purpose": "orders",
+    }
+
+
+@pytest.mark.parametrize(
+    ("about", "error"),
+    [
+        ({"purpose": ""}, KeyMaterialError),
+        ({"purpose": " \t"}, KeyMaterialError),
+        ({"purpose": "x" * 513}, SecretError),
+        ({"purpose": "two\nlines"}, SecretError),
+        ({"purpose": b"orders"}, TypeError),
+        ({"rotation_period": 0}, KeyMaterialError),
+        ({"rotation_period": -1}, KeyMaterialError),
+        ({"rotation_period": 10**30}, KeyMaterialError),
+        ({"rotation_period": timedelta(milliseconds=1500)}, KeyMaterialError),
+        ({"rotation_period": True}, TypeError),
+        ({"rotation_period": "90d"}, TypeError),
+    ],
+)
+def test_what_can_not_be_noted_makes_no_key(manager, about, error):
+    for attempt in (
+        lambda: manager.generate_key("k", **about),
+        lambda: manager.import_key("k", KEY, **about),
+    ):
+        with pytest.raises(error):
+            attempt()
+    assert manager.list_keys() == ()
+
+
+@pytest.mark.parametrize(
+    ("period", "text"),
+    [
+        (1, "1d"),
+        (timedelta(days=90), "90d"),
+        (timedelta(hours=36), "129600s"),
+        (timedelta(seconds=1), "1s"),
+        (36_500, "36500d"),
+    ],
+)
+def test_a_period_is_written_and_read(period, text):
+    assert period_text(period) == text
+    assert period_in(text) == (period if isinstance(period, timedelta) else timedelta(period))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "90", "d", "0d", "-1d", "1.5d", "90 d", "36501d", "9" * 10 + "d"]
+)
+def test_what_is_no_period(text):
+    assert period_in(text) is None
+    assert period_in(None) is None
+
+
+# States.
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_disabled_version_is_handed_out_to_nobody(manager, monkeypatch, version):
+    monkeypatch.setenv("SECUREML_K", KEY.hex())
+    manager.generate_key("k")
+    newest = manager.rotate_key("k")
+    before = manager.get_encryption_key("k", version=version)
+    manager.get_encryption_key("k")
+    disabled = manager.disable_key_version("k", version)
+    assert (disabled.state, disabled.fingerprint) == ("disabled", fingerprint_of(before))
+    attempts = [
+        lambda: manager.get_encryption_key("k", version=version),
+        lambda: manager.get_key("k", version),
+        lambda: manager.key_info("k", version),
+    ]
+    if version == newest.version:
+        attempts += [
+            lambda: manager.get_encryption_key("k"),
+            lambda: manager.get_secret("k", "default"),
+            lambda: manager.secret_info("k"),
+        ]
+    for attempt in attempts:
+        with pytest.raises(KeyDisabledError, match=f"version {version}") as caught:
+            attempt()
+        assert caught.value.__context__ is None
+    assert manager.get_key("k", 3 - version).version == 3 - version
+    enabled = manager.enable_key_version("k", version)
+    assert enabled.state == ("enabled" if version == 2 else "decrypt-only")
+    assert manager.get_encryption_key("k", version=version) == before
+
+
+def test_the_message_says_how_to_enable_a_version(manager_with):
+    manager = manager_with()
+    manager.generate_key("k")
+    manager.disable_key_version("k", 1)
+    with pytest.raises(KeyDisabledError) as caught:
+        manager.get_key("k")
+    assert "secret/secureml/staging/k version 1" in str(caught.value)
+    assert "enable_key_version" in str(caught.value)
+    assert "secureml keys enable" in str(caught.value)
+
+
+def test_states_can_be_set_twice(manager):
+    manager.generate_key("k")
+    for _ in range(2):
+        assert manager.disable_key_version("k", 1).state == "disabled"
+    for _ in range(2):
+        assert manager.enable_key_version("k", 1).state == "enabled"
+
+
+def test_history_tells_every_state_and_every_fingerprint_there_is(manager):
+    first = manager.generate_key("k")
+    keys = [manager.rotate_key("k") for _ in range(3)]
+    manager.destroy_key_version("k", 1, first.fingerprint)
+    manager.disable_key_version("k", 2)
+    history = manager.key_history("k")
+    assert [info.state for info in history] == ["destroyed", "disabled", "decrypt-only", "enabled"]
+    assert [info.fingerprint for info in history] == [None, *(info.fingerprint for info in keys)]
+
+
+def test_a_key_whose_newest_version_is_disabled_can_be_rotated(manager):
+    first = manager.generate_key("k", 24, "base64")
+    manager.disable_key_version("k", 1)
+    assert [info.state for info in manager.list_keys()] == ["disabled"]
+    second = manager.rotate_key("k")
+    assert (second.version, second.state) == (2, "enabled")
+    assert second.fingerprint != first.fingerprint
+    assert len(manager.get_encryption_key("k", 24)) == 24
+    assert states(manager) == ["disabled", "enabled"]
+
+
+def test_a_disabled_version_can_be_destroyed(manager):
+    manager.generate_key("k")
+    manager.rotate_key("k")
+    manager.disable_key_version("k", 1)
+    fingerprint = manager.key_history("k")[0].fingerprint
+    assert manager.destroy_key_version("k", 1, fingerprint).state == "destroyed"
+    with pytest.raises(SecretDeletedError):
+        manager.get_key("k", 1)
+    for attempt in (manager.disable_key_version, manager.enable_key_version):
+        with pytest.raises(SecretDeletedError):
+            attempt("k", 1)
+
+
+def test_a_disabled_key_is_still_not_overwritten(manager):
+    manager.generate_key("k")
+    manager.disable_key_version("k", 1)
+    for attempt in (
+        lambda: manager.generate_key("k"),
+        lambda: manager.import_key("k", KEY),
+    ):
+        with pytest.raises(SecretExistsError):
+            attempt()
+    with pytest.raises(SecretError):
+        manager.set_secret("k", "other")
+    assert len(manager.key_history("k")) == 1
+
+
+@pytest.mark.parametrize("change", ["disable_key_version", "enable_key_version"])
+def test_states_are_those_of_versions_that_are_there(manager, change):
+    manager.generate_key("k")
+    manager.set_secret("password", "hunter2 hunter2")
+    change = getattr(manager, change)
+    for name, version in (("k", 2), ("other", 1)):
+        with pytest.raises(SecretNotFoundError):
+            change(name, version)
+    with pytest.raises(KeyMaterialError):
+        change("password", 1)
+    with pytest.raises(KeyMaterialError, match="from 1"):
+        change("k", 0)
+    for version in (None, "1", 1.0, True):
+        with pytest.raises(TypeError):
+            change("k", version)
+    assert states(manager) == ["enabled"]
+
+
+def test_versions_disabled_at_once_are_all_disabled(manager_with):
+    managers = [manager_with() for _ in range(4)]
+    managers[0].generate_key("k")
+    for _ in range(15):
+        managers[0].rotate_key("k")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: managers[n % 4].disable_key_version("k", n), range(1, 16)))
+    assert states(managers[0]) == ["disabled"] * 15 + ["enabled"]
+
+
+def test_vault_has_room_for_so_many_disabled_versions(manager_with, kv):
+    manager = manager_with()
+    manager.generate_key("k")
+    full = {f"note{n}": "x" for n in range(63)} | {"secureml.created_by": "x"}
+    kv.update_metadata("secureml/staging/k", custom_metadata=full)
+    with pytest.raises(SecretError, match="room for 64 entries"):
+        manager.disable_key_version("k", 1)
+    assert states(manager) == ["enabled"]
+
+
+def test_another_process_notices_when_it_reads_vault_again(manager_with):
+    ours, theirs = manager_with(), manager_with(cache_ttl=3600)
+    ours.generate_key("k")
+    theirs.get_key("k")
+    ours.disable_key_version("k", 1)
+    assert theirs.get_key("k").version == 1
+    theirs.invalidate("k")
+    with pytest.raises(KeyDisabledError):
+        theirs.get_key("k")
+
+
+# Rights.
+
+READER = """
+path "secret/data/secureml/staging/*" { capabilities = ["read"] }
+path "secret/metadata/secureml/staging/*" { capabilities = ["read", "list"] }
+"""
+
+
+def test_whoever_may_only_read_reads_every_state(manager_with, vault):
+    admin = manager_with()
+    admin.generate_key("k", rotation_period=1)
+    admin.rotate_key("k")
+    admin.disable_key_version("k", 1)
+    reader = manager_with(vault.policy_token(READER, no_default_policy=False))
+    assert reader.get_key("k").version == 2
+    with pytest.raises(KeyDisabledError):
+        reader.get_key("k", 1)
+    assert reader.key_history("k") == admin.key_history("k")
+    assert reader.list_keys() == admin.list_keys()
+    for attempt in (
+        lambda: reader.disable_key_version("k", 2),
+        lambda: reader.enable_key_version("k", 1),
+        lambda: reader.set_rotation_period("k", 2),
+    ):
+        with pytest.raises(AccessDeniedError, match="'patch'") as caught:
+            attempt()
+        assert caught.value.path == "secret/metadata/secureml/staging/k"
+    assert states(admin) == ["disabled", "enabled"]
+
+
+# Rotation.
+
+
+def test_a_rotation_that_would_destroy_a_key_names_it(manager_with, vault, kv):
+    kv.update_metadata("secureml/staging/k", max_versions=3)
+    for number in range(3):
+        kv.create_or_update_secret("secureml/staging/k", {"value": bytes([number] * 32).hex()})
+    rights = (
+        'path "secret/data/*" { capabilities = ["create", "read", "update"] }\n'
+        'path "secret/destroy/*" { capabilities = ["update"] }\n'
+        'path "secret/metadata/*" { capabilities = ["read"] }\n'
+    )
+    manager = manager_with(vault.policy_token(rights, no_default_policy=False))
+    with pytest.raises(SecretError, match="would destroy version 1"):
+        manager.rotate_key("k")
+    assert states(manager) == ["decrypt-only", "decrypt-only", "enabled"]
+    manager.destroy_key_version("k", 1, fingerprint_of(bytes(32)))
+    assert manager.rotate_key("k").version == 4
+    with pytest.raises(SecretError, match="would destroy version 2"):
+        manager.rotate_key("k")
+
+
+def test_whoever_may_raises_the_number_of_versions(manager_with, kv):
+    kv.update_metadata("secureml/staging/k", max_versions=1)
+    kv.create_or_update_secret("secureml/staging/k", {"value": KEY.hex()})
+    manager = manager_with()
+    manager.rotate_key("k")
+    assert manager.get_encryption_key("k", version=1) == KEY
+
+
+def test_what_is_due_is_rotated_and_nothing_else(manager):
+    now = manager.generate_key("a", rotation_period=1).created
+    manager.generate_key("folder/b", rotation_period=timedelta(hours=30))
+    manager.generate_key("never")
+    manager.set_secret("password", "hunter2 hunter2")
+    assert manager.rotate_due(now) == ()
+    assert [info.name for info in manager.rotate_due(now + timedelta(days=1))] == ["a"]
+    later = now + timedelta(days=2)
+    rotated = manager.rotate_due(later)
+    assert [(info.name, info.version) for info in rotated] == [("a", 3), ("folder/b", 2)]
+    assert rotated == tuple(manager.key_info(info.name) for info in rotated)
+
+
+def test_by_default_it_is_now(manager):
+    manager.generate_key("k", rotation_period=1)
+    assert manager.rotate_due() == ()
+
+
+def test_a_disabled_key_is_rotated_when_it_is_due(manager):
+    manager.generate_key("k", rotation_period=1)
+    manager.disable_key_version("k", 1)
+    assert len(manager.rotate_due(datetime.now(UTC) + timedelta(days=2))) == 1
+
+
+def test_two_that_rotate_what_is_due_make_one_version(manager_with):
+    managers = [manager_with() for _ in range(6)]
+    managers[0].generate_key("k", rotation_period=1)
+    tomorrow = datetime.now(UTC) + timedelta(days=1, minutes=1)
+    rotated = []
+    with ThreadPoolExecutor(6) as pool:
+        for found in pool.map(lambda each: each.rotate_due(tomorrow), managers):
+            rotated += found
+    versions = [info.version for info in managers[0].key_history("k")]
+    assert len(versions) == 1 + len(rotated)
+    assert versions == list(range(1, len(versions) + 1))
+
+
+def test_one_key_that_can_not_be_rotated_does_not_keep_the_others_from_it(manager_with, vault):
+    admin = manager_with()
+    for name in ("a", "b", "c"):
+        admin.generate_key(name, rotation_period=1)
+    rights = READER + (
+        'path "secret/data/secureml/staging/a" { capabilities = ["read", "update"] }\n'
+        'path "secret/data/secureml/staging/c" { capabilities = ["read", "update"] }\n'
+    )
+    manager = manager_with(vault.policy_token(rights, no_default_policy=False))
+    with pytest.raises(AccessDeniedError, match="staging/b"):
+        manager.rotate_due(datetime.now(UTC) + timedelta(days=2))
+    assert [info.version for info in admin.list_keys()] == [2, 1, 2]
+
+
+def test_a_period_that_can_not_be_read_is_told(manager_with, kv):
+    manager = manager_with()
+    manager.generate_key("a", rotation_period=1)
+    manager.generate_key("b", rotation_period=1)
+    kv.update_metadata("secureml/staging/a", custom_metadata={"secureml.rotation_period": "soon"})
+    with pytest.warns(SecureMLWarning, match="staging/a has a rotation period") as caught:
+        rotated = manager.rotate_due(datetime.now(UTC) + timedelta(days=2))
+    assert [info.name for info in rotated] == ["b"]
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert manager.get_key("a").info.rotation_period is None
+
+
+def test_the_rotation_period_can_be_changed(manager):
+    made = manager.generate_key("k", purpose="orders", rotation_period=1)
+    changed = manager.set_rotation_period("k", timedelta(hours=1))
+    assert changed.due == made.created + timedelta(hours=1)
+    assert manager.key_info("k") == changed
+    assert manager.set_rotation_period("k", None).due is None
+    assert manager.rotate_due(datetime.now(UTC) + timedelta(days=1000)) == ()
+    assert manager.key_info("k").purpose == "orders"
+    with pytest.raises(SecretNotFoundError):
+        manager.set_rotation_period("other", 1)
+    with pytest.raises(KeyMaterialError):
+        manager.set_rotation_period("k", 0)
