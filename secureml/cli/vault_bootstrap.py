@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -54,6 +55,9 @@ secureml vault bootstrap --environments production --print-hcl
     metavar="MOUNT",
     help="Where the auth method AppRole is mounted, or is to be.",
 )
+@click.option(
+    "--transit", is_flag=True, help="Have a transit engine wrap keys, as key_backend=transit does."
+)
 def bootstrap(
     environment: str | None,
     *,
@@ -63,6 +67,7 @@ def bootstrap(
     yes: bool,
     prefix: str,
     approle_mount: str,
+    transit: bool,
 ) -> None:
     """Set Vault up: mount, policies, roles.
 
@@ -70,6 +75,9 @@ def bootstrap(
     keys, one that administers keys and one for this command itself, and makes an AppRole per
     environment that has the reading policy alone. No version of a key is pruned from then on.
     Prints the role_ids and how to get a secret_id.
+
+    With --transit, or the setting key_backend=transit, it also mounts a transit engine at
+    vault_transit_mount, and the policies allow what wrapped keys need. Without, they do not.
 
     What is there already and as it should be is left alone, so it can be run again at any time.
     It asks before it changes a policy or a role that differs. Something else at the mount is an
@@ -82,6 +90,12 @@ def bootstrap(
 
     settings = load_settings(Layers(environment=environment))
     layout = _layout(settings, environments_in(environments), prefix, approle_mount)
+    if transit or settings.key_backend == "transit":
+        layout = replace(
+            layout,
+            transit=settings.vault_transit_mount,
+            transit_key=settings.vault_transit_key,
+        )
     if print_hcl:
         _print_hcl(layout)
     else:

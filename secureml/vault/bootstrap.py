@@ -67,6 +67,7 @@ class Bootstrap:
         remarks: list[str] = []
         changes = [
             *self._mount.changes(remarks),
+            *self._transit_changes(),
             *self._policy_changes(),
             *self._role_changes(),
         ]
@@ -120,6 +121,26 @@ class Bootstrap:
         if answer.status != 200:
             return Audit(None, "Vault tells of them in its root namespace alone")
         return Audit(tuple(sorted(answer.data)))
+
+    def _transit_changes(self) -> Iterator[Change]:
+        mount = self._layout.transit
+        if mount is None:
+            return
+        engine = self._api.occupant("sys/mounts", mount, "vault_transit_mount")
+        if engine is None:
+            yield Change(
+                title=f"secrets engine {mount}/",
+                path=f"sys/mounts/{mount}",
+                before="",
+                after='type = "transit"',
+                body={"type": "transit"},
+                repeatable=False,
+            )
+        elif engine.get("type") != "transit":
+            raise ConfigurationError(
+                f"at vault_transit_mount {mount!r} there is a secrets engine of type "
+                f"{engine.get('type')}, and not transit; name another mount"
+            )
 
     def _policy_changes(self) -> Iterator[Change]:
         for name, wanted in self._layout.policies.items():

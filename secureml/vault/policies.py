@@ -13,6 +13,16 @@ _UNSAFE = frozenset('*"{}$')
 
 _Rule = tuple[str, Sequence[str]]
 
+_HARMLESS_TRAITS = """\
+  allowed_parameters = {
+    "type" = ["aes256-gcm96"]
+    "derived" = [true]
+    "exportable" = [false]
+    "allow_plaintext_backup" = [false]
+  }
+"""
+"""What may be said of a transit key: the same path would let it leave Vault, or delete it."""
+
 # What a token must be allowed where it goes without the default policy: to see and renew itself,
 # to give itself up, and to ask what it may do.
 _SELF: tuple[_Rule, ...] = (
@@ -33,9 +43,12 @@ class Layout:
         environments: the environments' names.
         approle: where the AppRole auth method is mounted.
         prefix: what the names of policies and roles begin with.
+        transit: where the transit engine is mounted; None where none wraps keys.
+        transit_key: the transit key that wraps every key; None where each has its own.
 
     Raises:
-        ConfigurationError: a name holds what a policy would take for a pattern.
+        ConfigurationError: a name holds what a policy would take for a pattern, or the path a dot
+            that the names of transit keys could not tell from a slash.
     """
 
     mount: str
@@ -43,6 +56,8 @@ class Layout:
     environments: tuple[str, ...]
     approle: str = "approle"
     prefix: str = "secureml"
+    transit: str | None = None
+    transit_key: str | None = None
 
     def __post_init__(self) -> None:
         names = {
@@ -50,6 +65,7 @@ class Layout:
             "vault_path": self.path,
             "the mount of AppRole": self.approle,
             "the prefix": self.prefix,
+            "vault_transit_mount": self.transit or "",
         }
         problems = [
             f"{what} can't be part of a policy: it holds '+' alone between slashes, or one of "
@@ -57,8 +73,15 @@ class Layout:
             for what, text in names.items()
             if "+" in text.split("/") or not _UNSAFE.isdisjoint(text)
         ]
+        if self.transit and not self.transit_key and "." in self.path:
+            problems.append("vault_path can't hold a dot where transit keys are named after it")
         if problems:
             raise ConfigurationError.of(problems)
+
+    def transit_keys(self, environment: str | None = None) -> str:
+        """Return the names of an environment's transit keys, or of all, as a policy has them."""
+        folder = "/".join(filter(None, (self.path, environment)))
+        return self.transit_key or f"{folder.replace('/', '.')}.*"
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -110,6 +133,7 @@ def read_policy(layout: Layout, environment: str) -> str:
         f"Reads the keys of {environment}.",
         (f"{layout.mount}/data/{folder}", ("read",)),
         (f"{layout.mount}/metadata/{folder}", ("list", "read")),
+        *_transit_rules(layout, ("decrypt",), environment),
         *_SELF,
     )
 
@@ -117,7 +141,8 @@ def read_policy(layout: Layout, environment: str) -> str:
 def administration_policy(layout: Layout) -> str:
     """Return the policy of those who make, rotate and destroy keys, in every environment.
 
-    It can't delete a key's metadata, which would take every version with it at once.
+    It can't delete a key's metadata, which would take every version with it at once. Keys that a
+    transit engine wraps it makes and rewraps, but does not unwrap.
 
     Args:
         layout: where the keys are.
@@ -127,7 +152,7 @@ def administration_policy(layout: Layout) -> str:
     folders = (layout.path, *(f"{layout.path}/{name}" for name in layout.environments))
     sections = {
         "data": ("create", "read", "update"),
-        "metadata": ("create", "list", "read", "update"),
+        "metadata": ("create", "list", "patch", "read", "update"),
         "delete": ("update",),
         "undelete": ("update",),
         "destroy": ("update",),
@@ -139,8 +164,9 @@ def administration_policy(layout: Layout) -> str:
             for folder in folders
             for section, capabilities in sections.items()
         ),
+        *_transit_rules(layout, ("datakey/plaintext", "encrypt", "rewrap")),
         *_SELF,
-    )
+    ) + _transit_administration(layout)
 
 
 def bootstrap_policy(layout: Layout) -> str:
@@ -161,7 +187,7 @@ def bootstrap_policy(layout: Layout) -> str:
     return _policy(
         "Sets up the mount, the policies and the roles; reads no key.",
         ("sys/mounts", ("read",)),
-        (f"sys/mounts/{mount}", ("update",)),
+        *((f"sys/mounts/{name}", ("update",)) for name in (mount, layout.transit) if name),
         (f"{mount}/config", ("read", "update")),
         *((f"{mount}/metadata/{parent}", ("list",)) for parent in layout.parents),
         (f"{mount}/metadata/{path}/*", ("list", "read", "update")),
@@ -173,6 +199,27 @@ def bootstrap_policy(layout: Layout) -> str:
         *((f"{role}/role-id", ("read",)) for role in roles),
         ("sys/audit", ("read", "sudo")),
         *_SELF,
+    )
+
+
+def _transit_rules(
+    layout: Layout, operations: Sequence[str], environment: str | None = None
+) -> Iterable[_Rule]:
+    if layout.transit is None:
+        return
+    for operation in operations:
+        yield f"{layout.transit}/{operation}/{layout.transit_keys(environment)}", ("update",)
+
+
+def _transit_administration(layout: Layout) -> str:
+    """Return the rules for making and rotating transit keys that stay in Vault."""
+    if layout.transit is None:
+        return ""
+    keys = f"{layout.transit}/keys/{layout.transit_keys()}"
+    paths = (keys, f"{keys}/rotate") if layout.transit_key else (keys,)
+    return "".join(
+        f'\npath "{path}" {{\n  capabilities = ["read", "update"]\n{_HARMLESS_TRAITS}}}\n'
+        for path in paths
     )
 
 

@@ -174,6 +174,8 @@ def test_an_application_reads_its_environment_and_can_do_nothing_else(work, vaul
         assert len(staging.key_history("master_key")) == 1
         with pytest.raises(AccessDeniedError):
             staging.rotate_key("master_key")
+        with pytest.raises(AccessDeniedError, match="'patch'"):
+            staging.disable_key_version("master_key", 1)
         with pytest.raises(AccessDeniedError):
             staging.generate_key("another")
         with pytest.raises(AccessDeniedError):
@@ -254,6 +256,9 @@ def test_a_key_administrator_can_do_all_that_keys_need(work, vault, environment,
         assert admin.rotate_key("master_key").version == 2
         assert [info.version for info in admin.key_history("master_key")] == [1, 2]
         assert [info.name for info in admin.list_keys()] == ["master_key"]
+        assert admin.disable_key_version("master_key", 2).state == "disabled"
+        assert admin.enable_key_version("master_key", 2).state == "enabled"
+        assert admin.set_rotation_period("master_key", 90).due is not None
         admin.destroy_key_version("master_key", 1, confirm=first.fingerprint)
     client = vault.client(token)
     folder = "/".join(filter(None, ("secureml", environment)))
