@@ -1,4 +1,7 @@
-"""Values that do not show themselves: their content comes out through ``reveal()`` alone."""
+"""Values that do not show themselves: their content comes out through ``reveal()`` alone.
+
+That keeps it out of reports, not out of the process's memory: a core dump holds it.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,240 @@
+"""A key that must not be seen, what finds it in any spelling, and what reports tell of an error."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import io
+import logging
+import struct
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+
+import pandas as pd
+import pytest
+import rich.traceback
+
+from secureml.key_management import KeyManager
+from secureml.keys import Key, derive
+from secureml.sources import MemoryStore
+
+PURPOSE = "canary/purpose"
+COLUMN = "serial"
+
+
+def material() -> bytes:
+    """The key. It is called for where it is needed, so that no test holds it in a variable."""
+    return hashlib.sha256(b"canary").digest()
+
+
+def derived_materials() -> Iterator[bytes]:
+    """What is derived of it here, and what ``anonymize`` derives of it for a column."""
+    yield derive(material(), PURPOSE, 32)
+    yield derive(material(), "pseudonymization/manifest", 32)
+    yield derive(material(), "pseudonymization/sample", 56)
+    for purpose, size in {"fpe": 32, "token": 64, "siv": 64, "hash": 32, "table": 32}.items():
+        yield derive(material(), f"pseudonymization/{purpose}/{COLUMN}", size)
+
+
+SPELLINGS: dict[str, tuple[Callable[[bytes], str], int]] = {
+    "bytes": (lambda octets: repr(octets)[2:-1], 10),
+    "text": (lambda octets: repr(octets.decode("latin-1"))[1:-1], 10),
+    "hex": (bytes.hex, 12),
+    "upper-case hex": (lambda octets: octets.hex().upper(), 12),
+    "spaced hex": (lambda octets: octets.hex(" "), 14),
+    "base64": (lambda octets: base64.b64encode(octets).decode().rstrip("="), 10),
+    "url-safe base64": (lambda octets: base64.urlsafe_b64encode(octets).decode().rstrip("="), 10),
+    "decimal": (lambda octets: str(int.from_bytes(octets, "big")), 14),
+    "little-endian decimal": (lambda octets: str(int.from_bytes(octets, "little")), 14),
+    "words": (
+        lambda octets: " ".join(map(str, struct.unpack(f">{len(octets) // 8}Q", octets))),
+        14,
+    ),
+    "list": (lambda octets: str(list(octets))[1:-1], 16),
+}
+"""How octets are written, and of how many characters a part of that gives them away.
+
+Reports cut long values, so a part has to be enough; it is so long that chance does not make it.
+"""
+
+_RAW = 4
+
+
+class Detector:
+    """Finds octets in any of their spellings, whole or cut.
+
+    Args:
+        secrets: the octets.
+    """
+
+    def __init__(self, secrets: Iterable[bytes]) -> None:
+        secrets = [*secrets]
+        self._parts = {
+            name: set().union(*(_windows(spell(octets), length) for octets in secrets))
+            for name, (spell, length) in SPELLINGS.items()
+        }
+        self._raw = set().union(*(_windows(octets, _RAW) for octets in secrets))
+
+    def spellings_in(self, shown: str | bytes) -> set[str]:
+        """Return the spellings in which some of the octets appear."""
+        octets = shown if isinstance(shown, bytes) else shown.encode("utf-8", "surrogateescape")
+        text = octets.decode("utf-8", "replace")
+        # Reports wrap long lines.
+        texts = {text, text.replace("\n", "")}
+        windows = {
+            length: set().union(*(_windows(each, length) for each in texts))
+            for length in {length for _, length in SPELLINGS.values()}
+        }
+        found = {
+            name
+            for name, (_, length) in SPELLINGS.items()
+            if not self._parts[name].isdisjoint(windows[length])
+        }
+        return found if self._raw.isdisjoint(_windows(octets, _RAW)) else found | {"raw"}
+
+
+def _windows(sequence, length: int) -> set:
+    return {sequence[at : at + length] for at in range(len(sequence) - length + 1)}
+
+
+@pytest.fixture(scope="session")
+def detector() -> Detector:
+    return Detector([material(), *derived_materials()])
+
+
+@dataclasses.dataclass(repr=False)
+class Scene:
+    """What the crashes and the ways of showing work with; ``key`` is the canary."""
+
+    manager: KeyManager
+    store: MemoryStore
+    key: Key
+    material: Callable[[], bytes] = material
+    purpose: str = PURPOSE
+    column: str = COLUMN
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame({self.column: ["123-45-6789", "987-65-4321"], "age": [41, 52]})
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    store = MemoryStore()
+    with KeyManager(store=store, environment="development") as manager:
+        manager.import_key("master_key", material())
+        manager.import_key("k", material())
+        yield Scene(manager, store, manager.get_key("k"))
+
+
+@pytest.fixture
+def leaks(detector: Detector) -> Callable[[object], dict[str, set[str]]]:
+    """Tell by report in which spellings an error, or what was shown, gives the key away."""
+
+    def leaks(shown: object) -> dict[str, set[str]]:
+        reports = (
+            {name: report(shown) for name, report in REPORTS.items()}
+            if isinstance(shown, BaseException)
+            else {"shown": shown if isinstance(shown, bytes) else str(shown)}
+        )
+        found = {name: detector.spellings_in(text) for name, text in reports.items()}
+        return {name: spellings for name, spellings in found.items() if spellings}
+
+    return leaks
+
+
+def with_locals(error: BaseException) -> str:
+    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+
+
+def by_rich(error: BaseException) -> str:
+    """What a traceback by rich tells of an error; drawing the source beside it takes long."""
+    trace = rich.traceback.Traceback.extract(
+        type(error),
+        error,
+        error.__traceback__,
+        show_locals=True,
+        locals_max_length=None,
+        locals_max_string=None,
+        locals_hide_dunder=False,
+    )
+    lines: list[str] = []
+    for stack in trace.stacks:
+        lines += [stack.exc_type, stack.exc_value, *getattr(stack, "notes", ())]
+        for frame in stack.frames:
+            lines += [f"{name} = {node}" for name, node in (frame.locals or {}).items()]
+    return "\n".join(lines)
+
+
+def by_frames(error: BaseException) -> str:
+    """What a debugger shows: the variables of every frame, and the attributes of those."""
+    lines: list[str] = []
+    for each in _chain(error):
+        for frame in _frames(each.__traceback__):
+            for name, value in frame.items():
+                lines += [f"{name} = {value!r}", attributes_of(value)]
+    return "\n".join(lines)
+
+
+def by_logging(error: BaseException) -> str:
+    stream = io.StringIO()
+    logger = logging.Logger("canary")
+    logger.addHandler(logging.StreamHandler(stream))
+    logger.error("failed: %s %r", error, error, exc_info=error)
+    return stream.getvalue()
+
+
+def by_attributes(error: BaseException) -> str:
+    return "\n".join(
+        f"{each!r} {each} {each.args!r} {vars(each)!r} {getattr(each, '__notes__', None)!r}"
+        for each in _chain(error)
+    )
+
+
+REPORTS = {
+    "traceback with locals": with_locals,
+    "rich": by_rich,
+    "frames": by_frames,
+    "logging": by_logging,
+    "attributes": by_attributes,
+}
+
+
+def attributes_of(value: object) -> str:
+    """Show what an object of ours holds, as a debugger does; secret fields are asked for by name.
+
+    The fields of a record hold whatever a caller wants to read, and a repr leaves them out.
+    """
+    if type(value).__module__.partition(".")[0] != "secureml":
+        return ""
+    hidden = {each.name for each in _fields_of(value) if not each.repr}
+    slots = [
+        f"_{kind.__name__.lstrip('_')}{name}" if name.startswith("__") else name
+        for kind in type(value).__mro__
+        for name in kind.__dict__.get("__slots__", ())
+    ]
+    names = {*slots, *getattr(value, "__dict__", ())} - hidden
+    return repr({name: getattr(value, name, None) for name in names})
+
+
+def _fields_of(value: object) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+
+
+def _frames(trace: TracebackType | None) -> Iterator[dict[str, object]]:
+    while trace is not None:
+        yield dict(trace.tb_frame.f_locals)
+        trace = trace.tb_next
