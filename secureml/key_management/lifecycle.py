@@ -40,6 +40,8 @@ from secureml.sources.custom_metadata import DISABLED, ROTATION_PERIOD, state_ke
 
 __all__ = ["Lifecycle"]
 
+_USUAL_SHAPE: tuple[int, Encoding] = (32, "hex")
+
 
 class Lifecycle:
     """Changes the versions of keys; ``KeyManager``'s methods of the same names tell how.
@@ -112,7 +114,10 @@ class Lifecycle:
             name = self._name(name)
             access.attempt(name)
             store = self._store()
-            record = record_of(_newest(store, name))
+            outcome = _newest(store, name)
+            if outcome.record is None and _is_destroyed(store, name, outcome):
+                return self._replace(access, store, name)
+            record = record_of(outcome)
             return self._rotate(access, store, name, record, new_material=new_material)
 
     def rewrap_key(self, envelope: Envelope, name: str | None) -> Envelope:
@@ -291,15 +296,28 @@ class Lifecycle:
             new_material = new_material or record.state == DISABLED
             fields = rotated(store, name, wrapped, new_material=new_material).fields()
             return self._write(access, store, name, fields, cas=record.version)
-        text, declared = key_text(record)
-        size = len(decode(text, declared))
-        encoding: Encoding = "base64" if declared == "base64" else "hex"
         store.keep_all_versions(name)
-        if self._wraps():
-            fields = make(store, name, size).fields()
-        else:
-            fields = _plain(SecretBytes(token_bytes(size)), encoding)
+        fields = self._fresh(store, name, *_shape_of(record))
         return self._write(access, store, name, fields, cas=record.version)
+
+    def _replace(self, access: Access, store: SecretStore, name: str) -> KeyInfo:
+        """Write the version after one that was destroyed, of the length of the last before it."""
+        *older, newest = store.versions(name)
+        left = [one.version for one in older if one.state not in ("deleted", "destroyed")]
+        shape = _USUAL_SHAPE
+        if left:
+            shape = _shape_of(record_of(store.read(name, left[-1], even_disabled=True)))
+        store.keep_all_versions(name)
+        fields = self._fresh(store, name, *shape)
+        return self._write(access, store, name, fields, cas=newest.version)
+
+    def _fresh(
+        self, store: SecretStore, name: str, size: int, encoding: Encoding
+    ) -> Mapping[str, object]:
+        """Make the fields of a record with new material."""
+        if self._wraps():
+            return make(store, name, size).fields()
+        return _plain(SecretBytes(token_bytes(size)), encoding)
 
     def _wraps(self) -> bool:
         return self._settings().key_backend == "transit"
@@ -368,6 +386,20 @@ def _plain(material: SecretBytes, encoding: Encoding) -> dict[str, object]:
 def _newest(store: SecretStore, name: str) -> Outcome:
     """Read the newest version, which may be disabled: it tells the length of the next one."""
     return store.read(name, even_disabled=True)
+
+
+def _is_destroyed(store: SecretStore, name: str, newest: Outcome) -> bool:
+    """Tell whether the newest version was destroyed, not merely deleted."""
+    return newest.finding is Finding.DELETED and store.versions(name)[-1].state == "destroyed"
+
+
+def _shape_of(record: Record) -> tuple[int, Encoding]:
+    """Return the length and the encoding that the next version is to have."""
+    wrapped = wrapped_in(record)
+    if wrapped is not None:
+        return wrapped.key_bytes, "hex"
+    text, declared = key_text(record)
+    return len(decode(text, declared)), "base64" if declared == "base64" else "hex"
 
 
 def _is_due(record: Record, now: datetime) -> bool:

@@ -356,9 +356,9 @@ class KeyLife(RuleBasedStateMachine):
         return REFUSALS.get(versions[(number or len(versions)) - 1].state)
 
     def refusal_of_rotation(self, name: str) -> type[SecretError] | None:
-        # The newest version tells the length of the next one, disabled or not.
+        # The newest version that is left tells the length of the next one, disabled or not.
         refusal = self.expected(name, None)
-        return None if refusal is KeyDisabledError else refusal
+        return refusal if refusal is SecretNotFoundError else None
 
     def keep(self, actor: Actor, name: str, plain: pd.DataFrame, made: pd.DataFrame) -> None:
         key = Manifest.parse(made.attrs["secureml"]).key

@@ -464,3 +464,33 @@ def test_the_rotation_period_can_be_changed(manager):
         manager.set_rotation_period("other", 1)
     with pytest.raises(KeyMaterialError):
         manager.set_rotation_period("k", 0)
+
+
+@pytest.mark.parametrize("size", [16, 32, 48])
+def test_a_key_whose_newest_version_was_destroyed_can_be_rotated(manager, size):
+    manager.generate_key("k", key_bytes=size)
+    manager.rotate_key("k")
+    for version in (2, 1):
+        fingerprint = manager.key_history("k")[version - 1].fingerprint
+        manager.destroy_key_version("k", version, fingerprint)
+        rotated = manager.rotate_key("k")
+        assert rotated.version == version % 2 + 3
+        assert len(manager.get_key("k", key_bytes=size)) == size
+    assert states(manager) == ["destroyed", "destroyed", "decrypt-only", "enabled"]
+
+
+def test_a_key_with_nothing_left_gets_the_usual_length(manager):
+    fingerprint = manager.generate_key("k", key_bytes=48).fingerprint
+    manager.destroy_key_version("k", 1, fingerprint)
+    with pytest.raises(SecretExistsError):
+        manager.generate_key("k")
+    assert manager.rotate_key("k").version == 2
+    assert len(manager.get_key("k")) == 32
+
+
+def test_a_newest_version_that_was_deleted_is_left_to_be_undeleted(manager_with, kv):
+    manager = manager_with()
+    manager.generate_key("k")
+    kv.delete_latest_version_of_secret("secureml/staging/k")
+    with pytest.raises(SecretDeletedError, match="undelete"):
+        manager.rotate_key("k")
