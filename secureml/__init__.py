@@ -18,13 +18,14 @@ __all__ = [
     "configure_default_key_manager",
     "get_encryption_key",
     "get_settings",
+    "merge_manifests",
     "override",
     "reidentify",
     "rekey",
 ]
 
 if TYPE_CHECKING:
-    from secureml.anonymization import anonymize, reidentify, rekey
+    from secureml.anonymization import anonymize, merge_manifests, reidentify, rekey
     from secureml.configuration import configure, get_settings, override
     from secureml.key_management import (
         KeyManager,
@@ -39,6 +40,7 @@ _ROOMS = {
     "configure_default_key_manager": "key_management",
     "get_encryption_key": "key_management",
     "get_settings": "configuration",
+    "merge_manifests": "anonymization",
     "override": "configuration",
     "reidentify": "anonymization",
     "rekey": "anonymization",

@@ -239,7 +239,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "match"),
         [
-            ({"sensitive_columns": None}, "must list"),
+            ({"sensitive_columns": None}, "there are no rules"),
             ({"sensitive_columns": []}, "is empty"),
             ({"sensitive_columns": "ssn"}, "must be a list"),
             ({"sensitive_columns": ["snn"]}, "did you mean 'ssn'"),
@@ -251,7 +251,10 @@ class TestBadInput:
             ({"domains": {"name": "x"}}, "domains names 'name'"),
             ({"domains": {"ssn": ""}}, "must be a string and not empty"),
             ({"formats": {"ssn": "clas"}}, "did you mean 'class'"),
-            ({"formats": {"ssn": "integer"}}, "format 'class' by its dtype"),
+            (
+                {"sensitive_columns": ["id"], "formats": {"id": "class"}},
+                "column 'id': the format 'class/1' is not for values of its dtype",
+            ),
         ],
     )
     def test_arguments(
@@ -288,7 +291,7 @@ class TestBadInput:
         [
             ([b"bytes", "x"], r"column 'x': it holds values that are not strings \(1 bytes\)"),
             ([1, "x"], r"column 'x': it holds values that are not strings \(1 int\)"),
-            (pd.to_datetime(["2020-01-01", None]), "column 'x': its dtype is datetime64"),
+            (pd.to_timedelta(["1 day", None]), "column 'x': its dtype is timedelta64"),
             ([True, False], "column 'x': its dtype is bool"),
             ([0.5, np.nan], "column 'x': of its float64 values, 1 are not whole"),
             (pd.Categorical([1, 2]), "column 'x': its categories are of dtype int64"),
@@ -545,11 +548,12 @@ class TestReidentify:
             pd.DataFrame({"ssn": SSNS}), sensitive_columns=["ssn"], key_manager=manager
         )
         result["ssn"] = values
+        arguments: dict[str, Any] = {"check_table": False, "key_manager": manager}
         if match is None:
-            assert reidentify(result, key_manager=manager)["ssn"].iloc[1] not in SSNS
+            assert reidentify(result, **arguments)["ssn"].iloc[1] not in SSNS
             return
         with pytest.raises(PseudonymizationError, match=match):
-            reidentify(result, key_manager=manager)
+            reidentify(result, **arguments)
 
     @pytest.mark.parametrize(
         ("values", "match"),
@@ -568,7 +572,7 @@ class TestReidentify:
         result = anonymize(frame, sensitive_columns=["id"], key_manager=manager)
         result["id"] = values
         with pytest.raises(PseudonymizationError, match=match):
-            reidentify(result, key_manager=manager)
+            reidentify(result, check_table=False, key_manager=manager)
 
     def test_integers_that_became_text_or_categories(self, manager: KeyManager) -> None:
         frame = pd.DataFrame({"id": [1_234_567, -7_654_321]})

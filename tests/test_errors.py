@@ -22,6 +22,9 @@ TREE = {
     "PseudonymizationError": (errors.SecureMLError, ValueError),
     "DomainTooSmallError": (errors.PseudonymizationError,),
     "ManifestError": (errors.PseudonymizationError,),
+    "ManifestChangedError": (errors.ManifestError,),
+    "WrongKeyError": (errors.ManifestError,),
+    "WrongTableError": (errors.ManifestError,),
     "MissingExtraError": (errors.SecureMLError, ImportError),
 }
 

@@ -17,7 +17,6 @@ from secureml.ciphers.blocks import Scratch, Shape, Words, round_numbers
 __all__ = ["BitLanes", "bit_rounds", "fits"]
 
 _WORD = np.uint64(64)
-_HALF_WORD = np.uint64(32)
 
 
 def fits(shape: Shape) -> bool:
@@ -42,10 +41,16 @@ class BitLanes:
     right_bits: Words
 
     @classmethod
-    def of(cls, shapes: Sequence[Shape], states: Words) -> BitLanes:
-        """Make the arrays over groups; a group of another shape has no bits."""
+    def of(cls, shapes: Sequence[Shape], shape: NDArray[np.intp], states: Words) -> BitLanes:
+        """Make the arrays over groups; a group of a shape that does not fit has no bits.
+
+        Args:
+            shapes: the distinct ones.
+            shape: which of them each group has.
+            states: the chaining value of each group.
+        """
         bits = [(s.octets, s.n // 2, s.n - s.n // 2) if fits(s) else (8, 0, 0) for s in shapes]
-        octets, left, right = np.array(bits, np.uint64).reshape(-1, 3).T.copy()
+        octets, left, right = np.array(bits, np.uint64).reshape(-1, 3)[shape].T.copy()
         return cls(states, np.uint64(1) << (octets - np.uint64(8)) * np.uint64(8), left, right)
 
     def at(self, index: NDArray[np.intp]) -> BitLanes:
@@ -70,9 +75,11 @@ def bit_rounds(scratch: Scratch, lanes: BitLanes, ranks: Words, *, decrypt: bool
     Source: SP 800-38G, algorithms 7 and 8, step 6.
     """
     rows = len(ranks)
-    short = not (lanes.step > 1).any()
     left, right = _split(ranks, lanes.right_bits)
     masks = _mask(lanes.left_bits), _mask(lanes.right_bits)
+    if not (lanes.step > 1).any():
+        _short_rounds(scratch, lanes, (left[1], right[1]), masks, decrypt=decrypt)
+        return _join(left, right, lanes.right_bits)
     message, keystream = scratch.blocks(rows)
     for number in round_numbers(decrypt=decrypt):
         odd = number % 2
@@ -81,8 +88,6 @@ def bit_rounds(scratch: Scratch, lanes: BitLanes, ranks: Words, *, decrypt: bool
         message[:, 1] = lanes.state[:, 1] ^ source[1]
         scratch.encrypt(rows)
         high, low = keystream[:, 0].astype(np.uint64), keystream[:, 1].astype(np.uint64)
-        if short:  # d is 12: drop the last four octets; a half is one word, and masked below
-            low = high << _HALF_WORD | low >> _HALF_WORD
         if decrypt:
             high += target[1] < low
             target[1] -= low
@@ -93,6 +98,34 @@ def bit_rounds(scratch: Scratch, lanes: BitLanes, ranks: Words, *, decrypt: bool
             target[0] += high
         target &= masks[odd]
     return _join(left, right, lanes.right_bits)
+
+
+def _short_rounds(
+    scratch: Scratch,
+    lanes: BitLanes,
+    halves: tuple[Words, Words],
+    masks: tuple[Words, Words],
+    *,
+    decrypt: bool,
+) -> None:
+    """Run the rounds in place where b is 8, so that a half is one word."""
+    rows = len(halves[0])
+    message, keystream = scratch.blocks(rows)
+    # Of the 12 octets of keystream that a round uses, the mask leaves none but the last eight.
+    tail = keystream.view(np.uint8)[:, 4:12].view(">u8")[:, 0]
+    low = scratch.words[0, :rows]
+    for number in round_numbers(decrypt=decrypt):
+        odd = number % 2
+        target, source = halves[odd], halves[1 - odd]
+        message[:, 0] = lanes.state[:, 0] ^ lanes.step * np.uint64(number)
+        message[:, 1] = lanes.state[:, 1] ^ source
+        scratch.encrypt(rows)
+        low[:] = tail
+        if decrypt:
+            np.subtract(target, low, out=target)
+        else:
+            np.add(target, low, out=target)
+        np.bitwise_and(target, masks[odd][1], out=target)
 
 
 def _mask(bits: Words) -> Words:

@@ -165,16 +165,14 @@ def mac_states(cipher: BlockCipher, shapes: Sequence[Shape], tweaks: Sequence[by
     """
     texts: dict[int, list[bytes]] = defaultdict(list)
     members: dict[int, list[int]] = defaultdict(list)
+    frames: dict[tuple[int, int, int], tuple[int, bytes, bytes]] = {}
     for group, (shape, tweak) in enumerate(zip(shapes, tweaks, strict=True)):
-        head = b"\x01\x02\x01%b\x0a%c%b%b" % (
-            shape.radix.to_bytes(3, "big"),
-            shape.n // 2 % 256,
-            shape.n.to_bytes(4, "big"),
-            len(tweak).to_bytes(4, "big"),
-        )
-        padding = -(len(tweak) + shape.octets + 1) % BLOCK
-        whole, rest = divmod(BLOCK + len(tweak) + padding, BLOCK)
-        texts[whole].append(head + tweak + bytes(padding + BLOCK - rest))
+        length = len(tweak)
+        frame = frames.get((shape.radix, shape.n, length))
+        if frame is None:
+            frame = frames[shape.radix, shape.n, length] = _frame(shape, length)
+        whole, head, tail = frame
+        texts[whole].append(b"%b%b%b" % (head, tweak, tail))
         members[whole].append(group)
     states = np.empty((len(shapes), 2), np.uint64)
     encryptor = cipher.encryptor()
@@ -185,3 +183,16 @@ def mac_states(cipher: BlockCipher, shapes: Sequence[Shape], tweaks: Sequence[by
             state = encrypt_blocks(encryptor, state ^ blocks[:, index])
         states[members[whole]] = state ^ blocks[:, whole]
     return states
+
+
+def _frame(shape: Shape, length: int) -> tuple[int, bytes, bytes]:
+    """Return what stands around a tweak of so many octets: full blocks, and octets on each side."""
+    head = b"\x01\x02\x01%b\x0a%c%b%b" % (
+        shape.radix.to_bytes(3, "big"),
+        shape.n // 2 % 256,
+        shape.n.to_bytes(4, "big"),
+        length.to_bytes(4, "big"),
+    )
+    padding = -(length + shape.octets + 1) % BLOCK
+    whole, rest = divmod(BLOCK + length + padding, BLOCK)
+    return whole, head, bytes(padding + BLOCK - rest)

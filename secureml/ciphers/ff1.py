@@ -227,7 +227,12 @@ class FF1:
         """Fix everything but the halves; at most CHUNK rows of them are then changed in place."""
         states, scratch = mac_states(self._cipher, [shape], [tweak]), Scratch(self._cipher)
         if shape.narrow:
-            return partial(word_rounds, scratch, Lanes.of([shape], states), decrypt=decrypt)
+            return partial(
+                word_rounds,
+                scratch,
+                Lanes.of([shape], np.zeros(1, np.intp), states),
+                decrypt=decrypt,
+            )
         return partial(
             integer_rounds,
             scratch,

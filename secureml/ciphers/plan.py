@@ -54,26 +54,36 @@ class RankPlan:
     def __init__(
         self,
         cipher: BlockCipher,
-        sizes: Sequence[int],
-        shapes: Sequence[Shape],
+        domains: Sequence[tuple[int, Shape]],
+        domain: Index,
         tweaks: Sequence[bytes],
     ) -> None:
+        """Prepare.
+
+        Args:
+            cipher: AES under the key.
+            domains: the distinct ones: N, and the shape of the numeral strings.
+            domain: which of them each group has, shape (groups,).
+            tweaks: of each group.
+        """
+        shapes = [shape for _, shape in domains]
         self._cipher = cipher
         self._idle: list[Scratch] = []  # one for every thread that was here at the same time
-        self._states = mac_states(cipher, shapes, tweaks)
-        self._words = Lanes.of(shapes, self._states)
-        self._bits = BitLanes.of(shapes, self._states)
+        self._states = mac_states(cipher, [shapes[one] for one in domain.tolist()], tweaks)
+        self._words = Lanes.of(shapes, domain, self._states)
+        self._bits = BitLanes.of(shapes, domain, self._states)
         self.base: Words = self._words.right
-        self._octets = np.array([shape.octets for shape in shapes], np.intp)
+        self._octets = np.array([shape.octets for shape in shapes], np.intp)[domain]
         # Rows of one kind go together: 0 and -1 are bit strings of 8 and of 9 to 12 octets.
-        self._kinds = np.array([-(s.octets > 8) if fits(s) else s.octets for s in shapes], np.intp)
-        self._sizes = _integers(sizes)
-        self._sides = _integers([s.left for s in shapes]), _integers([s.right for s in shapes])
+        kinds = [-(shape.octets > 8) if fits(shape) else shape.octets for shape in shapes]
+        self._kinds = np.array(kinds, np.intp)[domain]
+        self._sizes = _integers([size for size, _ in domains])[domain]
+        left, right = ([shape.left for shape in shapes], [shape.right for shape in shapes])
+        self._sides = _integers(left)[domain], _integers(right)[domain]
         last = [
-            divmod(size - 1, shape.right) if shape.narrow else (0, 0)
-            for size, shape in zip(sizes, shapes, strict=True)
+            divmod(size - 1, shape.right) if shape.narrow else (0, 0) for size, shape in domains
         ]
-        self._last: Words = np.array(last, np.uint64).reshape(-1, 2).T.copy()
+        self._last: Words = np.array(last, np.uint64).reshape(-1, 2)[domain].T.copy()
 
     def encrypt(
         self, group: NDArray[np.integer[Any]], high: Words, low: Words
@@ -147,6 +157,37 @@ class RankPlan:
         """
         return self._apply_wide(group, ranks, decrypt=True)
 
+    def encrypt_bits(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
+        """Encrypt bit strings of 113 to 192 bits, given as numbers.
+
+        Args:
+            group: as for ``encrypt``; of a domain of 2**n ranks, whose numerals are bits.
+            ranks: uint64, shape (rows, 3), the most significant word first.
+
+        Returns:
+            A new array.
+
+        Raises:
+            ValueError: the ranks have another shape or dtype, a group does not exist or is none of
+                bit strings, or a rank is outside its domain.
+        """
+        return self._apply_bits(group, ranks, decrypt=False)
+
+    def decrypt_bits(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
+        """Decrypt bit strings; the inverse of ``encrypt_bits``.
+
+        Args:
+            group: as for ``encrypt_bits``.
+            ranks: as for ``encrypt_bits``.
+
+        Returns:
+            A new array.
+
+        Raises:
+            ValueError: as for ``encrypt_bits``.
+        """
+        return self._apply_bits(group, ranks, decrypt=True)
+
     def _apply(
         self, group: NDArray[np.integer[Any]], high: Words, low: Words, *, decrypt: bool
     ) -> tuple[Words, Words]:
@@ -183,6 +224,30 @@ class RankPlan:
             _walk(index[rows], (values[rows],), once, self._beyond_integers)
         self._idle.append(scratch)
         return list(values)
+
+    def _apply_bits(self, group: NDArray[np.integer[Any]], ranks: Words, *, decrypt: bool) -> Words:
+        if ranks.dtype != np.uint64 or ranks.ndim != 2 or ranks.shape[1] != 3:
+            raise ValueError("ranks must be of dtype uint64 and shape (rows, 3)")
+        index = self._index(group, len(ranks))
+        last = np.zeros((len(self.base), 3), np.uint64)
+        for one in np.flatnonzero(np.bincount(index)).tolist():
+            size = int(self._sizes[one])
+            if self._kinds[one] > 0 or size & (size - 1):
+                raise ValueError("a group is not one of 113 to 192 bits")
+            last[one] = np.frombuffer((size - 1).to_bytes(24, "big"), ">u8")
+        scratch = self._take()
+        new = np.empty_like(ranks)
+        for rows in _chunks(len(ranks)):
+            groups = _common(index[rows])
+            if (ranks[rows] & ~last[groups]).any():
+                raise ValueError("a rank is outside the domain of its group")
+            for kind in np.unique(self._kinds[groups]):  # all of a kind, or row by row
+                some = self._kinds[groups] == kind
+                there = rows if len(groups) == 1 else rows.start + np.flatnonzero(some)
+                lanes = self._bits.at(groups[some])
+                new[there] = bit_rounds(scratch, lanes, ranks[there], decrypt=decrypt)
+        self._idle.append(scratch)
+        return new
 
     def _index(self, group: int | Sequence[int] | NDArray[Any], rows: int) -> Index:
         group = np.asarray(group)

@@ -12,6 +12,8 @@ import math
 import operator
 from collections.abc import Sequence
 
+import numpy as np
+
 from secureml.ciphers.blocks import BlockCipher, Shape
 from secureml.ciphers.ff1 import check_domain, check_tweak
 from secureml.ciphers.plan import RankPlan
@@ -93,17 +95,24 @@ class RankedFF1:
         numerals = [None] * len(sizes) if numerals is None else numerals
         if not len(sizes) == len(tweaks) == len(numerals):
             raise ValueError("sizes, tweaks and numerals must have one entry per group")
-        sizes = [operator.index(size) for size in sizes]  # numpy's integers would overflow
         for tweak in tweaks:
             check_tweak(tweak)
-        shapes = []
-        for size, given in zip(sizes, numerals, strict=True):
-            if size < self._min_domain:
-                raise ValueError(f"a domain of {size} is below the minimum of {self._min_domain}")
-            radix, n = map(operator.index, given or numerals_for(size))
-            check_domain(radix, n, self._min_domain)
-            shape = Shape.of(radix, n)
-            if given and shape.left * shape.right != size:
-                raise ValueError(f"a domain of {size} is not {radix}**{n}")
-            shapes.append(shape)
-        return RankPlan(self._cipher, sizes, shapes, tweaks)
+        # Thousands of templates have some hundreds of domains.
+        numbers: dict[tuple[int, tuple[int, int] | None], int] = {}
+        domains = [
+            numbers.setdefault((size, given), len(numbers))
+            for size, given in zip(sizes, numerals, strict=True)
+        ]
+        pairs = [self._domain(size, given) for size, given in numbers]
+        return RankPlan(self._cipher, pairs, np.array(domains, np.intp), tweaks)
+
+    def _domain(self, size: int, given: tuple[int, int] | None) -> tuple[int, Shape]:
+        size = operator.index(size)  # numpy's integers would overflow
+        if size < self._min_domain:
+            raise ValueError(f"a domain of {size} is below the minimum of {self._min_domain}")
+        radix, n = map(operator.index, given or numerals_for(size))
+        check_domain(radix, n, self._min_domain)
+        shape = Shape.of(radix, n)
+        if given and shape.left * shape.right != size:
+            raise ValueError(f"a domain of {size} is not {radix}**{n}")
+        return size, shape

@@ -32,13 +32,19 @@ class Lanes:
     right: Words
 
     @classmethod
-    def of(cls, shapes: Sequence[Shape], states: Words) -> Lanes:
-        """Make the arrays over groups; ``right`` is 0 for a shape that is not narrow."""
+    def of(cls, shapes: Sequence[Shape], shape: NDArray[np.intp], states: Words) -> Lanes:
+        """Make the arrays over groups; ``right`` is 0 for a shape that is not narrow.
+
+        Args:
+            shapes: the distinct ones.
+            shape: which of them each group has.
+            states: the chaining value of each group.
+        """
         sizes = [
             (256**shape.octets, shape.left, shape.right) if shape.narrow else (0, 0, 0)
             for shape in shapes
         ]
-        step, left, right = np.array(sizes, np.uint64).reshape(-1, 3).T.copy()
+        step, left, right = np.array(sizes, np.uint64).reshape(-1, 3)[shape].T.copy()
         high, low = states.T.copy()
         return cls(high, low, step, left, right)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,12 +14,19 @@ import pyarrow as pa
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.arrow import Nulls, is_text, read_text, write_text
-from secureml.frames.numbers import integer_limits, read_integers, write_integers
+from secureml.frames.quantities import (
+    PythonDecimals,
+    numbers_of,
+    read_decimals,
+    read_numbers,
+    write_numbers,
+)
+from secureml.frames.repeated import RepeatedColumn, read_repeated
 from secureml.pseudonymization.domains import Index
-from secureml.pseudonymization.integers import WholeNumbers
+from secureml.pseudonymization.numbers import WholeNumbers
 from secureml.pseudonymization.text import Text
 
-__all__ = ["CategoryColumn", "Column", "IntegerColumn", "TextColumn", "read_column"]
+__all__ = ["CategoryColumn", "Column", "NumberColumn", "TextColumn", "dtype_name", "read_column"]
 
 _STRING = pd.Series(["text"]).dtype  # what this version of pandas takes for strings: str or object
 
@@ -94,21 +102,25 @@ class CategoryColumn:
     def rebuilt(self, values: Text, nulled: Index) -> Any:
         """Return a categorical whose categories have the same order and dtype.
 
+        Categories of which the same became are one category, at the place of the first.
+
         Args:
             values: the new categories, in the places of the old.
             nulled: the places of those that are to go; their rows become null.
         """
         kept = np.ones(len(values), np.bool_)
         kept[nulled] = False
+        place, distinct = pd.factorize(self.categories.rebuilt(values, nulled)[kept])
         # The last entry is what the code -1 of a null picks.
-        numbers = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)
-        categories = pd.Index(self.categories.rebuilt(values, nulled)[kept])
+        numbers = np.full(len(kept) + 1, -1)
+        numbers[np.flatnonzero(kept)] = place
+        categories = pd.Index(distinct)
         return pd.Categorical.from_codes(numbers[self.codes], categories, ordered=self.ordered)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class IntegerColumn:
-    """Whole numbers.
+class NumberColumn:
+    """Whole or decimal numbers, or points in time.
 
     Args:
         values: those that are not null.
@@ -145,33 +157,65 @@ class IntegerColumn:
         nulls[present[nulled]] = True
         kept = np.ones(len(values), np.bool_)
         kept[nulled] = False
-        return write_integers(values.at(kept), nulls, self.dtype)
+        return write_numbers(values.at(kept), nulls, self.dtype)
 
 
-Column = TextColumn | CategoryColumn | IntegerColumn
+Column = TextColumn | CategoryColumn | NumberColumn | RepeatedColumn
 
 
-def read_column(series: pd.Series) -> Column:
+def read_column(series: pd.Series, *, distinct: bool = False, scale: int | None = None) -> Column:
     """Read a column.
 
+    Args:
+        series: the column.
+        distinct: whether values that repeat may be read once.
+        scale: how many digits after the point floats are to be read with; None for whole numbers.
+
     Raises:
-        PseudonymizationError: it holds anything but strings, or whole numbers that its dtype
+        PseudonymizationError: it holds anything but strings, moments, or numbers that its dtype
             holds exactly.
     """
     dtype = series.dtype
+    repeated = read_repeated(series) if distinct else None
+    if repeated is not None:
+        return repeated
     if isinstance(dtype, pd.CategoricalDtype):
         categories = dtype.categories
         texts = _read_text(pd.Series(categories, dtype=categories.dtype))
         if texts is None:
             _refuse(f"its categories are of dtype {categories.dtype}")
         return CategoryColumn(texts, series.cat.codes.to_numpy(np.intp), bool(dtype.ordered))
-    column = _read_text(series)
+    column = _read_python_decimals(series) or _read_text(series)
     if column is not None:
         return column
-    if integer_limits(dtype) is None:
+    like = numbers_of(dtype, scale)
+    if like is None:
         _refuse(f"its dtype is {dtype}")
-    numbers, nulls = read_integers(series)
-    return IntegerColumn(numbers, nulls, dtype)
+    numbers, nulls = read_numbers(series, like)
+    return NumberColumn(numbers, nulls, dtype)
+
+
+def dtype_name(series: pd.Series, column: object) -> str:
+    """Return the name that the dtype of a column has in manifests.
+
+    Args:
+        series: the column.
+        column: the same, read.
+    """
+    return str(column.dtype if isinstance(column, NumberColumn) else series.dtype)
+
+
+def _read_python_decimals(series: pd.Series) -> NumberColumn | None:
+    if not _is_object(series.dtype):
+        return None
+    objects = series.to_numpy()
+    nulls = pd.isna(objects)
+    if nulls.all() or not isinstance(objects[np.argmin(nulls)], Decimal):
+        return None
+    if set(map(type, objects[~nulls].tolist())) != {Decimal}:
+        _refuse("it holds decimal numbers and other values")
+    numbers = read_decimals(objects, nulls)
+    return NumberColumn(numbers, nulls, PythonDecimals(numbers.scale))
 
 
 def _read_text(series: pd.Series) -> TextColumn | None:
@@ -213,6 +257,6 @@ def _is_object(dtype: Any) -> bool:
 
 def _refuse(found: str) -> NoReturn:
     raise PseudonymizationError(
-        f"{found}; pseudonyms are made of text and of whole numbers. Convert the column first,"
+        f"{found}; pseudonyms are made of text, numbers and moments. Convert the column first,"
         " for instance with astype('string')"
     )

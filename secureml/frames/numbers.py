@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.arrow import Nulls
-from secureml.pseudonymization.integers import Limits, WholeNumbers
+from secureml.pseudonymization.numbers import Limits, WholeNumbers
 
 __all__ = ["integer_limits", "read_integers", "write_integers"]
 
@@ -49,8 +49,9 @@ def read_integers(series: pd.Series) -> tuple[WholeNumbers, Nulls]:
         PseudonymizationError: some floats are not whole, or too large to be exact.
     """
     nulls = series.isna().to_numpy()
-    plain = _numpy_dtype(series.dtype)
+    plain, limits = _numpy_dtype(series.dtype), integer_limits(series.dtype)
     assert plain is not None
+    assert limits is not None
     if plain.kind == "f":
         floats = series.to_numpy()[~nulls]
         magnitudes = np.abs(floats)
@@ -59,14 +60,14 @@ def read_integers(series: pd.Series) -> tuple[WholeNumbers, Nulls]:
         if inexact:
             raise PseudonymizationError(
                 f"of its {plain} values, {inexact} are not whole numbers below {limit}. Round"
-                " them, or convert the column to text"
+                " them, choose the format 'decimal' with a scale, or convert the column to text"
             )
-        return WholeNumbers(magnitudes.astype(np.uint64), np.signbit(floats)), nulls
+        return WholeNumbers(magnitudes.astype(np.uint64), np.signbit(floats), limits), nulls
     filled = series.to_numpy(dtype=plain, na_value=0) if nulls.any() else series.to_numpy(plain)
     present = filled[~nulls]
     negative = present < 0
     words = present.astype(np.int64 if plain.kind == "i" else np.uint64).view(np.uint64)
-    return WholeNumbers(np.where(negative, -words, words), negative), nulls
+    return WholeNumbers(np.where(negative, -words, words), negative, limits), nulls
 
 
 def write_integers(numbers: WholeNumbers, nulls: Nulls, dtype: Any) -> Any:

@@ -13,7 +13,6 @@ from secureml.errors import PseudonymizationError
 __all__ = [
     "ATTRIBUTE",
     "by_column",
-    "check_choice",
     "check_columns",
     "check_frame",
     "listed",
@@ -64,20 +63,6 @@ def check_columns(data: pd.DataFrame, names: Iterable[object]) -> list[str]:
             hint = f"did you mean {near[0]!r}?" if near else f"there are {_listing(columns)}"
             raise PseudonymizationError(f"there is no column {name!r}; {hint}")
     return list(dict.fromkeys(map(str, names)))
-
-
-def check_choice(argument: str, value: object, allowed: Sequence[str]) -> None:
-    """Check an argument that has a few allowed values.
-
-    Raises:
-        PseudonymizationError: the value is another one.
-    """
-    if value in allowed:
-        return
-    near = difflib.get_close_matches(str(value), allowed, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    choices = ", ".join(map(repr, allowed))
-    raise PseudonymizationError(f"{argument}={value!r} is not known{hint}; allowed: {choices}")
 
 
 def listed(names: object) -> list[object]:

@@ -2,75 +2,126 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from secureml.errors import ManifestError, PseudonymizationError
-from secureml.frames.columns import CategoryColumn, Column, IntegerColumn, read_column
-from secureml.frames.numbers import integer_limits, write_integers
-from secureml.pseudonymization.domains import Index
-from secureml.pseudonymization.formats import CLASS_FORMAT
-from secureml.pseudonymization.integers import Limits
+from secureml.errors import PseudonymizationError
+from secureml.frames.columns import CategoryColumn, Column, NumberColumn, read_column
+from secureml.frames.quantities import (
+    PythonDecimals,
+    converted,
+    numbers_of,
+    parse_numbers,
+    write_numbers,
+)
+from secureml.frames.repeated import RepeatedColumn
+from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.manifest import Column as Entry
-from secureml.pseudonymization.strategies import Fpe, Outcome
+from secureml.pseudonymization.numbers import WholeNumbers
+from secureml.pseudonymization.permutation import RowTweaks
+from secureml.pseudonymization.strategies import Strategy
+from secureml.pseudonymization.text import Text
 
-__all__ = ["protect", "recover"]
+__all__ = ["numbers_before", "read_tweaks", "recover"]
 
-_NO_PLACES: Index = np.empty(0, np.intp)
-
-
-def protect(column: Column, cipher: Fpe) -> Outcome:
-    """Replace the values of a column by pseudonyms."""
-    if not isinstance(column, IntegerColumn):
-        return cipher.protect_text(column.values)
-    return cipher.protect_integers(column.values, _limits(column.dtype))
+_PYTHON_DECIMALS = re.compile(r"decimal\[([0-9]{1,2})\]", re.ASCII)
+_DECIMALS = re.compile(r"decimal(128|256)\(([0-9]{1,2}), ([0-9]{1,2})\)\[pyarrow\]", re.ASCII)
 
 
-def recover(series: pd.Series, entry: Entry, cipher: Fpe) -> Any:
+def read_tweaks(series: pd.Series, column: Column, *, dense: bool = False) -> RowTweaks:
+    """Read the tweak of each value of a column from the column beside it.
+
+    A number and the text of its digits are the same tweak, so that files of text give the same.
+
+    Args:
+        series: the column of tweaks.
+        column: the one that is to be pseudonymized or recovered.
+        dense: whether nulls are no values of the column; those of numbers never are.
+
+    Raises:
+        PseudonymizationError: the tweaks are neither text nor whole numbers.
+    """
+    tweaks = read_column(_uncategorized(series))
+    assert not isinstance(tweaks, CategoryColumn | RepeatedColumn)
+    if type(tweaks.values) not in (Text, WholeNumbers):  # files of text write them in many ways
+        raise PseudonymizationError("its tweaks are neither text nor whole numbers")
+    numbers, distinct = pd.factorize(np.array(tweaks.values.strings(), dtype=object))
+    number = np.zeros(len(series), np.intp)
+    filled = ~tweaks.nulls
+    number[filled] = (numbers if isinstance(tweaks, NumberColumn) else numbers[filled]) + 1
+    values = [b"\xff", *(text.encode("utf-8", "surrogatepass") for text in distinct)]
+    dense |= isinstance(column, NumberColumn)
+    return RowTweaks(values, number[~column.nulls] if dense else number)
+
+
+def recover(series: pd.Series, column: Column, entry: Entry, strategy: Strategy) -> Any:
     """Recover the values of a column, as an array.
 
     Args:
-        series: the pseudonyms, perhaps in another dtype than ``protect`` made.
+        series: the pseudonyms, perhaps in another dtype than ``anonymize`` made.
+        column: the same, read.
         entry: what the manifest tells of the column.
-        cipher: of its domain.
+        strategy: as it was made then.
 
     Raises:
         ManifestError: the entry does not make sense.
         PseudonymizationError: the column holds what can't be pseudonyms.
     """
-    column = read_column(series)
-    if entry.format == CLASS_FORMAT:
-        if isinstance(column, IntegerColumn):
+    like, dtype = numbers_before(entry), dtype_of(entry.dtype)
+    if like is None:
+        if isinstance(column, NumberColumn):
             raise PseudonymizationError(
                 f"it was pseudonymized as text and now has dtype {series.dtype}: read it as text"
             )
-        return column.rebuilt(cipher.recover_text(column.values), _NO_PLACES)
-    dtype = _dtype_of(entry.dtype)
-    limits = _limits(dtype)
-    if isinstance(column, CategoryColumn):
+        recovered = strategy.recover(column.values, Text.of)
+        assert isinstance(recovered, Text)
+        return column.rebuilt(recovered, NO_ROWS)
+    if isinstance(column, CategoryColumn | RepeatedColumn):
         column = read_column(series.astype(object))
-    if isinstance(column, IntegerColumn):
-        numbers = cipher.recover_integers(column.values, limits)
-    else:
-        strings = column.values.strings_at(np.flatnonzero(~column.nulls))
-        numbers = cipher.recover_decimal(strings, limits)
-    return write_integers(numbers, column.nulls, dtype)
+    assert not isinstance(column, CategoryColumn | RepeatedColumn)
+    values = (
+        converted(column.values, like)
+        if isinstance(column, NumberColumn)
+        else Text.of(column.values.strings_at(np.flatnonzero(~column.nulls)))
+    )
+    numbers = strategy.recover(values, partial(parse_numbers, like))
+    assert isinstance(numbers, WholeNumbers)
+    return write_numbers(numbers, column.nulls, dtype)
 
 
-def _dtype_of(name: str) -> Any:
-    """Return the dtype that ``str(dtype)`` wrote as this name, or None if there is none."""
+def numbers_before(entry: Entry) -> WholeNumbers | None:
+    """Return a column as it was before, without rows, or None if it held no numbers."""
+    return numbers_of(dtype_of(entry.dtype), entry.recipe.scale)
+
+
+def _uncategorized(series: pd.Series) -> pd.Series:
+    """Return a column with the dtype of its categories, if it has some, or one with nulls."""
+    if not isinstance(series.dtype, pd.CategoricalDtype):
+        return series
+    dtype = series.dtype.categories.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "iu":
+        return series.astype("UInt64" if dtype.kind == "u" else "Int64")
+    return series.astype(dtype)
+
+
+def dtype_of(name: str) -> Any:
+    """Return the dtype that has a name in manifests, or None if there is none."""
+    python = _PYTHON_DECIMALS.fullmatch(name)
+    if python:
+        return PythonDecimals(int(python[1]))
+    decimals = _DECIMALS.fullmatch(name)  # pandas does not read them
     dtype = None
     try:
-        dtype = pd.api.types.pandas_dtype(name)
-    except (TypeError, ValueError):
+        if decimals:
+            make = pa.decimal128 if decimals[1] == "128" else pa.decimal256
+            dtype = pd.ArrowDtype(make(int(decimals[2]), int(decimals[3])))
+        else:
+            dtype = pd.api.types.pandas_dtype(name)
+    except (TypeError, ValueError, NotImplementedError):
         dtype = None
     return dtype
-
-
-def _limits(dtype: Any) -> Limits:
-    limits = integer_limits(dtype)
-    if limits is None:
-        raise ManifestError(f"dtype {dtype} in the manifest holds no whole numbers")
-    return limits

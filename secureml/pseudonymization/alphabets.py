@@ -16,11 +16,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLASS_SYMBOL", "Alphabets", "alphabets"]
+__all__ = [
+    "CLASS_SYMBOL",
+    "CODE_POINTS",
+    "DIGIT",
+    "LETTER",
+    "OTHER_DIGIT",
+    "Alphabets",
+    "alphabets",
+    "kinds",
+]
 
 CODE_POINTS = 0x110000
 CLASS_SYMBOL = CODE_POINTS
 """In a template, CLASS_SYMBOL + i stands for class i, and a smaller number for a kept character."""
+
+DIGIT, OTHER_DIGIT, LETTER = 1, 2, 3
+"""The kinds of characters: digits of ASCII, digits of other scripts, letters of any."""
 
 _ASCII = 0x80
 _PIECE = 1 << 17  # characters that stay in a core's own cache
@@ -120,9 +132,26 @@ def _pieces(codes: Codes) -> Iterator[slice]:
 @cache
 def alphabets() -> Alphabets:
     """Return the classes of version 1 of the format, read from the table on first use."""
+    return Alphabets([members for _, members in _classes()])
+
+
+@cache
+def kinds() -> NDArray[np.uint8]:
+    """Return DIGIT, OTHER_DIGIT, LETTER or 0 for every code point, by the same table."""
+    kinds = np.zeros(CODE_POINTS, np.uint8)
+    for name, members in _classes():
+        kinds[members] = OTHER_DIGIT if "digit" in name.split() else LETTER
+    kinds[ord("0") : ord("9") + 1] = DIGIT
+    return kinds
+
+
+def _classes() -> Iterator[tuple[str, NDArray[np.uint32]]]:
+    """Read the name and the members of every class."""
     table = files(__package__).joinpath("alphabets.txt").read_text("ascii")
-    lines = [line for line in table.splitlines() if not line.startswith("#")]
-    return Alphabets([_members(line.partition(":")[2]) for line in lines])
+    for line in table.splitlines():
+        if not line.startswith("#"):
+            name, _, spans = line.partition(":")
+            yield name, _members(spans)
 
 
 def _members(spans: str) -> NDArray[np.uint32]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.ciphers.ranked import RankPlan
 from secureml.pseudonymization.domains import (
     Canvas,
     Cells,
@@ -22,11 +21,11 @@ from secureml.pseudonymization.domains import (
     MixedRadix,
     RaggedCells,
 )
+from secureml.pseudonymization.permutation import CHUNK, Plan
 from secureml.pseudonymization.templates import Templates
 
 __all__ = ["Part", "cut_grid", "cut_ragged"]
 
-_CHUNK = 1 << 15  # rows whose intermediate arrays stay in a core's own cache
 _LARGE = 1 << 13  # rows of one template that are worth a batch of their own
 
 
@@ -50,7 +49,7 @@ class Part:
         return len(self.group)
 
 
-def cut_grid(canvas: Canvas, templates: Templates, plan: RankPlan) -> Iterator[list[Part]]:
+def cut_grid(canvas: Canvas, templates: Templates, plan: Plan) -> Iterator[list[Part]]:
     """Cut a column whose values that are not empty all have the same template.
 
     Args:
@@ -65,14 +64,14 @@ def cut_grid(canvas: Canvas, templates: Templates, plan: RankPlan) -> Iterator[l
     radix = _radix(templates, plan, only, only, bool(_wide(templates, plan, only)[0]))
     width, positions = int(templates.widths[0]), templates.positions.tolist()
     count = len(canvas.source) // width
-    for start in range(0, count, _CHUNK):
-        rows = slice(start, min(start + _CHUNK, count))
+    for start in range(0, count, CHUNK):
+        rows = slice(start, min(start + CHUNK, count))
         cells = GridCells(canvas, width, rows, positions)
         yield [Part(radix, cells, None, np.zeros(rows.stop - start, np.intp))]
 
 
 def cut_ragged(
-    canvas: Canvas, templates: Templates, template: Index, plan: RankPlan, chosen: Index
+    canvas: Canvas, templates: Templates, template: Index, plan: Plan, chosen: Index
 ) -> Iterator[list[Part]]:
     """Cut a column of many templates.
 
@@ -105,8 +104,8 @@ def cut_ragged(
         for groups, first, last in zip(batches, starts, starts[1:], strict=False):
             radix = _radix(templates, plan, chosen, groups, bool(wide[groups[0]]))
             positions = templates.matrix(templates.positions, chosen[groups])
-            for start in range(first, last, _CHUNK):
-                rows = order[start : min(start + _CHUNK, last)]
+            for start in range(first, last, CHUNK):
+                rows = order[start : min(start + CHUNK, last)]
                 member = member_of[group[rows]] if len(groups) > 1 else None
                 cells = RaggedCells(canvas, canvas.offsets[rows], positions, member)
                 yield Part(radix, cells, member, group[rows])
@@ -119,7 +118,7 @@ def _together(parts: Iterable[Part]) -> Iterator[list[Part]]:
     held: list[Part] = []
     rows = 0
     for part in parts:
-        if held and (held[0].radix.wide != part.radix.wide or rows + len(part) > _CHUNK):
+        if held and (held[0].radix.wide != part.radix.wide or rows + len(part) > CHUNK):
             yield held
             held, rows = [], 0
         held.append(part)
@@ -142,7 +141,7 @@ def _batch_numbers(
 
 
 def _radix(
-    templates: Templates, plan: RankPlan, chosen: Index, groups: Index, wide: bool
+    templates: Templates, plan: Plan, chosen: Index, groups: Index, wide: bool
 ) -> MixedRadix:
     members = chosen[groups]
     sizes = templates.matrix(templates.sizes, members)
@@ -150,7 +149,7 @@ def _radix(
     return MixedRadix(sizes, firsts, None if wide else plan.base[groups])
 
 
-def _wide(templates: Templates, plan: RankPlan, chosen: Index) -> NDArray[np.bool_]:
+def _wide(templates: Templates, plan: Plan, chosen: Index) -> NDArray[np.bool_]:
     """Tell which templates have ranks that two words can't hold with a digit to spare."""
     # Templates between two chosen ones count with the first, which at worst costs some time.
     largest = np.maximum.reduceat(templates.sizes, templates.bounds[chosen])

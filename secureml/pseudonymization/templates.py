@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from secureml.pseudonymization.alphabets import CLASS_SYMBOL, Alphabets, Codes
 
-__all__ = ["Templates", "find_templates"]
+__all__ = ["Templates", "find_distinct", "find_templates"]
 
 Index = NDArray[np.intp]
 
@@ -70,6 +70,32 @@ class Templates:
     def __len__(self) -> int:
         return len(self.symbols)
 
+    def at(self, numbers: Index) -> Templates:
+        """Return some of the templates, each as often as it is named."""
+        counts = np.diff(self.bounds)[numbers]
+        bounds = np.zeros(len(numbers) + 1, np.intp)
+        np.cumsum(counts, out=bounds[1:])
+        places = np.repeat(self.bounds[numbers] - bounds[:-1], counts) + np.arange(bounds[-1])
+        return Templates(
+            bounds=bounds,
+            positions=self.positions[places],
+            sizes=self.sizes[places],
+            firsts=self.firsts[places],
+            symbols=[self.symbols[number] for number in numbers.tolist()],
+            widths=self.widths[numbers],
+        )
+
+    def with_empty(self) -> Templates:
+        """Return the templates, and behind them that of the empty string."""
+        return Templates(
+            bounds=np.append(self.bounds, self.bounds[-1]),
+            positions=self.positions,
+            sizes=self.sizes,
+            firsts=self.firsts,
+            symbols=[*self.symbols, b""],
+            widths=np.append(self.widths, 0),
+        )
+
     def domains(self) -> list[int]:
         """Return the number of values of each template."""
         sizes, bounds = self.sizes.tolist(), self.bounds.tolist()
@@ -117,21 +143,38 @@ def find_templates(
         The templates, and the template of each value; None instead if all values that are not
         empty have the same.
     """
+    flat, bounds, number = find_distinct(skeletons, offsets)
+    return Templates.of(table, flat, bounds), number
+
+
+def find_distinct(
+    codes: Codes, offsets: NDArray[np.int64]
+) -> tuple[Codes, NDArray[np.int64], Index | None]:
+    """Find the distinct values of a column.
+
+    Args:
+        codes: of all values side by side.
+        offsets: int64, where each value starts, and the end.
+
+    Returns:
+        The codes of the distinct values, where each starts and the end, and the number of each
+        value; None instead if all values that are not empty are the same one.
+    """
     width = _common_width(offsets)
-    if width and _repeats(skeletons, width):
-        return Templates.of(table, skeletons[:width], np.array([0, width])), None
-    # Arrow's dictionary compares the octets of the skeletons, so that equal means equal.
-    scale = skeletons.itemsize
-    buffers = [None, pa.py_buffer(offsets * scale), pa.py_buffer(skeletons)]
+    if width and _repeats(codes, width):
+        return codes[:width], np.array([0, width]), None
+    # Arrow's dictionary compares octets, so that equal means equal.
+    scale = codes.itemsize
+    buffers = [None, pa.py_buffer(offsets * scale), pa.py_buffer(codes)]
     column = pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
     encoded = column.dictionary_encode()
     distinct = encoded.dictionary
     if not len(distinct):
-        return Templates.of(table, skeletons, offsets), np.empty(0, np.intp)
+        return codes, offsets, np.empty(0, np.intp)
     _, ends, octets = distinct.buffers()
     bounds = np.frombuffer(ends, np.int64, len(distinct) + 1) // scale
-    flat = np.frombuffer(octets or b"", skeletons.dtype, bounds[-1])
-    return Templates.of(table, flat, bounds), encoded.indices.to_numpy().astype(np.intp)
+    flat = np.frombuffer(octets or b"", codes.dtype, bounds[-1])
+    return flat, bounds, encoded.indices.to_numpy().astype(np.intp)
 
 
 def _common_width(offsets: NDArray[np.int64]) -> int:

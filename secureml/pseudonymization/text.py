@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,8 @@ from secureml.pseudonymization.alphabets import Codes
 
 __all__ = ["Text"]
 
+_FIRST_MARK = 0x300
+_FEW = 16  # rows to each that is replaced, from which on what lies between is copied as a whole
 _EXACT = "surrogatepass"  # a lone surrogate is a character like any other
 
 
@@ -60,6 +64,38 @@ class Text:
         bounds = zip(self.offsets[rows].tolist(), self.offsets[rows + 1].tolist(), strict=True)
         return [_string(self.codes[start:stop]) for start, stop in bounds]
 
+    def at(self, rows: NDArray[np.int64]) -> Text:
+        """Return the text of some rows, each as often as it is named."""
+        offsets = np.zeros(len(rows) + 1, np.int64)
+        starts = self.offsets[rows]
+        np.cumsum(self.offsets[rows + 1] - starts, out=offsets[1:])
+        return Text(self.codes[_places(starts, offsets)], offsets)
+
+    def normalized(self, form: Literal["NFC"]) -> Text:
+        """Return the text with every value in a Unicode normalization form (UAX #15).
+
+        Args:
+            form: NFC; what lies below U+0300 is in it already.
+        """
+        if self.codes.dtype == np.uint8:
+            return self
+        marked = np.flatnonzero(self.codes >= _FIRST_MARK)
+        rows = np.unique(np.searchsorted(self.offsets, marked, side="right") - 1)
+        return self.replaced(rows, [normalize(form, one) for one in self.strings_at(rows)])
+
+    def cut(self, span: slice) -> Text:
+        """Return the values of some consecutive rows."""
+        offsets = self.offsets[span.start : span.stop + 1]
+        return Text(self.codes[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Text]) -> Text:
+        """Return the values of several texts, one after the other."""
+        ends = np.cumsum([0] + [len(part.codes) for part in parts]).tolist()
+        offsets = [part.offsets[:-1] + end for part, end in zip(parts, ends, strict=False)]
+        codes = np.concatenate([part.codes for part in parts])
+        return cls(codes, np.append(np.concatenate(offsets), ends[-1]))
+
     def starting_with(self, character: str) -> NDArray[np.int64]:
         """Return the rows whose value starts with a character, in ascending order."""
         filled: NDArray[np.int64] = np.flatnonzero(self.lengths)
@@ -75,17 +111,40 @@ class Text:
         """
         if not len(rows):
             return self
-        new = Text.of(strings)
-        dtype = np.promote_types(self.codes.dtype, new.codes.dtype)
-        source = np.concatenate([self.codes, new.codes], dtype=dtype)
-        starts, lengths = self.offsets[:-1].copy(), self.lengths
-        starts[rows] = new.offsets[:-1] + len(self.codes)
+        order = np.argsort(rows, kind="stable")
+        rows, new = rows[order], Text.of([strings[one] for one in order.tolist()])
+        lengths = self.lengths
         lengths[rows] = new.lengths
         offsets = np.zeros(len(self) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        places = np.repeat(starts - offsets[:-1], lengths)
-        places += np.arange(len(places))
-        return Text(source[places], offsets)
+        dtype = np.promote_types(self.codes.dtype, new.codes.dtype)
+        if len(rows) < len(self) // _FEW:
+            return Text(_spliced(self, rows, new).astype(dtype, copy=False), offsets)
+        replaced = np.zeros(len(self), np.bool_)
+        replaced[rows] = True
+        codes = np.empty(offsets[-1], dtype)
+        fresh = np.repeat(replaced, lengths)  # a flag for each character is an eighth of its place
+        codes[fresh] = new.codes
+        codes[~fresh] = self.codes[~np.repeat(replaced, self.lengths)]
+        return Text(codes, offsets)
+
+
+def _spliced(text: Text, rows: NDArray[np.int64], new: Text) -> Codes:
+    """Return the characters with those of some rows, in ascending order, replaced."""
+    cuts, resumed = text.offsets[rows].tolist(), text.offsets[rows + 1].tolist()
+    pieces = []
+    for start, cut, (first, last) in zip(
+        [0, *resumed], cuts, pairwise(new.offsets.tolist()), strict=False
+    ):
+        pieces += [text.codes[start:cut], new.codes[first:last]]
+    return np.concatenate([*pieces, text.codes[resumed[-1] :]])
+
+
+def _places(starts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where the characters of values lie that start anywhere, one value after another."""
+    places = np.repeat(starts - offsets[:-1], np.diff(offsets))
+    places += np.arange(len(places))
+    return places
 
 
 def _codes(joined: str) -> Codes:

@@ -31,15 +31,27 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 _TEXT = (str,)
 _COUNT = (int,)
+_NUMBER = (int, str)
 OPTIONS: Mapping[str, tuple[type, ...]] = {
     "bits": _COUNT,
     "character": _TEXT,
     "characters": _TEXT,
     "encoding": _TEXT,
+    "end": _TEXT,
+    "host": _TEXT,
     "keep_first": _COUNT,
     "keep_last": _COUNT,
+    "keep_prefix": _COUNT,
+    "local": _TEXT,
+    "maximum": _NUMBER,
+    "minimum": _NUMBER,
+    "pattern": _TEXT,
     "prefix": _TEXT,
     "replacement": _TEXT,
+    "resolution": _TEXT,
+    "scale": _COUNT,
+    "start": _TEXT,
+    "written": (str, list),
 }
 """The options of all strategies and formats, and the types that each may have."""
 

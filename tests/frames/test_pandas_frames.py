@@ -7,7 +7,6 @@ import pytest
 from secureml.errors import PseudonymizationError
 from secureml.frames.pandas import (
     by_column,
-    check_choice,
     check_columns,
     check_frame,
     listed,
@@ -57,17 +56,6 @@ def test_listed() -> None:
             listed(nothing)
     with pytest.raises(PseudonymizationError, match="is empty"):
         listed([])
-
-
-def test_choices() -> None:
-    check_choice("method", "one", ["one", "two"])
-    with pytest.raises(
-        PseudonymizationError, match="method='tow' is not known; did you mean 'two'"
-    ):
-        check_choice("method", "tow", ["one", "two"])
-    for other in (None, 7, ["one"]):
-        with pytest.raises(PseudonymizationError, match="allowed: 'one', 'two'"):
-            check_choice("method", other, ["one", "two"])
 
 
 def test_by_column() -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from secureml.ciphers.ff1 import FF1
 from secureml.ciphers.ranked import RankedFF1, numerals_for
+from secureml.pseudonymization.keys import DomainKeys
+from secureml.pseudonymization.permutation import MIN_DOMAIN, Permutation
 
 KEY = bytes(range(32))
 
@@ -80,7 +82,25 @@ def key() -> bytes:
 
 @pytest.fixture(scope="session")
 def cipher() -> RankedFF1:
-    return RankedFF1(KEY)
+    return RankedFF1(KEY, min_domain=MIN_DOMAIN)
+
+
+@pytest.fixture(scope="session")
+def forward(cipher: RankedFF1) -> Permutation:
+    """What encrypts under the key of octets 0 to 31."""
+    return Permutation(cipher)
+
+
+@pytest.fixture(scope="session")
+def backward(cipher: RankedFF1) -> Permutation:
+    """The inverse of ``forward``."""
+    return Permutation(cipher, decrypt=True)
+
+
+@pytest.fixture(scope="session")
+def domain_keys() -> Callable[[str], DomainKeys]:
+    """Make the keys of a domain; each has the octets from 0 on, whatever its purpose."""
+    return lambda domain: DomainKeys(lambda purpose, size: bytes(range(size)), domain)
 
 
 @pytest.fixture(scope="session")

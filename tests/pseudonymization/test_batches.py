@@ -9,7 +9,8 @@ import pytest
 
 from secureml.ciphers.ranked import RankedFF1
 from secureml.pseudonymization import batches
-from secureml.pseudonymization.formats import transform_text
+from secureml.pseudonymization.formats.classes import ClassFormat
+from secureml.pseudonymization.permutation import Permutation
 from secureml.pseudonymization.text import Text
 
 VALUES = [
@@ -29,10 +30,15 @@ VALUES = [
 ]
 
 
+def transformed(values: list[str], cipher: RankedFF1, *, decrypt: bool = False) -> list[str]:
+    made = ClassFormat().transform(Text.of(values), Permutation(cipher, decrypt=decrypt))
+    assert isinstance(made.values, Text)
+    assert not len(made.small.rows)
+    return made.values.strings()
+
+
 def encrypted(values: list[str], cipher: RankedFF1) -> list[str]:
-    text, small = transform_text(Text.of(values), cipher)
-    assert not len(small.rows)
-    return text.strings()
+    return transformed(values, cipher)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1 << 15])
@@ -41,12 +47,12 @@ def test_batches_do_not_change_the_result(
     chunk: int, large: int, cipher: RankedFF1, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = [encrypted([value], cipher)[0] for value in VALUES]
-    monkeypatch.setattr(batches, "_CHUNK", chunk)
+    monkeypatch.setattr(batches, "CHUNK", chunk)
     monkeypatch.setattr(batches, "_LARGE", large)
     order = np.random.default_rng(5).permutation(len(VALUES) * 3) % len(VALUES)
     assert encrypted([VALUES[i] for i in order], cipher) == [alone[i] for i in order]
-    text, _ = transform_text(Text.of([alone[i] for i in order]), cipher, decrypt=True)
-    assert text.strings() == [VALUES[i] for i in order]
+    pseudonyms = [alone[i] for i in order]
+    assert transformed(pseudonyms, cipher, decrypt=True) == [VALUES[i] for i in order]
 
 
 @pytest.mark.parametrize("rows", [(1 << 15) - 1, 1 << 15, (1 << 15) + 1])

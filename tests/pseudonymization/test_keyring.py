@@ -6,7 +6,9 @@ import pytest
 
 from secureml.errors import ManifestError
 from secureml.keys import derive
+from secureml.pseudonymization.formats import make_format
 from secureml.pseudonymization.keyring import Keyring
+from secureml.pseudonymization.strategies import Fpe
 from secureml.pseudonymization.text import Text
 
 MASTER = bytes(range(32))
@@ -20,7 +22,8 @@ def keyring(master: bytes = MASTER) -> Keyring:
 
 
 def pseudonym(master: bytes, domain: str) -> str:
-    outcome = keyring(master).cipher(domain, "error").protect_text(Text.of(["123-45-6789"]))
+    strategy = Fpe(keyring(master).domain(domain), make_format("class/1", {}))
+    outcome = strategy.protect(Text.of(["123-45-6789"]))
     assert isinstance(outcome.values, Text)
     return outcome.values.strings()[0]
 
@@ -33,12 +36,17 @@ def test_purposes_and_sizes_are_part_of_the_format() -> None:
         return derive(MASTER, purpose, size)
 
     ring = Keyring(recording, "master_key", None, None, "")
-    ring.cipher("ssn", "error")
+    keys = ring.domain("ssn")
+    for key in (keys.fpe, keys.tokens, keys.strategy_tokens, keys.hash, keys.tables):
+        key()
     ring.sign({})
     assert asked == [
         ("pseudonymization/key-check", 16),
         ("pseudonymization/fpe/ssn", 32),
         ("pseudonymization/token/ssn", 64),
+        ("pseudonymization/siv/ssn", 64),
+        ("pseudonymization/hash/ssn", 32),
+        ("pseudonymization/table/ssn", 32),
         ("pseudonymization/manifest", 32),
     ]
 

@@ -9,28 +9,52 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.errors import ManifestError
-from secureml.pseudonymization.manifest import Column, KeyReference, Manifest
+from secureml.pseudonymization.manifest import SCHEMA, Column, KeyReference, Manifest
+from secureml.pseudonymization.recipe import Recipe
 
 KEY = KeyReference("master_key", 3, "production", "00" * 16)
-COLUMN = Column(
-    strategy="fpe",
-    algorithm="FF1-AES256",
-    format="class/1",
-    domain="ssn",
-    dtype="str",
-    small_domain="error",
-    rows=5,
-    nulls=1,
-    empty=0,
-    tokens=0,
-    nulled=0,
-)
+RECIPE = Recipe(strategy="fpe", algorithm="FF1-AES256", format="class/1", domain="ssn")
+COLUMN = Column(RECIPE, dtype="str", rows=5, nulls=1, empty=0, tokens=0, nulled=0)
+FIRST = {
+    "schema": 1,
+    "key": {"name": "master_key", "version": 3, "environment": "production", "check": "00" * 16},
+    "columns": {
+        "ssn": {
+            "strategy": "fpe",
+            "algorithm": "FF1-AES256",
+            "format": "class/1",
+            "domain": "ssn",
+            "dtype": "str",
+            "small_domain": "error",
+            "rows": 5,
+            "nulls": 1,
+            "empty": 0,
+            "tokens": 0,
+            "nulled": 0,
+        }
+    },
+    "mac": "17c42e23392f3fc722f1a51eee310e6a89fb98f10046a21c4f76feeed4a016cc",
+}
+"""A manifest of schema 1, which is to be read for ever."""
 MAC_KEY = bytes(range(32))
 
 
 @pytest.fixture
 def document() -> dict[str, Any]:
-    columns = {"ssn": COLUMN, "naïve \ud800": replace(COLUMN, domain="é")}
+    strange = replace(RECIPE, strategy="token", algorithm="AES-256-SIV", format=None, domain="é")
+    options = {"prefix": "p_", "encoding": "base32"}
+    full = Column(
+        replace(strange, options=options, normalize="NFC", tweak="when"),
+        dtype="Int64",
+        rows=9,
+        nulls=1,
+        empty=2,
+        tokens=3,
+        nulled=3,
+        versions=True,
+        sample=("00" * 8, "ff" * 8),
+    )
+    columns = {"ssn": COLUMN, "naïve \ud800": full}
     return Manifest.sign(KEY, columns, MAC_KEY).document()
 
 
@@ -50,7 +74,30 @@ def test_the_document_is_plain_json(document: dict[str, Any]) -> None:
 
 def test_golden_mac() -> None:
     manifest = Manifest.sign(KEY, {"ssn": COLUMN}, MAC_KEY)
-    assert manifest.mac == "17c42e23392f3fc722f1a51eee310e6a89fb98f10046a21c4f76feeed4a016cc"
+    assert manifest.mac == "a6ee36cc7c89b9e5c5065dd5b79c3c137585bf7632143d3f561aa9eaac8fc086"
+
+
+def test_the_first_schema_is_still_read() -> None:
+    manifest = Manifest.parse(FIRST)
+    manifest.verify(MAC_KEY)
+    assert manifest.key == KEY
+    assert manifest.columns == {"ssn": COLUMN}
+    assert manifest.document() == FIRST
+
+
+@pytest.mark.parametrize("field", ["normalize", "tweak", "on_invalid", "options", "sample"])
+def test_the_first_schema_has_no_later_fields(field: str) -> None:
+    document = json.loads(json.dumps(FIRST))
+    document["columns"]["ssn"][field] = None
+    with pytest.raises(ManifestError, match="does not know"):
+        Manifest.parse(document)
+
+
+def test_a_schema_can_not_be_exchanged_for_another(document: dict[str, Any]) -> None:
+    with pytest.raises(ManifestError, match="lacks"):
+        Manifest.parse({**FIRST, "schema": SCHEMA})
+    with pytest.raises(ManifestError, match="does not know"):
+        Manifest.parse({**document, "schema": 1})
 
 
 @pytest.mark.parametrize(
@@ -62,6 +109,7 @@ def test_golden_mac() -> None:
         ("key", "environment", None),
         ("key", "environment", "staging"),
         ("key", "check", "11" * 16),
+        ("key", "envelope", {"wrapped": "x"}),
         ("ssn", "format", "integer/1"),
         ("ssn", "domain", "other"),
         ("ssn", "dtype", "object"),
@@ -71,6 +119,11 @@ def test_golden_mac() -> None:
         ("ssn", "empty", 1),
         ("ssn", "tokens", 1),
         ("ssn", "nulled", 1),
+        ("ssn", "on_invalid", "null"),
+        ("ssn", "normalize", "NFC"),
+        ("ssn", "tweak", "when"),
+        ("ssn", "versions", True),
+        ("ssn", "sample", ["00" * 8]),
     ],
 )
 def test_a_changed_field_fails_the_mac(
@@ -116,7 +169,7 @@ def test_missing_and_unknown_fields(document: dict[str, Any], field: str) -> Non
         Manifest.parse({**document, field: 1.5})
 
 
-@pytest.mark.parametrize("field", ["name", "version", "environment", "check"])
+@pytest.mark.parametrize("field", list(KeyReference.__dataclass_fields__))
 def test_fields_of_the_key(document: dict[str, Any], field: str) -> None:
     key = document["key"]
     without = {name: value for name, value in key.items() if name != field}
@@ -130,35 +183,57 @@ def test_fields_of_the_key(document: dict[str, Any], field: str) -> None:
             Manifest.parse({**document, "key": changed})
 
 
-@pytest.mark.parametrize("field", list(Column.__dataclass_fields__))
+RECIPE_FIELDS = list(Recipe.__dataclass_fields__)
+COLUMN_FIELDS = [name for name in Column.__dataclass_fields__ if name != "recipe"]
+OPTIONAL = {"format", "normalize", "tweak"}
+
+
+@pytest.mark.parametrize("field", [*RECIPE_FIELDS, *COLUMN_FIELDS])
 def test_fields_of_a_column(document: dict[str, Any], field: str) -> None:
     column = document["columns"]["ssn"]
     without = {name: value for name, value in column.items() if name != field}
     for changed, match in (
         (without, f"lacks {field}"),
         ({**column, "more": ""}, "does not know"),
-        ({**column, field: None}, "wrong type"),
-        ({**column, field: True}, "wrong type"),
+        ({**column, field: 1.5}, "wrong type"),
+        ({**column, field: 0 if field == "versions" else True}, "wrong type"),
         ({**column, field: -1}, "wrong type"),
+        ({**column, field: [1]}, "wrong type"),
+        ({**column, field: {1: 2}}, "wrong type"),
         ({**column, field: 10**5000}, "wrong type"),
         ("text", "not an object"),
     ):
         with pytest.raises(ManifestError, match=match):
             Manifest.parse({**document, "columns": {"ssn": changed}})
+    if field not in OPTIONAL:
+        with pytest.raises(ManifestError, match="wrong type"):
+            Manifest.parse({**document, "columns": {"ssn": {**column, field: None}}})
 
 
-@pytest.mark.parametrize("field", ["strategy", "algorithm", "format", "small_domain"])
-def test_unknown_methods(document: dict[str, Any], field: str) -> None:
-    document["columns"]["ssn"][field] = "class/2"
-    if field != "format":
-        document["columns"]["ssn"][field] = "newer"
-    with pytest.raises(ManifestError, match=f"{field} of column 'ssn'"):
+@pytest.mark.parametrize(
+    ("field", "value", "match"),
+    [
+        ("strategy", "newer", "strategy of column 'ssn'"),
+        ("small_domain", "newer", "small_domain of column 'ssn'"),
+        ("on_invalid", "newer", "on_invalid of column 'ssn'"),
+        ("normalize", "NFKC", "normalize of column 'ssn'"),
+        ("algorithm", "newer", "column 'ssn': this version has no algorithm 'newer'"),
+        ("format", "class/2", "column 'ssn': this version has no format 'class/2'"),
+        ("format", None, "column 'ssn': this version has no format"),
+        ("options", {"more": 1}, "column 'ssn': the format 'class/1' has no option 'more'"),
+    ],
+)
+def test_unknown_methods(document: dict[str, Any], field: str, value: object, match: str) -> None:
+    document["columns"]["ssn"][field] = value
+    with pytest.raises(ManifestError, match=match) as caught:
         Manifest.parse(document)
+    assert caught.value.__context__ is None
 
 
-def test_an_unknown_schema(document: dict[str, Any]) -> None:
-    with pytest.raises(ManifestError, match="schema is 2"):
-        Manifest.parse({**document, "schema": 2})
+@pytest.mark.parametrize("schema", [0, 3, 1 << 40])
+def test_an_unknown_schema(document: dict[str, Any], schema: int) -> None:
+    with pytest.raises(ManifestError, match=f"schema is {schema}, and this version reads 1 to 2"):
+        Manifest.parse({**document, "schema": schema})
 
 
 @pytest.mark.parametrize(
@@ -172,7 +247,7 @@ def test_an_unknown_schema(document: dict[str, Any]) -> None:
         '"x"',
         "NaN",
         "[" * 100_000,
-        '{"schema": 1, "schema": 1}',
+        '{"schema": 2, "schema": 2}',
         "1" * 5000,
     ],
 )

@@ -43,3 +43,9 @@ def test_starting_with(strings: list[str]) -> None:
 )
 def test_ascii_is_held_in_octets(string: str, dtype: type) -> None:
     assert Text.of([string]).codes.dtype == dtype
+
+
+@given(ANY.filter(bool), st.data())
+def test_at(strings: list[str], data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.sampled_from(range(len(strings))), max_size=9))
+    assert Text.of(strings).at(np.array(rows, np.int64)).strings() == [strings[row] for row in rows]

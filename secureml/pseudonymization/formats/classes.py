@@ -6,69 +6,95 @@ tweak, and the encrypted rank is written back as a value of the same template.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.ciphers.ranked import RankedFF1, RankPlan
-from secureml.pseudonymization.alphabets import alphabets
+from secureml.pseudonymization.alphabets import Alphabets, alphabets
 from secureml.pseudonymization.batches import Part, cut_grid, cut_ragged
 from secureml.pseudonymization.domains import Canvas, Index
+from secureml.pseudonymization.formats.base import (
+    NO_ROWS,
+    NONE_SMALL,
+    Format,
+    Option,
+    TooSmall,
+    Transformed,
+)
+from secureml.pseudonymization.permutation import Permutation, Plan, RowTweaks
 from secureml.pseudonymization.templates import Templates, find_templates
 from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import Values
 
-__all__ = ["CLASS_FORMAT", "MIN_DOMAIN", "TooSmall", "transform_text"]
-
-CLASS_FORMAT = "class/1"
-
-MIN_DOMAIN = 1_000_000
-"""The least number of possible pseudonyms of a value (SP 800-38G Rev. 1, section 5.1)."""
+__all__ = ["ClassFormat", "transform_text"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TooSmall:
-    """Values whose domain is below the minimum.
+class ClassFormat(Format):
+    """Every character keeps its class: digit, upper case, letter of a script, ..."""
 
-    Args:
-        rows: where they are, ascending.
-        domain: the smallest of their domains, 0 if there are no such values.
-    """
+    name = "class/1"
+    takes = (Text,)
 
-    rows: Index
-    domain: int
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """There are none."""
+        return {}
+
+    def transform(self, values: Values, permutation: Permutation) -> Transformed:
+        """Permute every value among those of its template."""
+        assert isinstance(values, Text)
+        return transform_text(values, permutation, alphabets(), self.name)
 
 
 def transform_text(
-    text: Text, cipher: RankedFF1, *, decrypt: bool = False
-) -> tuple[Text, TooSmall]:
-    """Encrypt or decrypt every value in the format ``class``.
+    text: Text,
+    permutation: Permutation,
+    table: Alphabets,
+    name: str,
+    kept: RowTweaks | None = None,
+) -> Transformed:
+    """Permute every value among those of its template.
 
     Args:
         text: the values; empty ones stay empty.
-        cipher: under the key of the column's domain.
-        decrypt: do the inverse.
+        permutation: under the key of the column's domain.
+        table: the classes; a character of none is kept, and a part of the tweak.
+        name: of the format, which the tweaks begin with.
+        kept: what is kept of each value elsewhere, to be a part of its tweak.
 
     Returns:
-        A new text of the same lengths, and the values whose domain is too small: of these the new
-        text holds the template alone, with the first member of the class at each place.
+        A new text of the same lengths. Of the values whose domain is too small it holds the
+        template alone, with the first member of the class at each place.
     """
-    table = alphabets()
     target = table.skeletons(text.codes)  # until it is written to: the templates, nothing else
     templates, template = find_templates(table, target, text.offsets)
     domains = templates.domains()
-    active = np.array([domain >= MIN_DOMAIN for domain in domains], np.bool_)
+    active = np.array([domain >= permutation.minimum for domain in domains], np.bool_)
     too_small = _too_small(text, templates, template, domains, active)
     chosen = np.flatnonzero(active)
     if not len(chosen):
         table.renumber(target)
-        return Text(target, text.offsets), too_small
-    plan = cipher.plan(
+        return Transformed(Text(target, text.offsets), too_small, NO_ROWS, 0)
+    smallest = min(compress(domains, active))
+    prefix = name.encode("utf-8", "surrogatepass")
+    tweaks: Sequence[bytes] = [prefix + symbols for symbols in templates.symbols]
+    for rows in (kept, permutation.row_tweaks):
+        if rows is None:
+            continue
+        if len(rows.values) == 1:
+            tweaks = [rows.bound(0, tweak) for tweak in tweaks]
+            continue
+        template = _filled(text) if template is None else template
+        templates, template, tweaks = _by_row(templates, template, tweaks, rows)
+        domains = templates.domains()
+        active = np.array([domain >= permutation.minimum for domain in domains], np.bool_)
+        chosen = np.flatnonzero(active)
+    plan = permutation.plan(
         list(compress(domains, active)),
-        [CLASS_FORMAT.encode() + symbols for symbols in compress(templates.symbols, active)],
+        list(compress(tweaks, active)),
         list(compress(templates.numerals(), active)),
     )
     canvas = Canvas(table, text.codes, target, text.offsets)
@@ -79,27 +105,45 @@ def transform_text(
     )
     for parts in batches:
         permute = _permute_wide if parts[0].radix.wide else _permute
-        permute(plan, parts, decrypt)
+        permute(plan, parts)
     table.renumber(target)
-    return Text(target, text.offsets), too_small
+    return Transformed(Text(target, text.offsets), too_small, NO_ROWS, smallest)
 
 
-def _permute(plan: RankPlan, parts: list[Part], decrypt: bool) -> None:
+def _filled(text: Text) -> Index:
+    """Number the templates of a column with one: 0, and of empty values 1."""
+    empty: Index = (text.lengths == 0).astype(np.intp)
+    return empty
+
+
+def _by_row(
+    templates: Templates,
+    template: Index,
+    tweaks: Sequence[bytes],
+    rows: RowTweaks,
+) -> tuple[Templates, Index, Sequence[bytes]]:
+    """Split the templates by the tweaks of the rows."""
+    if template.max(initial=0) >= len(templates):
+        templates, tweaks = templates.with_empty(), [*tweaks, b""]
+    group, bound = rows.split(template, tweaks, np.arange(len(template)))
+    first = np.unique(group, return_index=True)[1]
+    return templates.at(template[first]), group, bound
+
+
+def _permute(plan: Plan, parts: list[Part]) -> None:
     """Replace the values of all parts, with one call to the cipher."""
     ranks = [part.radix.rank(part.cells, part.member) for part in parts]
     high, low = (_joined(words) for words in zip(*ranks, strict=True))
-    apply = plan.decrypt if decrypt else plan.encrypt
-    high, low = apply(_joined([part.group for part in parts]), high, low)
+    high, low = plan.apply(_joined([part.group for part in parts]), high, low)
     for part, rows in _spans(parts):
         part.radix.unrank(high[rows], low[rows], part.cells, part.member)
 
 
-def _permute_wide(plan: RankPlan, parts: list[Part], decrypt: bool) -> None:
+def _permute_wide(plan: Plan, parts: list[Part]) -> None:
     """Replace the values of all parts, whose ranks are Python integers, with one call."""
     ranks = _joined([part.radix.rank_wide(part.cells, part.member) for part in parts])
-    apply = plan.decrypt_wide if decrypt else plan.encrypt_wide
     new = np.empty(len(ranks), object)
-    new[:] = apply(_joined([part.group for part in parts]), ranks.tolist())
+    new[:] = plan.apply_wide(_joined([part.group for part in parts]), ranks.tolist())
     for part, rows in _spans(parts):
         part.radix.unrank_wide(new[rows], part.cells, part.member)
 
@@ -124,6 +168,6 @@ def _too_small(
     """Find the values that are neither empty nor of a template that is encrypted."""
     concerned = ~active & (templates.widths > 0)
     if not concerned.any():
-        return TooSmall(np.empty(0, np.intp), 0)
+        return NONE_SMALL
     rows = np.flatnonzero(text.lengths if template is None else concerned[template])
     return TooSmall(rows, min(domains[one] for one in np.flatnonzero(concerned)))

@@ -1,0 +1,117 @@
+"""What is to be done with each column: from arguments to recipes, all checked beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from secureml.errors import PseudonymizationError
+from secureml.frames.columns import Column, dtype_name, read_column
+from secureml.frames.opaque import OpaqueColumn
+from secureml.frames.pandas import by_column, check_columns
+from secureml.pseudonymization.recipe import BLIND, Recipe, scale_of
+from secureml.settings.rules import ColumnRule, Option
+
+__all__ = [
+    "Function",
+    "Job",
+    "check_tweaks",
+    "checked_options",
+    "chosen_strategies",
+    "job_of",
+]
+
+Function = Callable[[pd.Series], Any]
+"""A strategy of the caller's own: from a column to its replacement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One column that is to be pseudonymized.
+
+    Args:
+        column: its values.
+        recipe: how they are replaced.
+        dtype: of the column.
+        function: the caller's own, which replaces them instead.
+    """
+
+    column: Column | OpaqueColumn
+    recipe: Recipe
+    dtype: str
+    function: Function | None = None
+
+
+def chosen_strategies(
+    given: str | Function | Mapping[str, str | Function] | None, names: Sequence[str]
+) -> tuple[dict[str, str], dict[str, Function]]:
+    """Return the strategy of each column that has one by name, and of each that has a function.
+
+    Raises:
+        PseudonymizationError: one is neither, or names another column.
+    """
+    chosen = dict(given) if isinstance(given, Mapping) else dict.fromkeys(names, given)
+    functions = {name: one for name, one in chosen.items() if callable(one)}
+    named = {name: one for name, one in chosen.items() if one is not None and not callable(one)}
+    for name in functions.keys() - set(names):
+        raise PseudonymizationError(f"strategy names {name!r}, which is no sensitive column")
+    return by_column("strategy", named, names), functions
+
+
+def job_of(series: pd.Series, rule: ColumnRule, function: Function | None) -> Job:
+    """Settle what is done with one column.
+
+    Args:
+        series: the column.
+        rule: what is said of it.
+        function: in place of a strategy, the caller's own.
+
+    Raises:
+        PseudonymizationError: the rule does not fit, or not the column.
+    """
+    if function is not None:
+        rule = replace(rule, strategy="custom")
+    blind = (rule.strategy or "fpe") in BLIND
+    scale = scale_of(rule.format, rule.options)
+    column = _read(series, blind=blind, distinct=rule.tweak is None, scale=scale)
+    recipe = Recipe.of(rule, str(series.name), type(column.values))
+    return Job(column, recipe, dtype_name(series, column), function)
+
+
+def _read(
+    series: pd.Series, *, blind: bool, distinct: bool, scale: int | None
+) -> Column | OpaqueColumn:
+    """Read a column; one that can't be read is none the less good for what does not look at it."""
+    if not blind:
+        return read_column(series, distinct=distinct, scale=scale)
+    try:
+        return read_column(series, distinct=distinct, scale=scale)
+    except PseudonymizationError:
+        return OpaqueColumn(series)
+
+
+def checked_options(
+    given: Mapping[str, Mapping[str, Option]] | None, names: Iterable[str]
+) -> dict[str, Mapping[str, Option]]:
+    given = {} if given is None else dict(given)
+    for name, options in given.items():
+        if name not in names:
+            raise PseudonymizationError(f"options names {name!r}, which is no sensitive column")
+        if not isinstance(options, Mapping):
+            raise PseudonymizationError(f"options[{name!r}] must be a mapping of names to values")
+    return given
+
+
+def check_tweaks(frame: pd.DataFrame, jobs: Mapping[str, Job]) -> None:
+    for name, job in jobs.items():
+        tweak = job.recipe.tweak
+        if tweak is None:
+            continue
+        check_columns(frame, [tweak])
+        if tweak in jobs or tweak == name:
+            raise PseudonymizationError(
+                f"column {name!r}: its tweaks can't lie in {tweak!r}, which is pseudonymized too"
+            )

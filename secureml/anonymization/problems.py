@@ -1,0 +1,89 @@
+"""Errors that name their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from secureml.anonymization.jobs import Job
+from secureml.errors import DomainTooSmallError, InvalidValueError, PseudonymizationError
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.permutation import MIN_DOMAIN
+from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import numbers
+
+__all__ = ["in_column", "invalid_values", "refusal"]
+
+_LOOKED_AT = 100
+_SHOWN = 32
+
+
+def in_column(name: str, function: Callable[..., Any], *arguments: object) -> Any:
+    """Call a function, and name the column in its error."""
+    kind, problem = PseudonymizationError, ""
+    try:
+        return function(*arguments)
+    except PseudonymizationError as error:
+        kind, problem = type(error), str(error)
+    raise kind(f"column {name!r}: {problem}")
+
+
+def refusal(refused: Mapping[str, tuple[int, int]]) -> DomainTooSmallError:
+    """Make one error of all columns with values that are too short, the smallest first."""
+    ordered = sorted(refused.items(), key=lambda item: item[1])
+    listing = "; ".join(
+        f"column {name!r}: {rows} rows, with as few as {domain}" for name, (domain, rows) in ordered
+    )
+    name, (domain, rows) = ordered[0]
+    return DomainTooSmallError(
+        f"values with fewer than {MIN_DOMAIN} possible pseudonyms of their format ({listing})."
+        " Pass small_domain='token' to replace them by reversible tokens, 'permute' to permute"
+        " each domain by a table, or 'null' to remove them",
+        column=name,
+        domain_size=domain,
+        rows=rows,
+    )
+
+
+def invalid_values(refused: Mapping[str, tuple[Job, Index]]) -> InvalidValueError:
+    """Make one error of all columns with values that are not of their format.
+
+    Args:
+        refused: by column, what was to be done with it, and the places of these values.
+    """
+    listing = []
+    for name, (job, places) in refused.items():
+        values = job.column.values
+        some = places[:_LOOKED_AT]
+        strings = (
+            values.strings_at(some)
+            if isinstance(values, Text)
+            else numbers(values).at(some).strings()
+        )
+        examples = list(dict.fromkeys(map(_masked, strings)))[:3]
+        rows = job.column.occurrences(places)
+        listing.append(
+            f"column {name!r}: {rows} rows are not of the format {job.recipe.format!r}, such as"
+            f" {', '.join(map(repr, examples))} (letters as x, digits as 9)"
+        )
+    name, (job, places) = next(iter(refused.items()))
+    return InvalidValueError(
+        "; ".join(listing) + ". Pass on_invalid='token' to replace them by reversible tokens, or"
+        " 'null' to remove them",
+        column=name,
+        rows=job.column.occurrences(places),
+    )
+
+
+def _masked(text: str) -> str:
+    """Show the shape of a value and nothing of what it says."""
+    shape = "".join(_mask_of(character) for character in text[:_SHOWN])
+    return shape + ("..." if len(text) > _SHOWN else "")
+
+
+def _mask_of(character: str) -> str:
+    if character.isdigit():
+        return "9"
+    if character.isupper():
+        return "X"
+    return character if character.isascii() and not character.isalpha() else "x"

@@ -1,0 +1,122 @@
+"""From the columns of a table to their pseudonyms, with the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from secureml.anonymization.jobs import Function, Job
+from secureml.anonymization.problems import in_column, invalid_values, refusal
+from secureml.anonymization.samples import sampled
+from secureml.anonymization.versions import with_versions
+from secureml.errors import PseudonymizationError
+from secureml.frames.columns import CategoryColumn, Column
+from secureml.frames.opaque import OpaqueColumn
+from secureml.frames.pandas import with_columns
+from secureml.frames.recovery import read_tweaks
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.keyring import Keyring
+from secureml.pseudonymization.manifest import Column as Entry
+from secureml.pseudonymization.permutation import RowTweaks
+from secureml.pseudonymization.recipe import Recipe
+from secureml.pseudonymization.strategies import Outcome
+
+__all__ = ["protected", "row_tweaks"]
+
+
+def protected(
+    frame: pd.DataFrame,
+    jobs: Mapping[str, Job],
+    keyring: Keyring,
+    entries: Mapping[str, Entry],
+    *,
+    versions: Iterable[str],
+) -> pd.DataFrame:
+    """Pseudonymize columns, and extend the manifest's entries by theirs."""
+    arrays, entries = {}, dict(entries)
+    refused: dict[str, tuple[int, int]] = {}
+    invalid: dict[str, Index] = {}
+    for name, job in jobs.items():
+        column = job.column
+        if job.function is not None:
+            arrays[name] = applied(job.function, frame[name])
+            entries[name] = _entry(job, Outcome(values=column.values), versions=False)
+            continue
+        tweaks = in_column(name, row_tweaks, frame, job.recipe, column)
+        strategy = job.recipe.make(keyring.domain(job.recipe.domain), tweaks)
+        outcome = in_column(name, strategy.protect, job.recipe.prepared(column.values))
+        if len(outcome.invalid):
+            invalid[name] = outcome.invalid
+        if len(outcome.small.rows):
+            refused[name] = outcome.small.domain, column.occurrences(outcome.small.rows)
+        elif not refused and not invalid:
+            arrays[name] = in_column(name, column.rebuilt, outcome.values, outcome.nulled)
+            sample = sampled(column, job.recipe, outcome, keyring)
+            entries[name] = _entry(job, outcome, versions=name in versions, sample=sample)
+    if invalid:
+        raise invalid_values({name: (jobs[name], rows) for name, rows in invalid.items()})
+    if refused:
+        raise refusal(refused)
+    versioned = with_versions(frame, versions, keyring.reference)
+    return with_columns(versioned, arrays, keyring.sign(entries).document())
+
+
+def row_tweaks(
+    frame: pd.DataFrame, recipe: Recipe, column: Column | OpaqueColumn, *, dense: bool = False
+) -> RowTweaks | None:
+    """Read the tweaks of a column's rows, where the recipe has some.
+
+    Args:
+        frame: with the column of tweaks.
+        recipe: of the column.
+        column: the one that is to be pseudonymized or recovered.
+        dense: as for ``read_tweaks``.
+    """
+    if recipe.tweak is None:
+        return None
+    if recipe.tweak not in frame.columns:
+        raise PseudonymizationError(f"the column {recipe.tweak!r} that holds its tweaks is missing")
+    if isinstance(column, OpaqueColumn):
+        raise PseudonymizationError("its strategy takes no tweaks")
+    if isinstance(column, CategoryColumn):
+        raise PseudonymizationError(
+            "it is a categorical, whose rows can't have a tweak each: convert it to text first"
+        )
+    read = partial(read_tweaks, frame[recipe.tweak], column, dense=dense)
+    tweaks: RowTweaks = in_column(recipe.tweak, read)
+    return tweaks
+
+
+def applied(function: Function, series: pd.Series) -> Any:
+    """Apply a function of the caller's to a column.
+
+    Raises:
+        PseudonymizationError: it does not return one value per row.
+    """
+    made = function(series.copy())
+    problem = ""
+    if not isinstance(made, pd.Series):
+        problem = f"returned {type(made).__name__}, not a Series"
+    elif len(made) != len(series):
+        problem = f"returned {len(made)} values for {len(series)} rows"
+    if problem:
+        raise PseudonymizationError(f"column {series.name!r}: its function {problem}")
+    return made.array
+
+
+def _entry(job: Job, outcome: Outcome, *, versions: bool, sample: tuple[str, ...] = ()) -> Entry:
+    column = job.column
+    return Entry(
+        job.recipe,
+        dtype=job.dtype,
+        versions=versions,
+        rows=len(column.nulls),
+        nulls=int(column.nulls.sum()),
+        empty=column.empty,
+        tokens=column.occurrences(outcome.tokens),
+        nulled=column.occurrences(outcome.nulled),
+        sample=sample,
+    )

@@ -1,0 +1,75 @@
+"""The rules of the settings: which columns they name, and what they say of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from secureml.errors import PseudonymizationError
+from secureml.frames.pandas import check_columns, listed
+from secureml.settings import Settings
+from secureml.settings.rules import KEEP, ColumnRule, Rules
+
+__all__ = ["ruled_columns", "rules_in_force"]
+
+
+def rules_in_force(settings: Settings, profile: str | None) -> Rules:
+    """Return the rules of the settings, with those of a profile over them.
+
+    Raises:
+        PseudonymizationError: there is no such profile.
+    """
+    if profile is None:
+        return settings.columns
+    if profile not in settings.profiles:
+        near = difflib.get_close_matches(profile, settings.profiles, 1)
+        known = ", ".join(map(repr, settings.profiles)) or "none"
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {known}"
+        raise PseudonymizationError(f"the settings have no profile {profile!r}; {hint}")
+    return settings.profiles[profile].over(settings.columns)
+
+
+def ruled_columns(
+    frame: pd.DataFrame, sensitive_columns: Iterable[str] | None, rules: Rules, *, strict: bool
+) -> Mapping[str, ColumnRule]:
+    """Return the columns to pseudonymize, and what the rules say of each.
+
+    Args:
+        frame: the table.
+        sensitive_columns: the columns that the caller names; None leaves it to the rules.
+        rules: those in force.
+        strict: whether a column that neither names is an error.
+
+    Raises:
+        PseudonymizationError: a column is unknown, or none or not every one is named.
+    """
+    named = None if sensitive_columns is None else check_columns(frame, listed(sensitive_columns))
+    found = {name: rules.of(name) for name in frame.columns if isinstance(name, str)}
+    if strict:
+        _check_strict(frame, found, named or ())
+    if named is not None:
+        said = {name: found[name] or ColumnRule() for name in named}
+        return {
+            name: ColumnRule() if rule.strategy == KEEP else rule for name, rule in said.items()
+        }
+    ruled = {name: rule for name, rule in found.items() if rule and rule.strategy != KEEP}
+    if not ruled:
+        reason = "no rule names a column of the table" if rules else "there are no rules"
+        raise PseudonymizationError(
+            f"nothing would be pseudonymized: {reason}. Name the columns in sensitive_columns, or"
+            " write rules under [default.columns] in the settings file"
+        )
+    return ruled
+
+
+def _check_strict(
+    frame: pd.DataFrame, found: Mapping[str, ColumnRule | None], named: Iterable[str]
+) -> None:
+    unnamed = [name for name in frame.columns if not found.get(name) and name not in named]
+    if unnamed:
+        raise PseudonymizationError(
+            f"strict_columns is on, and no rule names {', '.join(map(repr, unnamed))}. Give each a"
+            " rule; strategy = 'keep' lets a column stay as it is"
+        )

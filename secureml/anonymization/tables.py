@@ -1,0 +1,330 @@
+"""The three functions on tables: ``anonymize``, ``reidentify`` and ``rekey``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, overload
+
+import pandas as pd
+
+from secureml.anonymization.jobs import (
+    Function,
+    Job,
+    check_tweaks,
+    checked_options,
+    chosen_strategies,
+    job_of,
+)
+from secureml.anonymization.keyrings import keyring_of, keyring_that_made
+from secureml.anonymization.preview import Preview, previewed
+from secureml.anonymization.problems import in_column
+from secureml.anonymization.protection import protected
+from secureml.anonymization.recovery import check_rows, present_columns, recovered
+from secureml.anonymization.rules import ruled_columns, rules_in_force
+from secureml.anonymization.versions import check_version_columns, version_column
+from secureml.errors import ManifestError, PseudonymizationError
+from secureml.frames.columns import dtype_name, read_column
+from secureml.frames.pandas import (
+    ATTRIBUTE,
+    by_column,
+    check_frame,
+    with_columns,
+)
+from secureml.key_management import KeyManager, get_default_key_manager
+from secureml.pseudonymization.keyring import Keyring
+from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.recipe import check_choice
+from secureml.settings.rules import ColumnRule, Option
+
+__all__ = ["anonymize", "reidentify", "rekey"]
+
+_METHODS = ("pseudonymization",)
+
+
+@overload
+def anonymize(
+    data: pd.DataFrame,
+    method: str = "pseudonymization",
+    strategy: str | Function | Mapping[str, str | Function] | None = None,
+    sensitive_columns: Iterable[str] | None = None,
+    *,
+    master_key_name: str | None = None,
+    master_key_version: int | None = None,
+    domains: Mapping[str, str] | None = None,
+    formats: Mapping[str, str] | None = None,
+    options: Mapping[str, Mapping[str, Option]] | None = None,
+    tweaks: Mapping[str, str] | None = None,
+    small_domain: str | None = None,
+    on_invalid: str | None = None,
+    normalize: str | None = None,
+    key_versions: bool = False,
+    profile: str | None = None,
+    preview: None = None,
+    key_manager: KeyManager | None = None,
+) -> pd.DataFrame: ...
+@overload
+def anonymize(
+    data: pd.DataFrame,
+    method: str = "pseudonymization",
+    strategy: str | Function | Mapping[str, str | Function] | None = None,
+    sensitive_columns: Iterable[str] | None = None,
+    *,
+    master_key_name: str | None = None,
+    master_key_version: int | None = None,
+    domains: Mapping[str, str] | None = None,
+    formats: Mapping[str, str] | None = None,
+    options: Mapping[str, Mapping[str, Option]] | None = None,
+    tweaks: Mapping[str, str] | None = None,
+    small_domain: str | None = None,
+    on_invalid: str | None = None,
+    normalize: str | None = None,
+    key_versions: bool = False,
+    profile: str | None = None,
+    preview: int,
+    key_manager: KeyManager | None = None,
+) -> Preview: ...
+def anonymize(
+    data: pd.DataFrame,
+    method: str = "pseudonymization",
+    strategy: str | Function | Mapping[str, str | Function] | None = None,
+    sensitive_columns: Iterable[str] | None = None,
+    *,
+    master_key_name: str | None = None,
+    master_key_version: int | None = None,
+    domains: Mapping[str, str] | None = None,
+    formats: Mapping[str, str] | None = None,
+    options: Mapping[str, Mapping[str, Option]] | None = None,
+    tweaks: Mapping[str, str] | None = None,
+    small_domain: str | None = None,
+    on_invalid: str | None = None,
+    normalize: str | None = None,
+    key_versions: bool = False,
+    profile: str | None = None,
+    preview: int | None = None,
+    key_manager: KeyManager | None = None,
+) -> pd.DataFrame | Preview:
+    """Replace the values of some columns by pseudonyms that the key can turn back.
+
+    A value becomes another one of its format: every character keeps its class (digit, upper case,
+    letters of a script, ...) and every other character stays; a whole number keeps its sign and
+    its number of digits. Equal values of one domain get equal pseudonyms, in every table. Nulls
+    and empty strings stay. What recovery needs is in ``attrs["secureml"]`` of the result.
+
+    Args:
+        data: the table; it is not changed.
+        method: "pseudonymization".
+        strategy: how values are replaced, for all columns or by column. Reversible are "fpe", the
+            default: format-preserving encryption, FF1 with AES-256, and "token": AES-SIV. Not
+            reversible are "hash": HMAC-SHA256, "mask", "redact", "null", and a function of the
+            caller's own, which gets the column as a Series and returns the new one.
+        sensitive_columns: the names of the columns to pseudonymize; by default those that the
+            rules of the settings name. What the rules say holds where no argument says otherwise.
+        master_key_name: the key; by default the setting of that name.
+        master_key_version: its version; by default the newest. A job of many tables names one,
+            so that a rotation meanwhile does not divide it.
+        domains: by column, the name of its domain; by default the column's own name. Columns of
+            one domain can be joined.
+        formats: by column, what its values are; by default "class" for text, "integer" for whole
+            numbers, "decimal", "date" and "datetime" for columns of such dtypes.
+        options: by column, the options of its strategy or format.
+        tweaks: by column, the name of another column that stays as it is: rows that differ in it
+            get unlinkable pseudonyms of equal values.
+        small_domain: what becomes of values with fewer than 1,000,000 possible pseudonyms:
+            "error" (the default) refuses the table, "token" replaces them by reversible tokens (a
+            column of integers becomes one of strings), "null" by nulls, for good, and "permute"
+            permutes the whole domain by a table, which is no standard.
+        on_invalid: what becomes of values that are not of the column's format: "error" (the
+            default), "token" or "null".
+        normalize: "NFC" to normalize text first, so that what looks the same can be joined; what
+            is recovered is then the normalized text.
+        key_versions: add a column ``<column>__key_version`` for each, so that rows of several
+            versions can be put together in one table.
+        profile: the name of a set of rules in the settings, which stands over the rules for all.
+        preview: instead of the table, show what would become of it: so many rows before and after,
+            and figures for each column. Nothing is refused.
+        key_manager: where keys come from; by default the process's own.
+
+    Returns:
+        A new table with the same index, columns and dtypes; or a ``Preview``.
+
+    Raises:
+        TypeError: the data is not a pandas DataFrame.
+        DomainTooSmallError: values are too short, and ``small_domain`` is "error".
+        ManifestError: the table already has a manifest that can't be extended.
+        PseudonymizationError: an argument or a column can't be used; nothing was done.
+        SecretError: the key can't be had.
+    """
+    check_choice("method", method, _METHODS)
+    frame = check_frame(data)
+    manager = get_default_key_manager() if key_manager is None else key_manager
+    settings = manager.settings
+    rules = ruled_columns(
+        frame,
+        sensitive_columns,
+        rules_in_force(settings, profile),
+        strict=settings.strict_columns,
+    )
+    names = list(rules)
+    domains = by_column("domains", domains, names)
+    formats = by_column("formats", formats, names)
+    tweaks = by_column("tweaks", tweaks, names)
+    strategies, functions = chosen_strategies(strategy, names)
+    options = checked_options(options, names)
+    earlier = Manifest.parse(frame.attrs[ATTRIBUTE]) if ATTRIBUTE in frame.attrs else None
+    _check_new(earlier, names)
+    jobs = {}
+    for name in names:
+        said = ColumnRule(
+            strategy=strategies.get(name),
+            format=formats.get(name),
+            domain=domains.get(name),
+            small_domain=small_domain,
+            on_invalid=on_invalid,
+            normalize=normalize,
+            tweak=tweaks.get(name),
+            options=options.get(name, {}),
+        )
+        rule = said.over(rules[name])
+        jobs[name] = in_column(name, job_of, frame[name], rule, functions.get(name))
+    check_tweaks(frame, jobs)
+    versioned = [name for name in names if key_versions and jobs[name].recipe.reversible]
+    check_version_columns(frame, versioned)
+
+    keyring = keyring_of(key_manager, master_key_name, master_key_version)
+    if earlier is not None:
+        _check_extension(earlier, keyring)
+    if preview is not None:
+        return previewed(frame, jobs, keyring, preview)
+    entries = {} if earlier is None else earlier.columns
+    return protected(frame, jobs, keyring, entries, versions=versioned)
+
+
+def reidentify(
+    data: pd.DataFrame,
+    manifest: Mapping[str, Any] | str | None = None,
+    *,
+    check_table: bool = True,
+    key_manager: KeyManager | None = None,
+) -> pd.DataFrame:
+    """Recover the values that ``anonymize`` replaced.
+
+    Args:
+        data: the table, with all or some of the pseudonymized columns; it is not changed.
+        manifest: as ``anonymize`` left it in ``attrs["secureml"]``, or its JSON text; by default
+            that of the data.
+        check_table: refuse a table with pseudonyms that the one of the manifest did not have,
+            as far as the sample in the manifest tells.
+        key_manager: where keys come from; by default the process's own.
+
+    Returns:
+        A new table without the manifest. Integers have the dtype they had before, unless it
+        can't hold the nulls that came since. Columns of strategies that can't be reversed stay as
+        they are.
+
+    Raises:
+        TypeError: the data is not a pandas DataFrame.
+        ManifestError: there is no manifest; its children: it was changed (ManifestChangedError),
+            the key is another one (WrongKeyError), or the table (WrongTableError).
+        PseudonymizationError: a column holds what can't be pseudonyms.
+        SecretError: the key can't be had.
+
+    Warns:
+        IrreversibleWarning: some columns can't be recovered; it names them.
+    """
+    frame = check_frame(data)
+    found = _manifest(frame, manifest)
+    manager = get_default_key_manager() if key_manager is None else key_manager
+    keyring = keyring_that_made(manager, found.key)
+    keyring.verify(found)
+    values = recovered(frame, found, keyring, manager, check_table=check_table)
+    added = [version_column(name) for name in values if found.columns[name].versions]
+    return with_columns(frame.drop(columns=added), values, None)
+
+
+def rekey(
+    data: pd.DataFrame,
+    to_key: str | None = None,
+    manifest: Mapping[str, Any] | str | None = None,
+    *,
+    to_version: int | None = None,
+    check_table: bool = True,
+    key_manager: KeyManager | None = None,
+) -> pd.DataFrame:
+    """Replace pseudonyms under one key by those under another, as after a rotation.
+
+    Args:
+        data: the table, with all or some of the pseudonymized columns; it is not changed.
+        to_key: the name of the new key; by default that of the manifest's key.
+        manifest: as for ``reidentify``.
+        to_version: the version of the new key; by default the newest.
+        check_table: as for ``reidentify``.
+        key_manager: where both keys come from; by default the process's own.
+
+    Returns:
+        A new table with a new manifest, of those pseudonymized columns that the data has. Columns
+        that can't be reversed stay as they are, and so do their entries.
+
+    Raises:
+        TypeError: the data is not a pandas DataFrame.
+        ManifestError: as of ``reidentify``.
+        PseudonymizationError: a column holds what can't be pseudonyms.
+        SecretError: a key can't be had.
+
+    Warns:
+        IrreversibleWarning: some columns stay as they are; it names them.
+    """
+    frame = check_frame(data)
+    found = _manifest(frame, manifest)
+    manager = get_default_key_manager() if key_manager is None else key_manager
+    old = keyring_that_made(manager, found.key)
+    old.verify(found)
+    new_name = found.key.name if to_key is None else to_key
+    if to_version is None:
+        # A cached version may have been followed by a newer one, which is what is wanted here.
+        manager.invalidate(new_name)
+    new = keyring_of(manager, new_name, to_version)
+    if new.same_key_as(old) and not any(entry.versions for entry in found.columns.values()):
+        # A wrapped key that was rotated is the same key, wrapped anew: the data stays as it is.
+        if check_table:
+            check_rows(frame, found, old)
+        entries = present_columns(frame, found)
+        return with_columns(frame, {}, new.sign(entries).document())
+    values = recovered(frame, found, old, manager, check_table=check_table)
+    plain = with_columns(frame, values, None)
+    jobs = {}
+    for name in values:
+        recipe = found.columns[name].recipe
+        column = read_column(plain[name], scale=recipe.scale)
+        jobs[name] = Job(column, recipe, dtype_name(plain[name], column))
+    versions = [name for name in values if found.columns[name].versions]
+    kept = {name: entry for name, entry in found.columns.items() if not entry.recipe.reversible}
+    return protected(plain, jobs, new, kept, versions=versions)
+
+
+def _manifest(frame: pd.DataFrame, given: Mapping[str, Any] | str | None) -> Manifest:
+    if given is not None:
+        return Manifest.parse(given)
+    if ATTRIBUTE not in frame.attrs:
+        raise ManifestError(
+            f"the table has no manifest in attrs[{ATTRIBUTE!r}], which some operations of pandas"
+            " and most file formats drop: pass the one that anonymize made as manifest="
+        )
+    return Manifest.parse(frame.attrs[ATTRIBUTE])
+
+
+def _check_new(earlier: Manifest | None, names: Iterable[str]) -> None:
+    again = [] if earlier is None else [name for name in names if name in earlier.columns]
+    if again:
+        raise PseudonymizationError(
+            f"already pseudonymized: {', '.join(map(repr, again))}. To change the key use rekey,"
+            " to start over use reidentify first"
+        )
+
+
+def _check_extension(earlier: Manifest, keyring: Keyring) -> None:
+    if earlier.key != keyring.reference:
+        raise ManifestError(
+            f"other columns of the table were pseudonymized with {earlier.key}, and these would be"
+            f" with {keyring.reference}: a table has one key. Use rekey or reidentify first"
+        )
+    keyring.verify(earlier)

@@ -1,0 +1,104 @@
+"""Columns that tell with which version of the key each row of another column was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.manifest import KeyReference
+
+__all__ = [
+    "check_version_columns",
+    "joined",
+    "rows_by_version",
+    "version_column",
+    "with_versions",
+]
+
+_DTYPE = "Int64"
+_LARGEST = (1 << 31) - 1
+
+
+def version_column(name: str) -> str:
+    """Return the name of the column of versions beside a column."""
+    return f"{name}__key_version"
+
+
+def check_version_columns(frame: pd.DataFrame, names: Iterable[str]) -> None:
+    """Check that the columns of versions can be added.
+
+    Raises:
+        PseudonymizationError: the frame has such columns already.
+    """
+    taken = [version_column(name) for name in names if version_column(name) in frame.columns]
+    if taken:
+        raise PseudonymizationError(
+            f"there are such columns already: {', '.join(map(repr, taken))}. Rename them, or"
+            " anonymize the new rows alone and append them"
+        )
+
+
+def with_versions(frame: pd.DataFrame, names: Iterable[str], key: KeyReference) -> pd.DataFrame:
+    """Return the frame with the columns of versions, new ones behind the others.
+
+    Raises:
+        PseudonymizationError: the key has no versions.
+    """
+    names = list(names)
+    if not names:
+        return frame
+    if key.version is None:
+        raise PseudonymizationError(
+            f"the {key} has no versions, because it is not kept in Vault: leave key_versions out"
+        )
+    versions = pd.array(np.full(len(frame), key.version), dtype=_DTYPE)
+    return frame.assign(**{version_column(name): versions for name in names})
+
+
+def rows_by_version(frame: pd.DataFrame, name: str, newest: int | None) -> dict[int | None, Index]:
+    """Return which rows of a column are of which version, ascending by version.
+
+    Args:
+        frame: with the column and that of its versions, whose dtype may have changed.
+        name: the column.
+        newest: the version that nulls are taken for, which have none.
+
+    Raises:
+        PseudonymizationError: the versions are missing, or some are no versions.
+    """
+    beside = version_column(name)
+    if beside not in frame.columns:
+        raise PseudonymizationError(
+            f"the column {beside!r} is missing, which tells the versions of the key"
+        )
+    numbers = pd.to_numeric(frame[beside].astype(object), errors="coerce")
+    versions = numbers.to_numpy(np.float64, na_value=np.nan)
+    fits = (versions >= 1) & (versions <= _LARGEST) & (versions == np.floor(versions))
+    nulls = frame[name].isna().to_numpy()
+    wrong = int((~fits & ~nulls).sum())
+    if wrong:
+        raise PseudonymizationError(f"{beside!r} holds no version of the key in {wrong} rows")
+    if not len(frame):
+        return {newest: np.empty(0, np.intp)}
+    # In a column of nulls alone no row has a version.
+    known = np.where(nulls, newest or 1, versions).astype(np.int64)
+    distinct, group = np.unique(known, return_inverse=True)
+    return {
+        version: np.flatnonzero(group == number) for number, version in enumerate(distinct.tolist())
+    }
+
+
+def joined(arrays: list[Any], rows: list[Index]) -> Any:
+    """Put the parts of a column together.
+
+    Args:
+        arrays: the values of each part.
+        rows: where they go.
+    """
+    order = np.argsort(np.concatenate(rows))
+    return pd.concat([pd.Series(array) for array in arrays]).iloc[order].array

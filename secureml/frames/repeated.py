@@ -1,0 +1,101 @@
+"""Columns of text in which values repeat: each distinct value is worked on once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from secureml.frames.arrow import Nulls, is_text, read_text, write_text
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.text import Text
+
+__all__ = ["RepeatedColumn", "read_repeated"]
+
+_FEWEST = 1 << 14  # rows for which counting values pays
+_SAMPLE = 1 << 12
+_SHARE = 4  # rows to a distinct value, from which on it pays
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RepeatedColumn:
+    """Strings, each distinct one once.
+
+    Args:
+        values: the distinct ones.
+        codes: which of them each row holds, -1 for null.
+        make: makes an array of the column's dtype of new values, the values that are to be null,
+            and the codes.
+    """
+
+    values: Text
+    codes: Index
+    make: Callable[[Text, Nulls], Any]
+
+    @property
+    def nulls(self) -> Nulls:
+        """Which rows are null, shape (rows,)."""
+        return self.codes < 0
+
+    @property
+    def empty(self) -> int:
+        """How many rows are the empty string."""
+        return self.occurrences(np.flatnonzero(self.values.lengths == 0))
+
+    def occurrences(self, places: Index) -> int:
+        """Return how many rows hold the values at these places."""
+        return int(np.isin(self.codes, places).sum()) if len(places) else 0
+
+    def rebuilt(self, values: Text, nulled: Index) -> Any:
+        """Return an array of the same dtype.
+
+        Args:
+            values: the new ones, in the places of the old.
+            nulled: the places that are to be null.
+        """
+        lost = np.zeros(len(values), np.bool_)
+        lost[nulled] = True
+        return self.make(values, lost)
+
+
+def read_repeated(series: pd.Series) -> RepeatedColumn | None:
+    """Read a column of text if few of its values are distinct, as far as a sample tells.
+
+    Returns:
+        The column; None where it is no text in Arrow, is short, or has many distinct values.
+
+    Raises:
+        PseudonymizationError: the strings are not UTF-8.
+    """
+    dtype = series.dtype
+    backed = isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
+    backed |= isinstance(dtype, pd.ArrowDtype) and is_text(dtype.pyarrow_dtype)
+    if len(series) < _FEWEST or not backed or not _repeats(series):
+        return None
+    array = pa.array(series.array)
+    encoded = array.dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    if len(encoded.dictionary) > len(series) // _SHARE:
+        return None
+    text, _ = read_text(encoded.dictionary)
+    indices = encoded.indices
+
+    def make(new: Text, lost: Nulls) -> Any:
+        return dtype.__from_arrow__(write_text(new, lost, array.type).take(indices))
+
+    codes = indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.intp)
+    return RepeatedColumn(text, codes, make)
+
+
+def _repeats(series: pd.Series) -> bool:
+    """Guess from how often values of a sample meet whether there are few distinct ones."""
+    step = len(series) // _SAMPLE
+    sample = series.iloc[: step * _SAMPLE : step]
+    met = len(sample) - sample.nunique(dropna=False)
+    # Of n rows with n / k distinct values, m of them meet about k m² / 2n times.
+    return bool(met > _SHARE * len(sample) ** 2 / (2 * len(series)))

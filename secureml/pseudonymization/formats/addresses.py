@@ -1,0 +1,220 @@
+"""The formats ``ipv4`` and ``ipv6``: an address keeps its first bits, as many as are asked for.
+
+The bits that are kept are bound into the tweak: so addresses of one network stay in one network,
+and an address of another network tells nothing about them.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.domains import Index, Words
+from secureml.pseudonymization.formats.base import NONE_SMALL, Format, Option, TooSmall, Transformed
+from secureml.pseudonymization.formats.grids import (
+    Octets,
+    Sheet,
+    chunks,
+    composed,
+    padded,
+    same_text,
+)
+from secureml.pseudonymization.permutation import Permutation
+from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import Values
+
+__all__ = ["IPv4Format", "IPv6Format"]
+
+_NONE = 16  # what is no digit
+
+
+class _AddressFormat(Format):
+    """An address keeps its first bits.
+
+    Args:
+        keep_prefix: how many, such as 16 for networks /16.
+
+    Raises:
+        PseudonymizationError: that are not 0 to one bit less than an address has.
+    """
+
+    takes = (Text,)
+    bits: ClassVar[int]
+    longest: ClassVar[int]
+
+    def __init__(self, *, keep_prefix: int = 0) -> None:
+        if type(keep_prefix) is not int or not 0 <= keep_prefix < self.bits:
+            raise PseudonymizationError(
+                f"keep_prefix={keep_prefix!r} must be a whole number from 0 to {self.bits - 1}"
+            )
+        self._kept = keep_prefix
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """How many bits are kept."""
+        return {"keep_prefix": self._kept}
+
+    def transform(self, values: Values, permutation: Permutation) -> Transformed:
+        """Permute every address among those of its prefix."""
+        assert isinstance(values, Text)
+        lengths = values.lengths
+        fits, words = lengths == 0, np.zeros((len(values), 2), np.uint64)
+        for chunk in chunks(np.flatnonzero((lengths > 0) & (lengths <= self.longest))):
+            fits[chunk], words[chunk] = self._read(padded(values, chunk, self.longest))
+        invalid: Index = np.flatnonzero(~fits)
+        rows: Index = np.flatnonzero(fits & (lengths > 0))
+        size = 1 << self.bits - self._kept
+        if size < permutation.minimum:
+            small = TooSmall(rows, size) if len(rows) else NONE_SMALL
+            return Transformed(composed(len(values), []), small, invalid, 0)
+        words = self._permuted(words[rows], permutation, rows)
+        sheets = []
+        for here in chunks(np.arange(len(rows))):
+            grid = self._write(words[here])
+            sheets.append(Sheet(rows[here], grid, grid != 0))
+        new = composed(len(values), sheets)
+        return Transformed(new, NONE_SMALL, invalid, size if sheets else 0)
+
+    def _permuted(self, words: Words, permutation: Permutation, rows: Index) -> Words:
+        free = _mask(self.bits - self._kept)
+        prefixes = words & ~free
+        (first, high), (second, low) = (
+            np.unique(column, return_inverse=True) for column in prefixes.T
+        )
+        pairs, group = np.unique(high * len(second) + low, return_inverse=True)
+        head = self.name.encode() + bytes([self._kept])
+        tweaks = [
+            head
+            + int(first[pair // len(second)]).to_bytes(8, "big")
+            + int(second[pair % len(second)]).to_bytes(8, "big")
+            for pair in pairs.tolist()
+        ]
+        bits = self.bits - self._kept
+        return prefixes | permutation.permute_bits(bits, tweaks, group, words & free, rows)
+
+    @staticmethod
+    @abstractmethod
+    def _read(grid: Octets) -> tuple[NDArray[np.bool_], Words]:
+        """Tell which rows are addresses, and their bits in two words."""
+
+    @staticmethod
+    @abstractmethod
+    def _write(words: Words) -> Octets:
+        """Write addresses as characters, with any number of zero octets between them."""
+
+
+class IPv4Format(_AddressFormat):
+    """An IPv4 address, four decimal numbers without leading zeros, keeps its first bits."""
+
+    name = "ipv4/1"
+    bits = 32
+    longest = 15
+
+    @staticmethod
+    def _read(grid: Octets) -> tuple[NDArray[np.bool_], Words]:
+        number, part = np.zeros(len(grid), np.uint32), np.zeros(len(grid), np.uint16)
+        for column in np.ascontiguousarray(grid.T):
+            dot, digit = column == ord("."), _DIGITS[column]
+            number = np.where(dot, number << np.uint32(8) | part, number)
+            part = np.where(digit < _NONE, part * np.uint16(10) + digit, part * ~dot)
+        words = np.zeros((len(grid), 2), np.uint64)
+        words[:, 1] = number << np.uint32(8) | part
+        return same_text(IPv4Format._write(words), grid), words
+
+    @staticmethod
+    def _write(words: Words) -> Octets:
+        octets = words[:, 1:].astype(">u8").view(np.uint8)[:, 4:]
+        numbers: Octets = _DECIMALS[octets + _NO_DOT].view(np.uint8)
+        return numbers
+
+
+class IPv6Format(_AddressFormat):
+    """An IPv6 address, written as RFC 5952 recommends, keeps its first bits.
+
+    That is in lower case, without leading zeros and with the longest run of zeros as ``::``.
+    Another way of writing it could not be recovered, and is not of the format; nor are a zone and
+    the last 32 bits in the way of IPv4.
+    """
+
+    name = "ipv6/1"
+    bits = 128
+    longest = 39
+
+    @staticmethod
+    def _read(grid: Octets) -> tuple[NDArray[np.bool_], Words]:
+        columns = np.ascontiguousarray(grid.T)
+        colons = columns == ord(":")
+        # The groups behind a double colon are counted from the last.
+        skipped = np.int8(7) - np.count_nonzero(colons, axis=0).astype(np.int8)
+        groups, part = np.zeros((8, len(grid)), np.uint16), np.zeros(len(grid), np.uint16)
+        group, before = np.zeros(len(grid), np.int8), np.zeros(len(grid), np.bool_)
+        for digit, colon in zip(_DIGITS[columns], colons, strict=True):
+            ends = np.flatnonzero(colon)
+            groups[np.clip(group[ends], 0, 7), ends] = part[ends]
+            part[ends] = 0
+            group += colon
+            group += skipped * (colon & before)
+            before = colon
+            part = np.where(digit < _NONE, part << np.uint16(4) | digit, part)
+        groups[7] = part
+        words = np.ascontiguousarray(groups.T).astype(">u2").view(">u8").astype(np.uint64)
+        return same_text(IPv6Format._write(words), grid), words
+
+    @staticmethod
+    def _write(words: Words) -> Octets:
+        groups = words.astype(">u8").view(">u2").astype(np.uint16)
+        zeros = np.packbits(groups == 0, axis=1)[:, 0]
+        grid = np.full((len(words), 8, 5), ord(":"), np.uint8)
+        grid[:, :, :4] = _GROUPS[groups].view(np.uint8).reshape(-1, 8, 4)
+        flat = grid.reshape(-1, 40)
+        compressed: Octets = flat & _KEPT[zeros] | _ADDED[zeros]
+        return compressed
+
+
+def _mask(bits: int) -> Words:
+    """Return two words with the lowest bits set."""
+    return np.array(divmod((1 << bits) - 1, 1 << 64), np.uint64)
+
+
+def _table(strings: list[str]) -> NDArray[np.uint32]:
+    """Return strings of at most four characters, each in one word, with zeros to the right."""
+    return np.frombuffer(b"".join(s.encode("ascii").ljust(4, b"\0") for s in strings), np.uint32)
+
+
+def _digits() -> Octets:
+    table = np.full(256, _NONE, np.uint8)
+    table[[ord(digit) for digit in "0123456789abcdef"]] = np.arange(16)
+    return table
+
+
+def _compressed() -> tuple[Octets, Octets]:
+    """Return what stays of eight groups and the colons behind them, and what is added.
+
+    Both have an entry for each set of groups that are zero, a bit for each group.
+    """
+    kept, added = np.full((256, 8, 5), 0xFF, np.uint8), np.zeros((256, 8, 5), np.uint8)
+    kept[:, 7, 4] = 0  # no colon follows the last group
+    for zeros in range(256):
+        runs = [(len(run.group()), -run.start()) for run in re.finditer("1+", f"{zeros:08b}")]
+        length, start = max(runs, default=(0, 0))
+        if length < 2:
+            continue
+        first, last = -start, -start + length - 1
+        kept[zeros, first : last + 1] = 0
+        added[zeros, last, 4] = ord(":")
+        if first == 0:
+            added[zeros, 0, 0] = ord(":")
+    return kept.reshape(256, 40), added.reshape(256, 40)
+
+
+_DIGITS = _digits()
+_DECIMALS = _table([f"{octet}." for octet in range(256)] + [f"{octet}" for octet in range(256)])
+_NO_DOT = np.array([0, 0, 0, 256], np.uint16)
+_GROUPS = _table([f"{group:x}" for group in range(1 << 16)])
+_KEPT, _ADDED = _compressed()

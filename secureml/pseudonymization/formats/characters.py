@@ -1,0 +1,134 @@
+"""The formats ``digits``, ``letters`` and ``alphabet``: values of some characters alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.alphabets import (
+    CODE_POINTS,
+    DIGIT,
+    LETTER,
+    OTHER_DIGIT,
+    Alphabets,
+    Codes,
+    alphabets,
+    kinds,
+)
+from secureml.pseudonymization.formats.base import Format, Option, Transformed
+from secureml.pseudonymization.formats.classes import transform_text
+from secureml.pseudonymization.formats.pieces import blanked, rows_with
+from secureml.pseudonymization.permutation import Permutation
+from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import Values
+
+__all__ = ["AlphabetFormat", "DigitsFormat", "LettersFormat"]
+
+_MOST = 1 << 16  # the largest radix of FF1
+_NEVER = "~"  # what tokens start with, and pseudonyms do not
+
+
+class _Classes(Format):
+    """The format ``class`` without characters of some kinds.
+
+    Attributes:
+        refused: the kinds that make a value invalid.
+    """
+
+    takes = (Text,)
+    refused: ClassVar[tuple[int, ...]]
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """There are none."""
+        return {}
+
+    def transform(self, values: Values, permutation: Permutation) -> Transformed:
+        """Permute every value among those of its template."""
+        assert isinstance(values, Text)
+        refused = np.isin(np.arange(LETTER + 1), self.refused)
+        invalid = rows_with(values, refused[kinds()][values.codes])
+        made = transform_text(blanked(values, invalid), permutation, alphabets(), self.name)
+        return replace(made, invalid=invalid)
+
+
+class DigitsFormat(_Classes):
+    """Digits 0 to 9 become others; what is neither a letter nor a digit of any script is kept."""
+
+    name = "digits/1"
+    refused = (OTHER_DIGIT, LETTER)
+
+
+class LettersFormat(_Classes):
+    """Letters keep script and case as in ``class``; what is neither letter nor digit is kept."""
+
+    name = "letters/1"
+    refused = (DIGIT, OTHER_DIGIT)
+
+
+class AlphabetFormat(Format):
+    """Every character becomes another one of an alphabet; the length is kept.
+
+    Args:
+        characters: the alphabet: 2 to 65,536 characters, each once. Their order is part of what
+            the pseudonyms are made of.
+
+    Raises:
+        PseudonymizationError: a character is there twice, there are too few or too many, or one
+            is "~", which pseudonyms never start with.
+    """
+
+    name = "alphabet/1"
+    takes = (Text,)
+
+    def __init__(self, *, characters: str = "") -> None:
+        if not isinstance(characters, str):
+            raise PseudonymizationError("an alphabet is a string of its characters")
+        if not 2 <= len(characters) <= _MOST:
+            raise PseudonymizationError(
+                f"an alphabet has 2 to {_MOST:,} characters, not {len(characters):,}"
+            )
+        if len(set(characters)) < len(characters):
+            raise PseudonymizationError("every character of an alphabet is there once")
+        if _NEVER in characters:
+            raise PseudonymizationError(f"{_NEVER!r} can't be in an alphabet: tokens start with it")
+        self._characters = characters
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """The alphabet."""
+        return {"characters": self._characters}
+
+    def transform(self, values: Values, permutation: Permutation) -> Transformed:
+        """Permute every value among those of its length."""
+        assert isinstance(values, Text)
+        ranks = self._rank_of[values.codes]
+        invalid = rows_with(values, ranks == len(self._characters))
+        # To the table, a member of the alphabet is its rank.
+        narrow = np.uint8 if len(self._characters) <= 0x80 else np.uint32
+        text = blanked(Text(ranks.astype(narrow), values.offsets), invalid)
+        name = f"{self.name} {len(self._characters)} {self._characters}"
+        made = transform_text(text, permutation, self._table, name)
+        assert isinstance(made.values, Text)
+        codes = self._code_of[made.values.codes]
+        return replace(made, values=Text(codes, made.values.offsets), invalid=invalid)
+
+    @cached_property
+    def _table(self) -> Alphabets:
+        return Alphabets([np.arange(len(self._characters), dtype=np.uint32)])
+
+    @cached_property
+    def _code_of(self) -> Codes:
+        return Text.of([self._characters]).codes
+
+    @cached_property
+    def _rank_of(self) -> NDArray[np.uint32]:
+        ranks = np.full(CODE_POINTS, len(self._characters), np.uint32)
+        ranks[self._code_of] = np.arange(len(self._characters), dtype=np.uint32)
+        return ranks

@@ -1,0 +1,140 @@
+"""Text as grids of characters: values of one length in, values of any lengths out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secureml.pseudonymization.alphabets import Codes
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.permutation import CHUNK
+from secureml.pseudonymization.text import Text
+
+__all__ = [
+    "Octets",
+    "Sheet",
+    "chunks",
+    "composed",
+    "narrowed",
+    "padded",
+    "read_grid",
+    "same_text",
+]
+
+Octets = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sheet:
+    """New values of some rows of a text.
+
+    Args:
+        rows: which, ascending.
+        grid: their characters, all ASCII, shape (rows, width).
+        used: which characters of the grid count, of its shape; None for all.
+    """
+
+    rows: Index
+    grid: Octets
+    used: NDArray[np.bool_] | None = None
+
+
+def chunks(rows: Index) -> Iterator[Index]:
+    """Cut rows into parts whose arrays stay in a core's own cache."""
+    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+
+
+def read_grid(text: Text, rows: Index, width: int) -> Codes:
+    """Return the characters of values that all have one length.
+
+    Args:
+        text: the values.
+        rows: which, ascending.
+        width: their length.
+
+    Returns:
+        Shape (rows, width); perhaps a view of the text.
+    """
+    if not len(rows):
+        return text.codes[:0].reshape(0, width)
+    first, last = text.offsets[rows[0]], text.offsets[rows[-1] + 1]
+    if last - first == len(rows) * width:
+        return text.codes[first:last].reshape(len(rows), width)
+    places = text.offsets[rows][:, None] + np.arange(width)
+    grid: Codes = text.codes[places]
+    return grid
+
+
+def padded(text: Text, rows: Index, width: int) -> Octets:
+    """Return the characters of some rows, with zeros to the right.
+
+    Args:
+        text: the values.
+        rows: which, ascending; at least one.
+        width: as long as the longest of them.
+
+    Returns:
+        Shape (rows, width); zero where there is no character, 255 for one that is no ASCII.
+    """
+    lengths = text.lengths[rows]
+    first, last = text.offsets[rows[0]], text.offsets[rows[-1] + 1]
+    if last - first == lengths.sum():
+        flat = narrowed(text.codes[first:last])
+    else:
+        places = np.repeat(text.offsets[rows] - np.cumsum(lengths) + lengths, lengths)
+        flat = narrowed(text.codes[places + np.arange(len(places))])
+    grid = np.zeros((len(rows), width), np.uint8)
+    grid[np.arange(width) < lengths[:, None]] = np.where(flat == 0, 255, flat)
+    return grid
+
+
+def same_text(sparse: Octets, grid: Octets) -> NDArray[np.bool_]:
+    """Tell which values that were read come out as they were when they are written again.
+
+    A reader that asks this has to check nothing else: what it misread is not the same.
+
+    Args:
+        sparse: the values written, shape (rows, any), with zeros among the characters.
+        grid: as ``padded`` gives them, shape (rows, width).
+    """
+    used = sparse != 0
+    packed = np.zeros((len(grid), max(grid.shape[1], sparse.shape[1])), np.uint8)
+    packed[np.arange(packed.shape[1]) < used.sum(axis=1)[:, None]] = sparse[used]
+    same = (packed[:, : grid.shape[1]] == grid).all(axis=1)
+    return np.asarray(same & ~packed[:, grid.shape[1] :].any(axis=1))
+
+
+def narrowed(codes: Codes) -> Octets:
+    """Return code points as octets; 255, which is no ASCII character, stands for all larger."""
+    return codes if codes.dtype == np.uint8 else np.minimum(codes, 255).astype(np.uint8)
+
+
+def composed(count: int, sheets: Sequence[Sheet]) -> Text:
+    """Make a text of its rows' new values; a row that has none is empty.
+
+    Args:
+        count: the number of rows.
+        sheets: the values, each row once at most.
+    """
+    lengths = np.zeros(count, np.int64)
+    for sheet in sheets:
+        used = sheet.used
+        lengths[sheet.rows] = sheet.grid.shape[1] if used is None else used.sum(axis=1)
+    offsets = np.zeros(count + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    codes = np.empty(int(offsets[-1]), np.uint8)
+    for sheet in sheets:
+        if not len(sheet.rows):
+            continue
+        flat = sheet.grid.reshape(-1) if sheet.used is None else sheet.grid[sheet.used]
+        first, last = offsets[sheet.rows[0]], offsets[sheet.rows[-1] + 1]
+        if last - first == len(flat):
+            codes[first:last] = flat
+            continue
+        each = lengths[sheet.rows]
+        places = np.repeat(offsets[sheet.rows] - np.cumsum(each) + each, each)
+        codes[places + np.arange(len(flat))] = flat
+    return Text(codes, offsets)

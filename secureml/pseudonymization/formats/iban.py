@@ -1,0 +1,285 @@
+"""The format ``iban``: international bank account numbers (ISO 13616).
+
+The structures of the countries' numbers are frozen here, those of version 101 of the registry: a
+structure that changed would make what was encrypted unrecoverable. Where a country's own check
+digits are commonly verified (Belgium, Montenegro, Norway, Spain) they come out right as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from operator import mul
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secureml.pseudonymization.alphabets import CODE_POINTS, Alphabets, Codes
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.formats.base import (
+    Format,
+    Option,
+    TooSmall,
+    Transformed,
+    join_small,
+)
+from secureml.pseudonymization.formats.classes import transform_text
+from secureml.pseudonymization.formats.layouts import Layout, distinct_rows, find_layouts
+from secureml.pseudonymization.formats.pieces import blanked, walked
+from secureml.pseudonymization.permutation import CHUNK, Permutation, RowTweaks
+from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import Values
+
+__all__ = ["IbanFormat"]
+
+_REGISTRY = """
+AD:8n12c AE:19n AL:8n16c AT:16n AZ:4a20c BA:16n BE:12n BG:4a6n8c BH:4a14c BI:23n BR:23n1a1c
+BY:4c4n16c CH:5n12c CR:18n CY:8n16c CZ:20n DE:18n DJ:23n DK:14n DO:4c20n EE:16n EG:25n ES:20n
+FI:14n FK:2a12n FO:14n FR:10n11c2n GB:4a14n GE:2a16n GI:4a15c GL:14n GR:7n16c GT:24c HN:4a20n
+HR:17n HU:24n IE:4a14n IL:19n IQ:4a15n IS:22n IT:1a10n12c JO:4a4n18c KW:4a22c KZ:3n13c LB:4n20c
+LC:4a24c LI:5n12c LT:16n LU:3n13c LV:4a13c LY:21n MC:10n11c2n MD:20c ME:18n MK:3n10c2n MN:16n
+MR:23n MT:4a5n18c MU:4a19n3a NI:4a20n NL:4a10n NO:11n OM:3n16c PK:4a16c PL:24n PS:4a21c PT:21n
+QA:4a21c RO:4a16c RS:18n RU:14n15c SA:2n18c SC:4a20n3a SD:14n SE:20n SI:15n SK:20n SM:1a10n12c
+SO:19n ST:21n SV:4a20n TL:19n TN:20n TR:6n16c UA:6n19c VA:18n VG:4a16n XK:16n YE:4a4n18c
+"""
+"""Of each country, the number and the kind of the characters behind the check digits: n is a
+digit, a an upper-case letter, c either."""
+
+_STRUCTURES = dict(entry.split(":") for entry in _REGISTRY.split())
+
+_KINDS = {"n": "0", "a": "A", "c": "[0A]"}
+_SEPARATORS = " -."
+
+Cells = NDArray[np.uint8]
+
+
+class IbanFormat(Format):
+    """An account number becomes another valid one of its country.
+
+    Digits become digits and letters upper-case letters; the country, the separators (spaces,
+    hyphens and points, wherever they stand) and a Belgian number's bank code stay; check digits
+    follow. Lower case is invalid.
+    """
+
+    name = "iban/1"
+    takes = (Text,)
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """There are none."""
+        return {}
+
+    def transform(self, values: Values, permutation: Permutation) -> Transformed:
+        """Permute every number among the valid ones of its country and classes."""
+        assert isinstance(values, Text)
+        codes = values.codes.copy()
+        valid = np.zeros(len(values), np.bool_)
+        small, domains = [], []
+        for layout in find_layouts(values, _fold()):
+            places = layout.places("0A")
+            if "!" in layout.folded or len(places) < 5:
+                continue
+            cells = layout.take(codes, places)
+            countries, number = distinct_rows(cells[:, :2])
+            for one, country in enumerate(countries):
+                members = np.flatnonzero(number == one)
+                number_of = _Numbers.of(country.decode(), layout)
+                if number_of is None:
+                    continue
+                members = members[number_of.valid(cells[members])]
+                if not len(members):
+                    continue
+                part = layout.at(members)
+                valid[part.rows] = True
+                made, new = number_of.permuted(cells[members], permutation.at(part.rows))
+                small.append(TooSmall(part.rows[made.small.rows], made.small.domain))
+                domains.append(made.domain)
+                part.put(codes, places, new)
+        invalid = np.flatnonzero(~valid & (values.lengths > 0))
+        text = blanked(Text(codes, values.offsets), invalid)
+        return Transformed(text, join_small(small), invalid, min(filter(None, domains), default=0))
+
+
+class _Numbers:
+    """The numbers of one country in one layout; matrices hold one a row, without separators.
+
+    Args:
+        country: its two letters.
+        layout: how they are written.
+        folded: the class of each character.
+    """
+
+    def __init__(self, country: str, layout: Layout, folded: str) -> None:
+        self._country = country
+        self._layout = layout.folded.encode()
+        self._rule = _RULES.get(country, _Rule())
+        follow = {4 + place for place in self._rule.follow}
+        bank = 4 + self._rule.bank
+        self._free = np.array([n for n in range(bank, len(folded)) if n not in follow])
+        self._kept = slice(4, bank)
+        # As a number: the country and the check digits go last, and a letter counts two digits.
+        order = [*range(4, len(folded)), *range(4)]
+        weights, weight = [0] * len(folded), 1
+        for place in reversed(order):
+            weights[place] = weight
+            weight = weight * (10 if folded[place] == "0" else 100) % 97
+        zeros = [ord("0") if character == "0" else ord("A") - 10 for character in folded]
+        self._weights = weights
+        self._bias = np.uint32(sum(map(mul, zeros, weights)))
+
+    @classmethod
+    def of(cls, country: str, layout: Layout) -> _Numbers | None:
+        """Return the numbers, or None where a country's are not of this layout."""
+        folded = "".join(character for character in layout.folded if character in "0A")
+        structure = _STRUCTURES.get(country)
+        if structure is None or not _pattern(structure).fullmatch(folded):
+            return None
+        return cls(country, layout, folded)
+
+    def valid(self, cells: Cells) -> NDArray[np.bool_]:
+        """Tell which numbers have the check digits that follow from the others."""
+        completed = cells.copy()
+        self._complete(completed)
+        right = self._rule.exists(cells[:, self._free])
+        for place in (2, 3, *(4 + place for place in self._rule.follow)):
+            right &= completed[:, place] == cells[:, place]
+        return right
+
+    def permuted(self, cells: Cells, permutation: Permutation) -> tuple[Transformed, Cells]:
+        """Permute valid numbers; return what became of their free characters, and new numbers."""
+        kept, number = [b""], np.zeros(0, np.intp)
+        if self._rule.bank:
+            kept, number = distinct_rows(cells[:, self._kept])
+        label = self._country.encode() + b" " + self._layout + b" "
+        tweaks = RowTweaks([label + one for one in kept], number)
+        width = len(self._free)
+        text = Text(cells[:, self._free].ravel(), np.arange(len(cells) + 1) * width)
+
+        def once(text: Text) -> Transformed:
+            return transform_text(text, permutation, _table(), IbanFormat.name, tweaks)
+
+        def outside(text: Text, rows: Index) -> Index:
+            return rows[~self._rule.exists(text.codes.reshape(-1, width)[rows])]
+
+        made = walked(text, once, outside) if self._rule.sparse else once(text)
+        assert isinstance(made.values, Text)
+        new = cells.copy()
+        new[:, self._free] = made.values.codes.reshape(-1, width)
+        self._complete(new)
+        return made, new
+
+    def _complete(self, cells: Cells) -> None:
+        """Set all check digits, in place."""
+        if self._rule.complete is not None:
+            self._rule.complete(cells[:, 4:])
+        cells[:, 2:4] = ord("0")
+        for start in range(0, len(cells), CHUNK):
+            part = cells[start : start + CHUNK]
+            total = np.zeros(len(part), np.uint32)
+            for place, weight in enumerate(self._weights):
+                total += part[:, place] * np.uint32(weight)
+            _spell(part[:, 2:4], 98 - (total - self._bias) % np.uint32(97))
+
+
+class _Rule:
+    """What is particular about the numbers of a country.
+
+    Args:
+        follow: where the country's own check digits stand, behind those of the IBAN.
+        complete: sets them, in place.
+        bank: how many leading characters stay.
+    """
+
+    sparse = False
+
+    def __init__(
+        self,
+        follow: tuple[int, ...] = (),
+        complete: Callable[[Cells], None] | None = None,
+        bank: int = 0,
+    ) -> None:
+        self.follow, self.complete, self.bank = follow, complete, bank
+
+    def exists(self, free: Cells) -> NDArray[np.bool_]:
+        """Tell which free characters are those of a number."""
+        return np.ones(len(free), np.bool_)
+
+
+class _Norwegian(_Rule):
+    """A number whose check digit would be ten does not exist, and 0000 is no bank."""
+
+    sparse = True
+
+    def exists(self, free: Cells) -> NDArray[np.bool_]:
+        """Tell which free characters are those of a number."""
+        some: NDArray[np.bool_] = (free[:, :4] != ord("0")).any(axis=1)
+        return some & (_norwegian_sum(free) < 10)
+
+
+def _norwegian_sum(digits: Cells) -> NDArray[np.int64]:
+    return _weighted(digits, (6, 7, 8, 9, 4, 5, 6, 7, 8, 9)) % 11
+
+
+def _norwegian(cells: Cells) -> None:
+    cells[:, 10] = _norwegian_sum(cells[:, :10]) % 10 + ord("0")
+
+
+def _spanish(cells: Cells) -> None:
+    powers = [2**power for power in range(10)]
+    for place, digits, weights in ((8, cells[:, :8], powers[2:]), (9, cells[:, 10:], powers)):
+        check = _weighted(digits, weights) % 11
+        cells[:, place] = np.where(check < 2, check, 11 - check) + ord("0")
+
+
+def _belgian(cells: Cells) -> None:
+    check = _weighted(cells[:, :10], [10**power for power in reversed(range(10))]) % 97
+    _spell(cells[:, 10:12], np.where(check == 0, 97, check))
+
+
+def _montenegrin(cells: Cells) -> None:
+    check = _weighted(cells[:, :16], [10**power % 97 for power in reversed(range(2, 18))])
+    _spell(cells[:, 16:18], 98 - check % 97)
+
+
+_RULES = {
+    "BE": _Rule((10, 11), _belgian, bank=3),
+    "ES": _Rule((8, 9), _spanish),
+    "ME": _Rule((16, 17), _montenegrin),
+    "NO": _Norwegian((10,), _norwegian),
+}
+
+
+def _weighted(digits: Cells, weights: Sequence[int]) -> NDArray[np.int64]:
+    total: NDArray[np.int64] = (digits.astype(np.int64) - ord("0")) @ np.array(weights, np.int64)
+    return total
+
+
+def _spell(cells: Cells, numbers: NDArray[np.integer[Any]]) -> None:
+    """Write numbers of two digits."""
+    cells[:, 0], cells[:, 1] = numbers // 10 + ord("0"), numbers % 10 + ord("0")
+
+
+@cache
+def _pattern(structure: str) -> re.Pattern[str]:
+    """Return what folded numbers of a structure look like."""
+    parts = re.findall("([0-9]+)([nac])", structure)
+    return re.compile("AA00" + "".join(f"{_KINDS[kind]}{{{count}}}" for count, kind in parts))
+
+
+@cache
+def _fold() -> Codes:
+    """Fold digits to 0, upper-case letters to A, and what is no separator either to !."""
+    folded = np.full(CODE_POINTS, ord("!"), np.uint32)
+    folded[ord("0") : ord("9") + 1] = ord("0")
+    folded[ord("A") : ord("Z") + 1] = ord("A")
+    for separator in _SEPARATORS:
+        folded[ord(separator)] = ord(separator)
+    return folded
+
+
+@cache
+def _table() -> Alphabets:
+    spans = ((ord("0"), ord("9") + 1), (ord("A"), ord("Z") + 1))
+    return Alphabets([np.arange(*span, dtype=np.uint32) for span in spans])

@@ -1,0 +1,162 @@
+"""The format ``integer``: whole numbers, of the same digits or of a declared range.
+
+Without a range a number keeps its sign and its number of digits. Where the column's type ends
+before the digits do, so does the domain: ten-digit values of an int32 column become values up to
+2,147,483,647. With a range, every number of it can become every other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.formats.base import NO_ROWS, Format, Option, TooSmall, Transformed
+from secureml.pseudonymization.formats.grids import composed
+from secureml.pseudonymization.formats.numerals import Numerals, read_numerals, write_numerals
+from secureml.pseudonymization.formats.ranges import check_range, permute_range
+from secureml.pseudonymization.numbers import Limits, WholeNumbers
+from secureml.pseudonymization.permutation import CHUNK, Permutation
+from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import Values, numbers
+
+__all__ = ["IntegerFormat", "permute_digits"]
+
+_POWERS = np.array([10**exponent for exponent in range(1, 20)], np.uint64)
+_NEGATIVE_ZERO = 2 * len(_POWERS) + 2
+_RANGE = ("minimum", "maximum")
+
+
+class IntegerFormat(Format):
+    """A whole number keeps its sign and its number of digits, or becomes another of a range.
+
+    Numbers in text are those that 64 bits hold with a sign, without leading zeros or a plus.
+
+    Args:
+        minimum: the least number of the range; None for none.
+        maximum: the largest; given if and only if the minimum is.
+
+    Raises:
+        PseudonymizationError: one is given without the other, or they are no range.
+    """
+
+    name = "integer/1"
+    takes = (WholeNumbers, Text)
+
+    def __init__(self, *, minimum: int | None = None, maximum: int | None = None) -> None:
+        self._span: tuple[int, int] | None = None
+        if minimum is None and maximum is None:
+            return
+        if type(minimum) is not int or type(maximum) is not int:
+            raise PseudonymizationError(
+                "minimum and maximum must be whole numbers, both or neither"
+            )
+        check_range(minimum, maximum, f"the range from {minimum} to {maximum}")
+        self._span = minimum, maximum
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """The range, if one is declared."""
+        return {} if self._span is None else dict(zip(_RANGE, self._span, strict=True))
+
+    def transform(self, values: Values, permutation: Permutation) -> Transformed:
+        """Permute every number among those of its range, or of its sign and digits."""
+        if not isinstance(values, Text):
+            return self._permuted(numbers(values), permutation, np.arange(len(values)))
+        valid = values.lengths == 0
+        sheets, small, domain = [], TooSmall(), 0
+        for read in read_numerals(values):
+            if read.scale:
+                continue
+            made = self._permuted(read.units, permutation, read.rows)
+            small, domain = TooSmall(read.rows[made.small.rows], made.small.domain), made.domain
+            whole = np.ones(len(read.rows), np.bool_)
+            whole[made.invalid] = False
+            valid[read.rows[whole]] = True
+            whole[made.small.rows] = False
+            new = Numerals(read.rows[whole], 0, numbers(made.values).at(whole))
+            sheets += write_numerals(new)
+        return Transformed(composed(len(values), sheets), small, np.flatnonzero(~valid), domain)
+
+    def _permuted(self, values: WholeNumbers, permutation: Permutation, rows: Index) -> Transformed:
+        if self._span is None:
+            return permute_digits(values, self.name, permutation, rows)
+        tweak = f"{self.name} {self._span[0]} to {self._span[1]}".encode()
+        made = permute_range(values, self._span, tweak, permutation, rows)
+        small = TooSmall(made.small, made.size) if len(made.small) else TooSmall()
+        permuted = len(values) > len(made.small) + len(made.invalid)
+        return Transformed(made.numbers, small, made.invalid, made.size if permuted else 0)
+
+
+def permute_digits(
+    values: WholeNumbers, name: str, permutation: Permutation, rows: Index
+) -> Transformed:
+    """Permute every number among those of its sign and digits that its type holds.
+
+    Args:
+        values: any.
+        name: of the format, which the tweaks begin with.
+        permutation: of the column.
+        rows: of the column that the values are in.
+
+    Returns:
+        What ``Format.transform`` does, of the values.
+    """
+    kind = _kinds(values)
+    kinds = np.flatnonzero(np.bincount(kind, minlength=1))
+    spans = [_span(one, values.limits) for one in kinds.tolist()]
+    sizes = [last - first + 1 for first, last in spans]
+    tweaks = [
+        f"{name} {'-' if one % 2 else '+'} {first} {last}".encode()
+        for one, (first, last) in zip(kinds.tolist(), spans, strict=True)
+    ]
+    active = np.flatnonzero([size >= permutation.minimum for size in sizes])
+    group_of = np.full(_NEGATIVE_ZERO + 1, -1)
+    group_of[kinds[active]] = np.arange(len(active))
+    starts = np.array([spans[one][0] for one in active.tolist()], np.uint64)
+    group = group_of[kind]
+    places = np.flatnonzero(group >= 0)
+    fine, bound = permutation.groups(
+        group[places], [tweaks[one] for one in active.tolist()], rows[places]
+    )
+    coarse = np.zeros(len(bound), np.intp)
+    coarse[fine] = group[places]
+    plan = permutation.plan([sizes[active[one]] for one in coarse.tolist()], bound)
+    magnitudes = np.zeros(len(values), np.uint64)
+    for begin in range(0, len(places), CHUNK):
+        here, number = places[begin : begin + CHUNK], fine[begin : begin + CHUNK]
+        base, start = plan.base[number], starts[group[here]]
+        rank = values.magnitudes[here] - start
+        high = rank // base
+        high, low = plan.apply(number, high, rank - high * base)
+        magnitudes[here] = high * base + low + start
+    small = [size for size in sizes if size < permutation.minimum]
+    return Transformed(
+        values.holding(magnitudes, values.negative),
+        TooSmall(np.flatnonzero(group < 0), min(small, default=0)),
+        NO_ROWS,
+        min((sizes[one] for one in active.tolist()), default=0),
+    )
+
+
+def _kinds(numbers: WholeNumbers) -> NDArray[np.uint8]:
+    """Return twice the number of digits after the first, plus one for a negative number."""
+    kind = np.zeros(len(numbers), np.uint8)
+    for power in _POWERS[numbers.magnitudes.max(initial=0) >= _POWERS]:
+        kind += numbers.magnitudes >= power
+    kind = 2 * kind + numbers.negative
+    # Few types hold a negative zero: no number may become it, and it has no other to become.
+    kind[numbers.negative & (numbers.magnitudes == 0)] = _NEGATIVE_ZERO
+    return kind
+
+
+def _span(kind: int, limits: Limits) -> tuple[int, int]:
+    """Return the least and the largest magnitude of a kind."""
+    if kind == _NEGATIVE_ZERO:
+        return 0, 0
+    exponent, negative = divmod(kind, 2)
+    first = 10**exponent if exponent or negative else 0
+    return first, min(10 ** (exponent + 1) - 1, -limits.lowest if negative else limits.highest)

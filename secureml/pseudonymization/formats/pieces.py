@@ -1,0 +1,175 @@
+"""Values of which only some characters are encrypted; the others are kept and part of the tweak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secureml.pseudonymization.alphabets import CODE_POINTS, Alphabets, Codes
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.formats.base import Transformed
+from secureml.pseudonymization.formats.classes import transform_text
+from secureml.pseudonymization.permutation import Permutation, RowTweaks
+from secureml.pseudonymization.templates import find_distinct
+from secureml.pseudonymization.text import Text
+
+__all__ = [
+    "Grid",
+    "blanked",
+    "flags_by_row",
+    "grids",
+    "kept_of",
+    "picked",
+    "put",
+    "rows_with",
+    "transform_pieces",
+    "walked",
+]
+
+Flags = NDArray[np.bool_]
+_HOLE = CODE_POINTS
+"""Stands in what is kept of a value for a character that is not."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """The values of one length.
+
+    Args:
+        rows: where they are, ascending.
+        codes: their characters, shape (rows, width); a copy, or a view that is not to be changed.
+        places: where each of these characters stands in the text's codes, or a slice of them all.
+    """
+
+    rows: Index
+    codes: Codes
+    places: Index | slice
+
+
+def grids(text: Text) -> Iterator[Grid]:
+    """Return the values that are not empty, those of each length as a matrix."""
+    lengths = text.lengths
+    widths = np.flatnonzero(np.bincount(lengths, minlength=1)).tolist()
+    widths = [width for width in widths if width]
+    if len(widths) == 1:
+        rows = np.flatnonzero(lengths)
+        yield Grid(rows, text.codes.reshape(-1, widths[0]), slice(None))
+        return
+    for width in widths:
+        rows = np.flatnonzero(lengths == width)
+        places = text.offsets[rows][:, None] + np.arange(width)
+        yield Grid(rows, text.codes[places], places.ravel())
+
+
+def rows_with(text: Text, flags: Flags) -> Index:
+    """Return the rows with a flagged character, ascending.
+
+    Args:
+        text: the values.
+        flags: shape (characters,).
+    """
+    places = np.flatnonzero(flags)
+    if not len(places):
+        return places
+    return np.unique(np.searchsorted(text.offsets, places, side="right") - 1)
+
+
+def flags_by_row(text: Text, flags: Flags) -> NDArray[np.int64]:
+    """Count the flagged characters of each value, shape (rows,)."""
+    counted = np.zeros(len(flags) + 1, np.int64)
+    np.cumsum(flags, out=counted[1:])
+    counts: NDArray[np.int64] = np.diff(counted[text.offsets])
+    return counts
+
+
+def blanked(text: Text, rows: Index) -> Text:
+    """Return a text with empty values in some rows."""
+    if not len(rows):
+        return text
+    lengths = text.lengths
+    stays = np.ones(len(text), np.bool_)
+    stays[rows] = False
+    codes = text.codes[np.repeat(stays, lengths)]
+    return Text(codes, _offsets(np.where(stays, lengths, 0)))
+
+
+def picked(text: Text, chosen: Flags) -> Text:
+    """Return the chosen characters of every value, side by side."""
+    return Text(text.codes[chosen], _offsets(flags_by_row(text, chosen)))
+
+
+def put(text: Text, chosen: Flags, pieces: Text) -> Text:
+    """Return a text with other characters in the chosen places; the inverse of ``picked``."""
+    codes = text.codes.astype(np.promote_types(text.codes.dtype, pieces.codes.dtype))
+    codes[chosen] = pieces.codes
+    return Text(codes, text.offsets)
+
+
+def kept_of(text: Text, chosen: Flags) -> RowTweaks:
+    """Return what is kept of every value where the chosen characters are not: a tweak for each."""
+    codes = text.codes.copy()
+    hole = 0xFF if codes.dtype == np.uint8 else _HOLE
+    codes[chosen] = hole
+    flat, bounds, number = find_distinct(codes, text.offsets)
+    symbols = flat.astype(">u4")
+    symbols[flat == hole] = _HOLE
+    octets = symbols.tobytes()
+    values = [octets[4 * start : 4 * end] for start, end in pairwise(bounds.tolist())]
+    return RowTweaks(values, np.zeros(len(text), np.intp) if number is None else number)
+
+
+def transform_pieces(
+    text: Text, chosen: Flags, permutation: Permutation, table: Alphabets, name: str
+) -> Transformed:
+    """Permute the chosen characters of every value among those of their classes.
+
+    Args:
+        text: the values; empty ones stay empty.
+        chosen: which characters, shape (characters,); all others are kept.
+        permutation: under the key of the column's domain.
+        table: the classes.
+        name: of the format, which the tweaks begin with.
+
+    Returns:
+        As ``transform_text``, but that a value without a chosen character is left out.
+    """
+    made = transform_text(picked(text, chosen), permutation, table, name, kept_of(text, chosen))
+    assert isinstance(made.values, Text)
+    return replace(made, values=put(text, chosen, made.values))
+
+
+def walked(
+    text: Text,
+    once: Callable[[Text], Transformed],
+    outside: Callable[[Text, Index], Index],
+) -> Transformed:
+    """Permute values within a subset of a domain: again and again until they are in it.
+
+    Args:
+        text: the values, all of which are in the subset, or empty.
+        once: permutes them within the domain.
+        outside: returns which of some rows of a text are not in the subset.
+    """
+    made = once(text)
+    values = made.values
+    assert isinstance(values, Text)
+    rows = np.setdiff1d(np.flatnonzero(text.lengths), made.small.rows)
+    rows = outside(values, rows)
+    while len(rows):
+        others = np.ones(len(text), np.bool_)
+        others[rows] = False
+        again = once(blanked(values, np.flatnonzero(others))).values
+        assert isinstance(again, Text)
+        values = values.replaced(rows, again.strings_at(rows))
+        rows = outside(values, rows)
+    return replace(made, values=values)
+
+
+def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets

@@ -1,0 +1,190 @@
+"""The format ``regex``: what the groups of a pattern match is encrypted, the rest is kept."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import shake_256
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.alphabets import CLASS_SYMBOL, Alphabets, alphabets
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.formats.base import (
+    NONE_SMALL,
+    Format,
+    Option,
+    TooSmall,
+    Transformed,
+)
+from secureml.pseudonymization.formats.pieces import Flags, blanked, transform_pieces, walked
+from secureml.pseudonymization.permutation import Permutation
+from secureml.pseudonymization.templates import find_distinct
+from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import Values
+
+__all__ = ["RegexFormat"]
+
+_SAMPLES = 256
+_KEPT_INSIDE = 2 * CLASS_SYMBOL
+"""Added, in a template, to a character in a group that is of no class."""
+
+_TOKENS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?P<|\(\?|\(|\)[*+{]?|.", re.DOTALL)
+
+
+class RegexFormat(Format):
+    r"""What the groups of a pattern match keeps its classes; what is outside of them stays.
+
+    A value is of the format if the whole of it matches. So is every pseudonym, with its groups in
+    the same places: where a pattern tells characters of one class apart, as ``([1-4]\d{8})`` does,
+    values are encrypted again and again until they match. How many of a class's strings match is
+    estimated from 256 of them; where fewer than one in 256 do, the domain counts as too small.
+
+    Args:
+        pattern: in the syntax of Python's ``re``, with at least one group.
+
+    Raises:
+        PseudonymizationError: the pattern is none, or has no groups, or one that is in another
+            one, or one that is repeated (of which only the last repetition would be encrypted).
+    """
+
+    name = "regex/1"
+    takes = (Text,)
+
+    def __init__(self, *, pattern: str = "") -> None:
+        problem = None
+        try:
+            compiled = re.compile(pattern)
+        except (re.error, TypeError, RecursionError, OverflowError):
+            problem = "the pattern is not one that Python's re can compile"
+        if problem is None:
+            problem = _problem(compiled)
+        if problem is not None:
+            raise PseudonymizationError(problem)
+        self._pattern = compiled
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """The pattern."""
+        return {"pattern": self._pattern.pattern}
+
+    def transform(self, values: Values, permutation: Permutation) -> Transformed:
+        """Permute every value among those of its template that match."""
+        assert isinstance(values, Text)
+        filled = np.flatnonzero(values.lengths)
+        chosen, failed = self._groups(values, filled)
+        invalid = filled[failed]
+        number, domains = self._domains(values, chosen, invalid)
+        too_small = np.array([0 < domain < permutation.minimum for domain in domains], np.bool_)
+        rows = np.flatnonzero(too_small[number])
+        small = NONE_SMALL
+        if len(rows):
+            small = TooSmall(rows, min(domains[one] for one in np.flatnonzero(too_small)))
+        hidden = np.union1d(invalid, rows)
+        lengths = values.lengths
+        stays = np.ones(len(values), np.bool_)
+        stays[hidden] = False
+        text, chosen = blanked(values, hidden), chosen[np.repeat(stays, lengths)]
+        label = f"{self.name} {len(self._pattern.pattern)} {self._pattern.pattern}"
+
+        def once(part: Text) -> Transformed:
+            # While some values walk on, the others are empty.
+            here = chosen
+            if len(part.codes) != len(chosen):
+                here = chosen[np.repeat(part.lengths > 0, text.lengths)]
+            return transform_pieces(part, here, permutation, alphabets(), label)
+
+        def outside(made: Text, rows: Index) -> Index:
+            found, failed = self._groups(made, rows)
+            moved = found != chosen
+            counted = np.append(0, np.cumsum(moved))
+            changed = counted[made.offsets[rows + 1]] > counted[made.offsets[rows]]
+            return rows[failed | changed]
+
+        made = walked(text, once, outside)
+        used = [domain for domain in domains if domain >= permutation.minimum]
+        return replace(made, small=small, invalid=invalid, domain=min(used, default=0))
+
+    def _groups(self, text: Text, rows: Index) -> tuple[Flags, Flags]:
+        """Return which characters of some values are in groups, and which of the values fail."""
+        count = self._pattern.groups + 1
+        nothing = ((0, 0),) * count
+        matches = map(self._pattern.fullmatch, text.strings_at(rows))
+        spans = [nothing if match is None else match.regs for match in matches]
+        places = np.array(spans, np.int64).reshape(len(rows), count, 2)
+        failed: Flags = places[:, 0, 1] == 0
+        bounds = np.maximum(places[:, 1:], 0) + text.offsets[rows][:, None, None]
+        size = len(text.codes) + 1
+        depth = np.bincount(bounds[:, :, 0].ravel(), minlength=size)
+        depth -= np.bincount(bounds[:, :, 1].ravel(), minlength=size)
+        np.cumsum(depth, out=depth)
+        overlapping = np.append(0, np.cumsum(depth[:-1] > 1))
+        failed |= overlapping[text.offsets[rows + 1]] > overlapping[text.offsets[rows]]
+        return depth[:-1] > 0, failed
+
+    def _domains(self, text: Text, chosen: Flags, invalid: Index) -> tuple[Index, list[int]]:
+        """Number the templates of a column, and estimate how many values of each match."""
+        table = alphabets()
+        skeletons = table.skeletons(text.codes)
+        classes = table.classes(skeletons)
+        symbols = text.codes.astype(np.uint32)
+        symbols[chosen] += np.uint32(_KEPT_INSIDE)
+        inside = chosen & (classes >= 0)
+        symbols[inside] = classes[inside].astype(np.uint32) + np.uint32(CLASS_SYMBOL)
+        flat, bounds, number = find_distinct(symbols, text.offsets)
+        if number is None:
+            number = np.where(text.lengths > 0, 0, -1)
+        number[invalid] = -1
+        used = np.bincount(number[number >= 0], minlength=len(bounds) - 1) > 0
+        domains = [
+            self._domain(flat[start:end], table) if used[one] and end > start else 0
+            for one, (start, end) in enumerate(pairwise(bounds.tolist()))
+        ]
+        return number, [*domains, 0]
+
+    def _domain(self, template: NDArray[np.uint32], table: Alphabets) -> int:
+        """Estimate how many values of a template match with their groups in the same places."""
+        groups = template >= CLASS_SYMBOL
+        places = np.flatnonzero(groups & (template < _KEPT_INSIDE))
+        classes = (template[places] - CLASS_SYMBOL).astype(np.intp)
+        sizes = table.sizes[classes]
+        seed = shake_256(self._pattern.pattern.encode("utf-8", "surrogatepass"))
+        seed.update(template.astype(">u4").tobytes())
+        octets = seed.digest(4 * _SAMPLES * len(places))
+        drawn = np.frombuffer(octets, ">u4").astype(np.uint32).reshape(_SAMPLES, -1)
+        members = np.tile(
+            np.where(template < _KEPT_INSIDE, template, template - _KEPT_INSIDE), (_SAMPLES, 1)
+        )
+        members[:, places] = table.codes(table.starts[classes] + drawn % sizes)
+        offsets = np.arange(_SAMPLES + 1) * len(template)
+        chosen, failed = self._groups(Text(members.ravel(), offsets), np.arange(_SAMPLES))
+        alike = (chosen.reshape(_SAMPLES, -1) == groups).all(axis=1) & ~failed
+        size: int = math.prod(sizes.tolist())
+        return max(size * int(alike.sum()) // _SAMPLES, 1)
+
+
+def _problem(pattern: re.Pattern[str]) -> str | None:
+    """Return what stands against the groups of a pattern."""
+    if isinstance(pattern.pattern, bytes):
+        return "the pattern is to be text"
+    if not pattern.groups:
+        return "the pattern has no groups: what is to be encrypted goes in parentheses"
+    opened: list[tuple[bool, bool]] = []  # of each open parenthesis: is it, does it hold a group
+    for token in _TOKENS.findall(pattern.pattern):
+        if token in ("(", "(?P<", "(?"):
+            group = token != "(?"  # noqa: S105 - no password
+            if group and any(is_group for is_group, _ in opened):
+                return "a group of the pattern is inside of another one"
+            opened.append((group, group))
+        elif token[0] == ")" and opened:
+            _, holds = opened.pop()
+            if holds and token != ")":  # noqa: S105 - no password
+                return "a group of the pattern is repeated: only the last one would be encrypted"
+            if holds and opened:
+                opened[-1] = (opened[-1][0], True)
+    return None

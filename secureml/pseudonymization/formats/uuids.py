@@ -1,0 +1,149 @@
+"""The format ``uuid``: a UUID keeps its version and its variant, and the rest is permuted.
+
+Of every UUID the four bits of the version and the first two of the variant are kept, and bound
+into the tweak, whether or not RFC 9562 gives them a meaning; the other 122 bits are the rank. So
+the nil UUID is a value like any other. How it is written is kept as well, but not bound: a UUID
+has the same pseudonym in lower and in upper case, with hyphens and without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secureml.pseudonymization.alphabets import Codes
+from secureml.pseudonymization.domains import Index, Words
+from secureml.pseudonymization.formats.base import NONE_SMALL, Format, Option, Transformed
+from secureml.pseudonymization.formats.grids import (
+    Octets,
+    Sheet,
+    chunks,
+    composed,
+    narrowed,
+    read_grid,
+)
+from secureml.pseudonymization.permutation import Permutation
+from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import Values
+
+__all__ = ["UuidFormat"]
+
+_BITS = 122
+_HYPHENS = {36: [8, 13, 18, 23], 32: []}
+"""By the length of a text, where its hyphens are."""
+_PLACES = {
+    width: [place for place in range(width) if place not in hyphens]
+    for width, hyphens in _HYPHENS.items()
+}
+_LOWER, _UPPER, _FOREIGN = 0x10, 0x20, 0x40
+_ONES = np.uint64(0x0101_0101_0101_0101)
+_NIBBLES = np.uint64(0x1111_1111_1111_1111)
+
+
+class UuidFormat(Format):
+    """A UUID keeps its version, its variant, its case and its hyphens.
+
+    It is written as 32 hexadecimal digits, with the four hyphens of RFC 9562 or without any, all
+    letters in one case. Anything else (braces, ``urn:uuid:``, mixed case) is not of the format.
+    """
+
+    name = "uuid/1"
+    takes = (Text,)
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """There are none."""
+        return {}
+
+    def transform(self, values: Values, permutation: Permutation) -> Transformed:
+        """Permute every UUID among those of its version and variant."""
+        assert isinstance(values, Text)
+        lengths = values.lengths
+        valid = lengths == 0
+        sheets = []
+        for width in _HYPHENS:
+            for chunk in chunks(np.flatnonzero(lengths == width)):
+                fits, words, upper = _read(read_grid(values, chunk, width), width)
+                rows, words, upper = chunk[fits], words[fits], upper[fits]
+                if len(rows):
+                    valid[rows] = True
+                    words = _permuted(words, upper, permutation, rows)
+                    sheets.append(Sheet(rows, _write(words, upper, width)))
+        invalid: Index = np.flatnonzero(~valid)
+        new = composed(len(values), sheets)
+        return Transformed(new, NONE_SMALL, invalid, 1 << _BITS if sheets else 0)
+
+
+def _read(grid: Codes, width: int) -> tuple[NDArray[np.bool_], Words, NDArray[np.bool_]]:
+    """Tell which are UUIDs, their 128 bits in two words, and which are in upper case."""
+    octets = narrowed(grid)
+    digits = _DIGITS[octets.take(_PLACES[width], axis=1)]
+    eights = digits.view(np.uint64)  # what is found of eight digits at a time
+    seen = eights[:, 0] | eights[:, 1] | eights[:, 2] | eights[:, 3]
+    lower, upper, foreign = (seen & _ONES * np.uint64(bit) for bit in (_LOWER, _UPPER, _FOREIGN))
+    fits = (foreign == 0) & ((lower == 0) | (upper == 0))
+    for place in _HYPHENS[width]:
+        fits &= octets[:, place] == ord("-")
+    pairs = digits[:, ::2] << 4 | digits[:, 1::2] & 0x0F
+    return fits, pairs.view(">u8").astype(np.uint64), upper != 0
+
+
+def _write(words: Words, upper: NDArray[np.bool_], width: int) -> Octets:
+    octets = words.astype(">u8").view(np.uint8)
+    digits = np.empty((len(words), 32), np.uint8)
+    digits[:, ::2], digits[:, 1::2] = octets >> 4, octets & 0x0F
+    beyond = np.where(upper, ord("A"), ord("a")).astype(np.uint8) - np.uint8(ord("0") + 10)
+    digits += (digits > 9) * beyond[:, None] + np.uint8(ord("0"))
+    if not _HYPHENS[width]:
+        return digits
+    grid = np.full((len(words), width), ord("-"), np.uint8)
+    grid[:, _PLACES[width]] = digits
+    return grid
+
+
+def _permuted(
+    words: Words, upper: NDArray[np.bool_], permutation: Permutation, rows: Index
+) -> Words:
+    new = _once(words, permutation, rows)
+    # Without a letter there is no case: a UUID in upper case has to become one with a letter.
+    walking = np.flatnonzero(upper & ~_lettered(new))
+    while len(walking):
+        new[walking] = _once(new[walking], permutation, rows[walking])
+        walking = walking[~_lettered(new[walking])]
+    return new
+
+
+def _once(words: Words, permutation: Permutation, rows: Index) -> Words:
+    high, low = words.T
+    version, variant = high >> np.uint64(12) & np.uint64(15), low >> np.uint64(62)
+    kind = (version << np.uint64(2) | variant).astype(np.intp)
+    kinds = np.flatnonzero(np.bincount(kind, minlength=64))
+    group = np.zeros(64, np.intp)
+    group[kinds] = np.arange(len(kinds))
+    tweaks = [b"uuid/1" + bytes([one]) for one in kinds.tolist()]
+    upper = high >> np.uint64(16) << np.uint64(12) | high & np.uint64(0xFFF)  # 60 bits
+    ranks = np.stack([upper >> np.uint64(2), upper << np.uint64(62) | low & _LOW], axis=1)
+    high, low = permutation.permute_bits(_BITS, tweaks, group[kind], ranks, rows).T
+    upper = high << np.uint64(2) | low >> np.uint64(62)
+    high = upper >> np.uint64(12) << np.uint64(16) | version << np.uint64(12) | upper & _THIRD
+    return np.stack([high, variant << np.uint64(62) | low & _LOW], axis=1)
+
+
+def _lettered(words: Words) -> NDArray[np.bool_]:
+    """Tell which have a hexadecimal digit above nine."""
+    letters = words >> np.uint64(3) & (words >> np.uint64(2) | words >> np.uint64(1)) & _NIBBLES
+    return np.asarray(letters.any(axis=1))
+
+
+def _digits() -> Octets:
+    table = np.full(256, _FOREIGN, np.uint8)
+    for value, digit in enumerate("0123456789abcdef"):
+        table[ord(digit.upper())] = value | (_UPPER if value > 9 else 0)
+        table[ord(digit)] = value | (_LOWER if value > 9 else 0)
+    return table
+
+
+_LOW, _THIRD = np.uint64((1 << 62) - 1), np.uint64(0xFFF)
+_DIGITS = _digits()

@@ -1,0 +1,47 @@
+"""The keys of one domain: one for each purpose, derived when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from secureml.concealed import SecretBytes
+
+__all__ = ["DomainKeys"]
+
+
+class DomainKeys:
+    """Derives the keys that the columns of one domain share.
+
+    Args:
+        derive: derives a key of so many octets for a purpose from the master key.
+        domain: the name of the domain.
+    """
+
+    __slots__ = ("_derive", "domain")
+
+    def __init__(self, derive: Callable[[str, int], bytes], domain: str) -> None:
+        self._derive = derive
+        self.domain = domain
+
+    def fpe(self) -> SecretBytes:
+        """Return the key for FF1, 32 octets."""
+        return self._key("fpe", 32)
+
+    def tokens(self) -> SecretBytes:
+        """Return the key for tokens in place of values that have no pseudonym, 64 octets."""
+        return self._key("token", 64)
+
+    def strategy_tokens(self) -> SecretBytes:
+        """Return the key for the strategy ``token``, 64 octets."""
+        return self._key("siv", 64)
+
+    def hash(self) -> SecretBytes:
+        """Return the key for the strategy ``hash``, 32 octets."""
+        return self._key("hash", 32)
+
+    def tables(self) -> SecretBytes:
+        """Return the key for permutations of small domains, 32 octets."""
+        return self._key("table", 32)
+
+    def _key(self, purpose: str, size: int) -> SecretBytes:
+        return SecretBytes(self._derive(f"pseudonymization/{purpose}/{self.domain}", size))

@@ -1,0 +1,87 @@
+"""A column on all cores: cut in slices, as many of which are transformed at a time as there are
+cores. What a format needs on the way it needs for these alone, however long the column is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.formats import NO_ROWS, Format, TooSmall, Transformed
+from secureml.pseudonymization.permutation import Permutation
+from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import Numbers, Values, numbers
+
+__all__ = ["transform"]
+
+_SLICE = 1 << 16
+"""Rows from which on a thread is worth its start."""
+
+_LONGEST = 1 << 18
+"""Rows of one slice at most: more take more memory, fewer repeat what is done once a slice."""
+
+
+def transform(form: Format, values: Values, permutation: Permutation) -> Transformed:
+    """Do what ``form.transform`` does, on as many cores as the process may use.
+
+    Numpy and AES leave the interpreter free while they work, so threads share the cores.
+
+    Args:
+        form: the format.
+        values: of a kind that it takes.
+        permutation: of the column.
+    """
+    threads = min(_cores(), len(values) // _SLICE)
+    slices = max(threads, -(-len(values) // _LONGEST))
+    if slices < 2:
+        return form.transform(values, permutation)
+    bounds = np.linspace(0, len(values), slices + 1).astype(int).tolist()
+    spans = [slice(*pair) for pair in pairwise(bounds)]
+
+    def part(span: slice) -> Transformed:
+        return form.transform(_cut(values, span), permutation.at(span))
+
+    if threads < 2:
+        made = [part(span) for span in spans]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            made = list(pool.map(part, spans))
+    starts = bounds[:-1]
+    small = [part.small.domain for part in made if len(part.small.rows)]
+    domains = [part.domain for part in made if part.domain]
+    return Transformed(
+        _joined([part.values for part in made]),
+        TooSmall(
+            _shifted([part.small.rows for part in made], starts),
+            min(small, default=0),
+        ),
+        _shifted([part.invalid for part in made], starts),
+        min(domains, default=0),
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cut(values: Values, span: slice) -> Values:
+    return values.cut(span) if isinstance(values, Text) else numbers(values).at(span)
+
+
+def _joined(parts: Sequence[Values]) -> Values:
+    texts = [part for part in parts if isinstance(part, Text)]
+    if texts:
+        return Text.joined(texts)
+    first, *others = (numbers(part) for part in parts)
+    whole: Numbers = first.joined(others)
+    return whole
+
+
+def _shifted(rows: Sequence[Index], starts: Sequence[int]) -> Index:
+    if not any(map(len, rows)):
+        return NO_ROWS
+    return np.concatenate([part + start for part, start in zip(rows, starts, strict=True)])

@@ -1,0 +1,204 @@
+"""A sample of a column's pseudonyms, which tells its rows from those of another table.
+
+Every pseudonym has a place in an order that the key defines: 32 bits mixed of some of its
+characters, which is fast for whole columns, then 32 bits of its HMAC. A sample holds the
+places of the first ones. Of a table with some of the same rows, in whatever order, every
+pseudonym whose place is not behind the sample's last one has to be in the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+from numpy.typing import NDArray
+
+from secureml.concealed import SecretBytes, conceal
+from secureml.pseudonymization.alphabets import Codes
+from secureml.pseudonymization.domains import Index, Words
+from secureml.pseudonymization.numbers import WholeNumbers
+from secureml.pseudonymization.permutation import CHUNK
+from secureml.pseudonymization.text import Text
+
+__all__ = ["SIZE", "Sampler", "merged_samples"]
+
+SIZE = 64
+"""How many places a sample has at most; with fewer it holds those of all pseudonyms."""
+
+_FEW = 1 << 12  # rows that are looked at one by one without a thought
+_WIDTH = 8  # characters that are mixed at either end, and in the middle of long values
+_HALF = np.uint64(32)
+
+Mixes = NDArray[np.uint32]
+
+
+class Sampler:
+    """Takes samples, and holds columns against them.
+
+    Args:
+        key: 56 octets, for this purpose alone.
+
+    Raises:
+        ValueError: the key has another length.
+    """
+
+    __slots__ = ("_factors", "_mac")
+
+    def __init__(self, key: bytes | SecretBytes) -> None:
+        key = conceal(key)
+        if len(key) != 56:
+            raise ValueError(f"a key for samples has 56 octets, not {len(key)}")
+        self._mac = HMAC(key.reveal()[:32], SHA256())
+        self._factors = np.frombuffer(key.reveal()[32:], ">u8").astype(np.uint64) | np.uint64(1)
+
+    def sample(self, pseudonyms: Text | WholeNumbers) -> tuple[str, ...]:
+        """Return the first places of pseudonyms, which may repeat; empty strings don't count.
+
+        Returns:
+            Up to SIZE places, ascending, hexadecimal.
+        """
+        values = _filled(pseudonyms)
+        mixes = self._mixed(values)
+        if len(mixes) > _FEW:
+            likely = np.flatnonzero(mixes < (4 * SIZE << 32) // len(mixes))
+            places = self._places(values, likely, mixes)
+            if len(places) >= SIZE:
+                return tuple(sorted(places)[:SIZE])
+        values = _distinct(values)
+        mixes = self._mixed(values)
+        if len(mixes) > SIZE:
+            last = np.partition(mixes, SIZE - 1)[SIZE - 1]
+            first = np.flatnonzero(mixes <= last)
+        else:
+            first = np.arange(len(mixes))
+        return tuple(sorted(self._places(values, first, mixes))[:SIZE])
+
+    def fits(self, sample: Sequence[str], pseudonyms: Text | WholeNumbers) -> bool:
+        """Tell whether pseudonyms can be some of those that a sample was taken of.
+
+        Args:
+            sample: not empty.
+            pseudonyms: of the same kind as those.
+        """
+        values = _filled(pseudonyms)
+        mixes = self._mixed(values)
+        known = np.array([int(place[:8], 16) for place in sample], np.uint32)
+        full = len(sample) >= SIZE
+        rows = np.flatnonzero(mixes <= known[-1]) if full else np.arange(len(mixes))
+        if not np.isin(mixes[rows], known).all():
+            return False
+        if len(rows) > _FEW:
+            values = _distinct(values.at(rows))
+            mixes = self._mixed(values)
+            rows = np.arange(len(mixes))
+        places = self._places(values, rows, mixes)
+        return {place for place in places if not full or place <= sample[-1]} <= {*sample}
+
+    def _places(self, values: Text | WholeNumbers, rows: Index, mixes: Mixes) -> set[str]:
+        strings = values.at(rows).strings()
+        distinct = dict(zip(strings, mixes[rows].tolist(), strict=True))
+        return {f"{mix:08x}{self._digest(string)}" for string, mix in distinct.items()}
+
+    def _digest(self, string: str) -> str:
+        mac = self._mac.copy()
+        mac.update(string.encode("utf-8", "surrogatepass"))
+        return mac.finalize()[:4].hex()
+
+    def _mixed(self, values: Text | WholeNumbers) -> Mixes:
+        """Mix some characters of each value, or the digits and the sign of a number."""
+        mixes = np.empty(len(values), np.uint32)
+        windows = _windows(values) if isinstance(values, Text) else _words(values)
+        first, second, third = self._factors
+        for rows, *words in windows:
+            mixed = words[0] * first
+            mixed += words[1]
+            for middle in words[2:]:
+                mixed += middle * second
+            mixed *= third
+            mixed >>= _HALF
+            mixes[rows] = mixed
+        return mixes
+
+
+def merged_samples(*samples: Sequence[str]) -> tuple[str, ...]:
+    """Return the sample of all pseudonyms that the samples were taken of."""
+    return tuple(sorted({place for sample in samples for place in sample})[:SIZE])
+
+
+def _filled(values: Text | WholeNumbers) -> Text | WholeNumbers:
+    """Leave out empty strings, and the sign of zeros, which files of text drop."""
+    if isinstance(values, WholeNumbers):
+        zeros = values.negative & (values.magnitudes == 0)
+        negative = values.negative & ~zeros if zeros.any() else values.negative
+        return WholeNumbers(values.magnitudes, negative, values.limits)
+    if (values.offsets[1:] > values.offsets[:-1]).all():
+        return values
+    lengths = values.lengths
+    # Empty strings have no characters to leave out.
+    return Text(values.codes, np.append(0, np.cumsum(lengths[lengths > 0])))
+
+
+def _distinct(values: Text | WholeNumbers) -> Text | WholeNumbers:
+    if not len(values):
+        return values
+    if isinstance(values, WholeNumbers):
+        minus, plus = (np.unique(values.magnitudes[values.negative == one]) for one in (1, 0))
+        negative = np.arange(len(minus) + len(plus)) < len(minus)
+        return WholeNumbers(np.append(minus, plus), negative, values.limits)
+    scale = values.codes.itemsize
+    buffers = [None, pa.py_buffer(values.offsets * scale), pa.py_buffer(values.codes)]
+    column = pa.Array.from_buffers(pa.large_binary(), len(values), buffers).unique()
+    _, ends, octets = column.buffers()
+    offsets = np.frombuffer(ends, np.int64, len(column) + 1) // scale
+    return Text(np.frombuffer(octets, values.codes.dtype, offsets[-1]), offsets)
+
+
+def _words(numbers: WholeNumbers) -> Iterator[tuple[Any, ...]]:
+    """Yield rows, and two words of each."""
+    for start in range(0, len(numbers), CHUNK):
+        rows = slice(start, start + CHUNK)
+        yield rows, numbers.magnitudes[rows], numbers.negative[rows].astype(np.uint64)
+
+
+def _windows(text: Text) -> Iterator[tuple[Any, ...]]:
+    """Yield rows, and words of the low octets of the first, the last and the middle characters.
+
+    There is no middle where no value has characters between the first and the last.
+    """
+    octets = text.codes.astype(np.uint8, copy=False)
+    lengths = text.lengths
+    width = int(lengths[0]) if len(text) else 0
+    if width >= _WIDTH and (lengths == width).all():
+        offsets = [0, width - _WIDTH, _middle(width)][: 3 if width > 2 * _WIDTH else 2]
+        views = [_every(octets, offset, len(text), width) for offset in offsets]
+        for start in range(0, len(text), CHUNK):
+            rows = slice(start, start + CHUNK)
+            yield rows, *(view[rows] for view in views)
+        return
+    pad = np.zeros(_WIDTH, np.uint8)
+    words = _every(np.concatenate([pad, octets, pad]), 0, len(octets) + _WIDTH + 1, 1)
+    for start in range(0, len(text), CHUNK):
+        rows = slice(start, start + CHUNK)
+        begin, size = text.offsets[:-1][rows], lengths[rows]
+        beyond = (8 * np.maximum(_WIDTH - size, 0)).astype(np.uint64)
+        first, last = words[begin + _WIDTH] << beyond, words[begin + size] >> beyond
+        long = size > 2 * _WIDTH
+        if not long.any():
+            yield rows, first, last
+            continue
+        middle = np.zeros_like(first)
+        middle[long] = words[(begin + _WIDTH + _middle(size))[long]]
+        yield rows, first, last, middle
+
+
+def _middle(width: Any) -> Any:
+    return (width - _WIDTH) // 2
+
+
+def _every(octets: Codes, offset: int, count: int, step: int) -> Words:
+    """Return a view of octets as little-endian words, one each so many octets."""
+    return np.ndarray((count,), "<u8", octets.data, offset, (step,))

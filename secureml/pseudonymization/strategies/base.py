@@ -1,0 +1,85 @@
+"""What a strategy is: it replaces the values of a column, and some turn them back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Option, TooSmall
+from secureml.pseudonymization.values import Values
+
+__all__ = ["Kind", "Outcome", "Strategy", "strings_of"]
+
+Kind = Callable[[Sequence[str]], Values]
+"""Reads the values of a column from the strings that their own ``strings()`` gives."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Outcome:
+    """What became of a column.
+
+    Args:
+        values: the new ones; text where the strategy makes text of other kinds.
+        tokens: the rows that hold tokens in place of a pseudonym of their format.
+        nulled: the rows that are to be null; in ``values`` they are empty.
+        small: the values that are refused because their domain is too small; in ``values`` they
+            show no more than their format.
+        invalid: the rows that are refused because they are not of the format; likewise.
+        domain: the size of the smallest domain that was permuted, 0 where none was.
+    """
+
+    values: Values
+    tokens: Index = field(default_factory=lambda: NO_ROWS)
+    nulled: Index = field(default_factory=lambda: NO_ROWS)
+    small: TooSmall = NONE_SMALL
+    invalid: Index = field(default_factory=lambda: NO_ROWS)
+    domain: int = 0
+
+
+class Strategy(ABC):
+    """Replaces the values of one column.
+
+    Attributes:
+        algorithm: what is kept of it in manifests.
+        reversible: whether ``recover`` gives every value back.
+        reads: whether it looks at the values, and not just at how many there are.
+    """
+
+    algorithm: ClassVar[str]
+    reversible: ClassVar[bool] = True
+    reads: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def options(self) -> Mapping[str, Option]:
+        """The options that make this strategy again, defaults too; kept in manifests."""
+
+    @abstractmethod
+    def protect(self, values: Values) -> Outcome:
+        """Replace every value; the empty string stays."""
+
+    def recover(self, values: Values, kind: Kind) -> Values:
+        """Replace every pseudonym by its value; the inverse of ``protect``.
+
+        Args:
+            values: the pseudonyms.
+            kind: reads values of the kind that the column held before.
+
+        Raises:
+            PseudonymizationError: some values can't be pseudonyms of this column, or the strategy
+                can't be reversed.
+        """
+        raise PseudonymizationError(f"{self.algorithm} can't be reversed")
+
+
+def strings_of(values: Values) -> list[str]:
+    """Return values of any kind as strings that their own kind reads again.
+
+    Raises:
+        PseudonymizationError: values of this kind can't be written as strings.
+    """
+    return values.strings()

@@ -1,0 +1,204 @@
+"""The strategy ``fpe``: format-preserving encryption, and what to do where it can't be had.
+
+A value with too few possible pseudonyms can't be encrypted in its format: whoever has the table
+could count or guess. A value that is not of the column's format can't either. A policy for each
+decides: refuse the table, replace the value by a token, which is reversible and shows nothing of
+the format, or by a null, which is not reversible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
+
+import numpy as np
+
+from secureml.ciphers.ranked import RankedFF1
+from secureml.ciphers.siv import SivToken
+from secureml.ciphers.tables import TableCipher
+from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Format, Option
+from secureml.pseudonymization.keys import DomainKeys
+from secureml.pseudonymization.parallel import transform
+from secureml.pseudonymization.permutation import MIN_DOMAIN, Permutation, RowTweaks
+from secureml.pseudonymization.strategies.base import Kind, Outcome, Strategy
+from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import Values, numbers
+
+__all__ = ["ON_INVALID", "SMALL_DOMAIN", "TOKEN_PREFIX", "Fpe"]
+
+SMALL_DOMAIN = ("error", "token", "null", "permute")
+ON_INVALID = ("error", "token", "null")
+
+TOKEN_PREFIX = "~"  # noqa: S105  # no password, though "token" in the name looks like one
+"""What every token starts with, and no encrypted value beside tokens.
+
+The tilde belongs to no class, so the formats keep it at its place: a value is encrypted to one
+that starts with it if and only if it starts with it itself. Where tokens are used, such values
+become tokens too, whatever their domain. So what starts with a tilde is a token.
+"""
+
+
+class Fpe(Strategy):
+    """Pseudonymizes and recovers the values of one column.
+
+    Args:
+        keys: of the column's domain.
+        form: the format.
+        small_domain: one of SMALL_DOMAIN.
+        on_invalid: one of ON_INVALID.
+        row_tweaks: a tweak for each row, or None.
+    """
+
+    algorithm = "FF1-AES256"
+
+    __slots__ = ("_context", "_form", "_keys", "_on_invalid", "_row_tweaks", "_small_domain")
+
+    def __init__(
+        self,
+        keys: DomainKeys,
+        form: Format,
+        small_domain: str = "error",
+        on_invalid: str = "error",
+        row_tweaks: RowTweaks | None = None,
+    ) -> None:
+        self._keys = keys
+        self._form = form
+        self._small_domain = small_domain
+        self._on_invalid = on_invalid
+        self._row_tweaks = row_tweaks
+        self._context = b"token/1/" + keys.domain.encode("utf-8", "surrogatepass")
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """Those of the format."""
+        return self._form.options
+
+    def protect(self, values: Values) -> Outcome:
+        """Replace every value by a pseudonym of its format."""
+        escaped = NO_ROWS
+        plain = values
+        if self._makes_tokens and isinstance(values, Text):
+            escaped = values.starting_with(TOKEN_PREFIX)
+            plain = _blanked(values, escaped)
+        made = transform(self._form, plain, self._permutation(decrypt=False))
+        tokens, nulled, new = [escaped], NO_ROWS, made.values
+        for rows, policy in (
+            (made.small.rows, self._small_domain),
+            (made.invalid, self._on_invalid),
+        ):
+            if policy == "token":
+                tokens.append(rows)
+            elif policy == "null":
+                nulled = np.union1d(nulled, rows)
+        rows = np.unique(np.concatenate(tokens)).astype(np.intp)
+        if self._makes_tokens:
+            new = new if isinstance(new, Text) else Text.of(new.strings())
+            new = new.replaced(rows, self._seal(_strings_at(values, rows), rows))
+        if len(nulled) and isinstance(new, Text):
+            new = _blanked(new, nulled)
+        refuses_small = self._small_domain in ("error", "permute")
+        return Outcome(
+            values=new,
+            tokens=rows,
+            nulled=nulled,
+            small=made.small if refuses_small else NONE_SMALL,
+            invalid=made.invalid if self._on_invalid == "error" else NO_ROWS,
+            domain=made.domain,
+        )
+
+    def recover(self, values: Values, kind: Kind) -> Values:
+        """Replace every pseudonym by its value; the inverse of ``protect``.
+
+        Raises:
+            PseudonymizationError: some values can't be pseudonyms of this domain and policy.
+        """
+        if isinstance(values, Text) and isinstance(kind([]), Text):
+            tokens = self._token_rows(values)
+            new = self._decrypted(_blanked(values, tokens))
+            assert isinstance(new, Text)
+            return new.replaced(tokens, self._open(values.strings_at(tokens), tokens))
+        if not isinstance(values, Text):
+            return self._decrypted(values)
+        tokens = self._token_rows(values)
+        plain = np.setdiff1d(np.arange(len(values)), tokens)
+        opened = numbers(kind(self._open(values.strings_at(tokens), tokens)))
+        read = numbers(kind(values.strings_at(plain)))
+        whole = read.spread(plain, opened, tokens)
+        _refuse_foreign(int(opened.outside().sum()))
+        recovered = numbers(self._decrypted(whole, rows=plain))
+        return recovered.at(plain).spread(plain, opened, tokens)
+
+    @property
+    def _makes_tokens(self) -> bool:
+        return "token" in (self._small_domain, self._on_invalid)
+
+    def _permutation(self, *, decrypt: bool) -> Permutation:
+        permute = self._small_domain == "permute"
+        return Permutation(
+            RankedFF1(self._keys.fpe(), min_domain=MIN_DOMAIN),
+            tables=TableCipher(self._keys.tables()) if permute else None,
+            row_tweaks=self._row_tweaks,
+            decrypt=decrypt,
+        )
+
+    def _decrypted(self, values: Values, rows: Index | None = None) -> Values:
+        """Decrypt values; those outside of the given rows do not count as foreign."""
+        if not isinstance(values, Text):
+            _refuse_foreign(int(numbers(values).outside().sum()))
+        made = transform(self._form, values, self._permutation(decrypt=True))
+        foreign = np.union1d(made.small.rows, made.invalid)
+        _refuse_foreign(len(foreign if rows is None else np.intersect1d(foreign, rows)))
+        return made.values
+
+    def _token_rows(self, text: Text) -> Index:
+        return text.starting_with(TOKEN_PREFIX) if self._makes_tokens else NO_ROWS
+
+    def _seal(self, values: Sequence[str], rows: Index) -> list[str]:
+        # Values of small domains repeat.
+        sealer = SivToken(self._keys.tokens())
+        if self._row_tweaks is None:
+            seal = cache(partial(sealer.seal, context=self._context))
+            return [TOKEN_PREFIX + seal(value) for value in values]
+        contexts = self._contexts(self._row_tweaks, rows)
+        sealed = map(sealer.seal, values, contexts)
+        return [TOKEN_PREFIX + token for token in sealed]
+
+    def _open(self, tokens: Sequence[str], rows: Index) -> list[str]:
+        opener = SivToken(self._keys.tokens())
+        bare = [token.removeprefix(TOKEN_PREFIX) for token in tokens]
+        values: list[str] | None = None
+        try:
+            if self._row_tweaks is None:
+                values = list(map(cache(partial(opener.open, context=self._context)), bare))
+            else:
+                values = list(map(opener.open, bare, self._contexts(self._row_tweaks, rows)))
+        except ValueError:
+            values = None
+        if values is None:
+            raise PseudonymizationError("some tokens were changed or belong to another column")
+        return values
+
+    def _contexts(self, row_tweaks: RowTweaks, rows: Index) -> list[bytes]:
+        return [
+            row_tweaks.bound(number, self._context) for number in row_tweaks.number[rows].tolist()
+        ]
+
+
+def _strings_at(values: Values, rows: Index) -> list[str]:
+    if isinstance(values, Text):
+        return values.strings_at(rows)
+    return numbers(values).at(rows).strings()
+
+
+def _blanked(text: Text, rows: Index) -> Text:
+    return text.replaced(rows, [""] * len(rows))
+
+
+def _refuse_foreign(count: int) -> None:
+    if count:
+        raise PseudonymizationError(
+            f"{count} values can't be pseudonyms of this column: they were changed, or the column"
+            " is not the one that the manifest describes"
+        )

@@ -1,0 +1,102 @@
+"""The strategy ``hash``: a keyed hash that joins as the values do, and can't be turned back."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from functools import cache
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.formats import Option
+from secureml.pseudonymization.keys import DomainKeys
+from secureml.pseudonymization.permutation import RowTweaks
+from secureml.pseudonymization.strategies.base import Outcome, Strategy, strings_of
+from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import Values
+
+__all__ = ["Hash", "collision_probability"]
+
+_ENCODINGS = ("hex", "base32")
+
+
+class Hash(Strategy):
+    """Replaces every value by its HMAC-SHA256, cut to some width.
+
+    Args:
+        keys: of the column's domain.
+        row_tweaks: a tweak for each row, or None.
+        bits: the width, a multiple of 8 from 32 to 256.
+        encoding: "hex" or "base32" (lower case).
+
+    Raises:
+        PseudonymizationError: an option does not fit.
+
+    Source: RFC 2104; FIPS 198-1, section 5 on cutting off.
+    """
+
+    algorithm = "HMAC-SHA256"
+    reversible = False
+
+    __slots__ = ("_bits", "_encoding", "_keys", "_row_tweaks")
+
+    def __init__(
+        self,
+        keys: DomainKeys,
+        row_tweaks: RowTweaks | None = None,
+        *,
+        bits: int = 128,
+        encoding: str = "hex",
+    ) -> None:
+        if type(bits) is not int or not 32 <= bits <= 256 or bits % 8:
+            raise PseudonymizationError("bits of a hash is a multiple of 8 from 32 to 256")
+        if encoding not in _ENCODINGS:
+            raise PseudonymizationError(
+                f"encoding={encoding!r} of hashes is not known; use {' or '.join(_ENCODINGS)}"
+            )
+        self._keys, self._row_tweaks = keys, row_tweaks
+        self._bits, self._encoding = bits, encoding
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """The width and the encoding."""
+        return {"bits": self._bits, "encoding": self._encoding}
+
+    def protect(self, values: Values) -> Outcome:
+        """Replace every value that is not empty by its hash."""
+        start = HMAC(self._keys.hash().reveal(), SHA256())
+        strings = strings_of(values)
+
+        def hashed(text: str, tweak: bytes = b"") -> str:
+            mac = start.copy()
+            mac.update(tweak + text.encode("utf-8", "surrogatepass"))
+            return self._spell(mac.finalize()[: self._bits // 8])
+
+        if self._row_tweaks is None:
+            once = cache(hashed)
+            return Outcome(values=Text.of([once(one) if one else "" for one in strings]))
+        bound = [self._row_tweaks.bound(one, b"") for one in range(len(self._row_tweaks.values))]
+        tweaks = (bound[number] for number in self._row_tweaks.number.tolist())
+        made = [hashed(*pair) if pair[0] else "" for pair in zip(strings, tweaks, strict=True)]
+        return Outcome(values=Text.of(made))
+
+    def _spell(self, octets: bytes) -> str:
+        if self._encoding == "hex":
+            return octets.hex()
+        return base64.b32encode(octets).decode("ascii").rstrip("=").lower()
+
+
+def collision_probability(distinct: int, bits: int) -> float:
+    """Return the probability that any two of so many distinct values get one hash.
+
+    Args:
+        distinct: the number of distinct values.
+        bits: the width of the hash.
+
+    Returns:
+        The birthday bound 1 - exp(-n (n - 1) / 2**(bits + 1)).
+    """
+    return -math.expm1(-distinct * (distinct - 1) / 2 ** (bits + 1))

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from secureml import KeyManager, anonymize, reidentify
+from secureml.frames.columns import TextColumn, read_column
+from secureml.frames.repeated import RepeatedColumn, read_repeated
+from secureml.sources import MemoryStore
+
+ROWS = 1 << 15
+NAMES = [f"{number:09d}" for number in range(200)] + ["", "Bo", "Žofie Nováková", None]
+ARROW = ["str", "string[pyarrow]", pd.ArrowDtype(pa.large_string())]
+
+
+def repeating(dtype: object) -> pd.Series:
+    picks = np.random.default_rng(0).integers(0, len(NAMES), ROWS)
+    return pd.Series([NAMES[pick] for pick in picks], dtype=dtype, name="name")
+
+
+@pytest.fixture
+def keys() -> KeyManager:
+    made = KeyManager(store=MemoryStore())
+    made.generate_key("master_key")
+    return made
+
+
+@pytest.mark.parametrize("dtype", ARROW)
+def test_few_distinct_values_are_read_once(dtype: object) -> None:
+    series = repeating(dtype)
+    column = read_column(series, distinct=True)
+    plain = read_column(series)
+    assert isinstance(column, RepeatedColumn)
+    assert isinstance(plain, TextColumn)
+    assert len(column.values) == len(NAMES) - 1
+    assert column.nulls.tolist() == plain.nulls.tolist()
+    assert column.empty == plain.empty > 0
+    pd.testing.assert_extension_array_equal(
+        column.rebuilt(column.values, np.empty(0, np.intp)), series.array
+    )
+
+
+@pytest.mark.parametrize("dtype", ARROW)
+@pytest.mark.parametrize("small_domain", ["token", "null", "permute"])
+def test_what_comes_of_it_is_what_comes_of_every_row(
+    keys: KeyManager, dtype: object, small_domain: str
+) -> None:
+    table = repeating(dtype).to_frame()
+    asked = {"sensitive_columns": ["name"], "small_domain": small_domain, "key_manager": keys}
+    hidden = anonymize(table, **asked)
+    by_row = anonymize(table.astype(object), **asked)
+    same = (hidden["name"] == by_row["name"]) | (hidden["name"].isna() & by_row["name"].isna())
+    assert same.all()
+    entry, other = (one.attrs["secureml"]["columns"]["name"] for one in (hidden, by_row))
+    assert {**entry, "dtype": None} == {**other, "dtype": None}
+    assert hidden["name"].dtype == table["name"].dtype
+    if small_domain != "null":
+        pd.testing.assert_frame_equal(reidentify(hidden, key_manager=keys), table)
+
+
+def test_rows_with_tweaks_are_not_read_once(keys: KeyManager) -> None:
+    table = repeating("str").to_frame().assign(row=np.arange(ROWS))
+    hidden = anonymize(
+        table,
+        sensitive_columns=["name"],
+        tweaks={"name": "row"},
+        small_domain="token",
+        key_manager=keys,
+    )
+    assert hidden["name"].nunique() > ROWS * 0.9
+    pd.testing.assert_frame_equal(reidentify(hidden, key_manager=keys), table)
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        repeating("str").head(1000),
+        pd.Series([f"{number:09d}" for number in range(ROWS)], dtype="str"),
+        repeating(object),
+        pd.Series(np.zeros(ROWS, np.int64)),
+    ],
+    ids=["short", "distinct", "objects", "numbers"],
+)
+def test_other_columns_are_left_to_others(series: pd.Series) -> None:
+    assert read_repeated(series) is None
+
+
+def test_a_sample_that_misleads_costs_no_more_than_time() -> None:
+    step = ROWS >> 12
+    values = [f"{number:09d}" for number in range(ROWS)]
+    values[::step] = ["000000000"] * len(values[::step])
+    assert read_repeated(pd.Series(values, dtype="str")) is None

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from secureml.ciphers.ranked import RankedFF1
+from secureml.pseudonymization import parallel
+from secureml.pseudonymization.formats import Format, resolve_format
+from secureml.pseudonymization.numbers import Limits, WholeNumbers
+from secureml.pseudonymization.permutation import Permutation, RowTweaks
+from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values import Values
+
+ROWS = 1000
+RANDOM = np.random.default_rng(0)
+DIGITS = [f"{number:09d}" for number in RANDOM.integers(0, 10**9, ROWS)]
+MIXED = [one * (number % 4) for number, one in enumerate(["ab-12345", "Łódź 44", "1", "€"] * 250)]
+NUMBERS = WholeNumbers.parse(
+    [str(number) for number in RANDOM.integers(-(10**9), 10**9, ROWS)], Limits(-(2**31), 2**31 - 1)
+)
+COLUMNS = {
+    "one template": (Text.of(DIGITS), "class"),
+    "many templates": (Text.of(MIXED), "class"),
+    "numbers": (NUMBERS, "integer"),
+    "invalid values": (Text.of([*DIGITS[:500], *["x"] * 250, *DIGITS[:250]]), "digits"),
+}
+
+
+@pytest.fixture
+def slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_SLICE", 300)
+    monkeypatch.setattr(parallel, "_cores", lambda: 3)
+
+
+@pytest.mark.usefixtures("slices")
+@pytest.mark.parametrize("with_tweaks", [False, True])
+@pytest.mark.parametrize("name", COLUMNS)
+def test_slices_make_what_the_whole_column_makes(
+    name: str, with_tweaks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, written = COLUMNS[name]
+    form = resolve_format(written, {})
+    tweaks = RowTweaks([b"a", b"b"], np.arange(ROWS) % 2) if with_tweaks else None
+    permutation = Permutation(RankedFF1(bytes(32)), row_tweaks=tweaks)
+    whole = form.transform(values, permutation)
+    calls: list[int] = []
+    plain = type(form).transform
+
+    def counted(self: Format, part: Values, one: Permutation):  # type: ignore[no-untyped-def]  # Transformed
+        calls.append(len(part))
+        return plain(self, part, one)
+
+    monkeypatch.setattr(type(form), "transform", counted)
+    made = parallel.transform(form, values, permutation)
+    assert sorted(calls) == [333, 333, 334]
+    assert made.values.strings() == whole.values.strings()
+    assert made.small.rows.tolist() == whole.small.rows.tolist()
+    assert made.small.domain == whole.small.domain
+    assert made.invalid.tolist() == whole.invalid.tolist()
+    assert made.domain == whole.domain
+
+
+@pytest.mark.usefixtures("slices")
+def test_a_short_column_is_one_slice() -> None:
+    form = resolve_format("class", {})
+    made = parallel.transform(form, Text.of(DIGITS[:599]), Permutation(RankedFF1(bytes(32))))
+    assert len(made.values) == 599

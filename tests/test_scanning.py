@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from secureml import KeyManager, anonymize
+from secureml.errors import PseudonymizationError
+from secureml.scanning import Proposal, scan
+from secureml.settings.rules import Rules
+from secureml.sources import MemoryStore
+
+CUSTOMERS = Path(__file__).parents[1] / "examples" / "customers.csv"
+MANY = 200
+EMAILS = [f"user{number}@example.com" for number in range(MANY)]
+
+
+def found(**columns: list[object]) -> dict[str, Proposal]:
+    return {proposal.column: proposal for proposal in scan(pd.DataFrame(columns))}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind"),
+    [
+        ("contact", EMAILS, "e-mail address"),
+        ("c1", ["GB82 WEST 1234 5698 7654 32", "DE89 3704 0044 0532 0130 00"] * 5, "IBAN"),
+        ("c1", ["4111 1111 1111 1111", "5500000000000004"] * 5, "card number"),
+        ("c1", ["123-45-6789", "219-09-9999"] * 5, "US social security number"),
+        ("ssn", ["123456789", "219099999"] * 5, "US social security number"),
+        ("c1", ["b54d54b4-4f0b-4b59-9f9a-0d6bd6b1ac44"] * 3, "UUID"),
+        ("c1", ["192.0.2.1", "198.51.100.77"], "IP address"),
+        ("c1", ["2001:db8::1", "2001:db8::ff00:42:8329"], "IP address"),
+        ("homePhone", ["+1 (846) 598-1220", "020 7946 0958", ""], "telephone number"),
+        ("dob", ["1970-01-31", "1999-12-01"], "date of birth"),
+        ("Geburtsdatum", ["31.01.1970", "1.12.1999"], "date of birth"),
+        ("first_name", ["Zoë", "Łukasz", "O'Neill"], "name of a person"),
+        ("street", ["Main St 5", "Rue de l’Été 12"], "postal address"),
+        ("zip", ["90210", "K1A 0B1"], "postcode"),
+        ("customer_id", [str(10_000 + number) for number in range(50)], "identifier"),
+        ("notes", ["called on Monday", "asked for a refund"], "free text"),
+    ],
+)
+def test_a_kind_is_known_by_its_name_and_its_values(
+    name: str, values: list[object], kind: str
+) -> None:
+    proposal = found(**{name: values})[name]
+    assert proposal.kind == kind
+    assert proposal.share > 0.9
+    assert f"of {sum(value != '' for value in values)} values" in proposal.evidence
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("number", [f"{number:016d}" for number in range(0, 10**6, 977)]),  # a tenth passes Luhn
+        ("id9", [f"{number:09d}" for number in range(1, 10**6, 977)]),
+        ("order_date", ["2026-01-31", "2026-12-01"]),
+        ("product_name", ["Chair", "Table"]),
+        ("file_name", ["report.pdf", "notes.txt"]),
+        ("email", ["yes", "no"]),
+        ("card", ["gold", "silver"]),
+        ("phone_model", ["3310", "6110"]),
+        ("amount", ["12.50", "80.00"]),
+        ("empty", ["", "", ""]),
+        ("nothing", [None, None]),
+    ],
+)
+def test_what_is_no_personal_data_is_left_alone(name: str, values: list[object]) -> None:
+    assert found(**{name: values}) == {}
+
+
+def test_a_few_odd_values_do_not_hide_a_column() -> None:
+    column = [*EMAILS, "n/a", None, ""]
+    proposal = found(contact=column)["contact"]
+    assert proposal.share == MANY / (MANY + 1)
+    assert "99.5% of 201 values" in proposal.evidence
+
+
+def test_the_sample_is_spread_over_the_column() -> None:
+    column = ["x"] * 10_000 + EMAILS * 100
+    assert scan(pd.DataFrame({"contact": column}), sample=100) == ()
+    column = ["x"] * 500 + EMAILS * 100
+    (proposal,) = scan(pd.DataFrame({"contact": column}), sample=100)
+    assert proposal.share < 1
+
+
+def test_the_proposals_are_rules_that_work() -> None:
+    table = pd.read_csv(CUSTOMERS, dtype=str, keep_default_na=False)
+    proposals = scan(table)
+    rules = Rules(tuple((proposal.column, proposal.rule) for proposal in proposals))
+    keys = KeyManager(store=MemoryStore(), columns=rules)
+    keys.generate_key("master_key")
+    hidden = anonymize(table, key_manager=keys)
+    assert set(hidden.attrs["secureml"]["columns"]) == {one.column for one in proposals}
+    assert {"name", "email", "ssn", "card_number", "phone"} <= {one.column for one in proposals}
+
+
+def test_it_takes_a_frame_with_names() -> None:
+    assert scan(pd.DataFrame({1: EMAILS})) == ()
+    with pytest.raises(PseudonymizationError, match="more than once"):
+        scan(pd.DataFrame([["a", "b"]], columns=["x", "x"]))
+    with pytest.raises(TypeError):
+        scan([1])  # type: ignore[arg-type]  # the wrong type is the test
