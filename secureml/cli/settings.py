@@ -65,7 +65,9 @@ def _entries(settings: Settings) -> dict[str, dict[str, object]]:
     values: dict[str, object] = {"environment": settings.environment}
     for setting in SETTINGS:
         value = getattr(settings, setting.name)
-        values[setting.name] = setting.shown(value) if setting.secret and value else value
+        if setting.secret and value:
+            value = setting.shown(value)
+        values[setting.name] = value if setting.read is None else value.document()
     return {
         name: {"value": value, "origin": settings.origins[name]} for name, value in values.items()
     }

@@ -16,7 +16,7 @@ from tomlkit.items import AbstractTable
 from secureml.errors import ConfigurationError, SecureMLError
 from secureml.settings import find_files
 
-__all__ = ["edited", "is_tracked", "place_for"]
+__all__ = ["edited", "is_tracked", "place_for", "with_rules"]
 
 _BOM = "\ufeff"
 
@@ -73,6 +73,40 @@ def edited(path: Path, section: str, values: Mapping[str, str]) -> bytes:
     if problem:
         raise ConfigurationError(problem)
     return (_BOM * text.startswith(_BOM) + after).encode()
+
+
+def with_rules(path: Path, section: str, rules: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Return what a settings file holds once it has more rules for columns; nothing is written.
+
+    Args:
+        path: the file; it need not exist.
+        section: the section that the rules belong in.
+        rules: by column, what each says; columns that the section has no rule for yet.
+
+    Returns:
+        The file's content as it was, and the rules behind it.
+
+    Raises:
+        ConfigurationError: the file is no UTF-8 or no TOML, or can't be changed safely.
+        SecureMLError: it can't be read.
+    """
+    text = _text_of(path)
+    problem = None
+    try:
+        before = tomllib.loads(text.removeprefix(_BOM))
+        document = tomlkit.document()
+        columns = {column: dict(rule) for column, rule in rules.items()}
+        document[section] = {"columns": columns}
+        after = text + "\n" * (2 - text.endswith("\n")) * bool(text) + tomlkit.dumps(document)
+        kept = before.get(section, {})
+        wanted = {**before, section: {**kept, "columns": {**kept.get("columns", {}), **columns}}}
+        if tomllib.loads(after.removeprefix(_BOM)) != wanted:
+            problem = f"{path} can't be changed safely; add the rules there yourself"
+    except (ValueError, TypeError, TOMLKitError):
+        problem = f"{path} can't be changed safely: its rules are not tables of their own"
+    if problem:
+        raise ConfigurationError(problem)
+    return after.encode()
 
 
 def is_tracked(path: Path) -> bool:

@@ -99,6 +99,11 @@ class ColumnRule:
         said = {key: value for key, value in table.items() if key not in OPTIONS}
         return cls(**said, options={key: table[key] for key in OPTIONS if key in table})
 
+    def document(self) -> dict[str, Option]:
+        """Return the rule as a settings file has it."""
+        said = {key: getattr(self, key) for key in _KEYS if getattr(self, key) is not None}
+        return {**said, **self.options}
+
     def over(self, weaker: ColumnRule) -> ColumnRule:
         """Return this rule, and where it says nothing, the weaker one.
 
@@ -155,6 +160,10 @@ class Rules(Mapping[str, ColumnRule]):
         if problems:
             raise ConfigurationError.of(problems)
         return cls(tuple(pairs))
+
+    def document(self) -> dict[str, object]:
+        """Return the rules as a settings file has them."""
+        return {name: rule.document() for name, rule in self.items()}
 
     def over(self, weaker: Rules) -> Rules:
         """Return these rules, and those of weaker ones that are of other names."""
@@ -218,6 +227,10 @@ class Profiles(Mapping[str, Rules]):
         if problems:
             raise ConfigurationError.of(problems)
         return cls(tuple(pairs))
+
+    def document(self) -> dict[str, object]:
+        """Return the profiles as a settings file has them."""
+        return {name: {"columns": rules.document()} for name, rules in self.items()}
 
     def over(self, weaker: Profiles) -> Profiles:
         """Return these profiles over weaker ones, rule by rule."""
