@@ -96,12 +96,12 @@ def _serve(settings: Settings, folder: Path, port: int, *, persist: bool) -> Non
 
     with DevServer(folder, port=port or None, persist=persist) as server:
         token = _set_up(server, settings)
+        if settings.vault_namespace is not None:
+            warn("vault_namespace is set, and this server has no namespaces; leave it out here")
         click.echo(f"export SECUREML_VAULT_URL={shlex.quote(server.url)}")
         click.echo(f"export SECUREML_VAULT_TOKEN={shlex.quote(token.reveal())}")
         stays = f"its data stay in {folder}" if persist else "then all it held is gone"
         note(f"OpenBao runs at {server.url}; Ctrl-C stops it, and {stays}")
-        if settings.vault_namespace is not None:
-            warn("vault_namespace is set, and this server has no namespaces; leave it out here")
         server.wait()
     raise VaultUnavailableError("the server ended by itself")
 
