@@ -13,6 +13,7 @@ import numpy as np
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS, Format, TooSmall, Transformed
 from secureml.pseudonymization.permutation import Permutation
+from secureml.pseudonymization.repeats import find_repeats
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Numbers, Values, numbers
 
@@ -35,6 +36,10 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
         values: of a kind that it takes.
         permutation: of the column.
     """
+    if not isinstance(values, Text) and permutation.row_tweaks is None:
+        repeats = find_repeats(numbers(values))
+        if repeats is not None:
+            return repeats.spread(transform(form, numbers(values).at(repeats.first), permutation))
     threads = min(_cores(), len(values) // _SLICE)
     slices = max(threads, -(-len(values) // _LONGEST))
     if slices < 2:

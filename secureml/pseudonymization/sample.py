@@ -146,7 +146,10 @@ def _distinct(values: Text | WholeNumbers) -> Text | WholeNumbers:
     if not len(values):
         return values
     if isinstance(values, WholeNumbers):
-        minus, plus = (np.unique(values.magnitudes[values.negative == one]) for one in (1, 0))
+        minus, plus = (
+            pa.array(values.magnitudes[values.negative == one]).unique().to_numpy()
+            for one in (True, False)
+        )
         negative = np.arange(len(minus) + len(plus)) < len(minus)
         return WholeNumbers(np.append(minus, plus), negative, values.limits)
     scale = values.codes.itemsize

@@ -61,8 +61,7 @@ class Text:
 
     def strings_at(self, rows: NDArray[np.int64]) -> list[str]:
         """Return the values of some rows as Python strings."""
-        bounds = zip(self.offsets[rows].tolist(), self.offsets[rows + 1].tolist(), strict=True)
-        return [_string(self.codes[start:stop]) for start, stop in bounds]
+        return self.at(rows).strings()
 
     def at(self, rows: NDArray[np.int64]) -> Text:
         """Return the text of some rows, each as often as it is named."""

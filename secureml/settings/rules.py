@@ -47,6 +47,7 @@ OPTIONS: Mapping[str, tuple[type, ...]] = {
     "minimum": _NUMBER,
     "pattern": _TEXT,
     "prefix": _TEXT,
+    "region": _TEXT,
     "replacement": _TEXT,
     "resolution": _TEXT,
     "scale": _COUNT,

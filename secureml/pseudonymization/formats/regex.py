@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import shake_256
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +116,8 @@ class RegexFormat(Format):
         nothing = ((0, 0),) * count
         matches = map(self._pattern.fullmatch, text.strings_at(rows))
         spans = [nothing if match is None else match.regs for match in matches]
-        places = np.array(spans, np.int64).reshape(len(rows), count, 2)
+        ends = chain.from_iterable(chain.from_iterable(spans))
+        places = np.fromiter(ends, np.int64, 2 * count * len(rows)).reshape(len(rows), count, 2)
         failed: Flags = places[:, 0, 1] == 0
         bounds = np.maximum(places[:, 1:], 0) + text.offsets[rows][:, None, None]
         size = len(text.codes) + 1

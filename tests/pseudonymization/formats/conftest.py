@@ -76,9 +76,7 @@ class Lab:
         if how.get("row_tweaks") is None:
             plain = [values[row] for row in kept]
             assert self.encrypted(form, plain, **how) == [pseudonyms[row] for row in kept]
-        return [
-            None if row in reported else pseudonym for row, pseudonym in enumerate(pseudonyms)
-        ]
+        return [None if row in reported else pseudonym for row, pseudonym in enumerate(pseudonyms)]
 
     def invalid(self, form: Format, values: Sequence[str], *, decrypt: bool = False) -> list[str]:
         """Return those of the values that the format reports as invalid."""
