@@ -37,11 +37,16 @@ def test_there_are_the_commands_that_are_documented():
         "keys disable",
         "keys enable",
         "keys destroy",
+        "keys usage",
+        "anonymize",
+        "reidentify",
+        "rekey",
         "vault bootstrap",
         "vault dev",
         "vault status",
         "settings show",
         "settings schema",
+        "scan",
         "demo",
     }
 

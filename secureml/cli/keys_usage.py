@@ -1,0 +1,126 @@
+"""``secureml keys usage``: which versions of which keys files need."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from secureml.cli.base import command, note, warn
+from secureml.cli.keys_shown import as_json_option, print_json
+
+if TYPE_CHECKING:
+    from secureml.files import KeyUsage
+    from secureml.key_management import KeyManager
+
+__all__ = ["usage"]
+
+Row = dict[str, object]
+
+
+@command(
+    "usage",
+    examples="""
+secureml keys usage hidden.csv archive/*.parquet
+secureml keys usage hidden.csv.manifest.json --json
+""",
+)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "--delimiter", default=",", show_default=True, metavar="CHAR", help="Of CSV files; \\t: a tab."
+)
+@as_json_option
+def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_json: bool) -> None:
+    """Tell which versions of keys files need.
+
+    Takes tables, and manifests alone. A version that is missing is told too, and so is a file
+    without a manifest that can be read.
+    """
+    from secureml.errors import SecureMLError
+    from secureml.files import key_usage
+    from secureml.key_management import KeyManager
+
+    found: list[KeyUsage] = []
+    broken: list[Row] = []
+    for file in files:
+        try:
+            found.append(key_usage(file, delimiter="\t" if delimiter == "\\t" else delimiter))
+        except SecureMLError as error:
+            broken.append({"file": file, "error": str(error)})
+    with KeyManager(environment=environment) as manager:
+        states = _states(manager, found)
+    rows = [row for one in found for row in _rows(one, states)]
+    if as_json:
+        print_json([*rows, *broken])
+        return
+    _print(rows)
+    for row in broken:
+        warn(f"{row['file']}: {row['error']}")
+
+
+def _states(
+    manager: KeyManager, found: Iterable[KeyUsage]
+) -> Mapping[tuple[str | None, str], Mapping[int | None, str]]:
+    """Return the states of the versions of each key, by environment and name."""
+    from secureml.errors import SecretNotFoundError, SecureMLError
+
+    states: dict[tuple[str | None, str], dict[int | None, str]] = {}
+    for key in {(one.environment, one.key): one for one in found if any(one.versions)}:
+        environment, name = key
+        if environment != manager.environment:
+            place = "no environment" if environment is None else f"the environment {environment!r}"
+            note(f"the states of the key {name!r} of {place} can't be told from here; see --env")
+            continue
+        try:
+            history = manager.key_history(name)
+            states[key] = {info.version: info.state for info in history}
+        except SecretNotFoundError:
+            states[key] = {}
+        except SecureMLError as error:
+            note(f"the states of the key {name!r} can't be told: {error}")
+    return states
+
+
+def _rows(
+    one: KeyUsage, states: Mapping[tuple[str | None, str], Mapping[int | None, str]]
+) -> Iterable[Row]:
+    for version, rows in one.versions.items():
+        known = states.get((one.environment, one.key))
+        state = "unknown" if known is None or version is None else known.get(version, "missing")
+        yield {
+            "file": str(one.path),
+            "key": one.key,
+            "version": version,
+            "environment": one.environment,
+            "state": state,
+            "rows": rows,
+            "columns": list(one.columns),
+        }
+
+
+def _print(rows: Sequence[Row]) -> None:
+    """Print as a table on a terminal, else a line for each."""
+    if not rows:
+        return
+    names = ("file", "key", "version", "state", "rows", "columns")
+    lines = [[_shown(row[name]) for name in names] for row in rows]
+    if not sys.stdout.isatty():
+        for file, key, version, state, count, columns in lines:
+            click.echo(f"{file}  {key}  version {version}  {state}  {count} rows  {columns}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*names)
+    for line in lines:
+        table.add_row(*map(Text, line))
+    Console().print(table)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return "-" if value is None else str(value)

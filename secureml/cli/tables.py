@@ -1,0 +1,277 @@
+"""``secureml anonymize``, ``reidentify`` and ``rekey``: tables in files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from secureml.cli.base import command
+
+if TYPE_CHECKING:
+    from secureml.files import Written
+
+__all__ = ["anonymize", "reidentify", "rekey"]
+
+_file = click.argument("file", metavar="FILE", type=click.Path())
+_output = click.option(
+    "--output", metavar="OUT", type=click.Path(), required=True, help="Where the result is written."
+)
+_manifest = click.option(
+    "--manifest",
+    metavar="M",
+    type=click.Path(),
+    help="The manifest; by default the one in the file or beside it.",
+)
+_delimiter = click.option(
+    "--delimiter",
+    default=",",
+    show_default=True,
+    metavar="CHAR",
+    help="What separates the values of a CSV file; \\t for a tab.",
+)
+_force = click.option("--force", is_flag=True, help="Replace an output that is there.")
+_unchecked = click.option(
+    "--no-table-check",
+    "check_table",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Accept rows that the manifest was not made with.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _by_column(name: str, what: str) -> Callable[..., Any]:
+    return click.option(
+        f"--{name}", multiple=True, metavar="COLUMN=NAME", help=f"{what}; can be repeated."
+    )
+
+
+@command(
+    "anonymize",
+    examples="""
+secureml anonymize customers.csv --output hidden.csv --columns ssn,email
+secureml anonymize customers.parquet --output hidden.parquet --columns ssn --format ssn=ssn
+""",
+)
+@_file
+@_output
+@click.option(
+    "--columns",
+    metavar="A,B,...",
+    help="The columns to replace; by default those that the rules of the settings name.",
+)
+@click.option(
+    "--strategy",
+    multiple=True,
+    metavar="[COLUMN=]NAME",
+    help="How values are replaced, in all columns or in one; can be repeated.",
+)
+@_by_column("format", "What the values of a column are")
+@_by_column("domain", "The domain of a column, shared by columns that are joined")
+@_by_column("tweak", "Another column that makes equal values of a column unlinkable")
+@click.option("--small-domain", metavar="POLICY", help="error, token, null or permute.")
+@click.option("--on-invalid", metavar="POLICY", help="error, token or null.")
+@click.option("--normalize", metavar="FORM", help="NFC.")
+@click.option("--profile", metavar="NAME", help="A set of rules in the settings.")
+@click.option("--key-name", metavar="NAME", help="The key; by default the setting master_key_name.")
+@click.option(
+    "--key-versions", is_flag=True, help="Add a column with the version of the key for each."
+)
+@_delimiter
+@_force
+@_as_json
+def anonymize(
+    environment: str | None,
+    *,
+    file: str,
+    output: str,
+    columns: str | None,
+    strategy: Sequence[str],
+    format: Sequence[str],
+    domain: Sequence[str],
+    tweak: Sequence[str],
+    key_name: str | None,
+    delimiter: str,
+    force: bool,
+    as_json: bool,
+    **rules: Any,
+) -> None:
+    """Replace values in a file by pseudonyms.
+
+    The file is CSV or Parquet. The manifest, which recovery needs, is in a Parquet file itself,
+    and beside a CSV file as OUT.manifest.json.
+    """
+    names = None if columns is None else [name.strip() for name in columns.split(",")]
+    rules |= {
+        "strategy": _strategies(strategy, names),
+        "formats": _pairs("--format", format),
+        "domains": _pairs("--domain", domain),
+        "tweaks": _pairs("--tweak", tweak),
+    }
+    from secureml.files import anonymize_file
+    from secureml.key_management import KeyManager
+
+    with KeyManager(environment=environment) as manager, _progress(file) as on_progress:
+        written = anonymize_file(
+            file,
+            output,
+            names,
+            master_key_name=key_name,
+            delimiter=_character(delimiter),
+            force=force,
+            on_progress=on_progress,
+            key_manager=manager,
+            **rules,
+        )
+    _print(written, as_json=as_json)
+
+
+@command(
+    "reidentify",
+    examples="""
+secureml reidentify hidden.csv --output recovered.csv
+secureml reidentify part.csv --output recovered.csv --manifest hidden.csv.manifest.json
+""",
+)
+@_file
+@_output
+@_manifest
+@_unchecked
+@_delimiter
+@_force
+@_as_json
+def reidentify(
+    environment: str | None,
+    *,
+    file: str,
+    output: str,
+    delimiter: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Recover the values that anonymize replaced in a file.
+
+    Only you can read the result.
+    """
+    from secureml.files import reidentify_file
+    from secureml.key_management import KeyManager
+
+    with KeyManager(environment=environment) as manager, _progress(file) as on_progress:
+        written = reidentify_file(
+            file,
+            output,
+            delimiter=_character(delimiter),
+            on_progress=on_progress,
+            key_manager=manager,
+            **options,
+        )
+    _print(written, as_json=as_json)
+
+
+@command(
+    "rekey",
+    examples="""
+secureml rekey hidden.csv
+secureml rekey hidden.parquet --to-key customers_2027 --output moved.parquet
+""",
+)
+@_file
+@click.option(
+    "--output",
+    metavar="OUT",
+    type=click.Path(),
+    help="Where the result is written; by default in the file's place.",
+)
+@_manifest
+@click.option(
+    "--to-key", metavar="NAME", help="The new key; by default the newest version of the same."
+)
+@_unchecked
+@_delimiter
+@_force
+@_as_json
+def rekey(
+    environment: str | None,
+    *,
+    file: str,
+    delimiter: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Move the pseudonyms in a file to another key.
+
+    By default this is the newest version of their own. If it is stopped, run it again: it goes on
+    where it was. The file is replaced only when all is done.
+    """
+    from secureml.files import rekey_file
+    from secureml.key_management import KeyManager
+
+    with KeyManager(environment=environment) as manager, _progress(file) as on_progress:
+        written = rekey_file(
+            file,
+            delimiter=_character(delimiter),
+            on_progress=on_progress,
+            key_manager=manager,
+            **options,
+        )
+    _print(written, as_json=as_json)
+
+
+def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for one in given:
+        column, equals, value = one.partition("=")
+        if not equals or not column or not value:
+            raise click.BadParameter(f"{one!r} is not COLUMN=NAME", param_hint=option)
+        pairs[column] = value
+    return pairs
+
+
+def _strategies(given: Sequence[str], names: Sequence[str] | None) -> str | dict[str, str] | None:
+    for_all = [one for one in given if "=" not in one]
+    by_column = _pairs("--strategy", [one for one in given if "=" in one])
+    if len(for_all) > 1 or (for_all and by_column and names is None):
+        raise click.BadParameter("which one is of which column?", param_hint="--strategy")
+    if not by_column:
+        return for_all[0] if for_all else None
+    return {name: one for name in names or () for one in for_all} | by_column
+
+
+def _character(delimiter: str) -> str:
+    return "\t" if delimiter == "\\t" else delimiter
+
+
+@contextlib.contextmanager
+def _progress(file: str) -> Iterator[Callable[[float], object] | None]:
+    """Show on a terminal how far the work is."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(escape(file), total=1.0)
+        yield lambda fraction: progress.update(task, completed=fraction)
+
+
+def _print(written: Written, *, as_json: bool) -> None:
+    facts: dict[str, object] = {"path": str(written.path), "rows": written.rows}
+    if written.manifest is not None:
+        key = written.manifest["key"]
+        facts |= {"key": key["name"], "version": key["version"]}
+    if written.manifest_path is not None:
+        facts |= {"manifest": str(written.manifest_path)}
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        if value is not None:
+            click.echo(f"{name + ':':<9} {value}")

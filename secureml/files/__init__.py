@@ -1,0 +1,16 @@
+"""Tables in CSV and Parquet files: pseudonymized, recovered and moved to another key in chunks."""
+
+from secureml.files.manifests import manifest_of
+from secureml.files.rekeying import rekey_file
+from secureml.files.transfer import Written, anonymize_file, reidentify_file
+from secureml.files.usage import KeyUsage, key_usage
+
+__all__ = [
+    "KeyUsage",
+    "Written",
+    "anonymize_file",
+    "key_usage",
+    "manifest_of",
+    "reidentify_file",
+    "rekey_file",
+]

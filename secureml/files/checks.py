@@ -1,0 +1,76 @@
+"""What is checked before a file is worked on, and what errors in one of its chunks tell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from secureml.errors import PseudonymizationError, SecureMLError
+from secureml.files.base import Table
+from secureml.files.parquet import ParquetTable
+
+__all__ = ["Progress", "check_absent", "check_columns", "check_output", "in_rows"]
+
+Progress = Callable[[float], object]
+"""Takes the fraction that is done, 0 to 1."""
+
+_PARQUET = (".parquet", ".pq")
+
+
+def check_output(table: Table, output: str | os.PathLike[str]) -> Path:
+    """Return where the output goes, links followed.
+
+    Raises:
+        SecureMLError: it is the input, or of another kind by its name.
+    """
+    target = Path(os.path.realpath(output))
+    if target == table.path:
+        raise SecureMLError(f"{output} is the input itself: name another output")
+    suffix = target.suffix.lower()
+    is_parquet = isinstance(table, ParquetTable)
+    if suffix in (".csv", *_PARQUET) and is_parquet != (suffix in _PARQUET):
+        raise SecureMLError(f"{output}: the output is of the kind of the input, {table.path.name}")
+    return target
+
+
+def check_absent(*files: Path | None, force: bool) -> None:
+    """Check that no file would be replaced that is not to be.
+
+    Raises:
+        SecureMLError: one is there.
+    """
+    for file in files:
+        if file is not None and file.exists() and not force:
+            raise SecureMLError(f"{file} exists already; --force (force=True) replaces it")
+
+
+def check_columns(table: Table, names: Iterable[str]) -> None:
+    """Check that a table has columns, without showing its first line, which may be a value.
+
+    Raises:
+        PseudonymizationError: one is missing.
+    """
+    for name in names:
+        if name in table.schema.names:
+            continue
+        near = get_close_matches(name, table.schema.names, 1)
+        hint = f"did you mean {near[0]!r}?" if near else "its first line must name the columns"
+        raise PseudonymizationError(f"{table.path} has no column {name!r}; {hint}")
+
+
+@contextlib.contextmanager
+def in_rows(first: int, count: int) -> Iterator[None]:
+    """Let errors tell which rows they are about.
+
+    Args:
+        first: how many rows come before.
+        count: how many rows are being worked on.
+    """
+    try:
+        yield
+    except PseudonymizationError as error:
+        error.args = (f"rows {first + 1} to {first + count}: {error}", *error.args[1:])
+        raise

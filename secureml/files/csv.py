@@ -1,0 +1,191 @@
+"""CSV files as of RFC 4180, in UTF-8, with a header: every value is text or null.
+
+Where nothing is, that is a null. A value that is empty in quotation marks is the empty string, and
+is written so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from secureml.errors import PseudonymizationError
+from secureml.files.base import CHUNK_BYTES, Table, TableWriter
+
+__all__ = ["CsvTable"]
+
+_HEAD = 1 << 16
+
+
+class CsvTable(Table):
+    """A table in a CSV file.
+
+    Args:
+        path: the file.
+        delimiter: one ASCII character.
+
+    Raises:
+        PseudonymizationError: it is not a table, or the delimiter can't be one.
+        OSError: it can't be read.
+    """
+
+    keeps_manifest = False
+    attached = None
+
+    def __init__(self, path: Path, delimiter: str) -> None:
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+            raise PseudonymizationError(f"the delimiter {delimiter!r} is not one ASCII character")
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        if b"\0" in head:
+            raise PseudonymizationError(f"{path} is neither a CSV nor a Parquet file")
+        self._delimiter = delimiter
+        self._line_end = "\r\n" if head.partition(b"\n")[0].endswith(b"\r") else "\n"
+        wrong: list[str] = []
+        names = _read(path, lambda: self._open(path, (), wrong).schema.names, wrong)
+        super().__init__(path, pa.schema([(name, pa.string()) for name in names]))
+
+    def writer(self, file: BinaryIO, schema: pa.Schema) -> TableWriter:
+        """Start a file with the same delimiter and line ends."""
+        return _CsvWriter(file, schema, self._delimiter, self._line_end)
+
+    def _chunks(self) -> Iterator[tuple[pa.Table, float]]:
+        names, size = self.schema.names, self.path.stat().st_size
+        wrong: list[str] = []
+        last, blocks = None, 0
+        with pa.OSFile(str(self.path)) as file:
+            reader = _read(self.path, lambda: self._open(file, names, wrong), wrong)
+            while batch := _read(self.path, lambda: _next(reader), wrong):
+                blocks += 1
+                if len(batch):
+                    last = batch.column(len(names) - 1)[-1].as_py()
+                    fraction = min(blocks * CHUNK_BYTES / size, 1.0)
+                    yield pa.Table.from_batches([batch]), fraction
+        if last is not None:  # a null is no text that quotation marks could be around
+            self._check_end(last)
+
+    def _open(self, file: Path | pa.NativeFile, names: Sequence[str], wrong: list[str]) -> Any:
+        """Start reading; without names, to see which there are."""
+
+        def refuse(row: Any) -> str:
+            found, expected = row.actual_columns, row.expected_columns
+            wrong.append(f"row {row.number} has {found} values, not {expected}")
+            return "error"
+
+        return csv.open_csv(
+            file,
+            # Threads would lose the numbers of rows that are refused.
+            csv.ReadOptions(block_size=CHUNK_BYTES, use_threads=False),
+            csv.ParseOptions(
+                delimiter=self._delimiter,
+                newlines_in_values=True,
+                # In a table of one column an empty line is a value.
+                ignore_empty_lines=len(names) != 1,
+                invalid_row_handler=refuse,
+            ),
+            csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+
+    def _check_end(self, last: str) -> None:
+        """Refuse a file that ends inside of quotation marks, which a reader takes for closed.
+
+        Args:
+            last: the last value of the last row.
+        """
+        ending = b'"' + last.replace('"', '""').encode()
+        with self.path.open("rb") as file:
+            file.seek(-min(len(ending), self.path.stat().st_size), 2)
+            if file.read() != ending:
+                return
+            file.seek(0)
+            marks = sum(block.count(b'"') for block in iter(lambda: file.read(1 << 20), b""))
+        if marks % 2:
+            raise PseudonymizationError(
+                f"{self.path} ends inside of quotation marks: the last part of it is missing"
+            )
+
+
+class _CsvWriter(TableWriter):
+    """Writes values with quotation marks where they need them, and nulls as nothing."""
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema, delimiter: str, line_end: str) -> None:
+        self._file = file
+        self._delimiter = _large(delimiter)
+        self._line_end = _large(line_end)
+        self._special = f'^$|["\r\n{re.escape(delimiter)}]'
+        self._write([pa.array([name], pa.large_string()) for name in schema.names])
+
+    def write(self, chunk: pa.Table) -> None:
+        self._write([column.combine_chunks() for column in chunk.columns])
+
+    def close(self, manifest: str | None) -> None:
+        """Do nothing: the manifest lies beside the file."""
+
+    def _write(self, columns: Sequence[pa.Array]) -> None:
+        texts = [self._quoted(column) for column in columns]
+        lines = pc.binary_join_element_wise(
+            *texts, self._delimiter, null_handling="replace", null_replacement=""
+        )
+        whole = pc.binary_join_element_wise(lines, self._line_end, _large(""))
+        if len(whole):
+            self._file.write(whole.buffers()[2])
+
+    def _quoted(self, column: pa.Array) -> pa.Array:
+        texts = column.cast(pa.large_string())
+        special = pc.match_substring_regex(texts, self._special)
+        if not pc.any(special).as_py():
+            return texts
+        mark = _large('"')
+        escaped = pc.replace_substring(texts, '"', '""')
+        return pc.if_else(
+            special, pc.binary_join_element_wise(mark, escaped, mark, _large("")), texts
+        )
+
+
+def _large(text: str) -> pa.Scalar:
+    return pa.scalar(text, pa.large_string())
+
+
+def _next(reader: Any) -> Any:
+    try:
+        return reader.read_next_batch()
+    except StopIteration:
+        return None
+
+
+def _read(path: Path, action: Callable[[], Any], wrong: Sequence[str] = ()) -> Any:
+    """Read, and tell what is wrong in words that hold nothing of the file."""
+    problem = ""
+    try:
+        return action()
+    except UnicodeDecodeError:
+        problem = "is not UTF-8"
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        problem = _problem_in(str(error), wrong)
+    raise PseudonymizationError(f"{path} {problem}")
+
+
+def _problem_in(message: str, wrong: Sequence[str]) -> str:
+    if wrong:
+        return f"is not a whole table: {wrong[0]}"
+    if "UTF8" in message:
+        return "holds text that is not UTF-8"
+    if "straddl" in message:
+        return (
+            f"has a row of more than {CHUNK_BYTES >> 20} MiB, or a quotation mark that is not"
+            " closed"
+        )
+    if "mpty" in message:
+        return "has no header, or nothing after it"
+    return "is not a CSV file"

@@ -1,0 +1,105 @@
+"""Chunks of a table as pandas frames, and back: what is not replaced never leaves Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from secureml.errors import PseudonymizationError
+from secureml.frames.arrow import is_text
+from secureml.frames.recovery import numbers_before
+from secureml.pseudonymization.manifest import Column as Entry
+
+__all__ = ["frame_of", "pseudonyms_of", "with_frame"]
+
+
+def frame_of(chunk: pa.Table) -> pd.DataFrame:
+    """Return a chunk as a frame; text and whole numbers have dtypes that lose nothing."""
+    return chunk.to_pandas(types_mapper=_dtype_for, ignore_metadata=True)
+
+
+def pseudonyms_of(chunk: pa.Table, entries: Mapping[str, Entry]) -> pd.DataFrame:
+    """Return a chunk as a frame to recover.
+
+    Args:
+        chunk: the rows as they were read. In a file of text, a number that is missing is empty.
+        entries: what the manifest tells of the columns.
+    """
+    for name, entry in entries.items():
+        if name in chunk.column_names and numbers_before(entry) is not None:
+            column = chunk.column(name)
+            if is_text(column.type):
+                filled = pc.if_else(pc.equal(column, ""), None, column)
+                chunk = chunk.set_column(chunk.column_names.index(name), name, filled)
+    return frame_of(chunk)
+
+
+def with_frame(
+    chunk: pa.Table, frame: pd.DataFrame, replaced: Collection[str], schema: pa.Schema | None
+) -> pa.Table:
+    """Return a chunk with the columns of a frame.
+
+    Args:
+        chunk: the rows as they were read.
+        frame: the same rows, with columns replaced, added or gone.
+        replaced: the columns of the chunk that the frame has new values of.
+        schema: what the chunk is to have; None lets the first chunk tell.
+
+    Raises:
+        PseudonymizationError: the values do not fit the schema.
+    """
+    arrays = {}
+    for name in frame.columns:
+        if name in chunk.column_names and name not in replaced:
+            arrays[name] = chunk.column(name)
+            continue
+        before = chunk.field(name).type if name in chunk.column_names else None
+        wanted = None if schema is None else schema.field(name).type
+        arrays[name] = _array_of(frame[name], before, wanted)
+    return pa.table(arrays)
+
+
+def _dtype_for(arrow_type: pa.DataType) -> Any:
+    plain = pa.types.is_dictionary(arrow_type) or pa.types.is_floating(arrow_type)
+    return None if plain else pd.ArrowDtype(arrow_type)
+
+
+def _array_of(
+    series: pd.Series, before: pa.DataType | None, wanted: pa.DataType | None
+) -> pa.Array:
+    array = pa.array(series, from_pandas=True)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if wanted is None:
+        categories = before is not None and pa.types.is_dictionary(before)
+        wanted = before if categories and _holds_text(array.type) else array.type
+    if array.type == wanted:
+        return array
+    problem = ""
+    try:
+        return _cast(array, wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        problem = f"column {series.name!r}: some rows have the type {array.type}, others {wanted}"
+    raise PseudonymizationError(problem)
+
+
+def _cast(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+    if not pa.types.is_dictionary(wanted):
+        return array.cast(wanted)
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(
+        array.indices.cast(wanted.index_type),
+        array.dictionary.cast(wanted.value_type),
+        ordered=wanted.ordered,
+    )
+
+
+def _holds_text(arrow_type: pa.DataType) -> bool:
+    if pa.types.is_dictionary(arrow_type):
+        return is_text(arrow_type.value_type)
+    return is_text(arrow_type)

@@ -1,0 +1,177 @@
+"""Where the manifest of a file is: in a Parquet file itself, beside a CSV file.
+
+Beside a CSV file lie two things in one, the manifest and a digest of the data that it is of. So a
+manifest is never used for data of another state, such as that before a rekey.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from secureml.errors import ManifestError, SecureMLError
+from secureml.files.base import Table
+from secureml.files.storage import Digest, digest_of
+from secureml.files.tables import open_table
+from secureml.pseudonymization.keyring import Keyring
+from secureml.pseudonymization.manifest import Column, Manifest
+from secureml.pseudonymization.merging import merge_columns
+
+__all__ = [
+    "SIDECAR",
+    "GivenManifest",
+    "attached_text",
+    "document_in",
+    "find_manifest",
+    "manifest_of",
+    "merged",
+    "pair_text",
+    "sidecar_of",
+    "work_folder_of",
+]
+
+GivenManifest = str | os.PathLike[str] | Mapping[str, Any]
+"""The path of a manifest, or the manifest itself."""
+
+SIDECAR = ".manifest.json"
+"""What follows a CSV file's name in that of its manifest."""
+
+PENDING = "manifest.json"
+"""In the folder of a rekey, the manifest of the data that it is about to put in place."""
+
+
+def sidecar_of(path: Path) -> Path:
+    """Return where the manifest of a CSV file lies."""
+    return path.with_name(path.name + SIDECAR)
+
+
+def work_folder_of(path: Path) -> Path:
+    """Return the folder in which a rekey of a file keeps what it has done."""
+    return path.with_name(f"{path.name}.rekey")
+
+
+def manifest_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the manifest of a table in a file.
+
+    Args:
+        path: the table, or a file that holds a manifest alone.
+
+    Raises:
+        ManifestError: there is none, or none of the file as it is now.
+        SecureMLError: a file can't be read.
+    """
+    path = Path(os.path.realpath(path))
+    if path.suffix == ".json":
+        return document_in(path)[0]
+    return find_manifest(open_table(path), None)
+
+
+def find_manifest(table: Table, given: GivenManifest | None) -> dict[str, Any]:
+    """Return the manifest of a table.
+
+    Args:
+        table: the table.
+        given: what the caller named, if anything.
+
+    Raises:
+        ManifestError: there is none, or none of the file as it is now.
+        SecureMLError: it can't be read.
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    if table.keeps_manifest:
+        return document_in(Path(given))[0] if given is not None else _attached(table)
+    digest = None
+    pending = work_folder_of(table.path) / PENDING
+    if pending.exists():
+        # A rekey may have put its data in place, and not its manifest yet.
+        digest = digest_of(table.path)
+        document, of = document_in(pending)
+        if of == digest:
+            return document
+    if given is not None:
+        return document_in(Path(given))[0]
+    sidecar = sidecar_of(table.path)
+    if not sidecar.exists():
+        raise ManifestError(
+            f"there is no manifest {sidecar}; name the one that was made with {table.path.name}"
+        )
+    document, of = document_in(sidecar)
+    if of is not None and of != (digest or digest_of(table.path)):
+        raise ManifestError(
+            f"{table.path} is not as it was when {sidecar.name} was made: it was changed since. If"
+            " rows or other columns were changed on purpose, name this manifest explicitly"
+        )
+    return document
+
+
+def document_in(path: Path) -> tuple[dict[str, Any], Digest | None]:
+    """Read a manifest, and the digest of its data where the file has one.
+
+    Raises:
+        ManifestError: it is no manifest.
+        SecureMLError: it can't be read.
+    """
+    content, problem = None, ""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        problem = f"{path} can't be read ({error.strerror or type(error).__name__})"
+    except (ValueError, RecursionError):
+        content = None
+    if problem:
+        raise SecureMLError(problem)
+    if not isinstance(content, dict):
+        raise ManifestError(f"{path} is no manifest: it is not a JSON object")
+    document, of = content, None
+    if content.keys() == {"manifest", "data"}:
+        document, data = content["manifest"], content["data"]
+        if not isinstance(data, dict) or data.keys() != {"sha256", "bytes"}:
+            raise ManifestError(f"{path} is no manifest: what it says of its data can't be read")
+        of = Digest(**data)
+    Manifest.parse(document)
+    return document, of
+
+
+def pair_text(document: Mapping[str, Any], of: Digest) -> str:
+    """Return what lies beside a CSV file."""
+    return json.dumps({"manifest": document, "data": asdict(of)}, indent=1) + "\n"
+
+
+def attached_text(document: Mapping[str, Any]) -> str:
+    """Return what lies in a Parquet file."""
+    return json.dumps(document)
+
+
+def merged(
+    parts: Iterable[Mapping[str, Any] | str], whole: Mapping[str, Column], keyring: Keyring
+) -> dict[str, Any]:
+    """Make the manifest of a file of those of its chunks.
+
+    Args:
+        parts: of the chunks.
+        whole: the entries that are of the whole file in each part, because they are older.
+        keyring: of the key of all of them.
+
+    Raises:
+        ManifestError: a part was changed.
+    """
+    manifests = [Manifest.parse(part) for part in parts]
+    for part in manifests:
+        keyring.verify(part)
+    new = [
+        replace(part, columns={n: c for n, c in part.columns.items() if n not in whole})
+        for part in manifests
+    ]
+    return keyring.sign({**whole, **merge_columns(new)}).document()
+
+
+def _attached(table: Table) -> dict[str, Any]:
+    text = table.attached
+    if text is None:
+        raise ManifestError(f"{table.path} holds no manifest; name the one that was made with it")
+    return Manifest.parse(text).document()

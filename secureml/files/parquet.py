@@ -1,0 +1,150 @@
+"""Parquet files: every column that is not replaced keeps its type, and the file its metadata."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from secureml.errors import PseudonymizationError
+from secureml.files.base import CHUNK_BYTES, Table, TableWriter
+from secureml.frames.pandas import ATTRIBUTE
+
+__all__ = ["MAGIC", "ParquetTable"]
+
+MAGIC = b"PAR1"
+
+_KEY = ATTRIBUTE.encode()
+_PANDAS = b"PANDAS_ATTRS"
+"""Where pandas keeps ``DataFrame.attrs``."""
+
+_DTYPES = b"pandas"
+"""Where pandas keeps the dtypes of the columns."""
+
+
+class ParquetTable(Table):
+    """A table in a Parquet file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        PseudonymizationError: it is not a whole Parquet file.
+        OSError: it can't be read.
+    """
+
+    keeps_manifest = True
+
+    def __init__(self, path: Path) -> None:
+        with _opened(path) as file:
+            about = file.metadata
+            super().__init__(path, file.schema_arrow)
+        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+        self._rows = about.num_rows
+        size = sum(group.total_byte_size for group in groups)
+        self._chunk_rows = max(1, CHUNK_BYTES * self._rows // max(size, 1))
+        self._compression = "SNAPPY"
+        if groups and about.num_columns:
+            found = groups[0].column(0).compression
+            self._compression = "NONE" if found == "UNCOMPRESSED" else found
+
+    @property
+    def attached(self) -> str | None:
+        """The manifest in the file's metadata, or in the attributes that pandas keeps there."""
+        metadata = self.schema.metadata or {}
+        if _KEY in metadata:
+            return str(metadata[_KEY], "utf-8", "replace")
+        found = _attributes(metadata).get(ATTRIBUTE)
+        return None if found is None else json.dumps(found)
+
+    def writer(self, file: BinaryIO, schema: pa.Schema) -> TableWriter:
+        """Start a file with the same compression and metadata."""
+        metadata = dict(self.schema.metadata or {})
+        if _DTYPES in metadata:
+            metadata[_DTYPES] = _dtypes(metadata[_DTYPES], self.schema, schema)
+        return _ParquetWriter(file, schema, metadata, self._compression)
+
+    def _chunks(self) -> Iterator[tuple[pa.Table, float]]:
+        rows = 0
+        with _opened(self.path) as file:
+            batches = file.iter_batches(min(self._chunk_rows, 1 << 20))
+            while batch := _read(self.path, lambda: next(batches, None)):
+                rows += len(batch)
+                yield pa.Table.from_batches([batch]), rows / self._rows
+
+
+class _ParquetWriter(TableWriter):
+    def __init__(
+        self, file: BinaryIO, schema: pa.Schema, metadata: dict[bytes, bytes], compression: str
+    ) -> None:
+        self._schema = schema.remove_metadata()
+        self._metadata = metadata
+        # The schema is stored last, because it holds the manifest.
+        self._writer = parquet.ParquetWriter(
+            file, self._schema, compression=compression, store_schema=False
+        )
+
+    def write(self, chunk: pa.Table) -> None:
+        self._writer.write_table(chunk.replace_schema_metadata(None))
+
+    def close(self, manifest: str | None) -> None:
+        """Store the schema with the manifest, where pandas finds it too."""
+        attributes = _attributes(self._metadata)
+        attributes.pop(ATTRIBUTE, None)
+        metadata = {
+            name: value for name, value in self._metadata.items() if name not in (_KEY, _PANDAS)
+        }
+        if manifest is not None:
+            metadata[_KEY] = manifest.encode()
+            attributes[ATTRIBUTE] = json.loads(manifest)
+        if attributes:
+            metadata[_PANDAS] = json.dumps(attributes).encode()
+        schema = self._schema.with_metadata(metadata)
+        stored = base64.b64encode(schema.serialize().to_pybytes())
+        self._writer.add_key_value_metadata({**metadata, b"ARROW:schema": stored})
+        self._writer.close()
+
+
+def _dtypes(text: bytes, before: pa.Schema, after: pa.Schema) -> bytes:
+    """Leave out the dtypes of columns that have another type now or are gone."""
+    dtypes = _object_in(text)
+    dtypes["columns"] = [
+        column
+        for column in dtypes.get("columns", [])
+        if (name := column.get("field_name")) not in before.names
+        or (name in after.names and before.field(name).type == after.field(name).type)
+    ]
+    return json.dumps(dtypes).encode()
+
+
+def _attributes(metadata: dict[bytes, bytes]) -> dict[str, Any]:
+    return _object_in(metadata.get(_PANDAS, b"{}"))
+
+
+def _object_in(text: bytes) -> dict[str, Any]:
+    found = None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _opened(path: Path) -> parquet.ParquetFile:
+    with path.open("rb"):  # of a file that can't be read, Arrow's messages tell less
+        pass
+    return _read(path, lambda: parquet.ParquetFile(path))
+
+
+def _read(path: Path, action: Callable[[], Any]) -> Any:
+    problem = ""
+    try:
+        return action()
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        problem = f"{path} is not a whole Parquet file"
+    raise PseudonymizationError(problem)

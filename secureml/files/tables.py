@@ -1,0 +1,35 @@
+"""Opening a table, whatever kind of file it is in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from secureml.errors import SecureMLError
+from secureml.files.base import Table
+from secureml.files.csv import CsvTable
+from secureml.files.parquet import MAGIC, ParquetTable
+
+__all__ = ["open_table"]
+
+
+def open_table(path: str | os.PathLike[str], delimiter: str = ",") -> Table:
+    """Open a table: Parquet by what its first bytes are, everything else as CSV.
+
+    Args:
+        path: the file.
+        delimiter: of CSV.
+
+    Raises:
+        PseudonymizationError: the file is no table.
+        SecureMLError: the file can't be read.
+    """
+    path = Path(os.path.realpath(path))
+    problem = ""
+    try:
+        with path.open("rb") as file:
+            is_parquet = file.read(len(MAGIC)) == MAGIC
+        return ParquetTable(path) if is_parquet else CsvTable(path, delimiter)
+    except OSError as error:
+        problem = f"{path} can't be read ({error.strerror or type(error).__name__})"
+    raise SecureMLError(problem)

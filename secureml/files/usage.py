@@ -1,0 +1,103 @@
+"""Which versions of which key a file needs, so that nobody destroys one in use."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from secureml.anonymization.versions import rows_by_version, version_column
+from secureml.errors import ManifestError
+from secureml.files.base import Table
+from secureml.files.frames import frame_of
+from secureml.files.manifests import SIDECAR, document_in, find_manifest
+from secureml.files.tables import open_table
+from secureml.pseudonymization.manifest import Manifest
+
+__all__ = ["KeyUsage", "key_usage"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyUsage:
+    """What a file needs to be recovered.
+
+    Args:
+        path: the file.
+        key: the name of the key.
+        environment: in which it is, None if none was selected.
+        columns: those that can be recovered with it.
+        versions: how many rows need each version; None stands for a key without versions.
+    """
+
+    path: Path
+    key: str
+    environment: str | None
+    columns: tuple[str, ...]
+    versions: Mapping[int | None, int]
+
+
+def key_usage(path: str | os.PathLike[str], *, delimiter: str = ",") -> KeyUsage:
+    """Tell which versions of which key a file needs.
+
+    Args:
+        path: a table, or a manifest alone.
+        delimiter: of CSV.
+
+    Raises:
+        ManifestError: there is no manifest, or it tells that the versions are in a table that is
+            not beside it.
+        SecureMLError: a file can't be read.
+    """
+    path = Path(path)
+    table = None
+    if path.suffix == ".json":
+        document = document_in(path)[0]
+    else:
+        table = open_table(path, delimiter)
+        document = find_manifest(table, None)
+    found = Manifest.parse(document)
+    columns = {name: one for name, one in found.columns.items() if one.recipe.reversible}
+    several = [name for name, one in columns.items() if one.versions]
+    versions: Counter[int | None] = Counter()
+    if len(several) < len(columns):
+        versions[found.key.version] = max(one.rows for one in columns.values())
+    if several:
+        versions |= _counted(table or _table_of(path, delimiter), several, found.key.version)
+    return KeyUsage(
+        path=path,
+        key=found.key.name,
+        environment=found.key.environment,
+        columns=tuple(columns),
+        versions=dict(versions),
+    )
+
+
+def _table_of(manifest: Path, delimiter: str) -> Table:
+    """Open the table that a manifest lies beside."""
+    table = manifest.with_name(manifest.name.removesuffix(SIDECAR))
+    if table == manifest or not table.is_file():
+        raise ManifestError(
+            f"{manifest} is of rows under several versions, which only the table tells: name that"
+        )
+    return open_table(table, delimiter)
+
+
+def _counted(table: Table, names: list[str], newest: int | None) -> Counter[int | None]:
+    """Count the rows of each version; of several columns, the highest number."""
+    totals = {name: Counter[int | None]() for name in names if name in table.schema.names}
+    for chunk in table.chunks():
+        wanted = [
+            c for name in totals for c in (name, version_column(name)) if c in chunk.schema.names
+        ]
+        frame = frame_of(pa.table({c: chunk.column(c) for c in wanted}))
+        for name, total in totals.items():
+            for version, rows in rows_by_version(frame, name, newest).items():
+                total[version] += len(rows)
+    counted: Counter[int | None] = Counter()
+    for total in totals.values():
+        counted |= total
+    return counted

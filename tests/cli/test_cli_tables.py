@@ -1,0 +1,217 @@
+"""Tables in files: pseudonymized, recovered, moved and asked about on a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import secureml
+from secureml.files import manifest_of
+from secureml.key_management import KeyManager
+
+TABLE = "ssn,name,n\n" + "".join(f"{n}-12-3456,Ann Nr {n:07},{n}\n" for n in range(100, 200))
+
+
+@pytest.fixture
+def plain(vault, monkeypatch, tmp_path):
+    """A table, and the variables that lead to the test's own namespace, which has a key."""
+    monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
+    monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
+    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace)
+    monkeypatch.setenv("SECUREML_ENV", "development")
+    with KeyManager() as manager:
+        manager.generate_key("master_key")
+    path = tmp_path / "plain.csv"
+    path.write_text(TABLE)
+    return path
+
+
+@pytest.fixture
+def hidden(run, plain):
+    assert run("anonymize", plain, "--output", "hidden.csv", "--columns", "ssn,name").code == 0
+    return plain.with_name("hidden.csv")
+
+
+def test_a_file_goes_there_and_back(run, plain, hidden):
+    ran = run("reidentify", hidden, "--output", "again.csv")
+    assert ran.code == 0
+    assert ran.out.splitlines() == [f"path:     {plain.with_name('again.csv')}", "rows:     100"]
+    assert plain.with_name("again.csv").read_text() == TABLE
+    assert run("reidentify", hidden, "--output", "again.csv").code == 1
+    assert run("reidentify", hidden, "--output", "again.csv", "--force").code == 0
+
+
+def test_what_is_printed_of_a_result(run, plain):
+    ran = run("anonymize", plain, "--output", "hidden.csv", "--columns", "ssn", "--json")
+    place = plain.with_name("hidden.csv")
+    assert json.loads(ran.out) == {
+        "path": str(place),
+        "rows": 100,
+        "key": "master_key",
+        "version": 1,
+        "manifest": f"{place}.manifest.json",
+    }
+    assert ran.err == ""
+
+
+def test_options_reach_the_columns(run, plain):
+    line = "--columns ssn,name --strategy fpe --strategy name=token --domain ssn=person"
+    line += " --tweak ssn=n --small-domain token --on-invalid token --format ssn=class"
+    ran = run("anonymize", plain, "--output", "hidden.csv", *line.split(), "--key-versions")
+    assert ran.code == 0
+    columns = manifest_of("hidden.csv")["columns"]
+    assert (columns["ssn"]["strategy"], columns["name"]["strategy"]) == ("fpe", "token")
+    assert (columns["ssn"]["domain"], columns["name"]["domain"]) == ("person", "name")
+    assert (columns["ssn"]["tweak"], columns["ssn"]["format"]) == ("n", "class/1")
+    assert (columns["ssn"]["small_domain"], columns["ssn"]["on_invalid"]) == ("token", "token")
+    header = plain.with_name("hidden.csv").read_text().partition("\n")[0]
+    assert header == "ssn,name,n,ssn__key_version,name__key_version"
+    assert run("reidentify", "hidden.csv", "--output", "again.csv").code == 0
+    assert plain.with_name("again.csv").read_text() == TABLE
+
+
+def test_tabs_and_another_key(run, plain):
+    with KeyManager() as manager:
+        manager.generate_key("archive_key")
+    plain.write_text(TABLE.replace(",", "\t"))
+    line = "--columns ssn --key-name archive_key --delimiter \\t"
+    assert run("anonymize", plain, "--output", "hidden.csv", *line.split()).code == 0
+    assert manifest_of("hidden.csv")["key"]["name"] == "archive_key"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--columns ssn --format ssn",
+        "--columns ssn --domain =x",
+        "--columns ssn --tweak n=",
+        "--columns ssn --strategy fpe --strategy token",
+        "--strategy fpe --strategy ssn=token",
+        "--columns ssn more",
+    ],
+)
+def test_wrong_usage(run, plain, line):
+    assert run("anonymize", plain, "--output", "hidden.csv", *line.split()).code == 2
+    assert not plain.with_name("hidden.csv").exists()
+
+
+def test_failures_are_one_line(run, plain, hidden):
+    for line in (
+        f"anonymize {plain} --output hidden.csv --columns ssn",
+        f"anonymize {plain} --output other.csv --columns no",
+        "anonymize no.csv --output other.csv --columns ssn",
+        f"reidentify {plain} --output other.csv",
+        f"rekey {plain}",
+    ):
+        ran = run(*line.split())
+        assert ran.code == 1, line
+        assert ran.err.startswith("error: "), line
+        assert ran.err.count("\n") == 1, line
+    assert run("rekey", hidden, "--to-key", "no_such_key").code == 3
+
+
+def test_rekey_in_place_and_elsewhere(run, plain, hidden):
+    with KeyManager() as manager:
+        manager.rotate_key("master_key")
+    assert run("rekey", hidden, "--output", "moved.csv").code == 0
+    assert manifest_of(hidden)["key"]["version"] == 1
+    ran = run("rekey", hidden, "--json")
+    assert ran.code == 0
+    assert json.loads(ran.out)["version"] == 2
+    assert hidden.read_bytes() == plain.with_name("moved.csv").read_bytes()
+    assert run("reidentify", hidden, "--output", "again.csv").code == 0
+    assert plain.with_name("again.csv").read_text() == TABLE
+
+
+def test_a_named_manifest_and_rows_that_were_added(run, plain, hidden):
+    with hidden.open("a") as file:
+        file.write(TABLE.partition("\n")[2])
+    assert "changed since" in run("reidentify", hidden, "--output", "again.csv").err
+    named = ("--manifest", "hidden.csv.manifest.json")
+    ran = run("reidentify", hidden, "--output", "again.csv", *named)
+    assert "not of this table" in ran.err
+    named = (*named, "--no-table-check")
+    assert run("reidentify", hidden, "--output", "again.csv", *named).code == 0
+    assert plain.with_name("again.csv").read_text().startswith(TABLE)
+
+
+def test_the_installed_command_takes_parquet(installed, plain):
+    pd.read_csv(plain).to_parquet("plain.parquet")
+    line = "anonymize plain.parquet --output hidden.parquet --columns ssn"
+    assert installed(*line.split()).code == 0
+    assert installed("rekey", "hidden.parquet").code == 0
+    assert installed("reidentify", "hidden.parquet", "--output", "again.parquet").code == 0
+    assert pd.read_parquet("again.parquet").equals(pd.read_csv(plain))
+
+
+def test_a_terminal_is_shown_how_far_it_is(plain):
+    ours, theirs = pty.openpty()
+    program = "import sys; from secureml.cli import main; main(sys.argv[1:], prog_name='secureml')"
+    line = ["anonymize", str(plain), "--output", "hidden.csv", "--columns", "ssn"]
+    root = str(Path(secureml.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", program, *line],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "PYTHONPATH": root},
+        timeout=60,
+        check=False,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0, shown
+    assert "100%" in shown
+
+
+def test_usage_tells_what_each_file_needs(run, plain, hidden):
+    with KeyManager() as manager:
+        manager.generate_key("archive_key")
+        manager.rotate_key("master_key")
+        line = "--columns ssn --key-name archive_key"
+        assert run("anonymize", plain, "--output", "old.csv", *line.split()).code == 0
+        assert run("anonymize", plain, "--output", "new.csv", "--columns", "ssn").code == 0
+        manager.disable_key_version("master_key", 1)
+        info = manager.key_history("archive_key")[0]
+        manager.destroy_key_version("archive_key", 1, confirm=info.fingerprint)
+    ran = run("keys", "usage", hidden, "new.csv", "old.csv.manifest.json", plain, "no.json")
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        f"{hidden}  master_key  version 1  disabled  100 rows  ssn, name",
+        "new.csv  master_key  version 2  enabled  100 rows  ssn",
+        "old.csv.manifest.json  archive_key  version 1  destroyed  100 rows  ssn",
+    ]
+    lines = ran.err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["warning", "warning"]
+    assert f"{plain}: there is no manifest" in lines[0]
+    assert "no.json: " in lines[1]
+
+
+def test_usage_as_json_and_of_keys_that_can_not_be_looked_at(run, plain, hidden, monkeypatch):
+    found = json.loads(run("keys", "usage", hidden, plain, "--json").out)
+    assert found[0] == {
+        "file": str(hidden),
+        "key": "master_key",
+        "version": 1,
+        "environment": "development",
+        "state": "enabled",
+        "rows": 100,
+        "columns": ["ssn", "name"],
+    }
+    assert found[1]["file"] == str(plain)
+    assert "there is no manifest" in found[1]["error"]
+    other = run("keys", "usage", hidden, "--env", "staging")
+    assert (other.code, other.out.split()[4]) == (0, "unknown")
+    assert "--env" in other.err
+    monkeypatch.setenv("SECUREML_VAULT_TOKEN", "s.no-such-token")
+    denied = run("keys", "usage", hidden)
+    assert (denied.code, denied.out.split()[4]) == (0, "unknown")
+    assert denied.err.startswith("note: the states of the key 'master_key' can't be told: ")
+    assert "s.no-such-token" not in denied.err

@@ -1,0 +1,114 @@
+"""Kill rekey_file before each call by which it changes the file system, one after the other.
+
+Run in a process of its own, with an empty folder, the kind of file and "output" or "place" as its
+arguments, and after how many steps the next one is tried. Prints how many steps there are.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pyarrow import parquet as pq
+
+from secureml.files import (
+    anonymize_file,
+    csv,
+    manifest_of,
+    parquet,
+    reidentify_file,
+    rekey_file,
+)
+from secureml.key_management import KeyManager
+from secureml.sources import MemoryStore
+
+CHANGES = ("replace", "fsync", "unlink", "rmdir", "mkdir", "chmod", "open", "rename")
+
+
+def main(folder: Path, kind: str, where: str, stride: int) -> None:
+    csv.CHUNK_BYTES = parquet.CHUNK_BYTES = 400
+    manager = KeyManager(environment="development", store=MemoryStore())
+    manager.generate_key("master_key")
+    plain, hidden = folder / f"plain.{kind}", folder / f"hidden.{kind}"
+    text = "ssn,b\n" + "".join(f"{n}-12-3456,{n}\n" for n in range(100, 140))
+    plain.write_text(text)
+    if kind == "parquet":
+        import pandas as pd
+
+        pd.DataFrame([line.split(",") for line in text.splitlines()]).to_parquet(plain)
+    column = "ssn" if kind == "csv" else "0"
+    anonymize_file(plain, hidden, [column], small_domain="token", key_manager=manager)
+    manager.rotate_key("master_key")
+    expected = recovered(hidden, manager)
+    pristine = folder / "pristine"
+    pristine.mkdir()
+    for file in folder.glob("hidden*"):
+        shutil.copy(file, pristine)
+    output = folder / f"moved.{kind}" if where == "output" else None
+    target = hidden if output is None else output
+
+    def move() -> None:
+        # Between a kill and the next run the output may be there already.
+        rekey_file(hidden, output, force=output is not None, key_manager=manager)
+
+    step = 1
+    while die_at(step, move):
+        assert recovered(hidden, manager) == expected, f"lost at step {step}"
+        if target.exists():
+            assert recovered(target, manager) == expected, f"lost at step {step}"
+        # It is killed while it goes on, too.
+        die_at(step // 2 + 1, move)
+        assert recovered(hidden, manager) == expected, f"lost after step {step}"
+        # What a kill leaves when all is in place is done, and nothing to go on with.
+        move()
+        assert manifest_of(target)["key"]["version"] == 2, f"not done after step {step}"
+        assert recovered(target, manager) == expected, f"lost after step {step}"
+        left = {file.name for file in folder.iterdir()}
+        assert not any("rekey" in name for name in left), f"left over after step {step}: {left}"
+        for file in pristine.iterdir():
+            shutil.copy(file, folder)
+        for file in folder.glob("moved*"):
+            file.unlink()
+        step += stride
+    print(step)
+
+
+def recovered(path: Path, manager: KeyManager) -> str:
+    again = path.with_name(f"again{path.suffix}")
+    reidentify_file(path, again, force=True, key_manager=manager)
+    if path.suffix == ".csv":
+        return again.read_text()
+    return str(pq.read_table(again).to_pydict())
+
+
+def die_at(step: int, action: Callable[[], object]) -> bool:
+    """Whether the action, in a process of its own, is killed before its so-manieth change."""
+    process = os.fork()
+    if process:
+        _, status = os.waitpid(process, 0)
+        assert os.WIFSIGNALED(status) or status == 0, "the action failed"
+        return os.WIFSIGNALED(status)
+    count = 0
+
+    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **options)
+
+        return call
+
+    for name in CHANGES:
+        setattr(os, name, dying(getattr(os, name)))
+    action()
+    os._exit(0)
+
+
+main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -1,0 +1,153 @@
+"""Parquet files there and back: types, metadata, and the manifest in the file itself."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from secureml import anonymize, reidentify
+from secureml.errors import ManifestError, PseudonymizationError
+from secureml.files import anonymize_file, manifest_of, reidentify_file, rekey_file
+
+N = 400
+DAY = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
+
+
+@pytest.fixture
+def table():
+    """One column of each kind that Parquet keeps."""
+    return pa.table(
+        {
+            "ssn": pa.array([f"{100 + n}-{10 + n % 90}-{1000 + n}" for n in range(N)]),
+            "large": pa.array(
+                [None if n % 9 == 0 else f"Nr {n:08}" for n in range(N)], pa.large_string()
+            ),
+            "kind": pa.array([f"kind {n % 7:07}" for n in range(N)]).dictionary_encode(),
+            "account": pa.array([10_000_000 + n for n in range(N)], pa.int64()),
+            "small": pa.array([None if n % 5 else 10_000_000 + n for n in range(N)], pa.uint32()),
+            "when": pa.array([DAY + datetime.timedelta(hours=n) for n in range(N)]),
+            "price": pa.array([decimal.Decimal(n) / 4 for n in range(N)], pa.decimal128(10, 2)),
+            "list": pa.array([[n, n + 1] for n in range(N)]),
+            "float": pa.array([None if n % 3 else n / 7 for n in range(N)]),
+            "number": pa.array([None if n % 3 else 10_000_000.0 + n for n in range(N)]),
+            "seconds": pa.array([datetime.timedelta(seconds=n) for n in range(N)]),
+        },
+        metadata={"owner": "sales"},
+    )
+
+
+SENSITIVE = ["ssn", "large", "kind", "account", "small", "number"]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_table_comes_back_with_its_types_and_metadata(table, sheet, tmp_path, manager):
+    path, hidden, again = sheet(table), tmp_path / "h.parquet", tmp_path / "r.parquet"
+    written = anonymize_file(path, hidden, SENSITIVE, key_manager=manager)
+    assert written.rows == N
+    assert written.manifest_path is None
+    made = parquet.read_table(hidden)
+    assert made.schema.remove_metadata() == table.schema.remove_metadata()
+    assert made.schema.metadata[b"owner"] == b"sales"
+    for name in table.column_names:
+        same = made[name].to_pylist() == table[name].to_pylist()
+        assert same == (name not in SENSITIVE), name
+        assert made[name].null_count == table[name].null_count
+    reidentify_file(hidden, again, key_manager=manager)
+    back = parquet.read_table(again)
+    assert back.equals(table)
+    assert back.schema.metadata == {b"owner": b"sales"}
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_pandas_finds_the_manifest_in_the_file_and_files_that_of_pandas(
+    table, sheet, tmp_path, manager
+):
+    path, hidden, again = sheet(table), tmp_path / "h.parquet", tmp_path / "r.parquet"
+    anonymize_file(path, hidden, ["ssn", "large"], key_manager=manager)
+    frame = pd.read_parquet(hidden)
+    assert frame.attrs["secureml"] == manifest_of(hidden)
+    recovered = reidentify(frame, key_manager=manager)
+    assert recovered["ssn"].tolist() == table["ssn"].to_pylist()
+
+    plain = pd.DataFrame(
+        {
+            "n": np.arange(10_000_000, 10_000_300),
+            "c": pd.Categorical([f"c {n % 5:08}" for n in range(300)]),
+            "when": pd.date_range("2026-01-01", periods=300, tz="Europe/Berlin"),
+        }
+    )
+    plain.attrs["note"] = "mine"
+    anonymize(plain, sensitive_columns=["n", "c"], key_manager=manager).to_parquet(hidden)
+    reidentify_file(hidden, again, key_manager=manager)
+    back = pd.read_parquet(again)
+    pd.testing.assert_frame_equal(back, plain)
+    assert back.attrs == {"note": "mine"}
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_tokens_in_a_column_of_numbers(sheet, tmp_path, manager):
+    plain = pd.DataFrame({"n": pd.array([7, None, 10_000_000] * 100, "Int32")})
+    path, hidden, again = tmp_path / "a.parquet", tmp_path / "h.parquet", tmp_path / "r.parquet"
+    plain.to_parquet(path)
+    anonymize_file(path, hidden, ["n"], small_domain="token", key_manager=manager)
+    assert parquet.read_schema(hidden).field("n").type in (pa.string(), pa.large_string())
+    assert len(pd.read_parquet(hidden)) == 300
+    reidentify_file(hidden, again, key_manager=manager)
+    assert parquet.read_table(again).equals(parquet.read_table(path))
+
+
+def test_rows_in_no_group_and_columns_of_another_type(sheet, tmp_path, manager):
+    empty = sheet({"a": pa.array([], pa.string()), "b": pa.array([], pa.int8())})
+    hidden, again = tmp_path / "h.parquet", tmp_path / "r.parquet"
+    assert anonymize_file(empty, hidden, ["a", "b"], key_manager=manager).rows == 0
+    reidentify_file(hidden, again, key_manager=manager)
+    assert parquet.read_table(again).equals(parquet.read_table(empty))
+    with pytest.raises(PseudonymizationError, match="column 'a': its dtype is"):
+        anonymize_file(sheet({"a": [[1, 2]]}), tmp_path / "x.parquet", ["a"], key_manager=manager)
+
+
+def test_a_file_without_a_manifest(sheet, tmp_path, manager):
+    path = sheet({"a": ["123456789"]})
+    with pytest.raises(ManifestError, match="holds no manifest"):
+        reidentify_file(path, tmp_path / "r.parquet", key_manager=manager)
+    hidden = tmp_path / "h.parquet"
+    document = anonymize_file(path, hidden, ["a"], key_manager=manager).manifest
+    bare = sheet(parquet.read_table(hidden).replace_schema_metadata(None), "bare.parquet")
+    manifest = tmp_path / "m.json"
+    manifest.write_text(json.dumps(document))
+    for given in (manifest, document):
+        reidentify_file(
+            bare, tmp_path / "r.parquet", manifest=given, force=True, key_manager=manager
+        )
+        assert parquet.read_table(tmp_path / "r.parquet")["a"].to_pylist() == ["123456789"]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_rekey_in_place(table, sheet, tmp_path, manager):
+    path, hidden, again = sheet(table), tmp_path / "h.parquet", tmp_path / "r.parquet"
+    anonymize_file(path, hidden, SENSITIVE, key_manager=manager)
+    before = parquet.read_table(hidden)
+    written = rekey_file(hidden, to_key="other_key", key_manager=manager)
+    assert (written.rows, written.manifest["key"]["name"]) == (N, "other_key")
+    after = parquet.read_table(hidden)
+    assert after.schema.remove_metadata() == before.schema.remove_metadata()
+    assert after["ssn"] != before["ssn"]
+    reidentify_file(hidden, again, key_manager=manager)
+    assert parquet.read_table(again).equals(table)
+    assert not list(tmp_path.glob("*.rekey"))
+
+
+@pytest.mark.parametrize("codec", ["NONE", "GZIP", "ZSTD"])
+def test_the_compression_stays(tmp_path, manager, codec):
+    path, hidden = tmp_path / "a.parquet", tmp_path / "h.parquet"
+    parquet.write_table(pa.table({"a": ["123456789"]}), path, compression=codec)
+    anonymize_file(path, hidden, ["a"], key_manager=manager)
+    about = parquet.ParquetFile(hidden).metadata.row_group(0).column(0)
+    assert about.compression == ("UNCOMPRESSED" if codec == "NONE" else codec)
