@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ import click
 from secureml.cli.base import command
 
 if TYPE_CHECKING:
+    from secureml.anonymization.preview import Preview
     from secureml.files import Written
 
 __all__ = ["anonymize", "reidentify", "rekey"]
@@ -57,10 +59,19 @@ def _by_column(name: str, what: str) -> Callable[..., Any]:
     examples="""
 secureml anonymize customers.csv --output hidden.csv --columns ssn,email
 secureml anonymize customers.parquet --output hidden.parquet --columns ssn --format ssn=ssn
+secureml anonymize customers.csv --columns ssn,email --preview
 """,
 )
 @_file
-@_output
+@click.option("--output", metavar="OUT", type=click.Path(), help="Where the result is written.")
+@click.option(
+    "--preview",
+    type=click.IntRange(0),
+    is_flag=False,
+    flag_value=5,
+    metavar="N",
+    help="Write nothing: show N rows (5) before and after, and figures for each column.",
+)
 @click.option(
     "--columns",
     metavar="A,B,...",
@@ -90,7 +101,8 @@ def anonymize(
     environment: str | None,
     *,
     file: str,
-    output: str,
+    output: str | None,
+    preview: int | None,
     columns: str | None,
     strategy: Sequence[str],
     format: Sequence[str],
@@ -107,6 +119,8 @@ def anonymize(
     The file is CSV or Parquet. The manifest, which recovery needs, is in a Parquet file itself,
     and beside a CSV file as OUT.manifest.json.
     """
+    if (output is None) == (preview is None):
+        raise click.UsageError("give --output, or --preview")
     names = None if columns is None else [name.strip() for name in columns.split(",")]
     rules |= {
         "strategy": _strategies(strategy, names),
@@ -114,10 +128,22 @@ def anonymize(
         "domains": _pairs("--domain", domain),
         "tweaks": _pairs("--tweak", tweak),
     }
-    from secureml.files import anonymize_file
+    from secureml.files import anonymize_file, preview_file
     from secureml.key_management import KeyManager
 
     with KeyManager(environment=environment) as manager, _progress(file) as on_progress:
+        if output is None:
+            shown = preview_file(
+                file,
+                names,
+                rows=preview or 0,
+                master_key_name=key_name,
+                delimiter=_character(delimiter),
+                key_manager=manager,
+                **rules,
+            )
+            _print_preview(shown, as_json=as_json)
+            return
         written = anonymize_file(
             file,
             output,
@@ -260,6 +286,15 @@ def _progress(file: str) -> Iterator[Callable[[float], object] | None]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(escape(file), total=1.0)
         yield lambda fraction: progress.update(task, completed=fraction)
+
+
+def _print_preview(shown: Preview, *, as_json: bool) -> None:
+    if not as_json:
+        click.echo(str(shown))
+        return
+    columns = [dataclasses.asdict(column) for column in shown.columns]
+    rows = json.loads(shown.rows.to_json(orient="records", date_format="iso"))
+    click.echo(json.dumps({"columns": columns, "rows": rows}, indent=2, ensure_ascii=False))
 
 
 def _print(written: Written, *, as_json: bool) -> None:

@@ -215,3 +215,30 @@ def test_usage_as_json_and_of_keys_that_can_not_be_looked_at(run, plain, hidden,
     assert (denied.code, denied.out.split()[4]) == (0, "unknown")
     assert denied.err.startswith("note: the states of the key 'master_key' can't be told: ")
     assert "s.no-such-token" not in denied.err
+
+
+def test_a_preview_writes_nothing(run, plain):
+    before = sorted(plain.parent.iterdir())
+    ran = run("anonymize", plain, "--columns", "ssn,name", "--format", "ssn=ssn", "--preview", "2")
+    assert ran.code == 0
+    assert "100-12-3456" in ran.out
+    assert "ssn, after" in ran.out
+    assert "888,931,098" in ran.out
+    assert "102-12-3456" not in ran.out
+    assert sorted(plain.parent.iterdir()) == before
+
+
+def test_a_preview_for_scripts(run, plain):
+    ran = run("anonymize", plain, "--columns", "n", "--preview", "--json")
+    shown = json.loads(ran.out)
+    (column,) = shown["columns"]
+    assert (column["column"], column["distinct"], column["small"]) == ("n", 100, 100)
+    assert len(shown["rows"]) == 5
+    assert shown["rows"][0] == {"n, before": "100", "n, after": "<refused>"}
+
+
+@pytest.mark.parametrize("options", [(), ("--output", "x.csv", "--preview")])
+def test_it_is_either_written_or_shown(run, plain, options):
+    ran = run("anonymize", plain, "--columns", "ssn", *options)
+    assert ran.code == 2
+    assert "give --output, or --preview" in ran.err
