@@ -129,7 +129,9 @@ def test_words_and_integers_agree(
     cipher = BlockCipher(key)
     states = mac_states(cipher, [shape], [tweak])
     words = np.array(left, np.uint64), np.array(right, np.uint64)
-    word_rounds(Scratch(cipher), Lanes.of([shape], np.zeros(1, np.intp), states), *words, decrypt=decrypt)
+    word_rounds(
+        Scratch(cipher), Lanes.of([shape], np.zeros(1, np.intp), states), *words, decrypt=decrypt
+    )
     integers = np.array(left, object), np.array(right, object)
     integer_rounds(
         Scratch(cipher),
