@@ -6,7 +6,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find secureml -type f -not -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint test-core test-install test-lowest docs bench bench-outages clean
+.PHONY: help demo test lint test-core test-install test-lowest docs bench bench-outages fuzz clean
 
 help:
 	@echo 'make demo          watch keys being made and a table being pseudonymized and recovered'
@@ -16,8 +16,9 @@ help:
 	@echo 'make test-install  install the package with pip and with poetry, as documented'
 	@echo 'make test-lowest   test with the lowest versions of the dependencies (Python 3.11 or 3.12)'
 	@echo 'make docs          build the documentation into docs/_build/html'
-	@echo 'make bench         measure'
+	@echo 'make bench         measure speed and memory beside the AES floor and other packages'
 	@echo 'make bench-outages measure what becomes of outages, and what a read from Vault costs'
+	@echo 'make fuzz          throw a million inputs at formats, strategies, tables and manifests'
 	@echo 'make clean         remove everything that these targets made'
 
 demo: .venv/.demo
@@ -49,6 +50,9 @@ bench: .venv/.bench
 
 bench-outages: .venv/.dev
 	.venv/bin/python benchmarks/outages.py
+
+fuzz: .venv/.dev
+	.venv/bin/python benchmarks/fuzz.py
 
 clean:
 	rm -rf .venv .venv-core .venv-lowest .venv-poetry .venv-openbao-2.6 build dist docs/_build

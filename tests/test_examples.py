@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from secureml.sources import DevelopmentSource
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+DOCS = EXAMPLES.with_name("docs")
 SCRIPTS = ("quickstart.py", "vault.py", "fallbacks.py", "rotation.py")
 
 
@@ -38,7 +40,7 @@ def to_vault(vault):
 
 def test_they_are_all_here_and_short():
     present = {file.name for file in EXAMPLES.glob("*.py")}
-    assert present == {*SCRIPTS, "make_customers.py"}
+    assert present == {*SCRIPTS, "make_customers.py", "leakage.py"}
     for name in SCRIPTS:
         assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 50, name
 
@@ -123,3 +125,17 @@ def test_rotation_keeps_old_tables_readable_however_often_it_is_run(run, to_vaul
         assert len(claims) == 4
         assert all(line.endswith(": True") for line in claims)
         assert sum(line.startswith("version ") for line in lines) == newest
+
+
+def test_leakage_measures_what_the_documentation_says_and_plots_the_same_each_time(
+    run_python, tmp_path
+):
+    done = run_python(str(EXAMPLES / "leakage.py"), str(tmp_path), env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in (DOCS / "leaks.md").read_text(encoding="utf-8")
+    for file in sorted((DOCS / "img").glob("leakage-*.svg")):
+        documented = file.read_text(encoding="utf-8")
+        made = (tmp_path / file.name).read_text(encoding="utf-8")
+        assert made.count("<path") == documented.count("<path")
+        if f"Matplotlib v{version('matplotlib')}," in documented:
+            assert made == documented

@@ -1,0 +1,214 @@
+"""Costs that are not counted in rows a second: memory, starts, the key, and where time goes."""
+
+from __future__ import annotations
+
+import cProfile
+import os
+import pstats
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from columns import KINDS, Kind, frame, rule_of
+from measuring import Report, medians
+from peers import KEY
+from scan_sets import scan_sets, scores
+from tables import key_manager
+
+from secureml import KeyManager, anonymize
+from secureml.ciphers.ff1 import FF1
+from secureml.ciphers.ranked import RankedFF1
+from secureml.scanning import scan
+
+__all__ = ["ciphers", "memory", "overheads", "precision", "where_time_goes"]
+
+_PEAK = """
+import sys, costs
+print(costs.peak(sys.argv[1], sys.argv[2]))
+"""
+_Place = tuple[str, int, str]
+_ROOMS = {
+    "update_into": "AES",
+    "secureml/ciphers": "Feistel arithmetic around it",
+    "secureml/pseudonymization": "ranks: characters to numbers and back",
+    "secureml/frames": "columns: from pandas and to pandas",
+    "secureml": "the call: rules, key, manifest",
+}
+
+
+def ciphers(report: Report, runs: int, rows: int) -> None:
+    """Measure the ciphers alone, on numbers."""
+    random = np.random.default_rng(1)
+
+    def below(limit: int) -> np.ndarray:
+        return random.integers(0, limit, rows).astype(np.uint64)
+
+    works = {}
+    for digits in (9, 16, 20):
+        u = digits // 2
+        halves = below(10**u), below(10 ** (digits - u))
+        works[f"FF1, {digits} digits as halves"] = (
+            rows,
+            partial(FF1(KEY, 10).encrypt_halves, *halves, digits),
+        )
+    sizes = [26 ** random.integers(5, 11).item() * 10 for _ in range(1000)]
+    plan = RankedFF1(KEY).plan(sizes, [number.to_bytes(40, "big") for number in range(1000)])
+    group = random.integers(0, 1000, rows)
+    base = plan.base[group]
+    low, high = below(2**60) % base, below(2**60) % (base - base // 8)  # below N, whatever N is
+    works["ranked FF1, 1,000 domains"] = rows, partial(plan.encrypt, group, high, low)
+    plan = RankedFF1(KEY).plan([26**28 * 10], [b""])
+    ranks = [int(word) << 64 for word in random.integers(0, 2**62, rows // 10)]
+    works["ranked FF1, a domain of 2**135, integers"] = (
+        len(ranks),
+        partial(plan.encrypt_wide, 0, ranks),
+    )
+    taken = medians(runs, [work for _, work in works.values()])
+    for (what, (count, _)), seconds in zip(works.items(), taken, strict=True):
+        report.figure(what, f"{count / seconds / 1e6:.3f} M/s")
+
+
+def memory(report: Report, rows: int) -> None:
+    """Measure the peak of resident memory, in a process of its own for each kind."""
+    if not Path("/proc/self/clear_refs").exists():
+        report.line("peak memory: not measured on this system")
+        return
+    for kind in KINDS:
+        if not kind.known:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            # Made in another process, a column leaves no freed memory behind to be used again.
+            file = Path(folder) / "column.feather"
+            frame(kind, rows, kind.dtypes[0], repeated=False).to_feather(file)
+            share = float(_python("-c", _PEAK, str(file), kind.name))
+        told = report.target(f"{kind.name}, peak memory", share, 3, most=True)
+        report.figure(f"peak memory, {kind.name}, {rows:,} rows", "", f"x {told} input plus output")
+
+
+def peak(file: str, name: str) -> float:
+    """Return what a call takes at its peak, over its input plus its output."""
+    table, manager = pd.read_feather(file), key_manager()
+    (kind,) = [kind for kind in KINDS if kind.name == name]
+    _once(kind, table.head(1000), manager)
+    given = int(table["x"].memory_usage(index=False, deep=True))
+    before = _resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    made = _once(kind, table, manager)
+    taken = _resident("VmHWM") - before
+    return taken / (given + int(made["x"].memory_usage(index=False, deep=True)))
+
+
+def overheads(report: Report, runs: int) -> None:
+    """Measure the key cache and the times to start."""
+    manager, calls = key_manager(), 10_000
+    (cached,) = medians(runs, [lambda: [manager.get_encryption_key() for _ in range(calls)]])
+    micro = cached / calls * 1e6
+    report.figure(
+        "get_encryption_key, cached",
+        f"{micro:.2f} us",
+        report.target("cached key", micro, 10, most=True),
+    )
+    starts = [("-c", ""), ("-c", "import secureml"), ("-c", "import click")]
+    starts.append(("-m", "secureml", "--help"))
+    bare, library, click, command = medians(runs, [partial(_python, *start) for start in starts])
+    over = (library - bare) * 1e3
+    report.figure(
+        "import secureml, over bare Python",
+        f"{over:.1f} ms",
+        report.target("import", over, 30, most=True),
+    )
+    times = command / click
+    report.figure(
+        "secureml --help, over python -c 'import click'",
+        f"x {times:.2f}",
+        report.target("secureml --help", times, 2, most=True),
+    )
+
+
+def where_time_goes(report: Report, rows: int) -> None:
+    """Profile one call on SSNs, on one core, by rooms of the library."""
+    manager, kind = key_manager(), KINDS[0]
+    table = frame(kind, rows, kind.dtypes[0], repeated=False)
+    _once(kind, table, manager)
+    profile = cProfile.Profile(time.process_time)
+    profile.runcall(_once, kind, table, manager)
+    spent = _by_room(pstats.Stats(profile).stats)  # type: ignore[attr-defined]  # not in typeshed
+    total = sum(spent.values())
+    for room, seconds in spent.most_common():
+        report.figure(f"where time goes, SSN: {room}", f"{seconds / total:.0%}")
+
+
+def precision(report: Report) -> None:
+    """Measure what a scan finds in tables of which it is known."""
+    for one in scan_sets():
+        found = {proposal.column: proposal.kind for proposal in scan(one.table)}
+        precise, recalled = scores(found, one.personal)
+        columns = f"{len(one.personal)} of {len(one.table.columns)} columns are personal"
+        report.figure(
+            f"scan of {one.name}",
+            f"{precise:.2f}, {recalled:.2f}",
+            f"precision and recall; {columns}",
+        )
+
+
+def _once(kind: Kind, table: pd.DataFrame, manager: KeyManager) -> pd.DataFrame:
+    return anonymize(table, **rule_of(kind), key_manager=manager)
+
+
+def _by_room(stats: Mapping[_Place, tuple[int, int, float, float, Any]]) -> Counter[str]:
+    """Sum seconds up by room; what a library does counts for the rooms that called it."""
+    shares: dict[_Place, Counter[str]] = {}
+
+    def share(place: _Place) -> Counter[str]:
+        if place in shares:
+            return shares[place]
+        named = f"{place[0]}:{place[2]}"
+        room = next((said for part, said in _ROOMS.items() if part in named), None)
+        shares[place] = Counter()  # for what calls itself
+        if room is not None:
+            shares[place][room] = 1
+            return shares[place]
+        found: Counter[str] = Counter()
+        for caller, (*_, cumulative) in stats[place][4].items():
+            for whose, part in share(caller).items():
+                found[whose] += part * cumulative
+        total = sum(found.values())
+        shares[place] = Counter({room: part / total for room, part in found.items() if total})
+        return shares[place]
+
+    spent: Counter[str] = Counter()
+    for place, (_, _, own, _, _) in stats.items():
+        for room, part in share(place).items():
+            spent[room] += part * own
+    return spent
+
+
+def _python(*arguments: str) -> str:
+    """Run Python beside this file, and return what it prints."""
+    command = [sys.executable, *arguments]
+    folder = Path(__file__).parent
+    path = os.pathsep.join(map(os.path.abspath, sys.path))
+    return subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+    ).stdout
+
+
+def _resident(name: str) -> int:
+    """Return this process's resident memory in bytes: VmRSS now, VmHWM at its peak."""
+    for entry in Path("/proc/self/status").read_text().splitlines():
+        if entry.startswith(name):
+            return int(entry.split()[1]) * 1024
+    raise LookupError(name)

@@ -1,0 +1,33 @@
+"""The fuzz run, for some seconds: whatever is thrown, values come back or are reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FUZZ = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
+
+
+def test_nothing_surprises(run_python):
+    done = run_python(str(FUZZ), "--inputs", "1000", "--seed", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("1,000 inputs in ")
+    for target in ("column", "manifest", "table", "tampered"):
+        assert f"  {target:9} refused" in done.stdout
+        assert target == "manifest" or f"  {target:9} recovered" in done.stdout
+    assert done.stdout.endswith("surprises: 0\n")
+
+
+def test_what_is_lost_is_found(run_python):
+    broken = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import fuzz, numpy as np\n"
+        "from secureml.pseudonymization.strategies.fpe import Fpe\n"
+        "recover = Fpe.recover\n"
+        "def lossy(self, values, kind):\n"
+        "    return recover(self, values, kind).replaced(np.array([0]), ['?'])\n"
+        "Fpe.recover = lossy\n"
+        "raise SystemExit(fuzz.main(['--inputs', '100']))\n"
+    )
+    done = run_python("-c", broken, str(FUZZ.parent))
+    assert done.returncode == 1
+    assert "Surprise" in done.stdout
+    assert "surprises: 0" not in done.stdout
