@@ -148,6 +148,8 @@ class NumberColumn:
             values: the new ones, in the places of the old.
             nulled: the places that are to be null.
         """
+        if isinstance(values, WholeNumbers) and not len(nulled):
+            return write_numbers(values, self.nulls, self.dtype)
         present = np.flatnonzero(~self.nulls)
         if isinstance(values, Text):
             strings = np.full(len(self.nulls), None, dtype=object)

@@ -64,10 +64,11 @@ def read_integers(series: pd.Series) -> tuple[WholeNumbers, Nulls]:
             )
         return WholeNumbers(magnitudes.astype(np.uint64), np.signbit(floats), limits), nulls
     filled = series.to_numpy(dtype=plain, na_value=0) if nulls.any() else series.to_numpy(plain)
-    present = filled[~nulls]
+    present = filled[~nulls] if nulls.any() else filled
     negative = present < 0
-    words = present.astype(np.int64 if plain.kind == "i" else np.uint64).view(np.uint64)
-    return WholeNumbers(np.where(negative, -words, words), negative, limits), nulls
+    words = present.astype(np.int64 if plain.kind == "i" else np.uint64).view(np.uint64)  # a copy
+    np.negative(words, out=words, where=negative)
+    return WholeNumbers(words, negative, limits), nulls
 
 
 def write_integers(numbers: WholeNumbers, nulls: Nulls, dtype: Any) -> Any:
@@ -85,9 +86,13 @@ def write_integers(numbers: WholeNumbers, nulls: Nulls, dtype: Any) -> Any:
         present = numbers.magnitudes.astype(plain)
         floats[~nulls] = np.where(numbers.negative, -present, present)
         return floats
-    integers = np.zeros(len(nulls), plain)
-    words = np.where(numbers.negative, -numbers.magnitudes, numbers.magnitudes)
-    integers[~nulls] = words.view(np.int64) if plain.kind == "i" else words
+    words = numbers.magnitudes.copy()
+    np.negative(words, out=words, where=numbers.negative)
+    present = (words.view(np.int64) if plain.kind == "i" else words).astype(plain, copy=False)
+    integers = present
+    if nulls.any():
+        integers = np.zeros(len(nulls), plain)
+        integers[~nulls] = present
     if isinstance(dtype, pd.ArrowDtype):
         return dtype.__from_arrow__(pa.array(integers, dtype.pyarrow_dtype, mask=nulls))
     if isinstance(dtype, np.dtype) and not nulls.any():

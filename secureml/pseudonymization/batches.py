@@ -96,7 +96,8 @@ def cut_ragged(
     group_of = np.full(len(templates), -1)
     group_of[chosen] = np.arange(len(chosen))
     group = group_of[template]
-    batch = np.append(number, -1)[group]  # -1, a row that is not to be encrypted, stays -1
+    # -1, a row that is not to be encrypted, stays -1; and the type stays small, for the sort.
+    batch = np.append(number, number.dtype.type(-1))[group]
     order = np.argsort(batch, kind="stable")
     starts = np.searchsorted(batch[order], np.arange(len(batches) + 1))
 

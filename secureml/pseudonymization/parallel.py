@@ -1,5 +1,7 @@
-"""A column on all cores: cut in slices, as many of which are transformed at a time as there are
-cores. What a format needs on the way it needs for these alone, however long the column is."""
+"""A column on all cores: cut in slices, of which each core transforms one at a time.
+
+What a format needs on the way, it needs for these alone, however long the column is.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,11 @@ __all__ = ["transform"]
 _SLICE = 1 << 16
 """Rows from which on a thread is worth its start."""
 
-_LONGEST = 1 << 18
-"""Rows of one slice at most: more take more memory, fewer repeat what is done once a slice."""
+_LONGEST = 1 << 17
+"""Rows of a slice at most: what a format needs on the way, it needs for these."""
+
+_RAGGED = 1 << 19
+"""The same where values differ in length: every slice prepares thousands of templates anew."""
 
 
 def transform(form: Format, values: Values, permutation: Permutation) -> Transformed:
@@ -41,7 +46,7 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
         if repeats is not None:
             return repeats.spread(transform(form, numbers(values).at(repeats.first), permutation))
     threads = min(_cores(), len(values) // _SLICE)
-    slices = max(threads, -(-len(values) // _LONGEST))
+    slices = max(threads, -(-len(values) // (_RAGGED if _is_ragged(values) else _LONGEST)))
     if slices < 2:
         return form.transform(values, permutation)
     bounds = np.linspace(0, len(values), slices + 1).astype(int).tolist()
@@ -67,6 +72,11 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
         _shifted([part.invalid for part in made], starts),
         min(domains, default=0),
     )
+
+
+def _is_ragged(values: Values) -> bool:
+    """Tell, with hardly an error and at no cost, whether values are texts of several lengths."""
+    return isinstance(values, Text) and len(values) > 0 and bool(len(values.codes) % len(values))
 
 
 def _cores() -> int:

@@ -65,3 +65,30 @@ def test_a_short_column_is_one_slice() -> None:
     form = resolve_format("class", {})
     made = parallel.transform(form, Text.of(DIGITS[:599]), Permutation(RankedFF1(bytes(32))))
     assert len(made.values) == 599
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_long_column_is_cut_even_for_fewer_cores(
+    cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "_LONGEST", 100)
+    monkeypatch.setattr(parallel, "_RAGGED", 500)
+    monkeypatch.setattr(parallel, "_SLICE", 300)
+    monkeypatch.setattr(parallel, "_cores", lambda: cores)
+    form = resolve_format("class", {})
+    calls: list[int] = []
+    plain = type(form).transform
+
+    def counted(self: Format, part: Values, one: Permutation):  # type: ignore[no-untyped-def]  # Transformed
+        calls.append(len(part))
+        return plain(self, part, one)
+
+    monkeypatch.setattr(type(form), "transform", counted)
+    permutation = Permutation(RankedFF1(bytes(32)))
+    for values, slices in ((Text.of(DIGITS), 10), (Text.of(["1", *DIGITS[1:]]), 2)):
+        whole = plain(form, values, permutation)
+        calls.clear()
+        assert parallel.transform(form, values, permutation).values.strings() == (
+            whole.values.strings()
+        )
+        assert calls == [ROWS // slices] * slices

@@ -49,3 +49,15 @@ def test_ascii_is_held_in_octets(string: str, dtype: type) -> None:
 def test_at(strings: list[str], data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.sampled_from(range(len(strings))), max_size=9))
     assert Text.of(strings).at(np.array(rows, np.int64)).strings() == [strings[row] for row in rows]
+
+
+@pytest.mark.parametrize("rows", [[0], [99], [41, 7, 42], [0, 1, 2, 98, 99]])
+@pytest.mark.parametrize("new", ["", "x", "much longer", "ł\ud800"])
+@pytest.mark.parametrize("old", ["abc", "é", ""])
+def test_few_replaced_among_many(old: str, new: str, rows: list[int]) -> None:
+    strings = [f"{old}{number}" for number in range(100)]
+    expected = list(strings)
+    for number, row in enumerate(rows):
+        expected[row] = f"{new}{number}" if new else ""
+    made = Text.of(strings).replaced(np.array(rows), [expected[row] for row in rows])
+    assert made.strings() == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping
+from functools import cache
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats.addresses import IPv4Format, IPv6Format
@@ -112,6 +113,7 @@ def make_format(name: str, options: Mapping[str, Option]) -> Format:
     return FORMATS[name](**options)
 
 
+@cache
 def options_of(kind: type) -> tuple[str, ...]:
     """Return the names of the options that a format or a strategy has."""
     return tuple(

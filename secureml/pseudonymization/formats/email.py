@@ -151,7 +151,7 @@ class EmailFormat(Format):
             wide[:] = False
             wide[rows_with(text, ~narrow & behind)] = True
             fine &= ~reserved & ~wide
-        else:
+        elif reserved.any():
             fine &= ~reserved | _matches(column, _ENCODED)
         return np.flatnonzero(~fine & (text.lengths > 0))
 

@@ -80,7 +80,7 @@ class PhoneFormat(Format):
 
     def __init__(self, *, region: str | None = None) -> None:
         known = numbering().regions
-        if region is not None and region not in known:
+        if region is not None and (not isinstance(region, str) or region not in known):
             near = difflib.get_close_matches(str(region).upper(), known, 1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise PseudonymizationError(f"there is no region {region!r} of phone numbers{hint}")
