@@ -18,8 +18,8 @@ __all__ = ["CHUNK", "MIN_DOMAIN", "Permutation", "Plan", "RowTweaks"]
 MIN_DOMAIN = 1_000_000
 """The least number of possible pseudonyms of a value (SP 800-38G Rev. 1, section 5.1)."""
 
-CHUNK = 1 << 15
-"""Rows whose intermediate arrays stay in a core's own cache."""
+CHUNK = 1 << 17
+"""Rows whose intermediate arrays are worked on together, as in the ciphers."""
 
 _TABLE_BASE = 1 << 32
 _KEPT = 1 << 24  # members of tables that are kept for more rows
