@@ -6,6 +6,7 @@ import copy
 import os
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -20,16 +21,16 @@ _SPREAD = 0.1
 """The share of a time by which it is shortened at most."""
 
 
-class _Renewed:
+class _Renewed(ABC):
     """Something that a child process begins anew, as the parent's threads do not go on in it."""
 
     def __init__(self) -> None:
         self.renew()
         _renewed.add(self)
 
+    @abstractmethod
     def renew(self) -> None:
         """Begin anew."""
-        raise NotImplementedError
 
 
 class SharedLock(_Renewed):

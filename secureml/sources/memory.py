@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from secureml.concealed import revealed
+from secureml.concurrency import SharedLock
 from secureml.errors import (
     KeyDisabledError,
     SecretDeletedError,
@@ -37,7 +37,7 @@ class MemoryStore(SecretStore):
         self._clock = clock
         self._secrets: dict[str, list[_Version]] = {}
         self._custom_metadata: dict[str, dict[str, str]] = {}
-        self._lock = threading.Lock()
+        self._lock = SharedLock()
 
     def path_of(self, name: str) -> str:
         """Return the path of a secret."""
@@ -48,7 +48,7 @@ class MemoryStore(SecretStore):
     ) -> Outcome:
         """Look for one version of a secret."""
         where = f"memory store {self.path_of(name)}"
-        with self._lock:
+        with self._lock.mutex:
             versions = list(self._secrets.get(name, ()))
         number = len(versions) if version is None else version
         if not 1 <= number <= len(versions):
@@ -65,7 +65,7 @@ class MemoryStore(SecretStore):
 
     def write(self, name: str, fields: Mapping[str, object], *, cas: int | None) -> Record:
         """Write a new version."""
-        with self._lock:
+        with self._lock.mutex:
             versions = self._secrets.setdefault(name, [])
             lost = cas is not None and cas != len(versions)
             if not lost:
@@ -77,12 +77,12 @@ class MemoryStore(SecretStore):
         self, name: str, custom_metadata: Mapping[str, str] | None = None
     ) -> None:
         """Add to the custom metadata; every version is kept as it is."""
-        with self._lock:
+        with self._lock.mutex:
             self._annotate(name, custom_metadata or {})
 
     def annotate(self, name: str, changes: Mapping[str, str | None]) -> None:
         """Change entries of the custom metadata."""
-        with self._lock:
+        with self._lock.mutex:
             if self._secrets.get(name):
                 self._annotate(name, changes)
                 return
@@ -90,7 +90,7 @@ class MemoryStore(SecretStore):
 
     def versions(self, name: str) -> tuple[VersionInfo, ...]:
         """Return every version, oldest first."""
-        with self._lock:
+        with self._lock.mutex:
             return tuple(
                 VersionInfo(
                     version=number,
@@ -102,12 +102,12 @@ class MemoryStore(SecretStore):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets."""
-        with self._lock:
+        with self._lock.mutex:
             return tuple(sorted(name for name, versions in self._secrets.items() if versions))
 
     def destroy(self, name: str, version: int) -> None:
         """Destroy the content of one version."""
-        with self._lock:
+        with self._lock.mutex:
             versions = self._secrets.get(name, [])
             if 1 <= version <= len(versions):
                 versions[version - 1].fields = None
