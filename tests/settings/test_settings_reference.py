@@ -111,8 +111,9 @@ def test_the_example_file_is_valid_and_changes_nothing(environment: str | None) 
 
 def test_what_the_example_file_has_in_comments_is_valid_too(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
-    path.write_text(re.sub(r"^# (?=\w+ = )", "", EXAMPLE.read_text(), flags=re.MULTILINE))
+    path.write_text(re.sub(r"^# (?=\w+ = |\[)", "", EXAMPLE.read_text(), flags=re.MULTILINE))
     for environment in ("development", "staging", "production"):
         found = load_settings(Layers(files=(path,), environment=environment), environ={})
         assert found.vault_url
         assert found.origins["vault_url"] == f"settings.toml [{environment}]"
+    assert found.columns["*email*"].strategy == "token"
