@@ -30,7 +30,7 @@ class Token(Strategy):
     Args:
         keys: of the column's domain.
         row_tweaks: a tweak for each row, or None.
-        prefix: what every token begins with, such as "cus_".
+        prefix: what every token begins with, such as ``cus_``.
         encoding: "base32" (lower case, survives systems that fold case) or "base64url" (shorter).
 
     Raises:
