@@ -25,6 +25,7 @@ from secureml.vault.server import DevServer
 
 __all__ = ["run"]
 
+_FORMATS = {"email": "email", "ssn": "ssn", "card_number": "credit_card"}
 _KEY = "master_key"
 _ROWS_SHOWN = 4
 _SEED = 6  # picks rows of several countries from the example
@@ -131,7 +132,9 @@ def _pseudonymize(table: pd.DataFrame, columns: Sequence[str], manager: KeyManag
         strategy="fpe",
         sensitive_columns=columns,
         master_key_name=_KEY,
+        formats={name: form for name, form in _FORMATS.items() if name in columns},
         small_domain="token",
+        on_invalid="token",
         key_manager=manager,
     )
     seconds = time.perf_counter() - started
