@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from secureml.ciphers.blocks import CHUNK, BlockCipher, Scratch, Shape, mac_states
 from secureml.ciphers.integers import integer_rounds
+from secureml.ciphers.tabulated import Tabulation
 from secureml.ciphers.words import Lanes, word_rounds
 from secureml.concealed import SecretBytes, conceal
 
@@ -189,7 +190,7 @@ class FF1:
         result = np.empty_like(rows)
         if rows.size:
             shape = Shape.of(self._radix, n)
-            rounds = self._rounds(shape, tweak, decrypt=decrypt)
+            rounds = self._rounds(shape, tweak, len(rows), decrypt=decrypt)
             u = n // 2
             for start in range(0, len(rows), CHUNK):
                 chunk = slice(start, start + CHUNK)
@@ -216,23 +217,24 @@ class FF1:
         for half, size in ((left, shape.left), (right, shape.right)):
             if half.size and not (half.min() >= 0 and half.max() < size):
                 raise ValueError("a half is out of range for this radix and length")
-        rounds = self._rounds(shape, tweak, decrypt=decrypt)
+        rounds = self._rounds(shape, tweak, len(left), decrypt=decrypt)
         left, right = left.copy(), right.copy()
         for start in range(0, len(left), CHUNK):
             rows = slice(start, start + CHUNK)
             rounds(left[rows], right[rows])
         return left, right
 
-    def _rounds(self, shape: Shape, tweak: bytes, *, decrypt: bool) -> Callable[[Any, Any], None]:
+    def _rounds(
+        self, shape: Shape, tweak: bytes, rows: int, *, decrypt: bool
+    ) -> Callable[[Any, Any], None]:
         """Fix everything but the halves; at most CHUNK rows of them are then changed in place."""
         states, scratch = mac_states(self._cipher, [shape], [tweak]), Scratch(self._cipher)
         if shape.narrow:
-            return partial(
-                word_rounds,
-                scratch,
-                Lanes.of([shape], np.zeros(1, np.intp), states),
-                decrypt=decrypt,
-            )
+            lanes = Lanes.of([shape], np.zeros(1, np.intp), states)
+            tables = Tabulation().of(scratch, lanes, rows)
+            if tables is not None:
+                return partial(tables.rounds, scratch, decrypt=decrypt)
+            return partial(word_rounds, scratch, lanes, decrypt=decrypt)
         return partial(
             integer_rounds,
             scratch,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from secureml.ciphers.bitstrings import BitLanes, bit_rounds, fits
 from secureml.ciphers.blocks import CHUNK, BlockCipher, Scratch, Shape, Words, mac_states
 from secureml.ciphers.integers import Integers, integer_rounds
+from secureml.ciphers.tabulated import Tabulation
 from secureml.ciphers.words import Lanes, word_rounds
 
 __all__ = ["RankPlan"]
@@ -47,6 +48,7 @@ class RankPlan:
         "_sides",
         "_sizes",
         "_states",
+        "_tabulation",
         "_words",
         "base",
     )
@@ -57,6 +59,7 @@ class RankPlan:
         domains: Sequence[tuple[int, Shape]],
         domain: Index,
         tweaks: Sequence[bytes],
+        tabulation: Tabulation,
     ) -> None:
         """Prepare.
 
@@ -65,9 +68,11 @@ class RankPlan:
             domains: the distinct ones: N, and the shape of the numeral strings.
             domain: which of them each group has, shape (groups,).
             tweaks: of each group.
+            tabulation: of all plans under the key.
         """
         shapes = [shape for _, shape in domains]
         self._cipher = cipher
+        self._tabulation = tabulation
         self._idle: list[Scratch] = []  # one for every thread that was here at the same time
         self._states = mac_states(cipher, [shapes[one] for one in domain.tolist()], tweaks)
         self._words = Lanes.of(shapes, domain, self._states)
@@ -278,6 +283,11 @@ class RankPlan:
         self, scratch: Scratch, decrypt: bool, index: Index, high: Words, low: Words
     ) -> None:
         """Run FF1 once, in place, together for the rows that need as much keystream."""
+        if len(index) == 1:
+            tables = self._tabulation.of(scratch, self._words.at(index), len(high))
+            if tables is not None:
+                tables.rounds(scratch, high, low, decrypt=decrypt)
+                return
         long = self._octets[index] > 4
         if (long == long[0]).all():
             word_rounds(scratch, self._words.at(index), high, low, decrypt=decrypt)

@@ -17,6 +17,7 @@ import numpy as np
 from secureml.ciphers.blocks import BlockCipher, Shape
 from secureml.ciphers.ff1 import check_domain, check_tweak
 from secureml.ciphers.plan import RankPlan
+from secureml.ciphers.tabulated import Tabulation
 from secureml.concealed import SecretBytes, conceal
 
 __all__ = ["RankPlan", "RankedFF1", "numerals_for"]
@@ -62,12 +63,13 @@ class RankedFF1:
         ValueError: the key has another length.
     """
 
-    __slots__ = ("_cipher", "_min_domain")
+    __slots__ = ("_cipher", "_min_domain", "_tabulation")
 
     def __init__(self, key: bytes | SecretBytes, *, min_domain: int = 1_000_000) -> None:
         key = conceal(key)
         self._cipher = BlockCipher(key)
         self._min_domain = max(min_domain, 2)
+        self._tabulation = Tabulation()
 
     def plan(
         self,
@@ -104,7 +106,7 @@ class RankedFF1:
             for size, given in zip(sizes, numerals, strict=True)
         ]
         pairs = [self._domain(size, given) for size, given in numbers]
-        return RankPlan(self._cipher, pairs, np.array(domains, np.intp), tweaks)
+        return RankPlan(self._cipher, pairs, np.array(domains, np.intp), tweaks, self._tabulation)
 
     def _domain(self, size: int, given: tuple[int, int] | None) -> tuple[int, Shape]:
         size = operator.index(size)  # numpy's integers would overflow

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from secureml.ciphers.blocks import Scratch, Shape, Words, round_numbers
 
-__all__ = ["Lanes", "word_rounds"]
+__all__ = ["Lanes", "RoundFunction", "add_modulo", "word_rounds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,16 @@ class Lanes:
 
     def at(self, index: NDArray[np.intp]) -> Lanes:
         """Pick the groups of some rows."""
-        columns = (self.high, self.low, self.step, self.left, self.right)
-        return Lanes(*(column[index] for column in columns))
+        return Lanes(*(column[index] for column in self._columns))
+
+    @property
+    def identity(self) -> bytes:
+        """What tells these groups from any others under the same key."""
+        return np.stack(self._columns).tobytes()
+
+    @property
+    def _columns(self) -> tuple[Words, ...]:
+        return self.high, self.low, self.step, self.left, self.right
 
 
 def word_rounds(
@@ -69,32 +77,75 @@ def word_rounds(
 
     Source: SP 800-38G, algorithms 7 and 8, step 6.
     """
-    rows = len(left)
-    value, quotient, tail = scratch.words[:, :rows]
-    long = lanes.step.max(initial=0) > 1 << 32
-    bits = 16 if lanes.right.max(initial=0) <= 1 << 48 else 8
-    message, keystream = scratch.blocks(rows)
-    message[:, 0] = lanes.high
+    function = RoundFunction(scratch, lanes, len(left))
     for number in round_numbers(decrypt=decrypt):
         odd = number % 2
         target, source, size = (right, left, lanes.right) if odd else (left, right, lanes.left)
-        np.bitwise_xor(source, lanes.low ^ lanes.step * np.uint64(number), out=value)
-        message[:, 1] = value
-        scratch.encrypt(rows)
-        value[:] = keystream[:, 0]
+        add_modulo(target, function(number, source), size, decrypt=decrypt)
+
+
+class RoundFunction:
+    """What a round adds to one half, as a function of the other: NUM(S) modulo a half's size.
+
+    Args:
+        scratch: under the key; no other thread may be using it.
+        lanes: as for ``word_rounds``.
+        rows: at most CHUNK.
+    """
+
+    __slots__ = ("_bits", "_ciphertext", "_lanes", "_plaintext", "_rows", "_scratch", "_words")
+
+    def __init__(self, scratch: Scratch, lanes: Lanes, rows: int) -> None:
+        self._scratch, self._lanes, self._rows = scratch, lanes, rows
+        self._words = scratch.words[:, :rows]
+        self._plaintext, self._ciphertext = scratch.blocks(rows)
+        self._plaintext[:, 0] = lanes.high
+        self._bits = 0
+        if lanes.step.max(initial=0) > 1 << 32:
+            self._bits = 16 if lanes.right.max(initial=0) <= 1 << 48 else 8
+
+    def __call__(self, number: int, source: Words) -> Words:
+        """Return the values of a round.
+
+        Args:
+            number: of the round, 0 to 9.
+            source: the half that stays, uint64, shape (rows,).
+
+        Returns:
+            A part of the scratch, shape (rows,).
+        """
+        value: Words
+        value, quotient, tail = self._words
+        size = self._lanes.right if number % 2 else self._lanes.left
+        np.bitwise_xor(source, self._lanes.low ^ self._lanes.step * np.uint64(number), out=value)
+        self._plaintext[:, 1] = value
+        self._scratch.encrypt(self._rows)
+        value[:] = self._ciphertext[:, 0]
         _reduce(value, size, quotient)
-        if long:
-            tail[:] = keystream[:, 1]
-            _extend(value, tail, size, quotient, bits)
-        # All operands are below 2**57, so the wrong one of two results is the larger one:
-        # it has wrapped round to a huge number, or was not reduced.
-        if decrypt:
-            np.subtract(target, value, out=target)
-            np.add(target, size, out=value)
-        else:
-            np.add(target, value, out=target)
-            np.subtract(target, size, out=value)
-        np.minimum(target, value, out=target)
+        if self._bits:
+            tail[:] = self._ciphertext[:, 1]
+            _extend(value, tail, size, quotient, self._bits)
+        return value
+
+
+def add_modulo(target: Words, value: Words, size: Words, *, decrypt: bool) -> None:
+    """Add values to the halves, or subtract them, modulo size; both are changed in place.
+
+    Args:
+        target: uint64, shape (rows,), each below size.
+        value: likewise; nothing of use is left in it.
+        size: at most 2**56.
+        decrypt: subtract.
+    """
+    # All operands are below 2**57, so the wrong one of two results is the larger one:
+    # it has wrapped round to a huge number, or was not reduced.
+    if decrypt:
+        np.subtract(target, value, out=target)
+        np.add(target, size, out=value)
+    else:
+        np.add(target, value, out=target)
+        np.subtract(target, size, out=value)
+    np.minimum(target, value, out=target)
 
 
 def _reduce(value: Words, size: Words, quotient: Words) -> None:
