@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from copy import deepcopy
+from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
 from cryptography.exceptions import InvalidSignature
@@ -54,9 +55,11 @@ class Column:
 
     def document(self) -> dict[str, Any]:
         """Return the entry as plain dicts, fit for JSON."""
-        entry = asdict(self)
-        recipe = entry.pop("recipe")
-        return {**recipe, "options": dict(recipe["options"]), **entry, "sample": list(self.sample)}
+        recipe = {one.name: getattr(self.recipe, one.name) for one in fields(Recipe)}
+        entry = {one.name: getattr(self, one.name) for one in fields(Column)}
+        del entry["recipe"]
+        options = deepcopy(dict(self.recipe.options))
+        return {**recipe, "options": options, **entry, "sample": list(self.sample)}
 
 
 @dataclass(frozen=True, slots=True)
