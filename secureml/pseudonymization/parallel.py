@@ -5,13 +5,11 @@ What a format needs on the way, it needs for these alone, however long the colum
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import numpy as np
 
+from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS, Format, TooSmall, Transformed
 from secureml.pseudonymization.permutation import Permutation
@@ -20,9 +18,6 @@ from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Numbers, Values, numbers
 
 __all__ = ["transform"]
-
-_SLICE = 1 << 16
-"""Rows from which on a thread is worth its start."""
 
 _LONGEST = 1 << 17
 """Rows of a slice at most: what a format needs on the way, it needs for these."""
@@ -34,8 +29,6 @@ _RAGGED = 1 << 19
 def transform(form: Format, values: Values, permutation: Permutation) -> Transformed:
     """Do what ``form.transform`` does, on as many cores as the process may use.
 
-    Numpy and AES leave the interpreter free while they work, so threads share the cores.
-
     Args:
         form: the format.
         values: of a kind that it takes.
@@ -45,22 +38,15 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
         repeats = find_repeats(numbers(values))
         if repeats is not None:
             return repeats.spread(transform(form, numbers(values).at(repeats.first), permutation))
-    threads = min(_cores(), len(values) // _SLICE)
-    slices = max(threads, -(-len(values) // (_RAGGED if _is_ragged(values) else _LONGEST)))
-    if slices < 2:
+    spans = cut(len(values), _RAGGED if _is_ragged(values) else _LONGEST)
+    if len(spans) == 1:
         return form.transform(values, permutation)
-    bounds = np.linspace(0, len(values), slices + 1).astype(int).tolist()
-    spans = [slice(*pair) for pair in pairwise(bounds)]
 
     def part(span: slice) -> Transformed:
         return form.transform(_cut(values, span), permutation.at(span))
 
-    if threads < 2:
-        made = [part(span) for span in spans]
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            made = list(pool.map(part, spans))
-    starts = bounds[:-1]
+    made = on_cores(part, spans, len(values))
+    starts = [span.start for span in spans]
     small = [part.small.domain for part in made if len(part.small.rows)]
     domains = [part.domain for part in made if part.domain]
     return Transformed(
@@ -77,10 +63,6 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
 def _is_ragged(values: Values) -> bool:
     """Tell, with hardly an error and at no cost, whether values are texts of several lengths."""
     return isinstance(values, Text) and len(values) > 0 and bool(len(values.codes) % len(values))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cut(values: Values, span: slice) -> Values:

@@ -8,7 +8,7 @@ pseudonym whose place is not behind the sample's last one has to be in the sampl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from secureml.concealed import SecretBytes, conceal
 from secureml.pseudonymization.alphabets import Codes
+from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.domains import Index, Words
 from secureml.pseudonymization.numbers import WholeNumbers
 from secureml.pseudonymization.permutation import CHUNK
@@ -64,7 +65,7 @@ class Sampler:
         values = _filled(pseudonyms)
         mixes = self._mixed(values)
         if len(mixes) > _FEW:
-            likely = np.flatnonzero(mixes < (4 * SIZE << 32) // len(mixes))
+            likely = np.flatnonzero(mixes < (2 * SIZE << 32) // len(mixes))
             places = self._places(values, likely, mixes)
             if len(places) >= SIZE:
                 return tuple(sorted(places)[:SIZE])
@@ -111,16 +112,20 @@ class Sampler:
     def _mixed(self, values: Text | WholeNumbers) -> Mixes:
         """Mix some characters of each value, or the digits and the sign of a number."""
         mixes = np.empty(len(values), np.uint32)
-        windows = _windows(values) if isinstance(values, Text) else _words(values)
+        words_of = _windows(values) if isinstance(values, Text) else _words(values)
         first, second, third = self._factors
-        for rows, *words in windows:
-            mixed = words[0] * first
-            mixed += words[1]
-            for middle in words[2:]:
+
+        def mix(rows: slice) -> None:
+            start, end, *others = words_of(rows)
+            mixed = start * first
+            mixed += end
+            for middle in others:
                 mixed += middle * second
             mixed *= third
             mixed >>= _HALF
             mixes[rows] = mixed
+
+        on_cores(mix, cut(len(values), CHUNK), len(values))
         return mixes
 
 
@@ -160,17 +165,16 @@ def _distinct(values: Text | WholeNumbers) -> Text | WholeNumbers:
     return Text(np.frombuffer(octets, values.codes.dtype, offsets[-1]), offsets)
 
 
-def _words(numbers: WholeNumbers) -> Iterator[tuple[Any, ...]]:
-    """Yield rows, and two words of each."""
-    for start in range(0, len(numbers), CHUNK):
-        rows = slice(start, start + CHUNK)
-        yield rows, numbers.magnitudes[rows], numbers.negative[rows].astype(np.uint64)
+def _words(numbers: WholeNumbers) -> Callable[[slice], tuple[Any, ...]]:
+    """Return a function that returns two words of each of some rows."""
+    return lambda rows: (numbers.magnitudes[rows], numbers.negative[rows].astype(np.uint64))
 
 
-def _windows(text: Text) -> Iterator[tuple[Any, ...]]:
-    """Yield rows, and words of the low octets of the first, the last and the middle characters.
+def _windows(text: Text) -> Callable[[slice], tuple[Any, ...]]:
+    """Return a function that returns words of each of some rows.
 
-    There is no middle where no value has characters between the first and the last.
+    They are the low octets of the first, the last and the middle characters. There is no middle
+    where no value has characters between the first and the last.
     """
     octets = text.codes.astype(np.uint8, copy=False)
     lengths = text.lengths
@@ -178,24 +182,22 @@ def _windows(text: Text) -> Iterator[tuple[Any, ...]]:
     if width >= _WIDTH and (lengths == width).all():
         offsets = [0, width - _WIDTH, _middle(width)][: 3 if width > 2 * _WIDTH else 2]
         views = [_every(octets, offset, len(text), width) for offset in offsets]
-        for start in range(0, len(text), CHUNK):
-            rows = slice(start, start + CHUNK)
-            yield rows, *(view[rows] for view in views)
-        return
+        return lambda rows: tuple(view[rows] for view in views)
     pad = np.zeros(_WIDTH, np.uint8)
     words = _every(np.concatenate([pad, octets, pad]), 0, len(octets) + _WIDTH + 1, 1)
-    for start in range(0, len(text), CHUNK):
-        rows = slice(start, start + CHUNK)
+
+    def gathered(rows: slice) -> tuple[Any, ...]:
         begin, size = text.offsets[:-1][rows], lengths[rows]
         beyond = (8 * np.maximum(_WIDTH - size, 0)).astype(np.uint64)
         first, last = words[begin + _WIDTH] << beyond, words[begin + size] >> beyond
         long = size > 2 * _WIDTH
         if not long.any():
-            yield rows, first, last
-            continue
+            return first, last
         middle = np.zeros_like(first)
         middle[long] = words[(begin + _WIDTH + _middle(size))[long]]
-        yield rows, first, last, middle
+        return first, last, middle
+
+    return gathered
 
 
 def _middle(width: Any) -> Any:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.alphabets import Codes
+from secureml.pseudonymization.cores import on_cores
 
 __all__ = ["Text"]
 
@@ -91,9 +92,17 @@ class Text:
     def joined(cls, parts: Sequence[Text]) -> Text:
         """Return the values of several texts, one after the other."""
         ends = np.cumsum([0] + [len(part.codes) for part in parts]).tolist()
-        offsets = [part.offsets[:-1] + end for part, end in zip(parts, ends, strict=False)]
-        codes = np.concatenate([part.codes for part in parts])
-        return cls(codes, np.append(np.concatenate(offsets), ends[-1]))
+        rows = np.cumsum([0] + [len(part) for part in parts]).tolist()
+        codes = np.empty(ends[-1], np.result_type(*[part.codes for part in parts]))
+        offsets = np.empty(rows[-1] + 1, np.int64)
+
+        def copy(number: int) -> None:
+            part, start, row = parts[number], ends[number], rows[number]
+            codes[start : start + len(part.codes)] = part.codes
+            np.add(part.offsets, start, out=offsets[row : row + len(part) + 1])
+
+        on_cores(copy, range(len(parts)), rows[-1])
+        return cls(codes, offsets)
 
     def starting_with(self, character: str) -> NDArray[np.int64]:
         """Return the rows whose value starts with a character, in ascending order."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from secureml.ciphers.ranked import RankedFF1
-from secureml.pseudonymization import parallel
+from secureml.pseudonymization import cores, parallel
 from secureml.pseudonymization.formats import Format, resolve_format
 from secureml.pseudonymization.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.permutation import Permutation, RowTweaks
@@ -28,8 +28,8 @@ COLUMNS = {
 
 @pytest.fixture
 def slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "_SLICE", 300)
-    monkeypatch.setattr(parallel, "_cores", lambda: 3)
+    monkeypatch.setattr(cores, "FEWEST", 300)
+    monkeypatch.setattr(cores, "cores", lambda: 3)
 
 
 @pytest.mark.usefixtures("slices")
@@ -67,14 +67,14 @@ def test_a_short_column_is_one_slice() -> None:
     assert len(made.values) == 599
 
 
-@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("count", [1, 2])
 def test_a_long_column_is_cut_even_for_fewer_cores(
-    cores: int, monkeypatch: pytest.MonkeyPatch
+    count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parallel, "_LONGEST", 100)
     monkeypatch.setattr(parallel, "_RAGGED", 500)
-    monkeypatch.setattr(parallel, "_SLICE", 300)
-    monkeypatch.setattr(parallel, "_cores", lambda: cores)
+    monkeypatch.setattr(cores, "FEWEST", 300)
+    monkeypatch.setattr(cores, "cores", lambda: count)
     form = resolve_format("class", {})
     calls: list[int] = []
     plain = type(form).transform

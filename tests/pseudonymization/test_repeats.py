@@ -5,7 +5,7 @@ import pytest
 
 from secureml.ciphers.ranked import RankedFF1
 from secureml.ciphers.tables import TableCipher
-from secureml.pseudonymization import parallel
+from secureml.pseudonymization import cores, parallel
 from secureml.pseudonymization.formats import Format, resolve_format
 from secureml.pseudonymization.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.permutation import Permutation, RowTweaks
@@ -38,7 +38,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return plain(self, values, one)
 
     monkeypatch.setattr(form, "transform", counted)
-    monkeypatch.setattr(parallel, "_cores", lambda: 1)
+    monkeypatch.setattr(cores, "cores", lambda: 1)
     return given
 
 

@@ -1,0 +1,54 @@
+"""Work on the parts of a column, on as many cores as the process may use.
+
+Numpy and AES leave the interpreter free while they work, so threads share the cores.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+
+__all__ = ["FEWEST", "cores", "cut", "on_cores"]
+
+FEWEST = 1 << 16
+"""Rows from which on a thread is worth its start."""
+
+_Part = TypeVar("_Part")
+_Made = TypeVar("_Made")
+
+
+def cores() -> int:
+    """Return how many cores the process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cut(rows: int, longest: int) -> list[slice]:
+    """Cut a column into parts of about one length.
+
+    Args:
+        rows: of the column.
+        longest: of a part. Where every core can have a part of FEWEST rows, each has one at least.
+    """
+    parts = max(min(cores(), rows // FEWEST), -(-rows // longest), 1)
+    bounds = np.linspace(0, rows, parts + 1).astype(int).tolist()
+    return [slice(*pair) for pair in pairwise(bounds)]
+
+
+def on_cores(work: Callable[[_Part], _Made], parts: Sequence[_Part], rows: int) -> list[_Made]:
+    """Return what a function makes of each part, in their order.
+
+    Args:
+        work: the function; several threads may call it.
+        parts: of a column.
+        rows: of the column; a short one is worked on by the calling thread alone.
+    """
+    threads = min(cores(), rows // FEWEST, len(parts))
+    if threads < 2:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, parts))

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from secureml.pseudonymization import cores
+
+
+@pytest.fixture
+def three(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "FEWEST", 100)
+    monkeypatch.setattr(cores, "cores", lambda: 3)
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize(
+    ("rows", "longest", "parts"),
+    [(0, 50, 1), (1, 50, 1), (99, 1000, 1), (199, 1000, 1), (200, 1000, 2), (1000, 1000, 3)],
+)
+def test_a_column_is_cut_for_every_core_that_has_enough_to_do(
+    rows: int, longest: int, parts: int
+) -> None:
+    assert len(cores.cut(rows, longest)) == parts
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("rows", [0, 1, 50, 51, 333, 1000])
+def test_parts_are_the_column_and_none_is_too_long(rows: int) -> None:
+    spans = cores.cut(rows, 50)
+    assert [row for span in spans for row in range(rows)[span]] == list(range(rows))
+    assert all(span.stop - span.start <= 50 for span in spans)
+
+
+@pytest.mark.usefixtures("three")
+def test_parts_come_back_in_their_order_from_threads_at_work_together() -> None:
+    together = threading.Barrier(3, timeout=30)
+
+    def work(part: int) -> int:
+        if part < 3:
+            together.wait()
+        return -part
+
+    assert cores.on_cores(work, range(10), 1000) == [-part for part in range(10)]
+
+
+@pytest.mark.usefixtures("three")
+def test_a_short_column_is_the_calling_threads() -> None:
+    threads = cores.on_cores(lambda _: threading.get_ident(), range(10), 199)
+    assert set(threads) == {threading.get_ident()}
+
+
+@pytest.mark.usefixtures("three")
+def test_what_a_part_raises_is_raised() -> None:
+    def work(part: int) -> float:
+        return 1 / (part - 5)
+
+    with pytest.raises(ZeroDivisionError):
+        cores.on_cores(work, range(10), 1000)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes can't be bound here")
+def test_a_process_that_is_bound_to_one_core_uses_one() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert cores.cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert cores.cores() == len(before)
