@@ -70,11 +70,32 @@ def _table(key: SecretBytes, size: int, tweak: bytes, inverse: bool) -> NDArray[
     blocks[:, 1] = np.arange(size)
     encryptor = Cipher(algorithms.AES(subkey.finalize()), modes.ECB()).encryptor()  # noqa: S305 - of distinct blocks
     words = np.frombuffer(encryptor.update(blocks.tobytes()), ">u8").reshape(-1, 2)
-    # Distinct blocks have distinct images: the order has no ties.
-    order = np.lexsort((words[:, 1], words[:, 0])).astype(np.uint32)
+    order = _order(words)
     table = order
     if inverse:
         table = np.empty_like(order)
         table[order] = np.arange(size, dtype=np.uint32)
     table.flags.writeable = False
     return table
+
+
+def _order(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """Return the order of distinct blocks, which has no ties.
+
+    To sort numbers is several times faster than to sort places. So each first word carries its
+    place in its lowest bits, and only where the bits above do not tell two blocks apart, all of
+    both words have to.
+
+    Args:
+        words: the blocks as two words each, the most significant first, shape (blocks, 2).
+    """
+    place = np.arange(len(words), dtype=np.uint64)
+    bits = np.uint64((len(words) - 1).bit_length())
+    mask = (np.uint64(1) << bits) - np.uint64(1)
+    keyed = words[:, 0] & ~mask | place
+    keyed.sort()
+    above = keyed >> bits
+    if (above[1:] == above[:-1]).any():
+        return np.lexsort((words[:, 1], words[:, 0])).astype(np.uint32)
+    order: NDArray[np.uint32] = (keyed & mask).astype(np.uint32)
+    return order

@@ -165,26 +165,16 @@ class Permutation:
         group, tweaks = self.groups(group, tweaks, rows)
         result = np.zeros_like(ranks)
         if 1 << bits < MIN_DOMAIN:
-            result[:, 1] = self._tabled(1 << bits, tweaks, group, ranks[:, 1])
+            assert self._tables is not None
+            small = {one: (1 << bits, tweak) for one, tweak in enumerate(tweaks)}
+            tables = _Tables(self._tables, small, inverse=self.decrypt)
+            result[:, 1] = tables.permute(group, ranks[:, 1])
             return result
         numerals = [(2, bits)] * len(tweaks)
         plan = self.plan([1 << bits] * len(tweaks), tweaks, numerals)
         for start in range(0, len(ranks), CHUNK):
             part = slice(start, start + CHUNK)
             result[part] = plan.apply_bits(group[part], ranks[part])
-        return result
-
-    def _tabled(self, size: int, tweaks: Sequence[bytes], group: Index, ranks: Words) -> Words:
-        """Permute the ranks of many small domains; of their tables one exists at a time."""
-        assert self._tables is not None
-        result = np.empty_like(ranks)
-        order = np.argsort(group, kind="stable")
-        ends = np.append(np.flatnonzero(np.diff(group[order])) + 1, len(order))
-        for start, end in pairwise([0, *ends.tolist()] if len(order) else []):
-            places = order[start:end]
-            tweak = tweaks[int(group[places[0]])]
-            table = self._tables.table(size, tweak, inverse=self.decrypt)
-            result[places] = table[ranks[places]]
         return result
 
     def groups(
@@ -214,22 +204,43 @@ class _Tables:
         inverse: make the inverse ones.
     """
 
-    __slots__ = ("_cipher", "_domains", "_inverse", "_kept", "groups")
+    __slots__ = ("_cipher", "_domains", "_inverse", "_kept", "_members", "groups")
 
     def __init__(
         self, cipher: TableCipher, domains: Mapping[int, tuple[int, bytes]], *, inverse: bool
     ) -> None:
         self._cipher, self._domains, self._inverse = cipher, domains, inverse
         self._kept: dict[int, NDArray[np.uint32]] = {}
+        self._members = 0
         self.groups = np.array([*domains], np.intp)
 
-    def of(self, group: int) -> NDArray[np.uint32]:
-        """Return the table of a group."""
+    def permute(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
+        """Permute one rank per row.
+
+        Args:
+            group: the group of each row, shape (rows,); each one that has a table.
+            ranks: shape (rows,).
+
+        Returns:
+            A new array.
+        """
+        order = np.argsort(group, kind="stable")  # then a pass over all groups is one over the rows
+        ordered, old = group[order], ranks[order]
+        new, result = np.empty_like(ranks), np.empty_like(ranks)
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1)).tolist()
+        for start, end in pairwise([*starts, len(order)]):
+            new[start:end] = self._of(int(ordered[start]))[old[start:end]]
+        result[order] = new
+        return result
+
+    def _of(self, group: int) -> NDArray[np.uint32]:
         if group not in self._kept:
             size, tweak = self._domains[group]
-            if size + sum(map(len, self._kept.values())) > _KEPT:
+            if self._members + size > _KEPT:
                 self._kept.clear()
+                self._members = 0
             self._kept[group] = self._cipher.table(size, tweak, inverse=self._inverse)
+            self._members += size
         return self._kept[group]
 
 
@@ -269,9 +280,7 @@ class Plan:
             return ranked(group, high, low)
         tabled = np.isin(group, self._tables.groups)
         new_high, new_low = np.zeros_like(high), np.empty_like(low)
-        for number in np.unique(group[tabled]).tolist():
-            rows = group == number
-            new_low[rows] = self._tables.of(number)[low[rows]]
+        new_low[tabled] = self._tables.permute(group[tabled], low[tabled])
         rest = ~tabled
         new_high[rest], new_low[rest] = ranked(group[rest], high[rest], low[rest])
         return new_high, new_low
