@@ -122,7 +122,8 @@ class EmailFormat(Format):
         # What a pseudonym that was changed is decrypted to may make no address.
         wrong[np.isin(rows, self._invalid(text))] = True
         invalid = np.union1d(invalid, rows[wrong]).astype(np.intp)
-        small = replace(small, rows=np.setdiff1d(small.rows, invalid))
+        rest = np.setdiff1d(small.rows, invalid)
+        small = replace(small, rows=rest) if len(rest) else NONE_SMALL
         text = blanked(text, np.union1d(invalid, small.rows).astype(np.intp))
         return Transformed(text, small, invalid, domain)
 
