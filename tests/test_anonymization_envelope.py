@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 
-from secureml import KeyManager, anonymize, reidentify, rekey
+from secureml import KeyManager, anonymize, merge_manifests, reidentify, rekey
 from secureml.errors import (
     KeyDisabledError,
     KeyMaterialError,
@@ -68,6 +68,19 @@ def test_data_outlives_the_record_of_its_key(keys, client) -> None:
     with pytest.raises(SecretNotFoundError):
         keys.get_key()
     pd.testing.assert_frame_equal(reidentify(hidden, key_manager=keys), TABLE)
+
+
+def test_parts_outlive_the_record_of_their_key(keys, client) -> None:
+    parts = [
+        anonymize(part, sensitive_columns=["ssn"], key_manager=keys)
+        for part in (TABLE.iloc[:1], TABLE.iloc[1:])
+    ]
+    client.secrets.kv.v2.delete_metadata_and_all_versions("secureml/staging/master_key")
+    keys.invalidate()
+    merged = merge_manifests((part.attrs["secureml"] for part in parts), key_manager=keys)
+    assert merged["key"] == parts[0].attrs["secureml"]["key"]
+    back = reidentify(pd.concat(parts), merged, key_manager=keys)
+    pd.testing.assert_frame_equal(back, TABLE)
 
 
 def test_data_does_not_outlive_the_transit_key(keys, client) -> None:
