@@ -123,7 +123,8 @@ class KeyAdministration:
             The new versions; without those that another writer made meanwhile.
 
         Raises:
-            SecretError: what kept the first key that could not be rotated from it.
+            SecretError: some keys could not be rotated. The message tells how many and which;
+                the kind is that of the first one's error.
         """
         return self._lifecycle.rotate_due(now)
 

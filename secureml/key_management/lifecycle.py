@@ -133,7 +133,7 @@ class Lifecycle:
         with self._audit.access("rotate_due"):
             due = [(name, record) for name, record in self._keys() if _is_due(record, now)]
         rotated = []
-        failures: list[SecretError] = []
+        failures: dict[str, SecretError] = {}
         for name, record in due:
             try:
                 rotated.append(self._rotate_from(name, record))
@@ -141,9 +141,9 @@ class Lifecycle:
                 # Another writer was first: the key is not due any more.
                 continue
             except SecretError as error:
-                failures.append(error.with_traceback(None))
+                failures[name] = error.with_traceback(None)
         if failures:
-            raise failures[0]
+            raise _first_of(failures, len(due))
         return tuple(rotated)
 
     def set_rotation_period(self, name: str, period: int | timedelta | None) -> KeyInfo:
@@ -400,6 +400,18 @@ def _shape_of(record: Record) -> tuple[int, Encoding]:
         return wrapped.key_bytes, "hex"
     text, declared = key_text(record)
     return len(decode(text, declared)), "base64" if declared == "base64" else "hex"
+
+
+def _first_of(failures: Mapping[str, SecretError], due: int) -> SecretError:
+    """Return the first error, which then tells of all keys that could not be rotated."""
+    first = next(iter(failures.values()))
+    others = " (the others were)" if len(failures) < due else ""
+    names = ", ".join(map(repr, failures))
+    first.args = (
+        f"{len(failures)} of {due} keys that are due could not be rotated: {names}{others}. "
+        f"The first one: {first}",
+    )
+    return first
 
 
 def _is_due(record: Record, now: datetime) -> bool:

@@ -225,6 +225,28 @@ def test_all_that_is_due_is_rotated(run, configured, manager, monkeypatch):
     assert run("keys", "rotate", "--all-due", "--key-name", "k").code == 2
 
 
+def test_it_is_told_which_keys_that_are_due_were_not_rotated(run, configured, manager, monkeypatch):
+    for name in ("a", "b", "c"):
+        manager.generate_key(name, rotation_period=timedelta(seconds=1))
+    while datetime.now(UTC) <= manager.key_info("c").due:
+        pass
+    rights = """
+    path "secret/*" { capabilities = ["read", "list", "patch", "update"] }
+    path "secret/data/secureml/b" { capabilities = ["read"] }
+    path "secret/data/secureml/c" { capabilities = ["read"] }
+    """
+    monkeypatch.setenv(
+        "SECUREML_VAULT_TOKEN", configured.policy_token(rights, no_default_policy=False)
+    )
+    ran = run("keys", "rotate", "--all-due")
+    assert (ran.code, ran.out) == (4, "")
+    (line,) = ran.err.splitlines()
+    told = "2 of 3 keys that are due could not be rotated: 'b', 'c' (the others were)."
+    assert line.startswith(f"error: {told} The first one: ")
+    assert "secureml/b" in line
+    assert [manager.key_info(name).version for name in ("a", "b", "c")] == [2, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("content", "more"),
     [

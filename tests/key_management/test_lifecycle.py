@@ -426,16 +426,27 @@ def test_two_that_rotate_what_is_due_make_one_version(manager_with):
 
 def test_one_key_that_can_not_be_rotated_does_not_keep_the_others_from_it(manager_with, vault):
     admin = manager_with()
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d"):
         admin.generate_key(name, rotation_period=1)
     rights = READER + (
         'path "secret/data/secureml/staging/a" { capabilities = ["read", "update"] }\n'
         'path "secret/data/secureml/staging/c" { capabilities = ["read", "update"] }\n'
     )
     manager = manager_with(vault.policy_token(rights, no_default_policy=False))
-    with pytest.raises(AccessDeniedError, match="staging/b"):
-        manager.rotate_due(datetime.now(UTC) + timedelta(days=2))
-    assert [info.version for info in admin.list_keys()] == [2, 1, 2]
+    later = datetime.now(UTC) + timedelta(days=2)
+    with pytest.raises(AccessDeniedError) as caught:
+        manager.rotate_due(later)
+    assert str(caught.value).startswith(
+        "2 of 4 keys that are due could not be rotated: 'b', 'd' (the others were). The first one: "
+    )
+    assert "staging/b" in str(caught.value)
+    assert caught.value.path == "secret/data/secureml/staging/b"
+    assert caught.value.__context__ is None
+    assert [info.version for info in admin.list_keys()] == [2, 1, 2, 1]
+    admin.set_rotation_period("a", None)
+    admin.set_rotation_period("c", None)
+    with pytest.raises(AccessDeniedError, match=r"^2 of 2 .* rotated: 'b', 'd'\. The"):
+        manager.rotate_due(later)
 
 
 def test_a_period_that_can_not_be_read_is_told(manager_with, kv):
