@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from secureml.errors import PseudonymizationError
 from secureml.frames.columns import Column, dtype_name, read_column
 from secureml.frames.opaque import OpaqueColumn
-from secureml.frames.pandas import by_column, check_columns
+from secureml.frames.pandas import by_column, check_columns, check_sensitive
 from secureml.pseudonymization.recipe import BLIND, Recipe, scale_of
 from secureml.settings.rules import ColumnRule, Option
 
@@ -56,8 +56,7 @@ def chosen_strategies(
     chosen = dict(given) if isinstance(given, Mapping) else dict.fromkeys(names, given)
     functions = {name: one for name, one in chosen.items() if callable(one)}
     named = {name: one for name, one in chosen.items() if one is not None and not callable(one)}
-    for name in functions.keys() - set(names):
-        raise PseudonymizationError(f"strategy names {name!r}, which is no sensitive column")
+    check_sensitive("strategy", functions, names)
     return by_column("strategy", named, names), functions
 
 
@@ -94,12 +93,11 @@ def _read(
 
 
 def checked_options(
-    given: Mapping[str, Mapping[str, Option]] | None, names: Iterable[str]
+    given: Mapping[str, Mapping[str, Option]] | None, names: Sequence[str]
 ) -> dict[str, Mapping[str, Option]]:
     given = {} if given is None else dict(given)
+    check_sensitive("options", given, names)
     for name, options in given.items():
-        if name not in names:
-            raise PseudonymizationError(f"options names {name!r}, which is no sensitive column")
         if not isinstance(options, Mapping):
             raise PseudonymizationError(f"options[{name!r}] must be a mapping of names to values")
     return given

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.base import command
+from secureml.cli.column_options import by_column, options_of, pairs, strategies
 
 if TYPE_CHECKING:
     from secureml.anonymization.preview import Preview
@@ -48,17 +49,13 @@ _unchecked = click.option(
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def _by_column(name: str, what: str) -> Callable[..., Any]:
-    return click.option(
-        f"--{name}", multiple=True, metavar="COLUMN=NAME", help=f"{what}; can be repeated."
-    )
-
-
 @command(
     "anonymize",
     examples="""
 secureml anonymize customers.csv --output hidden.csv --columns ssn,email
 secureml anonymize customers.parquet --output hidden.parquet --columns ssn --format ssn=ssn
+secureml anonymize customers.csv --output hidden.csv --columns card \\
+    --format card=credit_card --option card.keep_first=4 --option card.keep_last=4
 secureml anonymize customers.csv --columns ssn,email --preview
 """,
 )
@@ -83,9 +80,15 @@ secureml anonymize customers.csv --columns ssn,email --preview
     metavar="[COLUMN=]NAME",
     help="How values are replaced, in all columns or in one; can be repeated.",
 )
-@_by_column("format", "What the values of a column are")
-@_by_column("domain", "The domain of a column, shared by columns that are joined")
-@_by_column("tweak", "Another column that makes equal values of a column unlinkable")
+@by_column("format", "What the values of a column are")
+@by_column("domain", "The domain of a column, shared by columns that are joined")
+@by_column("tweak", "Another column that makes equal values of a column unlinkable")
+@click.option(
+    "--option",
+    multiple=True,
+    metavar="COLUMN.NAME=VALUE",
+    help="An option of the format or strategy of a column; can be repeated.",
+)
 @click.option("--small-domain", metavar="POLICY", help="error, token, null or permute.")
 @click.option("--on-invalid", metavar="POLICY", help="error, token or null.")
 @click.option("--normalize", metavar="FORM", help="NFC.")
@@ -108,6 +111,7 @@ def anonymize(
     format: Sequence[str],
     domain: Sequence[str],
     tweak: Sequence[str],
+    option: Sequence[str],
     key_name: str | None,
     delimiter: str,
     force: bool,
@@ -123,10 +127,11 @@ def anonymize(
         raise click.UsageError("give --output, or --preview")
     names = None if columns is None else [name.strip() for name in columns.split(",")]
     rules |= {
-        "strategy": _strategies(strategy, names),
-        "formats": _pairs("--format", format),
-        "domains": _pairs("--domain", domain),
-        "tweaks": _pairs("--tweak", tweak),
+        "strategy": strategies(strategy, names),
+        "formats": pairs("--format", format),
+        "domains": pairs("--domain", domain),
+        "tweaks": pairs("--tweak", tweak),
+        "options": options_of(option),
     }
     from secureml.files import anonymize_file, preview_file
     from secureml.key_management import KeyManager
@@ -247,26 +252,6 @@ def rekey(
             **options,
         )
     _print(written, as_json=as_json)
-
-
-def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
-    pairs = {}
-    for one in given:
-        column, equals, value = one.partition("=")
-        if not equals or not column or not value:
-            raise click.BadParameter(f"{one!r} is not COLUMN=NAME", param_hint=option)
-        pairs[column] = value
-    return pairs
-
-
-def _strategies(given: Sequence[str], names: Sequence[str] | None) -> str | dict[str, str] | None:
-    for_all = [one for one in given if "=" not in one]
-    by_column = _pairs("--strategy", [one for one in given if "=" in one])
-    if len(for_all) > 1 or (for_all and by_column and names is None):
-        raise click.BadParameter("which one is of which column?", param_hint="--strategy")
-    if not by_column:
-        return for_all[0] if for_all else None
-    return {name: one for name in names or () for one in for_all} | by_column
 
 
 def _character(delimiter: str) -> str:

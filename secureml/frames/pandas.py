@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,7 @@ __all__ = [
     "by_column",
     "check_columns",
     "check_frame",
+    "check_sensitive",
     "listed",
     "with_columns",
 ]
@@ -90,12 +91,26 @@ def by_column(
         PseudonymizationError: a column is not among the names, or a value is no text.
     """
     given = {} if given is None else dict(given)
+    check_sensitive(argument, given, names)
     for name, value in given.items():
-        if name not in names:
-            raise PseudonymizationError(f"{argument} names {name!r}, which is no sensitive column")
         if not isinstance(value, str) or not value:
             raise PseudonymizationError(f"{argument}[{name!r}] must be a string and not empty")
     return given
+
+
+def check_sensitive(argument: str, given: Iterable[str], names: Collection[str]) -> None:
+    """Check that an argument speaks of sensitive columns alone.
+
+    Raises:
+        PseudonymizationError: it names another one.
+    """
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise PseudonymizationError(
+                f"{argument} names {name!r}, which is no sensitive column{hint}"
+            )
 
 
 def with_columns(

@@ -7,14 +7,14 @@ found when the settings are read. What a strategy or a format makes of it is the
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from secureml.errors import ConfigurationError
 from secureml.settings.environments import nearest
 
-__all__ = ["KEEP", "OPTIONS", "ColumnRule", "Option", "Profiles", "Rules"]
+__all__ = ["KEEP", "OPTIONS", "ColumnRule", "Option", "Profiles", "Rules", "option_problem"]
 
 Option = str | int | bool | list[str] | None
 """What an option may be: what TOML and JSON can hold."""
@@ -253,15 +253,26 @@ class Profiles(Mapping[str, Rules]):
         return ", ".join(self)
 
 
+def option_problem(name: str, value: object) -> str | None:
+    """Say what is wrong with an option of a strategy or a format; None if nothing is.
+
+    Args:
+        name: of the option, which may not be one.
+        value: as a settings file has it.
+    """
+    if name not in OPTIONS:
+        return _unknown("option", name, OPTIONS)
+    fits = any(type(value) is kind for kind in OPTIONS[name])
+    kinds = " or ".join(_WORDS[kind] for kind in OPTIONS[name])
+    return None if fits else f"{name} must be {kinds}"
+
+
 def _problem(key: str, value: Any) -> str | None:
     """Say what is wrong with one entry of a rule."""
     if key not in _KEYS and key not in OPTIONS:
-        meant = nearest(key.lower(), [*_KEYS, *OPTIONS], 0.6)
-        return f"unknown key {key!r}" + (f"; did you mean '{meant}'?" if meant else "")
+        return _unknown("key", key, [*_KEYS, *OPTIONS])
     if key in OPTIONS:
-        fits = any(type(value) is kind for kind in OPTIONS[key])
-        kinds = " or ".join(_WORDS[kind] for kind in OPTIONS[key])
-        return None if fits else f"{key} must be {kinds}"
+        return option_problem(key, value)
     if not isinstance(value, str) or not value:
         return f"{key} must be text and not empty"
     if key in _CHOICES and value not in _CHOICES[key]:
@@ -269,6 +280,11 @@ def _problem(key: str, value: Any) -> str | None:
         hint = f"; did you mean '{meant}'?" if meant else ""
         return f"{key} must be one of: {', '.join(_CHOICES[key])}{hint}"
     return None
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    meant = nearest(name.lower(), list(known), 0.6)
+    return f"unknown {what} {name!r}" + (f"; did you mean '{meant}'?" if meant else "")
 
 
 _WORDS: Mapping[type, str] = {

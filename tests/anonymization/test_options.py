@@ -49,7 +49,7 @@ def test_options_are_a_part_of_what_the_mac_covers(manager: KeyManager) -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"nmae": {}}, "options names 'nmae', which is no sensitive column"),
+        ({"nmae": {}}, "options names 'nmae', .* column; did you mean 'name'"),
         ({"name": "prefix"}, r"options\['name'\] must be a mapping"),
         ({"name": {"prefx": "p"}}, "column 'name': .*no option 'prefx'; did you mean 'prefix'"),
         ({"name": {"prefix": 7}}, "column 'name': the prefix of tokens"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,97 @@ def test_options_reach_the_columns(run, plain):
     assert header == "ssn,name,n,ssn__key_version,name__key_version"
     assert run("reidentify", "hidden.csv", "--output", "again.csv").code == 0
     assert plain.with_name("again.csv").read_text() == TABLE
+
+
+@pytest.fixture
+def cards(plain):
+    """A table with cards, dates, numbers, and a name with a point in it."""
+    plain.write_text(
+        "card,born,n,full.name\n"
+        "4111111100111114,1990-01-01,7,Ann 1\n"
+        "4111111100111122,1990-01-17,17,Ann 2\n"
+        "4111111100111130,1990-01-30,170,Ann 3\n"
+    )
+    return plain
+
+
+def test_options_of_formats_and_strategies(run, cards):
+    line = "--columns card,born,n,full.name --format card=credit_card --format born=date"
+    line += " --format n=integer --option card.keep_first=4 --option born.start=1990-01-01"
+    line += " --option n.minimum=0 --option n.maximum=1000000 --small-domain permute"
+    line += " --strategy full.name=token --option full.name.prefix=12"
+    values = [
+        "--option",
+        "born.written=['%Y-%m-%d', '%d.%m.%Y']",
+        "--option",
+        'born.end="1999-12-31"',
+    ]
+    ran = run("anonymize", cards, "--output", "hidden.csv", *line.split(), *values)
+    assert (ran.code, ran.err) == (0, "")
+    options = {name: one["options"] for name, one in manifest_of("hidden.csv")["columns"].items()}
+    assert options["card"] == {"keep_first": 4, "keep_last": 0}
+    assert options["born"] == {
+        "start": "1990-01-01",
+        "end": "1999-12-31",
+        "written": ["%Y-%m-%d", "%d.%m.%Y"],
+    }
+    assert options["n"] == {"minimum": 0, "maximum": 1000000}
+    assert options["full.name"]["prefix"] == "12"
+    shown = pd.read_csv("hidden.csv", dtype=str)
+    assert shown["card"].str.startswith("4111").all()
+    assert shown["full.name"].str.startswith("12").all()
+    assert run("reidentify", "hidden.csv", "--output", "again.csv").code == 0
+    assert cards.with_name("again.csv").read_text() == cards.read_text()
+
+
+def test_options_reach_a_preview_and_stand_over_the_rules(run, cards):
+    cards.with_name("settings.toml").write_text(
+        "[default.columns.card]\nstrategy = 'mask'\nkeep_first = 4\nkeep_last = 4\n"
+    )
+    line = "--preview 1 --option card.keep_last=0 --option card.character=# --json"
+    ran = run("anonymize", cards, *line.split())
+    (row,) = json.loads(ran.out)["rows"]
+    assert row["card, after"] == "4111" + 12 * "#"
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("card.keep_frist=4", "unknown option 'keep_frist'; did you mean 'keep_first'?"),
+        ("card.keep_first=four", "keep_first must be a whole number"),
+        ("card.keep_first='4'", "keep_first must be a whole number"),
+        ("card.keep_first=4.0", "keep_first must be a whole number"),
+        ("card.keep_first=true", "keep_first must be a whole number"),
+        ("born.start=['1990-01-01']", "start must be text"),
+        ("born.written={a = 1}", "written must be text or a list of texts"),
+        ("card.format=ssn", "format has an option of its own: --format"),
+        ("card.small_domain=token", "small_domain has an option of its own: --small-domain"),
+        ("keep_first=4", "'keep_first=4' is not COLUMN.NAME=VALUE"),
+        (".keep_first=4", "is not COLUMN.NAME=VALUE"),
+        ("card.keep_first", "is not COLUMN.NAME=VALUE"),
+    ],
+)
+def test_an_option_that_is_none(run, cards, option, told):
+    ran = run("anonymize", cards, "--output", "x.csv", "--columns", "card", "--option", option)
+    assert ran.code == 2
+    (line,) = (line for line in ran.err.splitlines() if line.startswith("Error: "))
+    assert line.startswith("Error: Invalid value for --option: ")
+    assert line.endswith(told)
+    assert not cards.with_name("x.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("--option crad.keep_first=4", "options names 'crad', .*; did you mean 'card'"),
+        ("--option card.keep_first=4 --format card=digits", "has no option 'keep_first'"),
+        ("--option card.keep_first=13 --format card=credit_card", "keep_first"),
+    ],
+)
+def test_an_option_that_does_not_fit_the_column(run, cards, line, told):
+    ran = run("anonymize", cards, "--output", "x.csv", "--columns", "card", *line.split())
+    assert ran.code == 1
+    assert re.search(told, ran.err)
 
 
 def test_tabs_and_another_key(run, plain):

@@ -1,0 +1,84 @@
+"""What options of a command say of single columns."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from secureml.settings.rules import Option
+
+__all__ = ["by_column", "options_of", "pairs", "strategies"]
+
+
+def by_column(name: str, what: str) -> Callable[..., Any]:
+    """Make an option that takes a name by column."""
+    return click.option(
+        f"--{name}", multiple=True, metavar="COLUMN=NAME", help=f"{what}; can be repeated."
+    )
+
+
+def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
+    """Return what an option says by column."""
+    found = {}
+    for one in given:
+        column, equals, value = one.partition("=")
+        if not equals or not column or not value:
+            raise click.BadParameter(f"{one!r} is not COLUMN=NAME", param_hint=option)
+        found[column] = value
+    return found
+
+
+def strategies(given: Sequence[str], names: Sequence[str] | None) -> str | dict[str, str] | None:
+    """Return the strategy of all columns or of each, from names with and without a column."""
+    for_all = [one for one in given if "=" not in one]
+    of_columns = pairs("--strategy", [one for one in given if "=" in one])
+    if len(for_all) > 1 or (for_all and of_columns and names is None):
+        raise click.BadParameter("which one is of which column?", param_hint="--strategy")
+    if not of_columns:
+        return for_all[0] if for_all else None
+    return {name: one for name in names or () for one in for_all} | of_columns
+
+
+def options_of(given: Sequence[str]) -> dict[str, dict[str, Option]]:
+    """Return the options of the format or strategy of each column.
+
+    Args:
+        given: COLUMN.NAME=VALUE each; the point is the last one before the equals sign.
+    """
+    from secureml.settings.rules import ColumnRule, option_problem
+
+    found: dict[str, dict[str, Option]] = {}
+    for one in given:
+        place, equals, text = one.partition("=")
+        column, _, name = place.rpartition(".")
+        value = _value(name, text)
+        problem = option_problem(name, value)
+        if not equals or not column or not name:
+            problem = f"{one!r} is not COLUMN.NAME=VALUE"
+        elif name in (one.name for one in fields(ColumnRule)):
+            problem = f"{name} has an option of its own: --{name.replace('_', '-')}"
+        if problem:
+            raise click.BadParameter(problem, param_hint="--option")
+        found.setdefault(column, {})[name] = value
+    return found
+
+
+def _value(name: str, text: str) -> Any:
+    """Read a value of TOML; text that is to be text needs no quotation marks."""
+    from secureml.settings.rules import OPTIONS
+
+    kinds = OPTIONS.get(name, ())
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    value = document.pop("value")
+    is_bare = not isinstance(value, str | list | dict)
+    if document or (is_bare and type(value) not in kinds and str in kinds):
+        return text
+    return value
