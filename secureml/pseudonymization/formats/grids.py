@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ __all__ = [
     "padded",
     "read_grid",
     "same_text",
+    "words_at",
 ]
 
 Octets = NDArray[np.uint8]
@@ -110,6 +112,17 @@ def same_text(sparse: Octets, grid: Octets) -> NDArray[np.bool_]:
 def narrowed(codes: Codes) -> Octets:
     """Return code points as octets; 255, which is no ASCII character, stands for all larger."""
     return codes if codes.dtype == np.uint8 else np.minimum(codes, 255).astype(np.uint8)
+
+
+def words_at(octets: Octets, place: int, size: int) -> NDArray[Any]:
+    """Return a view: some octets of every row as one little-endian word.
+
+    Args:
+        octets: shape (rows, width), contiguous.
+        place: of the first of them.
+        size: how many: 2, 4 or 8.
+    """
+    return np.ndarray((len(octets),), f"<u{size}", octets, place, (octets.shape[1],))
 
 
 def composed(count: int, sheets: Sequence[Sheet]) -> Text:

@@ -23,6 +23,7 @@ from secureml.pseudonymization.formats.grids import (
     composed,
     narrowed,
     read_grid,
+    words_at,
 )
 from secureml.pseudonymization.permutation import Permutation
 from secureml.pseudonymization.text import Text
@@ -31,14 +32,12 @@ from secureml.pseudonymization.values import Values
 __all__ = ["UuidFormat"]
 
 _BITS = 122
-_HYPHENS = {36: [8, 13, 18, 23], 32: []}
+_HYPHENS = {36: (8, 13, 18, 23), 32: ()}
 """By the length of a text, where its hyphens are."""
-_PLACES = {
-    width: [place for place in range(width) if place not in hyphens]
-    for width, hyphens in _HYPHENS.items()
-}
-_LOWER, _UPPER, _FOREIGN = 0x10, 0x20, 0x40
-_ONES = np.uint64(0x0101_0101_0101_0101)
+_QUADS = {36: (0, 4, 9, 14, 19, 24, 28, 32), 32: range(0, 32, 4)}
+"""By the length of a text, where its digits are, four at a time."""
+_LOWER, _UPPER, _FOREIGN = 0x100, 0x200, 0x400
+_EACH = 0x0001_0001_0001_0001
 _NIBBLES = np.uint64(0x1111_1111_1111_1111)
 
 
@@ -65,8 +64,10 @@ class UuidFormat(Format):
         sheets = []
         for width in _HYPHENS:
             for chunk in chunks(np.flatnonzero(lengths == width)):
+                rows = chunk
                 fits, words, upper = _read(read_grid(values, chunk, width), width)
-                rows, words, upper = chunk[fits], words[fits], upper[fits]
+                if not fits.all():
+                    rows, words, upper = rows[fits], words[fits], upper[fits]
                 if len(rows):
                     valid[rows] = True
                     words = _permuted(words, upper, permutation, rows)
@@ -78,28 +79,30 @@ class UuidFormat(Format):
 
 def _read(grid: Codes, width: int) -> tuple[NDArray[np.bool_], Words, NDArray[np.bool_]]:
     """Tell which are UUIDs, their 128 bits in two words, and which are in upper case."""
-    octets = narrowed(grid)
-    digits = _DIGITS[octets.take(_PLACES[width], axis=1)]
-    eights = digits.view(np.uint64)  # what is found of eight digits at a time
-    seen = eights[:, 0] | eights[:, 1] | eights[:, 2] | eights[:, 3]
-    lower, upper, foreign = (seen & _ONES * np.uint64(bit) for bit in (_LOWER, _UPPER, _FOREIGN))
-    fits = (foreign == 0) & ((lower == 0) | (upper == 0))
+    octets = np.ascontiguousarray(narrowed(grid))
+    digits = np.empty((len(octets), 8), "<u4")
+    for number, place in enumerate(_QUADS[width]):
+        digits[:, number] = words_at(octets, place, 4)
+    pairs = _VALUES.take(digits.view("<u2"))
+    first, second, third, fourth = pairs.view(np.uint64).T
+    seen = first | second | third | fourth
+    lower, upper, foreign = (
+        seen & np.uint64(flag * _EACH) != 0 for flag in (_LOWER, _UPPER, _FOREIGN)
+    )
+    fits = ~(foreign | lower & upper)
     for place in _HYPHENS[width]:
         fits &= octets[:, place] == ord("-")
-    pairs = digits[:, ::2] << 4 | digits[:, 1::2] & 0x0F
-    return fits, pairs.view(">u8").astype(np.uint64), upper != 0
+    return fits, pairs.astype(np.uint8).view(">u8").astype(np.uint64), upper
 
 
 def _write(words: Words, upper: NDArray[np.bool_], width: int) -> Octets:
-    octets = words.astype(">u8").view(np.uint8)
-    digits = np.empty((len(words), 32), np.uint8)
-    digits[:, ::2], digits[:, 1::2] = octets >> 4, octets & 0x0F
-    beyond = np.where(upper, ord("A"), ord("a")).astype(np.uint8) - np.uint8(ord("0") + 10)
-    digits += (digits > 9) * beyond[:, None] + np.uint8(ord("0"))
-    if not _HYPHENS[width]:
-        return digits
+    digits = _DIGITS.take(words.astype(">u8").view(">u2"))
+    if upper.any():
+        octets = digits.view(np.uint8)
+        octets[upper] -= (octets[upper] > ord("9")) * np.uint8(ord("a") - ord("A"))
     grid = np.full((len(words), width), ord("-"), np.uint8)
-    grid[:, _PLACES[width]] = digits
+    for number, place in enumerate(_QUADS[width]):
+        words_at(grid, place, 4)[:] = digits[:, number]
     return grid
 
 
@@ -108,7 +111,8 @@ def _permuted(
 ) -> Words:
     new = _once(words, permutation, rows)
     # Without a letter there is no case: a UUID in upper case has to become one with a letter.
-    walking = np.flatnonzero(upper & ~_lettered(new))
+    walking = np.flatnonzero(upper)
+    walking = walking[~_lettered(new[walking])]
     while len(walking):
         new[walking] = _once(new[walking], permutation, rows[walking])
         walking = walking[~_lettered(new[walking])]
@@ -137,13 +141,22 @@ def _lettered(words: Words) -> NDArray[np.bool_]:
     return np.asarray(letters.any(axis=1))
 
 
-def _digits() -> Octets:
-    table = np.full(256, _FOREIGN, np.uint8)
+def _values() -> NDArray[np.uint16]:
+    """Return what two characters are, as a little-endian word: an octet, and flags beyond it."""
+    table = np.full(256, _FOREIGN, np.uint16)
     for value, digit in enumerate("0123456789abcdef"):
         table[ord(digit.upper())] = value | (_UPPER if value > 9 else 0)
         table[ord(digit)] = value | (_LOWER if value > 9 else 0)
-    return table
+    first, second = table, table[:, None]
+    return ((first & 0x0F) << 4 | first & 0xFF00 | second).astype(np.uint16).ravel()
+
+
+def _digits() -> NDArray[np.uint32]:
+    """Return the four digits of each word of two octets, as a little-endian word."""
+    pairs = np.frombuffer(b"".join(b"%02x" % octet for octet in range(256)), "<u2")
+    digits: NDArray[np.uint32] = pairs[:, None] | pairs.astype("<u4") << 16
+    return digits.ravel()
 
 
 _LOW, _THIRD = np.uint64((1 << 62) - 1), np.uint64(0xFFF)
-_DIGITS = _digits()
+_VALUES, _DIGITS = _values(), _digits()

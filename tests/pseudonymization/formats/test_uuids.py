@@ -86,6 +86,19 @@ def test_other_writings(lab: Lab, value: str) -> None:
     assert lab.invalid(FORM, [value, good], decrypt=True) == [value]
 
 
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("bare", [False, True])
+def test_every_character_in_every_place(lab: Lab, bare: bool, upper: bool) -> None:
+    value = "6ba7b8109dad11d180b400c04fd430c8" if bare else "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+    value = value.upper() if upper else value
+    values = [
+        value[:place] + chr(code) + value[place + 1 :]
+        for place in range(len(value))
+        for code in range(256)
+    ]
+    assert lab.invalid(FORM, values) == [one for one in values if not fits(one)]
+
+
 def test_the_kept_bits_are_the_tweak_and_the_others_plain_ff1(lab: Lab) -> None:
     for value in [*randoms(20), "00000000-0000-0000-0000-000000000000", "f" * 32]:
         number = uuid.UUID(value).int
