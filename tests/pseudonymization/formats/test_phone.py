@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import random
 from importlib.resources import files
 
@@ -78,6 +79,20 @@ def test_ranks_run_through_all_numbers_of_a_length() -> None:
     assert (table.rank(root, digits) == np.arange(size)).all()
     every = np.array([list(map(int, f"{number:05d}")) for number in range(10**5)], np.uint8)
     assert table.accepts(root, every).sum() == size
+
+
+def test_ranks_are_in_the_order_of_the_numbers() -> None:
+    table, generator = numbering(), np.random.default_rng(4)
+    for code in table.codes.values():
+        for length, root in code.roots.items():
+            size = table.size(root)
+            ranks = np.append(generator.integers(0, size, 200, np.uint64), [0, size - 1])
+            ranks = np.unique(ranks.astype(np.uint64))
+            digits = table.unrank(root, ranks, length)
+            assert table.accepts(root, digits).all()
+            assert (table.rank(root, digits) == ranks).all()
+            strings = ["".join(map(str, row)) for row in digits.tolist()]
+            assert all(map(operator.lt, strings, strings[1:]))
 
 
 GOLDEN = [
