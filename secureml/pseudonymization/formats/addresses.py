@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +20,20 @@ from secureml.pseudonymization.formats.base import NONE_SMALL, Format, Option, T
 from secureml.pseudonymization.formats.grids import (
     Octets,
     Sheet,
-    chunks,
     composed,
     padded,
     same_text,
 )
-from secureml.pseudonymization.permutation import Permutation
+from secureml.pseudonymization.formats.parts import read_parts
+from secureml.pseudonymization.permutation import CHUNK, Permutation
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 
 __all__ = ["IPv4Format", "IPv6Format"]
 
+_HEXADECIMAL = "0123456789abcdef"
 _NONE = 16  # what is no digit
+_LONGEST = 39  # of IPv6 addresses
 
 
 class _AddressFormat(Format):
@@ -46,7 +48,6 @@ class _AddressFormat(Format):
 
     takes = (Text,)
     bits: ClassVar[int]
-    longest: ClassVar[int]
 
     def __init__(self, *, keep_prefix: int = 0) -> None:
         if type(keep_prefix) is not int or not 0 <= keep_prefix < self.bits:
@@ -63,45 +64,50 @@ class _AddressFormat(Format):
     def transform(self, values: Values, permutation: Permutation) -> Transformed:
         """Permute every address among those of its prefix."""
         assert isinstance(values, Text)
-        lengths = values.lengths
-        fits, words = lengths == 0, np.zeros((len(values), 2), np.uint64)
-        for chunk in chunks(np.flatnonzero((lengths > 0) & (lengths <= self.longest))):
-            fits[chunk], words[chunk] = self._read(padded(values, chunk, self.longest))
-        invalid: Index = np.flatnonzero(~fits)
-        rows: Index = np.flatnonzero(fits & (lengths > 0))
+        found = []
+        for start in range(0, max(len(values), 1), CHUNK):
+            rows, words = self._read(values.cut(slice(start, start + CHUNK)))
+            found.append((start + rows, words))
+        rows, words = (np.concatenate(some) for some in zip(*found, strict=True))
+        valid = values.lengths == 0
+        valid[rows] = True
+        invalid: Index = np.flatnonzero(~valid)
         size = 1 << self.bits - self._kept
         if size < permutation.minimum:
             small = TooSmall(rows, size) if len(rows) else NONE_SMALL
             return Transformed(composed(len(values), []), small, invalid, 0)
-        words = self._permuted(words[rows], permutation, rows)
+        words = self._permuted(words, permutation, rows)
         sheets = []
-        for here in chunks(np.arange(len(rows))):
-            grid = self._write(words[here])
-            sheets.append(Sheet(rows[here], grid, grid != 0))
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, start + CHUNK)
+            sheets.append(Sheet(rows[part], self._write(words[part]), sparse=True))
         new = composed(len(values), sheets)
         return Transformed(new, NONE_SMALL, invalid, size if sheets else 0)
 
     def _permuted(self, words: Words, permutation: Permutation, rows: Index) -> Words:
         free = _mask(self.bits - self._kept)
+        bits = self.bits - self._kept
+        head = self.name.encode() + bytes([self._kept])
+        if not self._kept:
+            group = np.zeros(len(words), np.intp)
+            return permutation.permute_bits(bits, [head + bytes(16)], group, words, rows)
         prefixes = words & ~free
         (first, high), (second, low) = (
             np.unique(column, return_inverse=True) for column in prefixes.T
         )
         pairs, group = np.unique(high * len(second) + low, return_inverse=True)
-        head = self.name.encode() + bytes([self._kept])
         tweaks = [
             head
             + int(first[pair // len(second)]).to_bytes(8, "big")
             + int(second[pair % len(second)]).to_bytes(8, "big")
             for pair in pairs.tolist()
         ]
-        bits = self.bits - self._kept
         return prefixes | permutation.permute_bits(bits, tweaks, group, words & free, rows)
 
     @staticmethod
     @abstractmethod
-    def _read(grid: Octets) -> tuple[NDArray[np.bool_], Words]:
-        """Tell which rows are addresses, and their bits in two words."""
+    def _read(text: Text) -> tuple[Index, Words]:
+        """Return the rows that are addresses, ascending, and their bits in two words."""
 
     @staticmethod
     @abstractmethod
@@ -114,23 +120,18 @@ class IPv4Format(_AddressFormat):
 
     name = "ipv4/1"
     bits = 32
-    longest = 15
 
     @staticmethod
-    def _read(grid: Octets) -> tuple[NDArray[np.bool_], Words]:
-        number, part = np.zeros(len(grid), np.uint32), np.zeros(len(grid), np.uint16)
-        for column in np.ascontiguousarray(grid.T):
-            dot, digit = column == ord("."), _DIGITS[column]
-            number = np.where(dot, number << np.uint32(8) | part, number)
-            part = np.where(digit < _NONE, part * np.uint16(10) + digit, part * ~dot)
-        words = np.zeros((len(grid), 2), np.uint64)
-        words[:, 1] = number << np.uint32(8) | part
-        return same_text(IPv4Format._write(words), grid), words
+    def _read(text: Text) -> tuple[Index, Words]:
+        rows, octets = read_parts(text, ".", 4, "0123456789", 256)
+        words = np.zeros((len(rows), 2), np.uint64)
+        words[:, 1:] = octets.astype(np.uint8).view(">u4")
+        return rows, words
 
     @staticmethod
     def _write(words: Words) -> Octets:
-        octets = words[:, 1:].astype(">u8").view(np.uint8)[:, 4:]
-        numbers: Octets = _DECIMALS[octets + _NO_DOT].view(np.uint8)
+        octets = words[:, 1:].astype(">u4").view(np.uint8)
+        numbers: Octets = _DECIMALS.take(octets + _NO_DOT).view(np.uint8)
         return numbers
 
 
@@ -144,37 +145,63 @@ class IPv6Format(_AddressFormat):
 
     name = "ipv6/1"
     bits = 128
-    longest = 39
 
     @staticmethod
-    def _read(grid: Octets) -> tuple[NDArray[np.bool_], Words]:
-        columns = np.ascontiguousarray(grid.T)
-        colons = columns == ord(":")
-        # The groups behind a double colon are counted from the last.
-        skipped = np.int8(7) - np.count_nonzero(colons, axis=0).astype(np.int8)
-        groups, part = np.zeros((8, len(grid)), np.uint16), np.zeros(len(grid), np.uint16)
-        group, before = np.zeros(len(grid), np.int8), np.zeros(len(grid), np.bool_)
-        for digit, colon in zip(_DIGITS[columns], colons, strict=True):
-            ends = np.flatnonzero(colon)
-            groups[np.clip(group[ends], 0, 7), ends] = part[ends]
-            part[ends] = 0
-            group += colon
-            group += skipped * (colon & before)
-            before = colon
-            part = np.where(digit < _NONE, part << np.uint16(4) | digit, part)
-        groups[7] = part
-        words = np.ascontiguousarray(groups.T).astype(">u2").view(">u8").astype(np.uint64)
-        return same_text(IPv6Format._write(words), grid), words
+    def _read(text: Text) -> tuple[Index, Words]:
+        rows, groups = read_parts(text, ":", 8, _HEXADECIMAL, 1 << 16)
+        short = _runs(groups)
+        if short.any():
+            rows, groups = rows[~short], groups[~short]
+        words = groups.astype(">u2").view(">u8").astype(np.uint64)
+        lengths = text.lengths
+        lengths[rows] = 0
+        others = np.flatnonzero((lengths > 0) & (lengths <= _LONGEST))
+        if not len(others):
+            return rows, words
+        fits, found = _read_shortened(padded(text, others, _LONGEST))
+        rows = np.append(rows, others[fits])
+        order = np.argsort(rows)
+        return rows[order], np.concatenate([words, found[fits]])[order]
 
     @staticmethod
     def _write(words: Words) -> Octets:
-        groups = words.astype(">u8").view(">u2").astype(np.uint16)
-        zeros = np.packbits(groups == 0, axis=1)[:, 0]
-        grid = np.full((len(words), 8, 5), ord(":"), np.uint8)
-        grid[:, :, :4] = _GROUPS[groups].view(np.uint8).reshape(-1, 8, 4)
-        flat = grid.reshape(-1, 40)
-        compressed: Octets = flat & _KEPT[zeros] | _ADDED[zeros]
-        return compressed
+        groups = words.astype(">u8").view(">u2")
+        grid = np.full((len(words), 40), ord(":"), np.uint8)
+        np.ndarray(groups.shape, np.uint32, grid, 0, (40, 5))[:] = _GROUPS.take(groups)
+        grid[:, -1] = 0
+        rows = np.flatnonzero(_runs(groups))
+        if len(rows):
+            zeros = np.packbits(groups[rows] == 0, axis=1)[:, 0]
+            grid[rows] = grid[rows] & _KEPT[zeros] | _ADDED[zeros]
+        return grid
+
+
+def _runs(groups: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.bool_]:
+    """Tell in which rows two of eight groups side by side are zero."""
+    zeros = (groups == 0).view(np.uint64)[:, 0]
+    runs: NDArray[np.bool_] = zeros & zeros >> np.uint64(8) != 0
+    return runs
+
+
+def _read_shortened(grid: Octets) -> tuple[NDArray[np.bool_], Words]:
+    """Read what may be addresses with two colons in place of groups that are zero."""
+    columns = np.ascontiguousarray(grid.T)
+    colons = columns == ord(":")
+    # The groups behind a double colon are counted from the last.
+    skipped = np.int8(7) - np.count_nonzero(colons, axis=0).astype(np.int8)
+    groups, part = np.zeros((8, len(grid)), np.uint16), np.zeros(len(grid), np.uint16)
+    group, before = np.zeros(len(grid), np.int8), np.zeros(len(grid), np.bool_)
+    for digit, colon in zip(_DIGITS[columns], colons, strict=True):
+        ends = np.flatnonzero(colon)
+        groups[np.clip(group[ends], 0, 7), ends] = part[ends]
+        part[ends] = 0
+        group += colon
+        group += skipped * (colon & before)
+        before = colon
+        part = np.where(digit < _NONE, part << np.uint16(4) | digit, part)
+    groups[7] = part
+    words = np.ascontiguousarray(groups.T).astype(">u2").view(">u8").astype(np.uint64)
+    return same_text(IPv6Format._write(words), grid), words
 
 
 def _mask(bits: int) -> Words:
@@ -189,7 +216,7 @@ def _table(strings: list[str]) -> NDArray[np.uint32]:
 
 def _digits() -> Octets:
     table = np.full(256, _NONE, np.uint8)
-    table[[ord(digit) for digit in "0123456789abcdef"]] = np.arange(16)
+    table[[ord(digit) for digit in _HEXADECIMAL]] = np.arange(16)
     return table
 
 
@@ -199,7 +226,6 @@ def _compressed() -> tuple[Octets, Octets]:
     Both have an entry for each set of groups that are zero, a bit for each group.
     """
     kept, added = np.full((256, 8, 5), 0xFF, np.uint8), np.zeros((256, 8, 5), np.uint8)
-    kept[:, 7, 4] = 0  # no colon follows the last group
     for zeros in range(256):
         runs = [(len(run.group()), -run.start()) for run in re.finditer("1+", f"{zeros:08b}")]
         length, start = max(runs, default=(0, 0))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.alphabets import Codes
-from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.domains import Index, Words
 from secureml.pseudonymization.permutation import CHUNK
 from secureml.pseudonymization.text import Text
 
@@ -36,12 +36,12 @@ class Sheet:
     Args:
         rows: which, ascending.
         grid: their characters, all ASCII, shape (rows, width).
-        used: which characters of the grid count, of its shape; None for all.
+        sparse: whether zeros among them don't count.
     """
 
     rows: Index
     grid: Octets
-    used: NDArray[np.bool_] | None = None
+    sparse: bool = False
 
 
 def chunks(rows: Index) -> Iterator[Index]:
@@ -104,7 +104,7 @@ def same_text(sparse: Octets, grid: Octets) -> NDArray[np.bool_]:
     """
     used = sparse != 0
     packed = np.zeros((len(grid), max(grid.shape[1], sparse.shape[1])), np.uint8)
-    packed[np.arange(packed.shape[1]) < used.sum(axis=1)[:, None]] = sparse[used]
+    packed[np.arange(packed.shape[1]) < _counts(used)[:, None]] = sparse[used]
     same = (packed[:, : grid.shape[1]] == grid).all(axis=1)
     return np.asarray(same & ~packed[:, grid.shape[1] :].any(axis=1))
 
@@ -134,15 +134,15 @@ def composed(count: int, sheets: Sequence[Sheet]) -> Text:
     """
     lengths = np.zeros(count, np.int64)
     for sheet in sheets:
-        used = sheet.used
-        lengths[sheet.rows] = sheet.grid.shape[1] if used is None else used.sum(axis=1)
+        grid = sheet.grid
+        lengths[sheet.rows] = _counts(grid != 0) if sheet.sparse else grid.shape[1]
     offsets = np.zeros(count + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     codes = np.empty(int(offsets[-1]), np.uint8)
     for sheet in sheets:
         if not len(sheet.rows):
             continue
-        flat = sheet.grid.reshape(-1) if sheet.used is None else sheet.grid[sheet.used]
+        flat = sheet.grid[sheet.grid != 0] if sheet.sparse else sheet.grid.reshape(-1)
         first, last = offsets[sheet.rows[0]], offsets[sheet.rows[-1] + 1]
         if last - first == len(flat):
             codes[first:last] = flat
@@ -151,3 +151,15 @@ def composed(count: int, sheets: Sequence[Sheet]) -> Text:
         places = np.repeat(offsets[sheet.rows] - np.cumsum(each) + each, each)
         codes[places + np.arange(len(flat))] = flat
     return Text(codes, offsets)
+
+
+def _counts(flags: NDArray[np.bool_]) -> Words:
+    """Count the flags of each row: eight columns at a time, as numpy is slow at short rows."""
+    width = -(-flags.shape[1] // 8) * 8
+    if width > flags.shape[1]:
+        flags = np.pad(flags, [(0, 0), (0, width - flags.shape[1])])
+    total = np.zeros(len(flags), np.uint64)
+    for column in flags.view(np.uint64).T:
+        total += column
+    # The product's highest octet is the sum of all of them.
+    return total * np.uint64(0x0101_0101_0101_0101) >> np.uint64(56)

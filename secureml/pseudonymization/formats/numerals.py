@@ -74,7 +74,7 @@ def write_numerals(numerals: Numerals) -> list[Sheet]:
     for part in chunks(np.arange(len(numerals.rows))):
         units = numerals.units.at(part)
         grid = _write(units.magnitudes, units.negative, numerals.scale)
-        sheets.append(Sheet(numerals.rows[part], grid, grid != 0))
+        sheets.append(Sheet(numerals.rows[part], grid, sparse=True))
     return sheets
 
 
