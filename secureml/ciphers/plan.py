@@ -7,7 +7,7 @@ pairs of words for bit strings, Python integers for the rest.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ class RankPlan:
     Attributes:
         base: uint64, shape (groups,): radix**(n - n // 2) of each narrow group, at most 2**56; 0
             where it is larger.
+        bits: which groups are of bit strings, shape (groups,): their ranks fit three words.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class RankPlan:
         "_idle",
         "_kinds",
         "_last",
+        "_last_bits",
         "_octets",
         "_sides",
         "_sizes",
@@ -51,6 +53,7 @@ class RankPlan:
         "_tabulation",
         "_words",
         "base",
+        "bits",
     )
 
     def __init__(
@@ -89,6 +92,9 @@ class RankPlan:
             divmod(size - 1, shape.right) if shape.narrow else (0, 0) for size, shape in domains
         ]
         self._last: Words = np.array(last, np.uint64).reshape(-1, 2)[domain].T.copy()
+        self.bits: NDArray[np.bool_] = self._kinds <= 0
+        ends = [size - 1 if fits(shape) else 0 for size, shape in domains]
+        self._last_bits = _words(ends)[domain]
 
     def encrypt(
         self, group: NDArray[np.integer[Any]], high: Words, low: Words
@@ -163,23 +169,23 @@ class RankPlan:
         return self._apply_wide(group, ranks, decrypt=True)
 
     def encrypt_bits(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
-        """Encrypt bit strings of 113 to 192 bits, given as numbers.
+        """Encrypt ranks of groups whose numeral strings are of 113 to 192 bits.
 
         Args:
-            group: as for ``encrypt``; of a domain of 2**n ranks, whose numerals are bits.
-            ranks: uint64, shape (rows, 3), the most significant word first.
+            group: as for ``encrypt``; of those that ``bits`` tells.
+            ranks: uint64, shape (rows, 3), the most significant word first; each below N.
 
         Returns:
             A new array.
 
         Raises:
             ValueError: the ranks have another shape or dtype, a group does not exist or is none of
-                bit strings, or a rank is outside its domain.
+                such bit strings, or a rank is outside its domain.
         """
         return self._apply_bits(group, ranks, decrypt=False)
 
     def decrypt_bits(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
-        """Decrypt bit strings; the inverse of ``encrypt_bits``.
+        """Decrypt such ranks; the inverse of ``encrypt_bits``.
 
         Args:
             group: as for ``encrypt_bits``.
@@ -234,25 +240,18 @@ class RankPlan:
         if ranks.dtype != np.uint64 or ranks.ndim != 2 or ranks.shape[1] != 3:
             raise ValueError("ranks must be of dtype uint64 and shape (rows, 3)")
         index = self._index(group, len(ranks))
-        last = np.zeros((len(self.base), 3), np.uint64)
-        for one in np.flatnonzero(np.bincount(index)).tolist():
-            size = int(self._sizes[one])
-            if self._kinds[one] > 0 or size & (size - 1):
-                raise ValueError("a group is not one of 113 to 192 bits")
-            last[one] = np.frombuffer((size - 1).to_bytes(24, "big"), ">u8")
+        ranks = ranks.copy()
         scratch = self._take()
-        new = np.empty_like(ranks)
+        once = partial(self._bit_rounds, scratch, decrypt)
         for rows in _chunks(len(ranks)):
             groups = _common(index[rows])
-            if (ranks[rows] & ~last[groups]).any():
+            if not self.bits[groups].all():
+                raise ValueError("a group is not one of 113 to 192 bits")
+            if self._beyond_bits(groups, ranks[rows]).any():
                 raise ValueError("a rank is outside the domain of its group")
-            for kind in np.unique(self._kinds[groups]):  # all of a kind, or row by row
-                some = self._kinds[groups] == kind
-                there = rows if len(groups) == 1 else rows.start + np.flatnonzero(some)
-                lanes = self._bits.at(groups[some])
-                new[there] = bit_rounds(scratch, lanes, ranks[there], decrypt=decrypt)
+            _walk(groups, (ranks[rows],), once, self._beyond_bits)
         self._idle.append(scratch)
-        return new
+        return ranks
 
     def _index(self, group: int | Sequence[int] | NDArray[Any], rows: int) -> Index:
         group = np.asarray(group)
@@ -268,6 +267,13 @@ class RankPlan:
         """Tell which ranks are N of their group or more."""
         last_high, last_low = self._last[:, index]
         beyond: NDArray[np.bool_] = (high > last_high) | ((high == last_high) & (low > last_low))
+        return beyond
+
+    def _beyond_bits(self, index: Index, ranks: Words) -> NDArray[np.bool_]:
+        beyond: NDArray[np.bool_] = np.zeros(len(ranks), np.bool_)
+        columns = zip(ranks.T[::-1], self._last_bits[index].T[::-1], strict=True)
+        for word, last in columns:  # the most significant one, which comes last, decides
+            beyond = (word > last) | ((word == last) & beyond)
         return beyond
 
     def _beyond_integers(self, index: Index, values: Integers) -> NDArray[np.bool_]:
@@ -297,6 +303,16 @@ class RankPlan:
             word_rounds(scratch, self._words.at(index[rows]), left, right, decrypt=decrypt)
             high[rows], low[rows] = left, right
 
+    def _bit_rounds(self, scratch: Scratch, decrypt: bool, index: Index, ranks: Words) -> None:
+        """Run FF1 once, in place, together for the rows that need as much keystream."""
+        long = self._kinds[index] < 0
+        if (long == long[0]).all():
+            ranks[:] = bit_rounds(scratch, self._bits.at(index), ranks, decrypt=decrypt)
+            return
+        for rows in (np.flatnonzero(~long), np.flatnonzero(long)):
+            lanes = self._bits.at(index[rows])
+            ranks[rows] = bit_rounds(scratch, lanes, ranks[rows], decrypt=decrypt)
+
     def _integer_rounds(
         self, scratch: Scratch, decrypt: bool, index: Index, values: Integers
     ) -> None:
@@ -310,9 +326,7 @@ class RankPlan:
     def _bit_strings(
         self, scratch: Scratch, index: Index, values: Integers, decrypt: bool
     ) -> Integers:
-        octets = b"".join([value.to_bytes(24, "big") for value in values])
-        limbs = np.frombuffer(octets, ">u8").astype(np.uint64).reshape(-1, 3)
-        new = bit_rounds(scratch, self._bits.at(index), limbs, decrypt=decrypt)
+        new = bit_rounds(scratch, self._bits.at(index), _words(values), decrypt=decrypt)
         octets = new.astype(">u8").tobytes()
         starts = range(0, len(octets), 24)
         return _integers([int.from_bytes(octets[at : at + 24], "big") for at in starts])
@@ -367,6 +381,12 @@ def _common(index: Index) -> Index:
 
 def _chunks(rows: int) -> Iterator[slice]:
     return (slice(start, start + CHUNK) for start in range(0, rows, CHUNK))
+
+
+def _words(values: Iterable[int]) -> Words:
+    """Return numbers below 2**192 as three words each, the most significant first."""
+    octets = b"".join([value.to_bytes(24, "big") for value in values])
+    return np.frombuffer(octets, ">u8").astype(np.uint64).reshape(-1, 3)
 
 
 def _integers(values: Sequence[int]) -> Integers:

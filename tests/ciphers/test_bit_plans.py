@@ -41,6 +41,29 @@ def test_bits_are_plain_ff1(bits: list[int], data: st.DataObject) -> None:
     assert plan.encrypt_wide(index, ranks) == made
 
 
+SIZES = st.integers(113, 192).flatmap(lambda n: st.integers((1 << n - 1) + 1, 1 << n))
+
+
+@given(st.lists(SIZES, min_size=1, max_size=4), st.data())
+def test_words_and_integers_walk_alike(sizes: list[int], data: st.DataObject) -> None:
+    plan = RankedFF1(KEY).plan(sizes, [bytes([number]) for number in range(len(sizes))])
+    assert plan.bits.all()
+    group = data.draw(st.lists(st.integers(0, len(sizes) - 1), max_size=6))
+    ranks = [data.draw(st.integers(0, sizes[one] - 1)) for one in group]
+    index = np.array(group, np.intp)
+    made = plan.encrypt_bits(index, words(ranks))
+    assert numbers(made) == plan.encrypt_wide(index, ranks)
+    assert numbers(plan.decrypt_bits(index, made)) == ranks
+
+
+@pytest.mark.parametrize("size", [(1 << 112) + 1, 1 << 128, (1 << 128) + 1, (1 << 191) + 1])
+def test_a_rank_outside_of_its_domain_is_refused(size: int) -> None:
+    plan, index = RankedFF1(KEY).plan([size], [b""]), np.zeros(1, np.intp)
+    assert len(numbers(plan.encrypt_bits(index, words([size - 1])))) == 1
+    with pytest.raises(ValueError, match="outside the domain"):
+        plan.encrypt_bits(index, words([size]))
+
+
 def test_columns_longer_than_a_chunk() -> None:
     plan, index = plan_of([128, 113]), np.arange(70_000) % 2
     ranks = words([5 * number for number in range(70_000)])
@@ -58,8 +81,10 @@ def test_columns_longer_than_a_chunk() -> None:
         ([0], words([1 << 120])),
         ([0], words([1 << 191])),
         ([1], words([0])),
-        ([2], words([0])),
+        ([2], words([1 << 191])),
+        ([2], words([(1 << 120) - 1])),
         ([3], words([0])),
+        ([4], words([0])),
         ([-1], words([0])),
         ([0, 0], words([0])),
         ([0], words([0]).astype(np.int64)),
@@ -70,7 +95,7 @@ def test_columns_longer_than_a_chunk() -> None:
 def test_what_is_refused(
     group: list[int], ranks: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 ) -> None:
-    sizes = [1 << 120, 1 << 100, (1 << 120) - 1]
-    plan = RankedFF1(KEY).plan(sizes, [b""] * 3)
+    sizes = [1 << 120, 1 << 100, (1 << 120) - 1, (1 << 192) + 1]
+    plan = RankedFF1(KEY).plan(sizes, [b""] * 4)
     with pytest.raises(ValueError, match=r"group|rank"):
         plan.encrypt_bits(np.array(group), ranks)
