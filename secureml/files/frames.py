@@ -60,7 +60,22 @@ def with_frame(
         before = chunk.field(name).type if name in chunk.column_names else None
         wanted = None if schema is None else schema.field(name).type
         arrays[name] = _array_of(frame[name], before, wanted)
-    return pa.table(arrays)
+    return pa.table(arrays, metadata=_dtypes_of(frame, replaced))
+
+
+def _dtypes_of(frame: pd.DataFrame, replaced: Collection[str]) -> Mapping[bytes, bytes] | None:
+    """Return what pandas would keep of those new columns whose dtype Arrow's type does not tell."""
+    own = [
+        name
+        for name, dtype in frame.dtypes.items()
+        if name in replaced
+        and isinstance(dtype, pd.api.extensions.ExtensionDtype)
+        and not isinstance(dtype, pd.ArrowDtype | pd.StringDtype)
+    ]
+    metadata: dict[bytes, bytes] | None = None
+    if own:
+        metadata = pa.Schema.from_pandas(frame[own], preserve_index=False).metadata
+    return metadata
 
 
 def _dtype_for(arrow_type: pa.DataType) -> Any:

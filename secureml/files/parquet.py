@@ -26,6 +26,12 @@ _PANDAS = b"PANDAS_ATTRS"
 _DTYPES = b"pandas"
 """Where pandas keeps the dtypes of the columns."""
 
+_ASIDE = "secureml_columns"
+"""Where, among them, those of columns are that have another type for now."""
+
+_TYPE = "arrow_type"
+"""Where it says which type they are of."""
+
 
 class ParquetTable(Table):
     """A table in a Parquet file.
@@ -111,15 +117,45 @@ class _ParquetWriter(TableWriter):
 
 
 def _dtypes(text: bytes, before: pa.Schema, after: pa.Schema) -> bytes:
-    """Leave out the dtypes of columns that have another type now or are gone."""
+    """Return what pandas keeps of the columns, without those that have another type now.
+
+    What it kept of these is put aside, and is back where a column has that type again: of whole
+    numbers with nulls, pandas would otherwise make floating-point numbers.
+
+    Args:
+        text: what the file has.
+        before: its schema.
+        after: that of the new file; its metadata tell the dtypes of new columns, where pandas has
+            one of its own for them.
+    """
     dtypes = _object_in(text)
-    dtypes["columns"] = [
-        column
-        for column in dtypes.get("columns", [])
-        if (name := column.get("field_name")) not in before.names
-        or (name in after.names and before.field(name).type == after.field(name).type)
+    stay, aside = [], dtypes.pop(_ASIDE, [])
+    for column in dtypes.get("columns", []):
+        name = column.get("field_name")
+        kind = str(before.field(name).type) if name in before.names else None
+        if kind is None or kind == _type_in(after, name):
+            stay.append(column)
+        elif name in after.names:
+            aside.append({**column, _TYPE: kind})
+    back = [one for one in aside if one[_TYPE] == _type_in(after, one["field_name"])]
+    told = {one.get("field_name") for one in (*stay, *back)}
+    new = _object_in((after.metadata or {}).get(_DTYPES, b"{}")).get("columns", [])
+    columns = [
+        *stay,
+        *({key: value for key, value in one.items() if key != _TYPE} for one in back),
+        *(one for one in new if one["field_name"] not in told),
     ]
+    place = {name: number for number, name in enumerate(after.names)}
+    dtypes["columns"] = sorted(
+        columns, key=lambda one: place.get(one.get("field_name"), len(place))
+    )
+    if rest := [one for one in aside if one not in back]:
+        dtypes[_ASIDE] = rest
     return json.dumps(dtypes).encode()
+
+
+def _type_in(schema: pa.Schema, name: str) -> str | None:
+    return str(schema.field(name).type) if name in schema.names else None
 
 
 def _attributes(metadata: dict[bytes, bytes]) -> dict[str, Any]:

@@ -103,6 +103,35 @@ def test_tokens_in_a_column_of_numbers(sheet, tmp_path, manager):
     assert parquet.read_table(again).equals(parquet.read_table(path))
 
 
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("dtype", ["Int64", "UInt64", "int64[pyarrow]", "int64", "datetime64[us]"])
+def test_pandas_finds_the_dtypes_that_it_wrote(tmp_path, manager, dtype):
+    large = 10**17 + 1  # no floating-point number
+    values = [7, large, large + 1 if dtype == "int64" else None] * 100
+    plain = pd.DataFrame({"x": pd.array(values, dtype), "y": pd.array([1, None, 3] * 100, "Int8")})
+    path, hidden, again = tmp_path / "a.parquet", tmp_path / "h.parquet", tmp_path / "r.parquet"
+    plain.to_parquet(path)
+    anonymize_file(path, hidden, ["x"], strategy="token", key_manager=manager)
+    rekey_file(hidden, to_key="other_key", key_manager=manager)
+    made = pd.read_parquet(hidden)
+    assert pd.api.types.is_string_dtype(made["x"])
+    pd.testing.assert_series_equal(made["y"], plain["y"])
+    reidentify_file(hidden, again, key_manager=manager)
+    pd.testing.assert_frame_equal(pd.read_parquet(again), plain)
+    assert parquet.read_schema(again).pandas_metadata == parquet.read_schema(path).pandas_metadata
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_file_that_pandas_wrote_gets_the_dtypes_of_the_manifest(tmp_path, manager):
+    plain = pd.DataFrame({"x": pd.array([7, 10**17 + 1, None] * 100, "Int64")})
+    hidden, again = tmp_path / "h.parquet", tmp_path / "r.parquet"
+    made = anonymize(plain, sensitive_columns=["x"], small_domain="token", key_manager=manager)
+    made.to_parquet(hidden)
+    rekey_file(hidden, to_key="other_key", key_manager=manager)
+    reidentify_file(hidden, again, key_manager=manager)
+    pd.testing.assert_frame_equal(pd.read_parquet(again), plain)
+
+
 def test_rows_in_no_group_and_columns_of_another_type(sheet, tmp_path, manager):
     empty = sheet({"a": pa.array([], pa.string()), "b": pa.array([], pa.int8())})
     hidden, again = tmp_path / "h.parquet", tmp_path / "r.parquet"
