@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +38,8 @@ def configure_default_key_manager(
 ) -> KeyManager:
     """Replace the process-wide default manager; it is left as it was where an argument is wrong.
 
+    Callbacks of ``on_rotate`` that the manager before it had are those of the new one too.
+
     Args:
         vault_url: as for ``KeyManager``, like all that follow.
         vault_token: the token to use.
@@ -61,8 +64,7 @@ def configure_default_key_manager(
         **more,
     }
     with _default_lock.mutex:
-        token = configuration.state_token()
-        made = _Default(KeyManager(**arguments), token)
+        made = _built(arguments)
         _default, _default_arguments = made, arguments
     return made.manager
 
@@ -78,9 +80,8 @@ def get_default_key_manager() -> KeyManager:
     if current is not None and current.built_for is configuration.state_token():
         return current.manager
     with _default_lock.mutex:
-        token = configuration.state_token()
-        if _default is None or _default.built_for is not token:
-            _default = _Default(KeyManager(**_default_arguments), token)
+        if _default is None or _default.built_for is not configuration.state_token():
+            _default = _built(_default_arguments)
         return _default.manager
 
 
@@ -108,3 +109,12 @@ def get_encryption_key(
     """
     key = get_default_key_manager().get_key(key_name, version, key_bytes=key_bytes)
     return written(key.material, encoding)
+
+
+def _built(arguments: Mapping[str, Any]) -> _Default:
+    """Build the manager that comes after the default one."""
+    token = configuration.state_token()
+    manager = KeyManager(**arguments)
+    if _default is not None:
+        manager.succeed(_default.manager)
+    return _Default(manager, token)

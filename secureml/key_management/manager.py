@@ -445,6 +445,8 @@ class KeyManager(KeyAdministration):
         is not that of the last one, and calls back once, in its own thread, before it returns.
         Nothing is read in the background. The first key that is read is no change.
 
+        A callback of the process's default manager is one of every later default manager too.
+
         Args:
             callback: takes the ``KeyInfo`` of the key before and of the new one. An exception that
                 it raises becomes a ``SecureMLWarning``.
@@ -456,6 +458,17 @@ class KeyManager(KeyAdministration):
             TypeError: the callback can't be called.
         """
         return self._watch.add(callback)
+
+    def succeed(self, other: KeyManager) -> None:
+        """Take the place of another manager, as a new default manager does.
+
+        The callbacks of either are those of both from then on, and a key that is not the one which
+        the other has handed out last is a change.
+
+        Args:
+            other: the manager before this one.
+        """
+        self._watch = other._watch.successor()
 
     def close(self) -> None:
         """Forget cached keys and close connections; the manager can't be used afterwards."""

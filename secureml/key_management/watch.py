@@ -35,15 +35,21 @@ class Watch:
             raise TypeError(f"a callback is callable, not {type(callback).__name__}")
         registration = object()
         with self._lock.mutex:
-            self._callbacks = {**self._callbacks, registration: callback}
+            self._callbacks[registration] = callback
 
         def remove() -> None:
             with self._lock.mutex:
-                self._callbacks = {
-                    each: known for each, known in self._callbacks.items() if each != registration
-                }
+                self._callbacks.pop(registration, None)
 
         return remove
+
+    def successor(self) -> Watch:
+        """Return a watch that goes on from what this one saw last, with the same callbacks."""
+        made = Watch()
+        with self._lock.mutex:
+            made._lock, made._callbacks = self._lock, self._callbacks
+            made.last, made._last_fetched_at = self.last, self._last_fetched_at
+        return made
 
     def saw(self, key: Key, is_current: Callable[[str], bool]) -> None:
         """Take note of a key that was handed out as the current one.

@@ -63,3 +63,60 @@ def test_it_follows_override_there_and_back():
     with secureml.override(environment="staging", master_key_name="other"):
         assert get_default_key_manager().settings.master_key_name == "other"
     assert get_default_key_manager().settings.master_key_name == "master_key"
+
+
+@pytest.fixture
+def rotated(vault):
+    """A default manager whose callback tells which versions it was called with."""
+    arguments = {
+        "vault_url": vault.url,
+        "vault_token": vault.token,
+        "vault_namespace": vault.namespace,
+        "environment": "staging",
+    }
+    manager = configure_default_key_manager(**arguments)
+    for name in ("master_key", "other"):
+        manager.generate_key(name)
+    seen = []
+    end = manager.on_rotate(
+        lambda old, new: seen.append((old.name, old.version, new.name, new.version))
+    )
+    get_encryption_key()
+    return arguments, seen, end
+
+
+def test_callbacks_stay_with_the_default_manager(rotated):
+    arguments, seen, _ = rotated
+    before = get_default_key_manager()
+    secureml.configure(cache_ttl=60)
+    assert get_default_key_manager() is not before
+    get_encryption_key()
+    assert seen == []
+    get_default_key_manager().rotate_key()
+    configure_default_key_manager(**arguments, cache_ttl=0)
+    get_encryption_key()
+    get_encryption_key()
+    assert seen == [("master_key", 1, "master_key", 2)]
+    configure_default_key_manager(**arguments, master_key_name="other")
+    get_encryption_key()
+    assert seen[1:] == [("master_key", 2, "other", 1)]
+
+
+def test_a_callback_is_ended_for_every_default_manager(rotated):
+    arguments, seen, end = rotated
+    manager = configure_default_key_manager(**arguments)
+    manager.rotate_key()
+    get_encryption_key()
+    end()
+    manager.rotate_key()
+    get_encryption_key()
+    assert seen == [("master_key", 1, "master_key", 2)]
+
+
+def test_other_managers_have_callbacks_of_their_own(rotated):
+    arguments, seen, _ = rotated
+    with KeyManager(**arguments) as manager:
+        manager.get_key()
+        manager.rotate_key()
+        assert manager.get_key().version == 2
+    assert seen == []
