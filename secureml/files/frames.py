@@ -19,7 +19,7 @@ __all__ = ["frame_of", "pseudonyms_of", "with_frame"]
 
 def frame_of(chunk: pa.Table) -> pd.DataFrame:
     """Return a chunk as a frame; text and whole numbers have dtypes that lose nothing."""
-    return chunk.to_pandas(types_mapper=_dtype_for, ignore_metadata=True)
+    return chunk.replace_schema_metadata(None).to_pandas(types_mapper=_dtype_for)
 
 
 def pseudonyms_of(chunk: pa.Table, entries: Mapping[str, Entry]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -129,21 +129,22 @@ def _dtypes(text: bytes, before: pa.Schema, after: pa.Schema) -> bytes:
             one of its own for them.
     """
     dtypes = _object_in(text)
-    stay, aside = [], dtypes.pop(_ASIDE, [])
-    for column in dtypes.get("columns", []):
+    stay, aside = [], [one for one in _columns_in(dtypes, _ASIDE) if _TYPE in one]
+    dtypes.pop(_ASIDE, None)
+    for column in _columns_in(dtypes, "columns"):
         name = column.get("field_name")
         kind = str(before.field(name).type) if name in before.names else None
         if kind is None or kind == _type_in(after, name):
             stay.append(column)
         elif name in after.names:
             aside.append({**column, _TYPE: kind})
-    back = [one for one in aside if one[_TYPE] == _type_in(after, one["field_name"])]
+    back = [one for one in aside if one[_TYPE] == _type_in(after, one.get("field_name"))]
     told = {one.get("field_name") for one in (*stay, *back)}
-    new = _object_in((after.metadata or {}).get(_DTYPES, b"{}")).get("columns", [])
+    new = _columns_in(_object_in((after.metadata or {}).get(_DTYPES, b"{}")), "columns")
     columns = [
         *stay,
         *({key: value for key, value in one.items() if key != _TYPE} for one in back),
-        *(one for one in new if one["field_name"] not in told),
+        *(one for one in new if one.get("field_name") not in told),
     ]
     place = {name: number for number, name in enumerate(after.names)}
     dtypes["columns"] = sorted(
@@ -154,7 +155,13 @@ def _dtypes(text: bytes, before: pa.Schema, after: pa.Schema) -> bytes:
     return json.dumps(dtypes).encode()
 
 
-def _type_in(schema: pa.Schema, name: str) -> str | None:
+def _columns_in(dtypes: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    """Return entries of columns; a file may hold anything in their place."""
+    found = dtypes.get(kind)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _type_in(schema: pa.Schema, name: object) -> str | None:
     return str(schema.field(name).type) if name in schema.names else None
 
 

@@ -405,7 +405,7 @@ def _shape_of(record: Record) -> tuple[int, Encoding]:
 def _first_of(failures: Mapping[str, SecretError], due: int) -> SecretError:
     """Return the first error, which then tells of all keys that could not be rotated."""
     first = next(iter(failures.values()))
-    others = " (the others were)" if len(failures) < due else ""
+    others = " (the others are rotated)" if len(failures) < due else ""
     names = ", ".join(map(repr, failures))
     first.args = (
         f"{len(failures)} of {due} keys that are due could not be rotated: {names}{others}. "

@@ -241,7 +241,7 @@ def test_it_is_told_which_keys_that_are_due_were_not_rotated(run, configured, ma
     ran = run("keys", "rotate", "--all-due")
     assert (ran.code, ran.out) == (4, "")
     (line,) = ran.err.splitlines()
-    told = "2 of 3 keys that are due could not be rotated: 'b', 'c' (the others were)."
+    told = "2 of 3 keys that are due could not be rotated: 'b', 'c' (the others are rotated)."
     assert line.startswith(f"error: {told} The first one: ")
     assert "secureml/b" in line
     assert [manager.key_info(name).version for name in ("a", "b", "c")] == [2, 1, 1]

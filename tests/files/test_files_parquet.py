@@ -132,6 +132,25 @@ def test_a_file_that_pandas_wrote_gets_the_dtypes_of_the_manifest(tmp_path, mana
     pd.testing.assert_frame_equal(pd.read_parquet(again), plain)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "no JSON",
+        "[]",
+        '{"columns": 5, "secureml_columns": 5}',
+        '{"columns": [5], "secureml_columns": [5]}',
+        '{"columns": [{}], "secureml_columns": [{}, {"arrow_type": "int64"}]}',
+    ],
+)
+def test_a_file_may_say_anything_in_the_place_of_dtypes(tmp_path, manager, said):
+    path, hidden, again = tmp_path / "a.parquet", tmp_path / "h.parquet", tmp_path / "r.parquet"
+    table = pa.table({"x": [123_456_789, 987_654_321]}).replace_schema_metadata({"pandas": said})
+    parquet.write_table(table, path)
+    anonymize_file(path, hidden, ["x"], strategy="token", key_manager=manager)
+    reidentify_file(hidden, again, key_manager=manager)
+    assert parquet.read_table(again).equals(table)
+
+
 def test_rows_in_no_group_and_columns_of_another_type(sheet, tmp_path, manager):
     empty = sheet({"a": pa.array([], pa.string()), "b": pa.array([], pa.int8())})
     hidden, again = tmp_path / "h.parquet", tmp_path / "r.parquet"

@@ -437,7 +437,8 @@ def test_one_key_that_can_not_be_rotated_does_not_keep_the_others_from_it(manage
     with pytest.raises(AccessDeniedError) as caught:
         manager.rotate_due(later)
     assert str(caught.value).startswith(
-        "2 of 4 keys that are due could not be rotated: 'b', 'd' (the others were). The first one: "
+        "2 of 4 keys that are due could not be rotated: 'b', 'd' (the others are rotated)."
+        " The first one: "
     )
     assert "staging/b" in str(caught.value)
     assert caught.value.path == "secret/data/secureml/staging/b"
