@@ -9,27 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.alphabets import CODE_POINTS, DIGIT, Alphabets, kinds
+from secureml.pseudonymization.alphabets import CLASS_SYMBOL, CODE_POINTS, DIGIT, kinds
+from secureml.pseudonymization.domains import Words
 from secureml.pseudonymization.formats.base import (
-    NO_ROWS,
     Format,
     Option,
     TooSmall,
     Transformed,
     join_small,
 )
-from secureml.pseudonymization.formats.classes import transform_text
+from secureml.pseudonymization.formats.grids import Octets
 from secureml.pseudonymization.formats.layouts import Layout, distinct_rows, find_layouts
 from secureml.pseudonymization.formats.pieces import blanked
-from secureml.pseudonymization.permutation import CHUNK, MIN_DOMAIN, Permutation, RowTweaks
+from secureml.pseudonymization.permutation import MIN_DOMAIN, Permutation, RowTweaks
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 
 __all__ = ["CreditCardFormat"]
 
 _SHORTEST, _LONGEST = 12, 19
+_TEN, _QUAD, _QUADS = np.uint64(10), np.uint64(10**4), 5
 _DOUBLED = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9], np.uint8)
-_HALVED = np.argsort(_DOUBLED).astype(np.uint8)
+_HALVED = np.argsort(_DOUBLED)
+_PLACES = np.arange(10**4) // np.array([[1000], [100], [10], [1]]) % 10
+_SUMS = (_DOUBLED[_PLACES[::2]].sum(axis=0) + _PLACES[1::2].sum(axis=0)).astype(np.uint8)
+_DIGITS = (_PLACES + ord("0")).T.astype(np.uint8).copy().view(np.uint32)[:, 0]
+"""By a number of four digits: its part of the sum, and its characters."""
+
+Quads = NDArray[np.uint32]
 
 
 class CreditCardFormat(Format):
@@ -78,66 +85,122 @@ class CreditCardFormat(Format):
             if not _SHORTEST <= len(places) <= _LONGEST or "A" in layout.folded:
                 continue
             digits = layout.take(codes, places)
-            right = _sums(digits) % 10 == 0
+            quads = _read(digits)
+            right = _sums(quads) % 10 == 0
             if not right.all():
-                layout, digits = layout.at(right), digits[right]  # noqa: PLW2901 - the rest is invalid
+                layout = layout.at(right)  # noqa: PLW2901 - the rest is invalid
+                digits, quads = digits[right], quads[:, right]
             if not len(digits):
                 continue
             valid[layout.rows] = True
-            made = self._permuted(layout, digits, permutation.at(layout.rows))
-            small.append(TooSmall(layout.rows[made.small.rows], made.small.domain))
-            domains.append(made.domain)
-            layout.put(codes, places, digits)
+            size = self._replace(layout, digits, quads, permutation.at(layout.rows))
+            if size < permutation.minimum:
+                small.append(TooSmall(layout.rows, size))
+            else:
+                domains.append(size)
+            layout.put(codes, places, _write(quads, len(places)))
         invalid = np.flatnonzero(~valid & (values.lengths > 0))
         text = blanked(Text(codes, values.offsets), invalid)
-        return Transformed(text, join_small(small), invalid, min(filter(None, domains), default=0))
+        return Transformed(text, join_small(small), invalid, min(domains, default=0))
+
+    def _replace(
+        self, layout: Layout, digits: Octets, quads: Quads, permutation: Permutation
+    ) -> int:
+        """Replace the numbers of one layout, in place, and return the size of their domain."""
+        width = digits.shape[1]
+        count = width - self._first - self._last - 1
+        if count < 0:
+            return 1
+        numbers, unit = _join(quads), np.uint64(10**self._last)
+        ranks = _modulo(numbers // unit, 10 ** (count + 1))
+        numbers -= ranks * unit  # all but what is kept is 0
+        ranks //= _TEN
+        size: int = 10**count
+        if size < permutation.minimum:
+            ranks[:] = 0
+        else:
+            ranks = self._permuted(layout, digits, ranks, permutation)
+        numbers += ranks * (unit * _TEN)
+        _split(numbers, quads)
+        _complete(quads, self._last)
+        return size
 
     def _permuted(
-        self, layout: Layout, digits: NDArray[np.uint8], permutation: Permutation
-    ) -> Transformed:
-        """Replace the digits of numbers of one layout, in place."""
+        self, layout: Layout, digits: Octets, ranks: Words, permutation: Permutation
+    ) -> Words:
+        """Permute ranks among those of as many digits."""
         width = digits.shape[1]
-        last = width - 1 - self._last  # this digit follows from the others
-        free = digits[:, self._first : max(last, self._first)]
-        text = Text(free.ravel(), np.arange(len(digits) + 1) * free.shape[1])
-        if not free.size:
-            if last == self._first:
-                _complete(digits, last)
-            return Transformed(text, TooSmall(np.arange(len(digits)), 1), NO_ROWS, 0)
-        kept, number = [layout.folded.encode("utf-8", "surrogatepass")], np.zeros(0, np.intp)
+        count = width - self._first - self._last - 1
+        kept, group = (
+            [layout.folded.encode("utf-8", "surrogatepass")],
+            np.zeros(len(digits), np.intp),
+        )
         if self._first or self._last:
-            beside = np.delete(digits, slice(self._first, last + 1), axis=1)
-            distinct, number = distinct_rows(beside)
+            beside = np.delete(digits, slice(self._first, width - self._last), axis=1)
+            distinct, group = distinct_rows(beside)
             kept = [one + b" " + kept[0] for one in distinct]
-        made = transform_text(text, permutation, _table(), self.name, RowTweaks(kept, number))
-        assert isinstance(made.values, Text)
-        digits[:, self._first : last] = made.values.codes.reshape(free.shape)
-        _complete(digits, last)
-        return made
+        bind = RowTweaks(kept, group).bound
+        name = self.name.encode() + count * CLASS_SYMBOL.to_bytes(4, "big")
+        tweaks = [bind(number, name) for number in range(len(kept))]
+        group, bound = permutation.groups(group, tweaks, np.arange(len(digits)))
+        plan = permutation.plan([10**count] * len(bound), bound, [(10, count)] * len(bound))
+        base = plan.base[0]
+        high = ranks // base
+        high, low = plan.apply(group, high, ranks - high * base)
+        return np.asarray(high * base + low)
 
 
-def _complete(digits: NDArray[np.uint8], place: int) -> None:
-    """Set the digit in one place so that the numbers are valid."""
-    digits[:, place] = ord("0")
-    missing = (10 - _sums(digits) % 10) % 10
-    doubled = (digits.shape[1] - place) % 2 == 0
-    digits[:, place] = (_HALVED[missing] if doubled else missing) + ord("0")
+# A number is worked on as five numbers of four digits, with zeros before it.
 
 
-def _sums(numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the sum of each row of digits, every second one from the right doubled."""
-    sums = np.empty(len(numbers), np.uint8)
-    width = numbers.shape[1]
-    for start in range(0, len(numbers), CHUNK):
-        digits = np.ascontiguousarray(numbers[start : start + CHUNK].T) - np.uint8(ord("0"))
-        digits[width % 2 :: 2] = _DOUBLED[digits[width % 2 :: 2]]
-        sums[start : start + CHUNK] = digits.sum(axis=0, dtype=np.uint8)
+def _read(digits: Octets) -> Quads:
+    """Return numbers of four digits, shape (5, rows), of characters that are digits."""
+    rows, width = digits.shape
+    grid = np.full((rows, 4 * _QUADS), ord("0"), np.uint8)
+    grid[:, -width:] = digits
+    words: Quads = np.ascontiguousarray(grid.view("<u4").T) & np.uint32(0x0F0F_0F0F)
+    words = words * np.uint32(10) + (words >> np.uint32(8)) & np.uint32(0x00FF_00FF)
+    return (words & np.uint32(0xFF)) * np.uint32(100) + (words >> np.uint32(16))
+
+
+def _write(quads: Quads, width: int) -> Octets:
+    """Return the last digits as characters, shape (rows, width); the inverse of ``_read``."""
+    return np.ascontiguousarray(_DIGITS.take(quads).T).view(np.uint8)[:, -width:]
+
+
+def _join(quads: Quads) -> Words:
+    """Return the numbers, which have at most 19 digits."""
+    numbers: Words = quads[0].astype(np.uint64)
+    for quad in quads[1:]:
+        numbers *= _QUAD
+        numbers += quad
+    return numbers
+
+
+def _split(numbers: Words, quads: Quads) -> None:
+    """Cut numbers into four digits each; the inverse of ``_join``."""
+    for quad in quads[::-1]:
+        quotient = numbers // _QUAD
+        quad[:] = numbers - quotient * _QUAD
+        numbers = quotient
+
+
+def _modulo(numbers: Words, modulus: int) -> Words:
+    rest: Words = numbers - numbers // np.uint64(modulus) * np.uint64(modulus)
+    return rest
+
+
+def _sums(quads: Quads) -> Octets:
+    """Return the sums of the digits, every second one from the right doubled."""
+    sums: Octets = _SUMS.take(quads).sum(axis=0, dtype=np.uint8)
     return sums
 
 
-@cache
-def _table() -> Alphabets:
-    return Alphabets([np.arange(ord("0"), ord("9") + 1, dtype=np.uint32)])
+def _complete(quads: Quads, place: int) -> None:
+    """Set the digit in one place from the right, which is 0, so that the numbers are valid."""
+    missing = (10 - _sums(quads) % 10) % 10
+    digit = (_HALVED if place % 2 else np.arange(10)).astype(np.uint32)[missing]
+    quads[-1 - place // 4] += digit * np.uint32(10 ** (place % 4))
 
 
 @cache
