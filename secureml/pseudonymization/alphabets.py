@@ -35,7 +35,6 @@ DIGIT, OTHER_DIGIT, LETTER = 1, 2, 3
 """The kinds of characters: digits of ASCII, digits of other scripts, letters of any."""
 
 _ASCII = 0x80
-_PIECE = 1 << 17  # characters that stay in a core's own cache
 
 Codes = NDArray[np.unsignedinteger[Any]]
 """Characters, or their ordinals: uint8 where all are ASCII, otherwise uint32."""
@@ -57,8 +56,8 @@ class Alphabets:
         "_ascii_first",
         "_class_of",
         "_code_of",
-        "_first_of",
         "_ordinal_of",
+        "_skeleton_of",
         "sizes",
         "starts",
     )
@@ -76,12 +75,12 @@ class Alphabets:
 
         self.sizes = np.array([len(codes) for codes in members], np.uint32)
         self.starts = self._ordinal_of[[codes[0] for codes in members]]
-        self._first_of = np.arange(CODE_POINTS, dtype=np.uint32)
-        self._first_of[self._ordinal_of[classed]] = np.repeat(self.starts, self.sizes)
+        self._skeleton_of = self._ordinal_of.copy()
+        self._skeleton_of[classed] = np.repeat(self.starts, self.sizes)
         self._class_of = np.full(self.starts.max() + 1, -1, np.int32)
         self._class_of[self.starts] = np.arange(len(members), dtype=np.int32)
         ascii_first = np.arange(256, dtype=np.uint8)
-        ascii_first[:_ASCII] = self._first_of[:_ASCII]
+        ascii_first[:_ASCII] = self._skeleton_of[:_ASCII]
         self._ascii_first = ascii_first.tobytes()
 
     def ordinals(self, codes: Codes) -> Codes:
@@ -92,13 +91,6 @@ class Alphabets:
         """Renumber ordinals as code points; ASCII is returned as it is."""
         return ordinals if ordinals.dtype == np.uint8 else self._code_of[ordinals]
 
-    def renumber(self, ordinals: Codes) -> None:
-        """Renumber ordinals as code points in place."""
-        if ordinals.dtype == np.uint8:
-            return
-        for piece in _pieces(ordinals):
-            ordinals[piece] = self._code_of[ordinals[piece]]
-
     def skeletons(self, codes: Codes) -> Codes:
         """Replace every code point by the first ordinal of its class, or by its own if of none.
 
@@ -108,25 +100,16 @@ class Alphabets:
         Returns:
             A new array of the same dtype, which all values of one template have in common.
         """
-        skeletons = np.empty_like(codes)
-        for piece in _pieces(codes):
-            if codes.dtype == np.uint8:
-                # bytes.translate reads a table of 256 entries several times as fast as numpy.
-                octets = codes[piece].tobytes().translate(self._ascii_first)
-                skeletons[piece] = np.frombuffer(octets, np.uint8)
-            else:
-                skeletons[piece] = self._first_of[self._ordinal_of[codes[piece]]]
-        return skeletons
+        if codes.dtype == np.uint8:
+            # bytes.translate reads a table of 256 entries several times as fast as numpy.
+            return np.frombuffer(codes.tobytes().translate(self._ascii_first), np.uint8)
+        return self._skeleton_of.take(codes)
 
     def classes(self, skeletons: Codes) -> NDArray[np.int32]:
         """Return the class index of all that ``skeletons`` gave, -1 for kept characters."""
         ordinals = skeletons.astype(np.intp)
         clipped = np.minimum(ordinals, len(self._class_of) - 1)
         return np.where(ordinals == clipped, self._class_of[clipped], np.int32(-1))
-
-
-def _pieces(codes: Codes) -> Iterator[slice]:
-    return (slice(start, start + _PIECE) for start in range(0, len(codes), _PIECE))
 
 
 @cache

@@ -1,32 +1,58 @@
 """Cutting a column into rows that are ranked, and then encrypted, together.
 
-A batch is one large template, or all smaller ones that have equally many encrypted characters:
+A batch is all templates that have about as many encrypted characters and ranks of one arithmetic:
 its rows go through the same few array operations, whatever their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from enum import IntEnum
+from functools import cache
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.domains import (
+from secureml.pseudonymization.cells import (
     Canvas,
     Cells,
+    Digits,
     GridCells,
-    Index,
-    MixedRadix,
     RaggedCells,
+    RaggedDigits,
+    cut_blocks,
 )
+from secureml.pseudonymization.domains import Index, MixedRadix
 from secureml.pseudonymization.permutation import CHUNK, Plan
 from secureml.pseudonymization.templates import Templates
 
-__all__ = ["Part", "cut_grid", "cut_ragged"]
+__all__ = ["Arithmetic", "Part", "cut_grid", "cut_ragged"]
 
-_LARGE = 1 << 13  # rows of one template that are worth a batch of their own
+_RAGGED = 1 << 16
+"""Rows that are worked on together where each has many numbers: one for each character."""
+
+_STEP = 4
+"""Encrypted characters by which the templates of two batches differ at least."""
+
+_SMALL = 64
+"""The size of classes of which a block holds several characters."""
+
+
+class Arithmetic(IntEnum):
+    """How the ranks of a template are held."""
+
+    SHORT = 0  # two words, the base at most 2**32
+    MIDDLE = 1  # at most 2**44
+    LONG = 2
+    WORDS = 3
+    INTEGERS = 4
+
+    @property
+    def halves(self) -> bool:
+        """Whether a rank is two words with a base."""
+        return self <= Arithmetic.LONG
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,12 +60,14 @@ class Part:
     """Rows of one batch.
 
     Args:
+        arithmetic: of their ranks.
         radix: ranks in the templates of the batch.
         cells: the encrypted characters of the rows.
         member: the place of each row's template in the batch, or None if the batch has one.
         group: each row's template as the plan numbers it, shape (rows,).
     """
 
+    arithmetic: Arithmetic
     radix: MixedRadix
     cells: Cells
     member: Index | None
@@ -61,13 +89,15 @@ def cut_grid(canvas: Canvas, templates: Templates, plan: Plan) -> Iterator[list[
         Parts to encrypt together.
     """
     only = np.zeros(1, np.intp)
-    radix = _radix(templates, plan, only, only, bool(_wide(templates, plan, only)[0]))
-    width, positions = int(templates.widths[0]), templates.positions.tolist()
+    arithmetic = Arithmetic(_arithmetic(templates, plan, only)[0])
+    digits = templates.digits(only)
+    blocks, radix = _radix(digits, plan, only, arithmetic)
+    width = int(templates.widths[0])
     count = len(canvas.source) // width
     for start in range(0, count, CHUNK):
         rows = slice(start, min(start + CHUNK, count))
-        cells = GridCells(canvas, width, rows, positions)
-        yield [Part(radix, cells, None, np.zeros(rows.stop - start, np.intp))]
+        cells = GridCells(canvas, width, rows, digits, blocks)
+        yield [Part(arithmetic, radix, cells, None, np.zeros(rows.stop - start, np.intp))]
 
 
 def cut_ragged(
@@ -82,78 +112,75 @@ def cut_ragged(
         plan: of the chosen templates, in their order.
         chosen: the templates to encrypt, ascending.
 
-    Returns:
+    Yields:
         Parts to encrypt together.
     """
-    wide = _wide(templates, plan, chosen)
-    number = _batch_numbers(templates, template, chosen, wide)
+    arithmetic = _arithmetic(templates, plan, chosen)
+    counts = -(-np.diff(templates.bounds)[chosen] // _STEP)
+    large = _largest(templates, chosen) > _SMALL
+    label = (2 * arithmetic + large) * (counts.max() + 1) + counts
+    labels, number = np.unique(label, return_inverse=True)
     by_batch = np.argsort(number, kind="stable")
-    batches = np.split(by_batch, np.flatnonzero(np.diff(number[by_batch])) + 1)
+    batches = np.split(by_batch, np.searchsorted(number[by_batch], np.arange(1, len(labels))))
     member_of = np.empty(len(chosen), np.intp)
     for groups in batches:
         member_of[groups] = np.arange(len(groups))
-
     group_of = np.full(len(templates), -1)
     group_of[chosen] = np.arange(len(chosen))
-    group = group_of[template]
-    # -1, a row that is not to be encrypted, stays -1; and the type stays small, for the sort.
-    batch = np.append(number, number.dtype.type(-1))[group]
-    order = np.argsort(batch, kind="stable")
-    starts = np.searchsorted(batch[order], np.arange(len(batches) + 1))
+    # A row that is not to be encrypted sorts behind the others; and int16 sorts fast.
+    batch_of = np.full(
+        len(templates), len(batches), np.int16 if len(batches) < 1 << 15 else np.intp
+    )
+    batch_of[chosen] = number
 
-    def parts() -> Iterator[Part]:
-        for groups, first, last in zip(batches, starts, starts[1:], strict=False):
-            radix = _radix(templates, plan, chosen, groups, bool(wide[groups[0]]))
-            positions = templates.matrix(templates.positions, chosen[groups])
-            for start in range(first, last, CHUNK):
-                rows = order[start : min(start + CHUNK, last)]
-                member = member_of[group[rows]] if len(groups) > 1 else None
-                cells = RaggedCells(canvas, canvas.offsets[rows], positions, member)
-                yield Part(radix, cells, member, group[rows])
+    @cache
+    def batch(one: int) -> tuple[Arithmetic, MixedRadix, RaggedDigits]:
+        groups = batches[one]
+        how, digits = Arithmetic(arithmetic[groups[0]]), templates.digits(chosen[groups])
+        blocks, radix = _radix(digits, plan, groups, how)
+        return how, radix, RaggedDigits(digits, blocks)
 
-    return _together(parts())
+    def parts(start: int) -> Iterator[Part]:
+        here = template[start : start + _RAGGED]
+        batch_here = batch_of[here]
+        order = np.argsort(batch_here, kind="stable")
+        ends = np.searchsorted(batch_here[order], np.arange(len(batches) + 1))
+        for one, (first, last) in enumerate(pairwise(ends.tolist())):
+            if first < last:
+                rows = order[first:last]
+                group = group_of[here[rows]]
+                how, radix, digits = batch(one)
+                starts, member = canvas.offsets[rows + start], member_of[group]
+                cells = RaggedCells(canvas, starts, digits, member)
+                yield Part(how, radix, cells, member, group)
 
-
-def _together(parts: Iterable[Part]) -> Iterator[list[Part]]:
-    """Collect consecutive parts up to the size of a chunk, wide ones apart from the others."""
-    held: list[Part] = []
-    rows = 0
-    for part in parts:
-        if held and (held[0].radix.wide != part.radix.wide or rows + len(part) > CHUNK):
-            yield held
-            held, rows = [], 0
-        held.append(part)
-        rows += len(part)
-    if held:
-        yield held
-
-
-def _batch_numbers(
-    templates: Templates, template: Index, chosen: Index, wide: NDArray[np.bool_]
-) -> NDArray[np.signedinteger[Any]]:
-    """Number the batches from 0, and return the batch of each chosen template."""
-    counts = np.diff(templates.bounds)[chosen]
-    rows = np.bincount(template, minlength=len(templates))[chosen]
-    own = counts.max() + 1 + np.arange(len(chosen))
-    label = np.where(rows >= _LARGE, own, counts)
-    label[wide] += label.max() + 1  # wide ones behind the others
-    _, number = np.unique(label, return_inverse=True)
-    return number.astype(np.int16 if len(number) < 1 << 15 else np.int32)  # int16 sorts by radix
+    for start in range(0, len(template), _RAGGED):
+        for _, together in groupby(parts(start), lambda part: max(part.arithmetic, 2)):
+            yield list(together)
 
 
 def _radix(
-    templates: Templates, plan: Plan, chosen: Index, groups: Index, wide: bool
-) -> MixedRadix:
-    members = chosen[groups]
-    sizes = templates.matrix(templates.sizes, members)
-    firsts = templates.matrix(templates.firsts, members)
-    return MixedRadix(sizes, firsts, None if wide else plan.base[groups])
+    digits: Digits, plan: Plan, groups: Index, arithmetic: Arithmetic
+) -> tuple[list[range], MixedRadix]:
+    base = plan.base[groups] if arithmetic.halves else None
+    blocks = cut_blocks(digits.sizes, base)
+    return blocks, MixedRadix(digits.sizes, blocks, base)
 
 
-def _wide(templates: Templates, plan: Plan, chosen: Index) -> NDArray[np.bool_]:
-    """Tell which templates have ranks that two words can't hold with a digit to spare."""
+def _largest(templates: Templates, chosen: Index) -> NDArray[np.uint32]:
+    """Return the size of the largest class of each chosen template."""
     # Templates between two chosen ones count with the first, which at worst costs some time.
-    largest = np.maximum.reduceat(templates.sizes, templates.bounds[chosen])
-    wide: NDArray[np.bool_] = plan.base > np.uint64((1 << 64) - 1) // largest
-    wide[plan.base == 0] = True
-    return wide
+    return np.maximum.reduceat(templates.sizes, templates.bounds[chosen])
+
+
+def _arithmetic(templates: Templates, plan: Plan, chosen: Index) -> NDArray[np.intp]:
+    """Tell how the ranks of the chosen templates are held."""
+    arithmetic = np.full(len(chosen), Arithmetic.INTEGERS, np.intp)
+    arithmetic[plan.bits] = Arithmetic.WORDS
+    # Halves do if two words hold them with a digit to spare.
+    largest = _largest(templates, chosen)
+    room = (plan.base > 0) & (plan.base <= np.uint64((1 << 64) - 1) // largest)
+    arithmetic[room] = Arithmetic.LONG
+    arithmetic[room & (plan.base <= 1 << 44)] = Arithmetic.MIDDLE
+    arithmetic[room & (plan.base <= 1 << 32)] = Arithmetic.SHORT
+    return arithmetic

@@ -250,14 +250,16 @@ class Plan:
     A rank x is held as x = high * base + low with the base of its group, both uint64.
 
     Attributes:
-        base: uint64, shape (groups,); 0 where ranks are Python integers.
+        base: uint64, shape (groups,); 0 where ranks do not fit two words.
+        bits: which groups have ranks that ``apply_bits`` takes in three words, shape (groups,).
     """
 
-    __slots__ = ("_decrypt", "_plan", "_tables", "base")
+    __slots__ = ("_decrypt", "_plan", "_tables", "base", "bits")
 
     def __init__(self, plan: RankPlan, tables: _Tables | None, decrypt: bool) -> None:
         self._plan, self._tables, self._decrypt = plan, tables, decrypt
         self.base: Words = plan.base
+        self.bits = plan.bits
         if tables is not None:
             self.base = plan.base.copy()
             self.base[tables.groups] = _TABLE_BASE
@@ -286,20 +288,23 @@ class Plan:
         return new_high, new_low
 
     def apply_bits(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
-        """Permute one bit string per row, of groups whose domains have as many bits.
+        """Permute one bit string per row.
 
         Args:
             group: the group of each row, shape (rows,).
-            ranks: uint64, shape (rows, 2), the most significant word first.
+            ranks: uint64, the most significant word first, of shape (rows, 2) if the domains of
+                all groups have as many bits, or (rows, 3) of groups that ``bits`` tells.
 
         Returns:
             A new array.
         """
+        wide = self._plan.decrypt_bits if self._decrypt else self._plan.encrypt_bits
+        if ranks.shape[1] == 3:
+            return wide(group, ranks)
         base = int(self.base[0])
         if not base:
             padded = np.zeros((len(ranks), 3), np.uint64)
             padded[:, 1:] = ranks
-            wide = self._plan.decrypt_bits if self._decrypt else self._plan.encrypt_bits
             return wide(group, padded)[:, 1:]
         right = np.uint64(base.bit_length() - 1)
         left = np.uint64(64) - right

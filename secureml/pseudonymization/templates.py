@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.alphabets import CLASS_SYMBOL, Alphabets, Codes
+from secureml.pseudonymization.cells import Digits
+from secureml.pseudonymization.text import Text
 
 __all__ = ["Templates", "find_distinct", "find_templates"]
 
 Index = NDArray[np.intp]
+
+_PIECE = 1 << 16  # rows, or characters of rows that have one width, that are looked at together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,66 +118,78 @@ class Templates:
             pairs[one] = shape
         return pairs
 
-    def matrix(self, flat: NDArray[Any], group: Index) -> NDArray[Any]:
-        """Return an attribute of the encrypted characters of templates that have equally many.
+    def digits(self, numbers: Index) -> Digits:
+        """Return the encrypted characters of some templates that have any, side by side.
 
         Args:
-            flat: ``positions``, ``sizes`` or ``firsts``.
-            group: the templates.
-
-        Returns:
-            An array of shape (templates, characters).
+            numbers: of the templates.
         """
-        count = self.bounds[group[0] + 1] - self.bounds[group[0]]
-        return flat[self.bounds[group][:, None] + np.arange(count)]
+        ends, counts = self.bounds[numbers + 1], np.diff(self.bounds)[numbers]
+        # Aligned at their ends: what is missing stands at the place of the first one.
+        places = np.arange(-counts.max(), 0) + ends[:, None]
+        real = places >= self.bounds[numbers][:, None]
+        places = np.maximum(places, self.bounds[numbers][:, None])
+        sizes = np.where(real, self.sizes[places], np.uint32(1))
+        return Digits(self.positions[places], sizes, self.firsts[places], real)
 
 
-def find_templates(
-    table: Alphabets, skeletons: Codes, offsets: NDArray[np.int64]
-) -> tuple[Templates, Index | None]:
+def find_templates(table: Alphabets, text: Text) -> tuple[Templates, Index | None]:
     """Find the distinct templates of a column.
 
     Args:
         table: the classes.
-        skeletons: of all values side by side, as ``Alphabets.skeletons`` gives them.
-        offsets: int64, where each value starts, and the end.
+        text: the values.
 
     Returns:
         The templates, and the template of each value; None instead if all values that are not
         empty have the same.
     """
-    flat, bounds, number = find_distinct(skeletons, offsets)
+    flat, bounds, number = find_distinct(text.codes, text.offsets, table.skeletons)
     return Templates.of(table, flat, bounds), number
 
 
 def find_distinct(
-    codes: Codes, offsets: NDArray[np.int64]
+    codes: Codes,
+    offsets: NDArray[np.int64],
+    seen: Callable[[Codes], Codes] = np.ascontiguousarray,
 ) -> tuple[Codes, NDArray[np.int64], Index | None]:
     """Find the distinct values of a column.
 
     Args:
         codes: of all values side by side.
         offsets: int64, where each value starts, and the end.
+        seen: what values are seen as, given the codes of some of them; it keeps their dtype.
 
     Returns:
         The codes of the distinct values, where each starts and the end, and the number of each
         value; None instead if all values that are not empty are the same one.
     """
     width = _common_width(offsets)
-    if width and _repeats(codes, width):
-        return codes[:width], np.array([0, width]), None
+    if width and _repeats(codes, width, seen):
+        return seen(codes[:width]), np.array([0, width]), None
     # Arrow's dictionary compares octets, so that equal means equal.
     scale = codes.itemsize
-    buffers = [None, pa.py_buffer(offsets * scale), pa.py_buffer(codes)]
-    column = pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
-    encoded = column.dictionary_encode()
-    distinct = encoded.dictionary
-    if not len(distinct):
+    pieces, numbers = [], []
+    for start in range(0, len(offsets) - 1, _PIECE):
+        bounds = offsets[start : start + _PIECE + 1]
+        looks = seen(codes[bounds[0] : bounds[-1]])
+        buffers = [None, pa.py_buffer((bounds - bounds[0]) * scale), pa.py_buffer(looks)]
+        column = pa.Array.from_buffers(pa.large_binary(), len(bounds) - 1, buffers)
+        encoded = column.dictionary_encode()
+        pieces.append(encoded.dictionary)
+        numbers.append(encoded.indices.to_numpy())
+    if not pieces:
         return codes, offsets, np.empty(0, np.intp)
+    encoded = pa.concat_arrays(pieces).dictionary_encode()
+    ends = np.cumsum([0, *map(len, pieces)])
+    renumbered = encoded.indices.to_numpy().astype(np.intp)
+    cut = [renumbered[a:b] for a, b in pairwise(ends.tolist())]
+    number = np.concatenate([new.take(old) for new, old in zip(cut, numbers, strict=True)])
+    distinct = encoded.dictionary
     _, ends, octets = distinct.buffers()
     bounds = np.frombuffer(ends, np.int64, len(distinct) + 1) // scale
     flat = np.frombuffer(octets or b"", codes.dtype, bounds[-1])
-    return flat, bounds, encoded.indices.to_numpy().astype(np.intp)
+    return flat, bounds, number
 
 
 def _common_width(offsets: NDArray[np.int64]) -> int:
@@ -184,9 +199,11 @@ def _common_width(offsets: NDArray[np.int64]) -> int:
     return longest if longest and ((lengths == longest) | (lengths == 0)).all() else 0
 
 
-def _repeats(skeletons: Codes, width: int) -> bool:
-    """Tell whether every value has the skeleton of the first one."""
-    return bool((skeletons[width:] == skeletons[:-width]).all())
+def _repeats(codes: Codes, width: int, seen: Callable[[Codes], Codes]) -> bool:
+    """Tell whether every value of a common width is seen as the first one is."""
+    first, step = seen(codes[:width]), width * max(_PIECE // width, 1)
+    pieces = (seen(codes[start : start + step]) for start in range(0, len(codes), step))
+    return all((piece.reshape(-1, width) == first).all() for piece in pieces)
 
 
 def _product(sizes: Sequence[int]) -> int:

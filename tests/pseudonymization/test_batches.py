@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from secureml.ciphers.ranked import RankedFF1
-from secureml.pseudonymization import batches
+from secureml.pseudonymization import batches, templates
+from secureml.pseudonymization.batches import Arithmetic
 from secureml.pseudonymization.formats.classes import ClassFormat
 from secureml.pseudonymization.permutation import Permutation
 from secureml.pseudonymization.text import Text
@@ -42,13 +43,13 @@ def encrypted(values: list[str], cipher: RankedFF1) -> list[str]:
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1 << 15])
-@pytest.mark.parametrize("large", [1, 2, 1 << 13])
 def test_batches_do_not_change_the_result(
-    chunk: int, large: int, cipher: RankedFF1, monkeypatch: pytest.MonkeyPatch
+    chunk: int, cipher: RankedFF1, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = [encrypted([value], cipher)[0] for value in VALUES]
     monkeypatch.setattr(batches, "CHUNK", chunk)
-    monkeypatch.setattr(batches, "_LARGE", large)
+    monkeypatch.setattr(batches, "_RAGGED", chunk)
+    monkeypatch.setattr(templates, "_PIECE", chunk)
     order = np.random.default_rng(5).permutation(len(VALUES) * 3) % len(VALUES)
     assert encrypted([VALUES[i] for i in order], cipher) == [alone[i] for i in order]
     pseudonyms = [alone[i] for i in order]
@@ -70,7 +71,9 @@ def test_python_integers_and_words_give_the_same_result(
 ) -> None:
     expected = encrypted(VALUES, cipher)
     alone = [encrypted([value], cipher)[0] for value in VALUES]
-    monkeypatch.setattr(batches, "_wide", lambda _, __, chosen: np.ones(len(chosen), np.bool_))
+    monkeypatch.setattr(
+        batches, "_arithmetic", lambda _, __, chosen: np.full(len(chosen), Arithmetic.INTEGERS)
+    )
     assert encrypted(VALUES, cipher) == expected
     assert [encrypted([value], cipher)[0] for value in VALUES] == alone == expected
 

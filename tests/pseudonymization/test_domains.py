@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.pseudonymization.alphabets import Alphabets
-from secureml.pseudonymization.domains import Canvas, GridCells, MixedRadix, RaggedCells
+from secureml.pseudonymization.cells import (
+    Canvas,
+    Cells,
+    Digits,
+    GridCells,
+    RaggedCells,
+    RaggedDigits,
+    cut_blocks,
+)
+from secureml.pseudonymization.domains import MixedRadix
 
 
 class _Ordinals(Alphabets):
@@ -20,10 +29,39 @@ class _Ordinals(Alphabets):
     def ordinals(self, codes: np.ndarray) -> np.ndarray:
         return codes
 
+    def codes(self, ordinals: np.ndarray) -> np.ndarray:
+        return ordinals
 
-def grid(source: np.ndarray, target: np.ndarray, positions: list[int]) -> GridCells:
-    canvas = Canvas(_Ordinals(), source.reshape(-1), target.reshape(-1), np.zeros(0, np.int64))
-    return GridCells(canvas, source.shape[1], slice(None), positions)
+
+class Case:
+    """Values of one template or several, and their cells."""
+
+    def __init__(
+        self, sizes: list[list[int]], firsts: list[list[int]], base: list[int] | None = None
+    ) -> None:
+        width = max(map(len, sizes))
+        real = [[False] * (width - len(one)) + [True] * len(one) for one in sizes]
+        self.digits = Digits(
+            np.array([[max(0, i - width + len(one)) for i in range(width)] for one in sizes]),
+            matrix([[1] * (width - len(one)) + one for one in sizes]),
+            matrix([one[:1] * (width - len(one)) + one for one in firsts]),
+            np.array(real),
+        )
+        words = None if base is None else np.array(base, np.uint64)
+        self.blocks = cut_blocks(self.digits.sizes, words)
+        self.radix = MixedRadix(self.digits.sizes, self.blocks, words)
+
+    def ragged(self, source: np.ndarray, starts: list[int], member: list[int]) -> Cells:
+        self.target = np.zeros_like(source)
+        canvas = Canvas(_Ordinals(), source, self.target, np.zeros(0, np.int64))
+        digits = RaggedDigits(self.digits, self.blocks)
+        return RaggedCells(canvas, np.array(starts), digits, np.array(member))
+
+    def grid(self, source: np.ndarray) -> Cells:
+        self.target = np.zeros_like(source)
+        canvas = Canvas(_Ordinals(), source, self.target, np.zeros(0, np.int64))
+        width = self.digits.sizes.shape[1]
+        return GridCells(canvas, width, slice(None), self.digits, self.blocks)
 
 
 SIZES = st.lists(st.sampled_from([2, 10, 26, 32, 33, 48, 256, 11172, 20992, 32768]), max_size=24)
@@ -40,60 +78,104 @@ def matrix(rows: list[list[int]], dtype: type = np.uint32) -> np.ndarray:
     return np.array(rows, dtype).reshape(len(rows), -1)
 
 
-@given(SIZES.filter(bool), st.data())
-def test_words_and_integers_hold_the_same_rank(sizes: list[int], data: st.DataObject) -> None:
-    digits = [data.draw(st.integers(0, size - 1)) for size in sizes]
-    firsts = [data.draw(st.integers(0, 0x10FFFF)) for _ in sizes]
+def check(case: Case, cells: Cells, rank: int, member: np.ndarray | None, base: int | None) -> None:
+    """Read the rank of the one row, and write it again."""
+
+    def written() -> list[int]:
+        made = case.target.tolist()
+        case.target[:] = 0
+        return made
+
+    radix = case.radix
+    if base is not None:
+        high, low = radix.rank(cells, member)
+        assert (int(high[0]), int(low[0])) == divmod(rank, base)
+        radix.unrank(high, low, cells, member)
+        expected = written()
+    assert radix.rank_integers(cells, member).tolist() == [rank]
+    radix.unrank_integers(np.array([rank], object), cells, member)
+    if base is None:
+        expected = written()
+    else:
+        assert written() == expected
+    if rank < 1 << 192:
+        (three,) = radix.rank_words(cells, member)
+        assert int.from_bytes(three.astype(">u8").tobytes(), "big") == rank
+        radix.unrank_words(three[None], cells, member)
+        assert written() == expected
+
+
+@given(SIZES.filter(bool), st.booleans(), st.data())
+def test_all_kinds_of_numbers_hold_the_same_rank(
+    sizes: list[int], extreme: bool, data: st.DataObject
+) -> None:
+    drawn = [st.sampled_from([0, n - 1]) if extreme else st.integers(0, n - 1) for n in sizes]
+    digits = [data.draw(one) for one in drawn]
+    firsts = [data.draw(st.integers(0, 0x10FFFF - (1 << 15))) for _ in sizes]
+    source = matrix([[a + b for a, b in zip(digits, firsts, strict=True)]])[0]
+    rank = expected_rank(digits, sizes)
     room = (1 << 64) // max(sizes)
     smallest = -(-math.prod(sizes) // (1 << 64))  # the rank's high word has to fit as well
     base = data.draw(st.integers(min(max(smallest, 2), room), min(room, 1 << 56)))
-    source = matrix([[a + b for a, b in zip(digits, firsts, strict=True)]])
-    rank, places = expected_rank(digits, sizes), list(range(len(sizes)))
-    cells = grid(source, np.zeros_like(source), places)
-    wide = MixedRadix(matrix([sizes]), matrix([firsts]), None)
-    assert wide.wide
-    assert wide.rank_wide(cells, None).tolist() == [rank]
-    if rank // base < 1 << 64 and base * max(sizes) <= 1 << 64:
-        words = MixedRadix(matrix([sizes]), matrix([firsts]), np.array([base], np.uint64))
-        assert not words.wide
-        high, low = words.rank(cells, None)
-        assert (int(high[0]), int(low[0])) == divmod(rank, base)
-        target = np.zeros_like(source)
-        words.unrank(high, low, grid(source, target, places), None)
-        assert (target == source).all()
-    target = np.zeros_like(source)
-    value = np.array([rank], dtype=object)
-    wide.unrank_wide(value, grid(source, target, places), None)
-    assert (target == source).all()
+    fits = rank // base < 1 << 64 and base * max(sizes) <= 1 << 64
+    case = Case([sizes], [firsts], [base] if fits else None)
+    check(case, case.grid(source), rank, None, base if fits else None)
+    case.grid(source)
+    cells = case.grid(source)
+    cells.write(list(cells.read()))
+    assert (case.target == source).all()
+    # Beside a longer template, there are digits in front that are none.
+    longer = [[2, *sizes], sizes], [[7, *firsts], firsts]
+    case = Case(*longer, [base, base] if fits else None)
+    cells = case.ragged(source, [0], [1])
+    check(case, cells, rank, np.array([1]), base if fits else None)
+    cells.write(list(cells.read()))
+    assert (case.target == source).all()
+
+
+@pytest.mark.parametrize("size", [2, 10, 16, 26, 11172, 32768])
+def test_every_digit_of_a_block_is_exact(size: int) -> None:
+    count = max(int(32 / math.log2(size)), 1)
+    case = Case([[size] * count, [3, size]], [[0] * count, [0, 0]])
+    edges = [size**power * factor for power in range(count) for factor in (1, size - 1)]
+    numbers = sorted({(edge + step) % size**count for edge in edges for step in (-1, 0, 1)})
+    source = np.zeros(len(numbers) * count, np.uint32)
+    starts = list(range(0, len(source), count))
+    cells = case.ragged(source, starts, [0] * len(numbers))
+    padding = [np.zeros(len(numbers), np.uint64)] * (len(case.blocks) - 1)
+    cells.write([*padding, np.array(numbers, np.uint64)])
+    for start, number in zip(starts, numbers, strict=True):
+        assert expected_rank(case.target[start : start + count].tolist(), [size] * count) == number
 
 
 def test_rows_of_several_templates_together() -> None:
-    sizes = matrix([[10, 26, 20992], [48, 10, 10]])
-    firsts = matrix([[48, 97, 5000], [300, 48, 48]])
-    base = np.array([1 << 20, 1 << 13], np.uint64)
-    positions = np.array([[0, 2, 3], [1, 2, 4]])
+    sizes, firsts = [[10, 26, 20992], [48, 10]], [[48, 97, 5000], [300, 48]]
+    base = [1 << 20, 1 << 13]
     flat = np.zeros(15, np.uint32)
-    digits = [[7, 25, 20991], [47, 0, 9], [9, 3, 1]]
-    member = np.array([0, 1, 0])
-    starts = np.array([10, 5, 0])
+    digits = [[7, 25, 20991], [47, 9], [9, 3, 1]]
+    starts, member = [10, 5, 0], np.array([0, 1, 0])
     for row, group in enumerate(member):
-        flat[starts[row] + positions[group]] = firsts[group] + matrix([digits[row]])[0]
-    radix = MixedRadix(sizes, firsts, base)
-    target = np.zeros_like(flat)
-    cells = RaggedCells(Canvas(_Ordinals(), flat, target, starts), starts, positions, member)
-    high, low = radix.rank(cells, member)
+        there = slice(starts[row], starts[row] + len(digits[row]))
+        flat[there] = matrix([firsts[group]])[0] + matrix([digits[row]])[0]
+    case = Case(sizes, firsts, base)
+    cells = case.ragged(flat, starts, member.tolist())
+    high, low = case.radix.rank(cells, member)
     for row, group in enumerate(member):
-        rank = expected_rank(digits[row], sizes[group].tolist())
-        assert (int(high[row]), int(low[row])) == divmod(rank, int(base[group]))
-    radix.unrank(high, low, cells, member)
-    assert (target == flat).all()
+        rank = expected_rank(digits[row], sizes[group])
+        assert (int(high[row]), int(low[row])) == divmod(rank, base[group])
+    case.radix.unrank(high, low, cells, member)
+    assert (case.target == flat).all()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint32])
 def test_only_the_cells_of_the_rows_are_written(dtype: type) -> None:
     values = np.full((3, 4), ord("7"), dtype)
     target = np.zeros_like(values)
-    radix = MixedRadix(matrix([[10, 10]]), matrix([[48, 48]]), np.array([10], np.uint64))
-    cells = grid(values, target, [1, 3])
-    radix.unrank(*radix.rank(cells, None), cells, None)
+    digits = Digits(
+        np.array([[1, 3]]), matrix([[10, 10]]), matrix([[48, 48]]), np.ones((1, 2), bool)
+    )
+    blocks = cut_blocks(digits.sizes, None)
+    canvas = Canvas(_Ordinals(), values.reshape(-1), target.reshape(-1), np.zeros(0, np.int64))
+    cells = GridCells(canvas, 4, slice(None), digits, blocks)
+    cells.write(list(cells.read()))
     assert target.tolist() == [[0, ord("7"), 0, ord("7")]] * 3

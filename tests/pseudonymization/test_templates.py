@@ -14,9 +14,7 @@ from secureml.pseudonymization.text import Text
 
 
 def found(strings: list[str]) -> tuple[Templates, np.ndarray | None]:
-    text = Text.of(strings)
-    table = alphabets()
-    return find_templates(table, table.skeletons(text.codes), text.offsets)
+    return find_templates(alphabets(), Text.of(strings))
 
 
 def octets(symbols: list[int]) -> bytes:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.alphabets import Alphabets, alphabets
-from secureml.pseudonymization.batches import Part, cut_grid, cut_ragged
-from secureml.pseudonymization.domains import Canvas, Index
+from secureml.pseudonymization.batches import Arithmetic, Part, cut_grid, cut_ragged
+from secureml.pseudonymization.cells import Canvas
+from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats.base import (
     NO_ROWS,
     NONE_SMALL,
@@ -69,15 +70,14 @@ def transform_text(
         A new text of the same lengths. Of the values whose domain is too small it holds the
         template alone, with the first member of the class at each place.
     """
-    target = table.skeletons(text.codes)  # until it is written to: the templates, nothing else
-    templates, template = find_templates(table, target, text.offsets)
+    templates, template = find_templates(table, text)
     domains = templates.domains()
     active = np.array([domain >= permutation.minimum for domain in domains], np.bool_)
     too_small = _too_small(text, templates, template, domains, active)
+    target = _hidden(text, table, too_small.rows)
     chosen = np.flatnonzero(active)
     if not len(chosen):
-        table.renumber(target)
-        return Transformed(Text(target, text.offsets), too_small, NO_ROWS, 0)
+        return Transformed(target, too_small, NO_ROWS, 0)
     smallest = min(compress(domains, active))
     prefix = name.encode("utf-8", "surrogatepass")
     tweaks: Sequence[bytes] = [prefix + symbols for symbols in templates.symbols]
@@ -97,17 +97,26 @@ def transform_text(
         list(compress(tweaks, active)),
         list(compress(templates.numerals(), active)),
     )
-    canvas = Canvas(table, text.codes, target, text.offsets)
+    canvas = Canvas(table, text.codes, target.codes, text.offsets)
     batches = (
         cut_grid(canvas, templates, plan)
         if template is None
         else cut_ragged(canvas, templates, template, plan, chosen)
     )
     for parts in batches:
-        permute = _permute_wide if parts[0].radix.wide else _permute
+        permute = _PERMUTE.get(parts[0].arithmetic, _permute_halves)
         permute(plan, parts)
-    table.renumber(target)
-    return Transformed(Text(target, text.offsets), too_small, NO_ROWS, smallest)
+    return Transformed(target, too_small, NO_ROWS, smallest)
+
+
+def _hidden(text: Text, table: Alphabets, rows: Index) -> Text:
+    """Return a copy of the text with nothing but their templates in some rows."""
+    codes = text.codes.copy()
+    flags = np.zeros(len(text), np.bool_)
+    flags[rows] = True
+    places = np.flatnonzero(np.repeat(flags, text.lengths)) if len(rows) else NO_ROWS
+    codes[places] = table.codes(table.skeletons(codes[places]))
+    return Text(codes, text.offsets)
 
 
 def _filled(text: Text) -> Index:
@@ -130,7 +139,7 @@ def _by_row(
     return templates.at(template[first]), group, bound
 
 
-def _permute(plan: Plan, parts: list[Part]) -> None:
+def _permute_halves(plan: Plan, parts: list[Part]) -> None:
     """Replace the values of all parts, with one call to the cipher."""
     ranks = [part.radix.rank(part.cells, part.member) for part in parts]
     high, low = (_joined(words) for words in zip(*ranks, strict=True))
@@ -139,13 +148,24 @@ def _permute(plan: Plan, parts: list[Part]) -> None:
         part.radix.unrank(high[rows], low[rows], part.cells, part.member)
 
 
-def _permute_wide(plan: Plan, parts: list[Part]) -> None:
+def _permute_words(plan: Plan, parts: list[Part]) -> None:
+    """Replace the values of all parts, whose ranks are three words, with one call."""
+    ranks = _joined([part.radix.rank_words(part.cells, part.member) for part in parts])
+    ranks = plan.apply_bits(_joined([part.group for part in parts]), ranks)
+    for part, rows in _spans(parts):
+        part.radix.unrank_words(ranks[rows], part.cells, part.member)
+
+
+def _permute_integers(plan: Plan, parts: list[Part]) -> None:
     """Replace the values of all parts, whose ranks are Python integers, with one call."""
-    ranks = _joined([part.radix.rank_wide(part.cells, part.member) for part in parts])
+    ranks = _joined([part.radix.rank_integers(part.cells, part.member) for part in parts])
     new = np.empty(len(ranks), object)
     new[:] = plan.apply_wide(_joined([part.group for part in parts]), ranks.tolist())
     for part, rows in _spans(parts):
-        part.radix.unrank_wide(new[rows], part.cells, part.member)
+        part.radix.unrank_integers(new[rows], part.cells, part.member)
+
+
+_PERMUTE = {Arithmetic.WORDS: _permute_words, Arithmetic.INTEGERS: _permute_integers}
 
 
 def _spans(parts: list[Part]) -> Iterator[tuple[Part, slice]]:
