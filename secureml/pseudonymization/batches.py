@@ -6,6 +6,7 @@ its rows go through the same few array operations, whatever their number.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -43,16 +44,14 @@ _SMALL = 64
 class Arithmetic(IntEnum):
     """How the ranks of a template are held."""
 
-    SHORT = 0  # two words, the base at most 2**32
-    MIDDLE = 1  # at most 2**44
-    LONG = 2
-    WORDS = 3
-    INTEGERS = 4
+    SHORT = 0  # two words with a base of at most 2**32
+    LONG = 1  # two words with a larger base
+    WORDS = 2  # three words
+    INTEGERS = 3
 
-    @property
-    def halves(self) -> bool:
-        """Whether a rank is two words with a base."""
-        return self <= Arithmetic.LONG
+
+_LIMBS = {Arithmetic.SHORT: 2, Arithmetic.LONG: 4, Arithmetic.WORDS: 6}
+"""Those that a rank has at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,10 +87,9 @@ def cut_grid(canvas: Canvas, templates: Templates, plan: Plan) -> Iterator[list[
     Yields:
         Parts to encrypt together.
     """
-    only = np.zeros(1, np.intp)
-    arithmetic = Arithmetic(_arithmetic(templates, plan, only)[0])
-    digits = templates.digits(only)
-    blocks, radix = _radix(digits, plan, only, arithmetic)
+    arithmetic = Arithmetic(_arithmetic(plan)[0])
+    digits = templates.digits(np.zeros(1, np.intp))
+    blocks, radix = _radix(digits, arithmetic)
     width = int(templates.widths[0])
     count = len(canvas.source) // width
     for start in range(0, count, CHUNK):
@@ -115,9 +113,10 @@ def cut_ragged(
     Yields:
         Parts to encrypt together.
     """
-    arithmetic = _arithmetic(templates, plan, chosen)
+    arithmetic = _arithmetic(plan)
     counts = -(-np.diff(templates.bounds)[chosen] // _STEP)
-    large = _largest(templates, chosen) > _SMALL
+    # Templates between two chosen ones count with the first, which at worst costs some time.
+    large = np.maximum.reduceat(templates.sizes, templates.bounds[chosen]) > _SMALL
     label = (2 * arithmetic + large) * (counts.max() + 1) + counts
     labels, number = np.unique(label, return_inverse=True)
     by_batch = np.argsort(number, kind="stable")
@@ -137,7 +136,7 @@ def cut_ragged(
     def batch(one: int) -> tuple[Arithmetic, MixedRadix, RaggedDigits]:
         groups = batches[one]
         how, digits = Arithmetic(arithmetic[groups[0]]), templates.digits(chosen[groups])
-        blocks, radix = _radix(digits, plan, groups, how)
+        blocks, radix = _radix(digits, how)
         return how, radix, RaggedDigits(digits, blocks)
 
     def parts(start: int) -> Iterator[Part]:
@@ -155,32 +154,18 @@ def cut_ragged(
                 yield Part(how, radix, cells, member, group)
 
     for start in range(0, len(template), _RAGGED):
-        for _, together in groupby(parts(start), lambda part: max(part.arithmetic, 2)):
+        for _, together in groupby(parts(start), lambda part: max(part.arithmetic, 1)):
             yield list(together)
 
 
-def _radix(
-    digits: Digits, plan: Plan, groups: Index, arithmetic: Arithmetic
-) -> tuple[list[range], MixedRadix]:
-    base = plan.base[groups] if arithmetic.halves else None
-    blocks = cut_blocks(digits.sizes, base)
-    return blocks, MixedRadix(digits.sizes, blocks, base)
+def _radix(digits: Digits, arithmetic: Arithmetic) -> tuple[list[range], MixedRadix]:
+    blocks = cut_blocks(digits.sizes)
+    return blocks, MixedRadix(digits.sizes, blocks, _LIMBS.get(arithmetic, sys.maxsize))
 
 
-def _largest(templates: Templates, chosen: Index) -> NDArray[np.uint32]:
-    """Return the size of the largest class of each chosen template."""
-    # Templates between two chosen ones count with the first, which at worst costs some time.
-    return np.maximum.reduceat(templates.sizes, templates.bounds[chosen])
-
-
-def _arithmetic(templates: Templates, plan: Plan, chosen: Index) -> NDArray[np.intp]:
-    """Tell how the ranks of the chosen templates are held."""
-    arithmetic = np.full(len(chosen), Arithmetic.INTEGERS, np.intp)
+def _arithmetic(plan: Plan) -> NDArray[np.intp]:
+    """Tell how the ranks of each group are held."""
+    arithmetic = np.where(plan.base <= 1 << 32, Arithmetic.SHORT, Arithmetic.LONG)
+    arithmetic[plan.base == 0] = Arithmetic.INTEGERS
     arithmetic[plan.bits] = Arithmetic.WORDS
-    # Halves do if two words hold them with a digit to spare.
-    largest = _largest(templates, chosen)
-    room = (plan.base > 0) & (plan.base <= np.uint64((1 << 64) - 1) // largest)
-    arithmetic[room] = Arithmetic.LONG
-    arithmetic[room & (plan.base <= 1 << 44)] = Arithmetic.MIDDLE
-    arithmetic[room & (plan.base <= 1 << 32)] = Arithmetic.SHORT
     return arithmetic

@@ -60,18 +60,16 @@ class Digits:
     real: NDArray[np.bool_]
 
 
-def cut_blocks(sizes: Numbers, base: Words | None) -> list[range]:
-    """Cut digits into blocks whose values are below 2**32, and times base at most 2**64.
+def cut_blocks(sizes: Numbers) -> list[range]:
+    """Cut digits into blocks whose values are below 2**32.
 
     Args:
         sizes: shape (templates, digits).
-        base: shape (templates,), or None for no further limit.
     """
-    limit = 1 << 32 if base is None else min(1 << 32, (1 << 64) // int(base.max()))
     blocks, start, product = [], 0, 1
     for digit, size in enumerate(sizes.max(axis=0).tolist()):
         product *= size
-        if digit > start and product > limit:
+        if digit > start and product > 1 << 32:
             blocks.append(range(start, digit))
             start, product = digit, size
     return [*blocks, range(start, sizes.shape[1])]

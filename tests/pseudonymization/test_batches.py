@@ -72,7 +72,7 @@ def test_python_integers_and_words_give_the_same_result(
     expected = encrypted(VALUES, cipher)
     alone = [encrypted([value], cipher)[0] for value in VALUES]
     monkeypatch.setattr(
-        batches, "_arithmetic", lambda _, __, chosen: np.full(len(chosen), Arithmetic.INTEGERS)
+        batches, "_arithmetic", lambda plan: np.full(len(plan.base), Arithmetic.INTEGERS)
     )
     assert encrypted(VALUES, cipher) == expected
     assert [encrypted([value], cipher)[0] for value in VALUES] == alone == expected

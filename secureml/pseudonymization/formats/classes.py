@@ -25,6 +25,14 @@ from secureml.pseudonymization.formats.base import (
     TooSmall,
     Transformed,
 )
+from secureml.pseudonymization.limbs import (
+    from_halves,
+    from_integers,
+    from_words,
+    to_halves,
+    to_integers,
+    to_words,
+)
 from secureml.pseudonymization.permutation import Permutation, Plan, RowTweaks
 from secureml.pseudonymization.templates import Templates, find_templates
 from secureml.pseudonymization.text import Text
@@ -141,28 +149,35 @@ def _by_row(
 
 def _permute_halves(plan: Plan, parts: list[Part]) -> None:
     """Replace the values of all parts, with one call to the cipher."""
-    ranks = [part.radix.rank(part.cells, part.member) for part in parts]
+    bases = [plan.base[0] if part.member is None else plan.base[part.group] for part in parts]
+    ranks = [
+        to_halves(part.radix.rank(part.cells, part.member), base)
+        for part, base in zip(parts, bases, strict=True)
+    ]
     high, low = (_joined(words) for words in zip(*ranks, strict=True))
     high, low = plan.apply(_joined([part.group for part in parts]), high, low)
-    for part, rows in _spans(parts):
-        part.radix.unrank(high[rows], low[rows], part.cells, part.member)
+    for (part, rows), base in zip(_spans(parts), bases, strict=True):
+        limbs = from_halves(high[rows], low[rows], base, part.radix.limbs)
+        part.radix.unrank(limbs, part.cells, part.member)
 
 
 def _permute_words(plan: Plan, parts: list[Part]) -> None:
     """Replace the values of all parts, whose ranks are three words, with one call."""
-    ranks = _joined([part.radix.rank_words(part.cells, part.member) for part in parts])
+    ranks = _joined([to_words(part.radix.rank(part.cells, part.member)) for part in parts])
     ranks = plan.apply_bits(_joined([part.group for part in parts]), ranks)
     for part, rows in _spans(parts):
-        part.radix.unrank_words(ranks[rows], part.cells, part.member)
+        limbs = from_words(ranks[rows], part.radix.limbs)
+        part.radix.unrank(limbs, part.cells, part.member)
 
 
 def _permute_integers(plan: Plan, parts: list[Part]) -> None:
     """Replace the values of all parts, whose ranks are Python integers, with one call."""
-    ranks = _joined([part.radix.rank_integers(part.cells, part.member) for part in parts])
+    ranks = _joined([to_integers(part.radix.rank(part.cells, part.member)) for part in parts])
     new = np.empty(len(ranks), object)
     new[:] = plan.apply_wide(_joined([part.group for part in parts]), ranks.tolist())
     for part, rows in _spans(parts):
-        part.radix.unrank_integers(new[rows], part.cells, part.member)
+        limbs = from_integers(new[rows], part.radix.limbs)
+        part.radix.unrank(limbs, part.cells, part.member)
 
 
 _PERMUTE = {Arithmetic.WORDS: _permute_words, Arithmetic.INTEGERS: _permute_integers}
