@@ -114,7 +114,8 @@ class KeyAdministration:
     def rotate_due(self, now: datetime | None = None) -> tuple[KeyInfo, ...]:
         """Rotate every key whose rotation period is over; one without a period never is.
 
-        A key that cannot be rotated does not keep the others from it.
+        A key that cannot be rotated does not keep the others from it; where one cannot be read,
+        none is rotated.
 
         Args:
             now: the time to go by, with its time zone; the present by default.

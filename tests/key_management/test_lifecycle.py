@@ -450,6 +450,20 @@ def test_one_key_that_can_not_be_rotated_does_not_keep_the_others_from_it(manage
         manager.rotate_due(later)
 
 
+def test_where_a_key_can_not_be_read_none_is_rotated(manager_with, vault):
+    admin = manager_with()
+    for name in ("a", "b"):
+        admin.generate_key(name, rotation_period=1)
+    rights = (
+        'path "secret/*" { capabilities = ["read", "list", "update", "patch"] }\n'
+        'path "secret/data/secureml/staging/b" { capabilities = ["deny"] }\n'
+    )
+    manager = manager_with(vault.policy_token(rights, no_default_policy=False))
+    with pytest.raises(AccessDeniedError, match="'read' on 'secret/data/secureml/staging/b'"):
+        manager.rotate_due(datetime.now(UTC) + timedelta(days=2))
+    assert [info.version for info in admin.list_keys()] == [1, 1]
+
+
 def test_a_period_that_can_not_be_read_is_told(manager_with, kv):
     manager = manager_with()
     manager.generate_key("a", rotation_period=1)
