@@ -132,6 +132,9 @@ def composed(count: int, sheets: Sequence[Sheet]) -> Text:
         count: the number of rows.
         sheets: the values, each row once at most.
     """
+    if len(sheets) == 1 and len(sheets[0].rows) == count and not sheets[0].sparse:
+        grid = sheets[0].grid
+        return Text(grid.reshape(-1), np.arange(count + 1) * grid.shape[1])
     lengths = np.zeros(count, np.int64)
     for sheet in sheets:
         grid = sheet.grid

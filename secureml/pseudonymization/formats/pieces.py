@@ -53,6 +53,10 @@ class Grid:
 def grids(text: Text) -> Iterator[Grid]:
     """Return the values that are not empty, those of each length as a matrix."""
     lengths = text.lengths
+    width = int(lengths.max(initial=0))
+    if width and len(text.codes) == len(text) * width:
+        yield Grid(np.arange(len(text)), text.codes.reshape(-1, width), slice(None))
+        return
     widths = np.flatnonzero(np.bincount(lengths, minlength=1)).tolist()
     widths = [width for width in widths if width]
     if len(widths) == 1:
