@@ -15,7 +15,6 @@ import numpy as np
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.decimals import Decimals
-from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats.base import Format, Option, TooSmall, Transformed
 from secureml.pseudonymization.formats.grids import composed
 from secureml.pseudonymization.formats.integers import permute_digits
@@ -86,7 +85,7 @@ class DecimalFormat(Format):
                 f"its values have {values.scale} digits after the point, and its format has"
                 f" scale={self._scale}"
             )
-        return self._permuted(values, values.scale, permutation, np.arange(len(values)))
+        return self._permuted(values, values.scale, permutation)
 
     def _transform_text(self, text: Text, permutation: Permutation) -> Transformed:
         valid = text.lengths == 0
@@ -94,7 +93,7 @@ class DecimalFormat(Format):
         for read in read_numerals(text):
             if self._scale not in (None, read.scale) or read.scale > LARGEST_SCALE:
                 continue
-            made = self._permuted(read.units, read.scale, permutation, read.rows)
+            made = self._permuted(read.units, read.scale, permutation.at(read.rows))
             whole = np.ones(len(read.rows), np.bool_)
             whole[made.invalid] = False
             valid[read.rows[whole]] = True
@@ -111,16 +110,14 @@ class DecimalFormat(Format):
             min(domains, default=0),
         )
 
-    def _permuted(
-        self, units: WholeNumbers, scale: int, permutation: Permutation, rows: Index
-    ) -> Transformed:
+    def _permuted(self, units: WholeNumbers, scale: int, permutation: Permutation) -> Transformed:
         name = f"{self.name} {scale}"
         if self._ends is None:
-            return permute_digits(units, name, permutation, rows)
+            return permute_digits(units, name, permutation)
         span = self._span(scale)
         check_range(*span, f"the range with {scale} digits after the point")
         tweak = f"{name} {span[0]} to {span[1]}".encode()
-        made = permute_range(units, span, tweak, permutation, rows)
+        made = permute_range(units, span, tweak, permutation, np.arange(len(units)))
         small = TooSmall(made.small, made.size) if len(made.small) else TooSmall()
         permuted = len(units) > len(made.small) + len(made.invalid)
         return Transformed(made.numbers, small, made.invalid, made.size if permuted else 0)

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats.base import NO_ROWS, Format, Option, TooSmall, Transformed
 from secureml.pseudonymization.formats.grids import composed
 from secureml.pseudonymization.formats.numerals import Numerals, read_numerals, write_numerals
 from secureml.pseudonymization.formats.ranges import check_range, permute_range
+from secureml.pseudonymization.formats.ranks import permute_groups
 from secureml.pseudonymization.numbers import Limits, WholeNumbers
-from secureml.pseudonymization.permutation import CHUNK, Permutation
+from secureml.pseudonymization.permutation import Permutation
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values, numbers
 
@@ -65,13 +65,13 @@ class IntegerFormat(Format):
     def transform(self, values: Values, permutation: Permutation) -> Transformed:
         """Permute every number among those of its range, or of its sign and digits."""
         if not isinstance(values, Text):
-            return self._permuted(numbers(values), permutation, np.arange(len(values)))
+            return self._permuted(numbers(values), permutation)
         valid = values.lengths == 0
         sheets, small, domain = [], TooSmall(), 0
         for read in read_numerals(values):
             if read.scale:
                 continue
-            made = self._permuted(read.units, permutation, read.rows)
+            made = self._permuted(read.units, permutation.at(read.rows))
             small, domain = TooSmall(read.rows[made.small.rows], made.small.domain), made.domain
             whole = np.ones(len(read.rows), np.bool_)
             whole[made.invalid] = False
@@ -81,26 +81,23 @@ class IntegerFormat(Format):
             sheets += write_numerals(new)
         return Transformed(composed(len(values), sheets), small, np.flatnonzero(~valid), domain)
 
-    def _permuted(self, values: WholeNumbers, permutation: Permutation, rows: Index) -> Transformed:
+    def _permuted(self, values: WholeNumbers, permutation: Permutation) -> Transformed:
         if self._span is None:
-            return permute_digits(values, self.name, permutation, rows)
+            return permute_digits(values, self.name, permutation)
         tweak = f"{self.name} {self._span[0]} to {self._span[1]}".encode()
-        made = permute_range(values, self._span, tweak, permutation, rows)
+        made = permute_range(values, self._span, tweak, permutation, np.arange(len(values)))
         small = TooSmall(made.small, made.size) if len(made.small) else TooSmall()
         permuted = len(values) > len(made.small) + len(made.invalid)
         return Transformed(made.numbers, small, made.invalid, made.size if permuted else 0)
 
 
-def permute_digits(
-    values: WholeNumbers, name: str, permutation: Permutation, rows: Index
-) -> Transformed:
+def permute_digits(values: WholeNumbers, name: str, permutation: Permutation) -> Transformed:
     """Permute every number among those of its sign and digits that its type holds.
 
     Args:
         values: any.
         name: of the format, which the tweaks begin with.
-        permutation: of the column.
-        rows: of the column that the values are in.
+        permutation: of the rows that the values are in.
 
     Returns:
         What ``Format.transform`` does, of the values.
@@ -113,33 +110,19 @@ def permute_digits(
         f"{name} {'-' if one % 2 else '+'} {first} {last}".encode()
         for one, (first, last) in zip(kinds.tolist(), spans, strict=True)
     ]
-    active = np.flatnonzero([size >= permutation.minimum for size in sizes])
-    group_of = np.full(_NEGATIVE_ZERO + 1, -1)
-    group_of[kinds[active]] = np.arange(len(active))
-    starts = np.array([spans[one][0] for one in active.tolist()], np.uint64)
-    group = group_of[kind]
-    places = np.flatnonzero(group >= 0)
-    fine, bound = permutation.groups(
-        group[places], [tweaks[one] for one in active.tolist()], rows[places]
-    )
-    coarse = np.zeros(len(bound), np.intp)
-    coarse[fine] = group[places]
-    plan = permutation.plan([sizes[active[one]] for one in coarse.tolist()], bound)
-    magnitudes = np.zeros(len(values), np.uint64)
-    for begin in range(0, len(places), CHUNK):
-        here, number = places[begin : begin + CHUNK], fine[begin : begin + CHUNK]
-        base, start = plan.base[number], starts[group[here]]
-        rank = values.magnitudes[here] - start
-        high = rank // base
-        high, low = plan.apply(number, high, rank - high * base)
-        magnitudes[here] = high * base + low + start
-    small = [size for size in sizes if size < permutation.minimum]
-    return Transformed(
-        values.holding(magnitudes, values.negative),
-        TooSmall(np.flatnonzero(group < 0), min(small, default=0)),
-        NO_ROWS,
-        min((sizes[one] for one in active.tolist()), default=0),
-    )
+    firsts = np.array([first for first, _ in spans], np.uint64)
+    if len(kinds) == 1:  # as in most columns: it takes no room
+        group, start = np.broadcast_to(np.intp(0), len(kind)), firsts[0]
+    else:
+        group_of = np.zeros(_NEGATIVE_ZERO + 1, np.intp)
+        group_of[kinds] = np.arange(len(kinds))
+        group = group_of[kind]
+        start = firsts[group]
+    ranks = values.magnitudes - start
+    new, small, domain = permute_groups(permutation, group, ranks, sizes=sizes, tweaks=tweaks)
+    new += start
+    new[small.rows] = 0
+    return Transformed(values.holding(new, values.negative), small, NO_ROWS, domain)
 
 
 def _kinds(numbers: WholeNumbers) -> NDArray[np.uint8]:
