@@ -107,44 +107,40 @@ class CreditCardFormat(Format):
         self, layout: Layout, digits: Octets, quads: Quads, permutation: Permutation
     ) -> int:
         """Replace the numbers of one layout, in place, and return the size of their domain."""
-        width = digits.shape[1]
-        count = width - self._first - self._last - 1
+        count = digits.shape[1] - self._first - self._last - 1
         if count < 0:
             return 1
         numbers, unit = _join(quads), np.uint64(10**self._last)
-        ranks = _modulo(numbers // unit, 10 ** (count + 1))
-        numbers -= ranks * unit  # all but what is kept is 0
+        ranks, modulus = numbers // unit, np.uint64(10 ** (count + 1))
+        ranks -= ranks // modulus * modulus
+        numbers -= ranks * unit  # what is not kept is 0
         ranks //= _TEN
         size: int = 10**count
         if size < permutation.minimum:
             ranks[:] = 0
         else:
-            ranks = self._permuted(layout, digits, ranks, permutation)
+            ranks = self._permuted(layout, digits, ranks, count, permutation)
         numbers += ranks * (unit * _TEN)
         _split(numbers, quads)
         _complete(quads, self._last)
         return size
 
     def _permuted(
-        self, layout: Layout, digits: Octets, ranks: Words, permutation: Permutation
+        self, layout: Layout, digits: Octets, ranks: Words, count: int, permutation: Permutation
     ) -> Words:
-        """Permute ranks among those of as many digits."""
-        width = digits.shape[1]
-        count = width - self._first - self._last - 1
-        kept, group = (
-            [layout.folded.encode("utf-8", "surrogatepass")],
-            np.zeros(len(digits), np.intp),
-        )
+        """Permute ranks among the numbers of so many digits."""
+        kept = [layout.folded.encode("utf-8", "surrogatepass")]
+        group = np.zeros(len(digits), np.intp)
         if self._first or self._last:
-            beside = np.delete(digits, slice(self._first, width - self._last), axis=1)
-            distinct, group = distinct_rows(beside)
+            free = slice(self._first, self._first + count + 1)
+            distinct, group = distinct_rows(np.delete(digits, free, axis=1))
             kept = [one + b" " + kept[0] for one in distinct]
         bind = RowTweaks(kept, group).bound
-        name = self.name.encode() + count * CLASS_SYMBOL.to_bytes(4, "big")
-        tweaks = [bind(number, name) for number in range(len(kept))]
+        template = self.name.encode() + count * CLASS_SYMBOL.to_bytes(4, "big")
+        tweaks = [bind(number, template) for number in range(len(kept))]
         group, bound = permutation.groups(group, tweaks, np.arange(len(digits)))
         plan = permutation.plan([10**count] * len(bound), bound, [(10, count)] * len(bound))
-        base = plan.base[0]
+        base = plan.base[0]  # of one size, all have one
         high = ranks // base
         high, low = plan.apply(group, high, ranks - high * base)
         return np.asarray(high * base + low)
@@ -183,11 +179,6 @@ def _split(numbers: Words, quads: Quads) -> None:
         quotient = numbers // _QUAD
         quad[:] = numbers - quotient * _QUAD
         numbers = quotient
-
-
-def _modulo(numbers: Words, modulus: int) -> Words:
-    rest: Words = numbers - numbers // np.uint64(modulus) * np.uint64(modulus)
-    return rest
 
 
 def _sums(quads: Quads) -> Octets:
