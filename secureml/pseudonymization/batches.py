@@ -118,40 +118,33 @@ def cut_ragged(
     # Templates between two chosen ones count with the first, which at worst costs some time.
     large = np.maximum.reduceat(templates.sizes, templates.bounds[chosen]) > _SMALL
     label = (2 * arithmetic + large) * (counts.max() + 1) + counts
-    labels, number = np.unique(label, return_inverse=True)
-    by_batch = np.argsort(number, kind="stable")
-    batches = np.split(by_batch, np.searchsorted(number[by_batch], np.arange(1, len(labels))))
-    member_of = np.empty(len(chosen), np.intp)
-    for groups in batches:
-        member_of[groups] = np.arange(len(groups))
-    group_of = np.full(len(templates), -1)
-    group_of[chosen] = np.arange(len(chosen))
-    # A row that is not to be encrypted sorts behind the others; and int16 sorts fast.
-    batch_of = np.full(
-        len(templates), len(batches), np.int16 if len(batches) < 1 << 15 else np.intp
-    )
-    batch_of[chosen] = number
+    by_batch = np.argsort(label, kind="stable")
+    label = label[by_batch]
+    bounds = np.append(np.flatnonzero(np.diff(label, prepend=-1)), len(label)).tolist()
+    # The places of the templates in this order; those that are not encrypted come last. Rows are
+    # sorted by them, fast where they have 16 bits, so that rows of one template lie together.
+    place_of = np.full(len(templates), len(chosen), np.min_scalar_type(len(chosen)))
+    place_of[chosen[by_batch]] = np.arange(len(chosen))
 
     @cache
     def batch(one: int) -> tuple[Arithmetic, MixedRadix, RaggedDigits]:
-        groups = batches[one]
+        groups = by_batch[bounds[one] : bounds[one + 1]]
         how, digits = Arithmetic(arithmetic[groups[0]]), templates.digits(chosen[groups])
         blocks, radix = _radix(digits, how)
         return how, radix, RaggedDigits(digits, blocks)
 
     def parts(start: int) -> Iterator[Part]:
-        here = template[start : start + _RAGGED]
-        batch_here = batch_of[here]
-        order = np.argsort(batch_here, kind="stable")
-        ends = np.searchsorted(batch_here[order], np.arange(len(batches) + 1))
-        for one, (first, last) in enumerate(pairwise(ends.tolist())):
+        place = place_of[template[start : start + _RAGGED]]
+        order = np.argsort(place, kind="stable")
+        place = place[order].astype(np.intp)
+        starts = canvas.offsets[order + start]
+        for one, (first, last) in enumerate(pairwise(np.searchsorted(place, bounds).tolist())):
             if first < last:
-                rows = order[first:last]
-                group = group_of[here[rows]]
                 how, radix, digits = batch(one)
-                starts, member = canvas.offsets[rows + start], member_of[group]
-                cells = RaggedCells(canvas, starts, digits, member)
-                yield Part(how, radix, cells, member, group)
+                here = place[first:last]
+                member = here - bounds[one]
+                cells = RaggedCells(canvas, starts[first:last], digits, member)
+                yield Part(how, radix, cells, member, by_batch[here])
 
     for start in range(0, len(template), _RAGGED):
         for _, together in groupby(parts(start), lambda part: max(part.arithmetic, 1)):
