@@ -23,7 +23,8 @@ _LONGEST = 1 << 17
 """Rows of a slice at most: what a format needs on the way, it needs for these."""
 
 _RAGGED = 1 << 19
-"""The same where values differ in length: every slice prepares thousands of templates anew."""
+"""The same where values differ in length: every slice prepares thousands of templates anew. A
+format that works piece by piece itself gets no more slices than there are threads."""
 
 
 def transform(form: Format, values: Values, permutation: Permutation) -> Transformed:
@@ -38,7 +39,7 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
         repeats = find_repeats(numbers(values))
         if repeats is not None:
             return repeats.spread(transform(form, numbers(values).at(repeats.first), permutation))
-    spans = cut(len(values), _RAGGED if _is_ragged(values) else _LONGEST)
+    spans = cut(len(values), _longest(form, values))
     if len(spans) == 1:
         return form.transform(values, permutation)
 
@@ -58,6 +59,13 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
         _shifted([part.invalid for part in made], starts),
         min(domains, default=0),
     )
+
+
+def _longest(form: Format, values: Values) -> int:
+    """Return how many rows a slice has at most."""
+    if not _is_ragged(values):
+        return _LONGEST
+    return len(values) if form.piecemeal else _RAGGED
 
 
 def _is_ragged(values: Values) -> bool:

@@ -85,7 +85,13 @@ def test_a_long_column_is_cut_even_for_fewer_cores(
 
     monkeypatch.setattr(type(form), "transform", counted)
     permutation = Permutation(RankedFF1(bytes(32)))
-    for values, slices in ((Text.of(DIGITS), 10), (Text.of(["1", *DIGITS[1:]]), 2)):
+    ragged = Text.of(["1", *DIGITS[1:]])
+    for values, piecemeal, slices in (
+        (Text.of(DIGITS), True, 10),
+        (ragged, True, cores),
+        (ragged, False, 2),
+    ):
+        monkeypatch.setattr(type(form), "piecemeal", piecemeal)
         whole = plain(form, values, permutation)
         calls.clear()
         assert parallel.transform(form, values, permutation).values.strings() == (

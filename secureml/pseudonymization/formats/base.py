@@ -71,10 +71,13 @@ class Format(ABC):
     Attributes:
         name: with its version, such as "ssn/1"; kept in manifests.
         takes: the kinds of values that it takes.
+        piecemeal: whether it works on a column of many templates piece by piece by itself, so
+            that a long one takes no more memory than the values and results.
     """
 
     name: ClassVar[str]
     takes: ClassVar[tuple[type, ...]]
+    piecemeal: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -42,6 +42,7 @@ class _Classes(Format):
     """
 
     takes = (Text,)
+    piecemeal = True
     refused: ClassVar[tuple[int, ...]]
 
     @property
@@ -86,6 +87,7 @@ class AlphabetFormat(Format):
 
     name = "alphabet/1"
     takes = (Text,)
+    piecemeal = True
 
     def __init__(self, *, characters: str = "") -> None:
         if not isinstance(characters, str):

@@ -46,6 +46,7 @@ class ClassFormat(Format):
 
     name = "class/1"
     takes = (Text,)
+    piecemeal = True
 
     @property
     def options(self) -> Mapping[str, Option]:
