@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -23,8 +24,12 @@ from secureml.concealed import SecretBytes, conceal
 __all__ = ["RankPlan", "RankedFF1", "numerals_for"]
 
 _NARROW_BITS = 112
+_RECENT = 1 << 12  # domains: tables of a kind have the same hundreds again and again
+
+_shape_of = lru_cache(_RECENT)(Shape.of)
 
 
+@lru_cache(_RECENT)
 def numerals_for(size: int) -> tuple[int, int]:
     """Choose the numeral strings that hold the ranks of a domain: part of the format, forever.
 
@@ -114,7 +119,7 @@ class RankedFF1:
             raise ValueError(f"a domain of {size} is below the minimum of {self._min_domain}")
         radix, n = map(operator.index, given or numerals_for(size))
         check_domain(radix, n, self._min_domain)
-        shape = Shape.of(radix, n)
+        shape = _shape_of(radix, n)
         if given and shape.left * shape.right != size:
             raise ValueError(f"a domain of {size} is not {radix}**{n}")
         return size, shape
