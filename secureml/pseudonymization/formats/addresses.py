@@ -34,6 +34,7 @@ __all__ = ["IPv4Format", "IPv6Format"]
 _HEXADECIMAL = "0123456789abcdef"
 _NONE = 16  # what is no digit
 _LONGEST = 39  # of IPv6 addresses
+_CHUNK = CHUNK // 8  # as many parts as other formats have rows
 
 
 class _AddressFormat(Format):
@@ -65,8 +66,8 @@ class _AddressFormat(Format):
         """Permute every address among those of its prefix."""
         assert isinstance(values, Text)
         found = []
-        for start in range(0, max(len(values), 1), CHUNK):
-            rows, words = self._read(values.cut(slice(start, start + CHUNK)))
+        for start in range(0, max(len(values), 1), _CHUNK):
+            rows, words = self._read(values.cut(slice(start, start + _CHUNK)))
             found.append((start + rows, words))
         rows, words = (np.concatenate(some) for some in zip(*found, strict=True))
         valid = values.lengths == 0
@@ -78,9 +79,9 @@ class _AddressFormat(Format):
             return Transformed(composed(len(values), []), small, invalid, 0)
         words = self._permuted(words, permutation, rows)
         sheets = []
-        for start in range(0, len(rows), CHUNK):
-            part = slice(start, start + CHUNK)
-            sheets.append(Sheet(rows[part], self._write(words[part]), sparse=True))
+        for start in range(0, len(rows), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            sheets.append(Sheet.of_sparse(rows[part], self._write(words[part])))
         new = composed(len(values), sheets)
         return Transformed(new, NONE_SMALL, invalid, size if sheets else 0)
 

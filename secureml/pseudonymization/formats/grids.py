@@ -35,13 +35,20 @@ class Sheet:
 
     Args:
         rows: which, ascending.
-        grid: their characters, all ASCII, shape (rows, width).
-        sparse: whether zeros among them don't count.
+        grid: their characters, all ASCII, shape (rows, width); or, where there are lengths, side
+            by side.
+        lengths: of the values, where they differ.
     """
 
     rows: Index
     grid: Octets
-    sparse: bool = False
+    lengths: Words | None = None
+
+    @classmethod
+    def of_sparse(cls, rows: Index, grid: Octets) -> Sheet:
+        """Make one of characters with zeros among them, which don't count."""
+        used = grid != 0
+        return cls(rows, grid[used], _counts(used))
 
 
 def chunks(rows: Index) -> Iterator[Index]:
@@ -132,20 +139,19 @@ def composed(count: int, sheets: Sequence[Sheet]) -> Text:
         count: the number of rows.
         sheets: the values, each row once at most.
     """
-    if len(sheets) == 1 and len(sheets[0].rows) == count and not sheets[0].sparse:
+    if len(sheets) == 1 and len(sheets[0].rows) == count and sheets[0].lengths is None:
         grid = sheets[0].grid
         return Text(grid.reshape(-1), np.arange(count + 1) * grid.shape[1])
     lengths = np.zeros(count, np.int64)
     for sheet in sheets:
-        grid = sheet.grid
-        lengths[sheet.rows] = _counts(grid != 0) if sheet.sparse else grid.shape[1]
+        lengths[sheet.rows] = sheet.grid.shape[1] if sheet.lengths is None else sheet.lengths
     offsets = np.zeros(count + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     codes = np.empty(int(offsets[-1]), np.uint8)
     for sheet in sheets:
         if not len(sheet.rows):
             continue
-        flat = sheet.grid[sheet.grid != 0] if sheet.sparse else sheet.grid.reshape(-1)
+        flat = sheet.grid.reshape(-1)
         first, last = offsets[sheet.rows[0]], offsets[sheet.rows[-1] + 1]
         if last - first == len(flat):
             codes[first:last] = flat

@@ -74,7 +74,7 @@ def write_numerals(numerals: Numerals) -> list[Sheet]:
     for part in chunks(np.arange(len(numerals.rows))):
         units = numerals.units.at(part)
         grid = _write(units.magnitudes, units.negative, numerals.scale)
-        sheets.append(Sheet(numerals.rows[part], grid, sparse=True))
+        sheets.append(Sheet.of_sparse(numerals.rows[part], grid))
     return sheets
 
 

@@ -26,7 +26,7 @@ def read_parts(
     Args:
         text: the values.
         separator: what stands between two numbers of a value, an ASCII character.
-        count: how many numbers a value has, at least two.
+        count: how many numbers a value has: 2, 4 or 8.
         digits: the digits from zero on, 10 or 16 ASCII characters.
         limit: what numbers are below, at most what four digits can write.
 
@@ -34,12 +34,14 @@ def read_parts(
         The rows that are written so, ascending, and their numbers, shape (rows, count).
     """
     codes = narrowed(text.codes)
-    rows, bounds = _bounds(text, codes == ord(separator), count)
-    lengths = bounds[:, 1:] - bounds[:, :-1]
+    rows, ends = _ends(text, codes == ord(separator), count)
+    lengths = np.empty_like(ends)  # and one more each
+    np.subtract(ends[:, 0], text.offsets[rows] - 1, out=lengths[:, 0])
+    np.subtract(ends[:, 1:], ends[:, :-1], out=lengths[:, 1:])
     np.minimum(lengths, len(_OWN) - 1, out=lengths)
     # Each word is the four characters up to the end of a number, zeros in place of those before it.
     behind = np.concatenate([np.zeros(_LONGEST, np.uint8), codes])
-    words = np.ndarray((len(codes) + 1,), "<u4", behind, 0, (1,)).take(bounds[:, 1:])
+    words = np.ndarray((len(codes) + 1,), "<u4", behind, 0, (1,)).take(ends)
     words ^= _ZEROS
     words &= _OWN.take(lengths)
     words ^= _ZEROS
@@ -48,14 +50,12 @@ def read_parts(
     numbers = pairs[:, ::2] * np.uint32(base * base) + pairs[:, 1::2]
     least = np.array([limit, limit, 0, base, base**2, base**3, limit], np.uint32)
     written = (numbers >= least.take(lengths)) & (numbers < limit)
-    fits = np.ones(len(rows), np.bool_)
-    for column in written.T:
-        fits &= column
+    fits = written.view(f"u{count}")[:, 0] == int.from_bytes(b"\1" * count, "big")
     return (rows, numbers) if fits.all() else (rows[fits], numbers[fits])
 
 
-def _bounds(text: Text, marks: NDArray[np.bool_], count: int) -> tuple[Index, Index]:
-    """Return which rows have one mark less than count, and where: before, at and behind them."""
+def _ends(text: Text, marks: NDArray[np.bool_], count: int) -> tuple[Index, Index]:
+    """Return which rows have one mark less than parts, and where each of their parts ends."""
     rows, places = np.arange(len(text)), np.flatnonzero(marks)
     first, last = text.offsets[:-1], text.offsets[1:]
     if (
@@ -65,11 +65,9 @@ def _bounds(text: Text, marks: NDArray[np.bool_], count: int) -> tuple[Index, In
         found = flags_by_row(text, marks)
         chosen = found == count - 1
         rows, places = np.flatnonzero(chosen), places[np.repeat(chosen, found)]
-        first, last = first[rows], last[rows]
-    bounds = np.empty((len(rows), count + 1), np.intp)
-    bounds[:, 0], bounds[:, -1] = first - 1, last
-    bounds[:, 1:-1] = places.reshape(len(rows), count - 1)
-    return rows, bounds
+    ends = np.empty((len(rows), count), np.intp)
+    ends[:, :-1], ends[:, -1] = places.reshape(len(rows), count - 1), last[rows]
+    return rows, ends
 
 
 @cache
@@ -83,4 +81,4 @@ def _values(digits: str) -> NDArray[np.uint32]:
 
 _ZEROS = np.uint32(0x3030_3030)
 _OWN = np.array([0, 0, 0xFF00_0000, 0xFFFF_0000, 0xFFFF_FF00, 0xFFFF_FFFF, 0], np.uint32)
-"""By how far apart two separators are: the octets of what is between them, up to four."""
+"""By how far apart two ends are: the octets of a number between them, of up to four digits."""
