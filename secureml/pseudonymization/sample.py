@@ -176,18 +176,20 @@ def _windows(text: Text) -> Callable[[slice], tuple[Any, ...]]:
     They are the low octets of the first, the last and the middle characters. There is no middle
     where no value has characters between the first and the last.
     """
-    octets = text.codes.astype(np.uint8, copy=False)
     lengths = text.lengths
     width = int(lengths[0]) if len(text) else 0
     if width >= _WIDTH and (lengths == width).all():
+        octets = text.codes.astype(np.uint8, copy=False)
         offsets = [0, width - _WIDTH, _middle(width)][: 3 if width > 2 * _WIDTH else 2]
         views = [_every(octets, offset, len(text), width) for offset in offsets]
         return lambda rows: tuple(view[rows] for view in views)
     pad = np.zeros(_WIDTH, np.uint8)
-    words = _every(np.concatenate([pad, octets, pad]), 0, len(octets) + _WIDTH + 1, 1)
 
     def gathered(rows: slice) -> tuple[Any, ...]:
-        begin, size = text.offsets[:-1][rows], lengths[rows]
+        bounds = text.offsets[rows.start : rows.stop + 1]
+        here = text.codes[bounds[0] : bounds[-1]].astype(np.uint8, copy=False)
+        words = _every(np.concatenate([pad, here, pad]), 0, len(here) + _WIDTH + 1, 1)
+        begin, size = bounds[:-1] - bounds[0], lengths[rows]
         beyond = (8 * np.maximum(_WIDTH - size, 0)).astype(np.uint64)
         first, last = words[begin + _WIDTH] << beyond, words[begin + size] >> beyond
         long = size > 2 * _WIDTH
