@@ -22,7 +22,14 @@ from secureml.pseudonymization.formats.base import (
     TooSmall,
     Transformed,
 )
-from secureml.pseudonymization.formats.pieces import Flags, blanked, transform_pieces, walked
+from secureml.pseudonymization.formats.patterns import folding_of
+from secureml.pseudonymization.formats.pieces import (
+    Flags,
+    blanked,
+    rows_with,
+    transform_pieces,
+    walked,
+)
 from secureml.pseudonymization.permutation import Permutation
 from secureml.pseudonymization.templates import find_distinct
 from secureml.pseudonymization.text import Text
@@ -66,7 +73,7 @@ class RegexFormat(Format):
             problem = _problem(compiled)
         if problem is not None:
             raise PseudonymizationError(problem)
-        self._pattern = compiled
+        self._pattern, self._folding = compiled, folding_of(compiled)
 
     @property
     def options(self) -> Mapping[str, Option]:
@@ -77,8 +84,8 @@ class RegexFormat(Format):
         """Permute every value among those of its template that match."""
         assert isinstance(values, Text)
         filled = np.flatnonzero(values.lengths)
-        chosen, failed = self._groups(values, filled)
-        invalid = filled[failed]
+        chosen, failed = self._groups(values)
+        invalid = filled[failed[filled]]
         number, domains = self._domains(values, chosen, invalid)
         too_small = np.array([0 < domain < permutation.minimum for domain in domains], np.bool_)
         rows = np.flatnonzero(too_small[number])
@@ -100,32 +107,44 @@ class RegexFormat(Format):
             return transform_pieces(part, here, permutation, alphabets(), label)
 
         def outside(made: Text, rows: Index) -> Index:
-            found, failed = self._groups(made, rows)
-            moved = found != chosen
-            counted = np.append(0, np.cumsum(moved))
-            changed = counted[made.offsets[rows + 1]] > counted[made.offsets[rows]]
-            return rows[failed | changed]
+            part = made.at(rows)
+            found, failed = self._groups(part)
+            before = Text(chosen.view(np.uint8), text.offsets).at(rows).codes
+            failed[rows_with(part, found != before)] = True
+            return rows[failed]
 
         made = walked(text, once, outside)
         used = [domain for domain in domains if domain >= permutation.minimum]
         return replace(made, small=small, invalid=invalid, domain=min(used, default=0))
 
-    def _groups(self, text: Text, rows: Index) -> tuple[Flags, Flags]:
-        """Return which characters of some values are in groups, and which of the values fail."""
+    def _groups(self, text: Text) -> tuple[Flags, Flags]:
+        """Return which characters of values are in groups, and which of the values fail."""
+        if self._folding is None:
+            return self._matched(text)
+        flat, bounds, number = find_distinct(self._folding.folded(text.codes), text.offsets)
+        distinct = Text(flat, bounds)
+        chosen, failed = self._matched(distinct)
+        if number is None:
+            filled = text.lengths > 0
+            return np.tile(chosen, int(filled.sum())), filled & failed[0]
+        flags = Text(chosen.view(np.uint8), bounds).at(number).codes.view(np.bool_)
+        return flags, failed[number]
+
+    def _matched(self, text: Text) -> tuple[Flags, Flags]:
+        """Return the same for values that are read one by one."""
         count = self._pattern.groups + 1
         nothing = ((0, 0),) * count
-        matches = map(self._pattern.fullmatch, text.strings_at(rows))
+        matches = map(self._pattern.fullmatch, text.strings())
         spans = [nothing if match is None else match.regs for match in matches]
         ends = chain.from_iterable(chain.from_iterable(spans))
-        places = np.fromiter(ends, np.int64, 2 * count * len(rows)).reshape(len(rows), count, 2)
+        places = np.fromiter(ends, np.int64, 2 * count * len(text)).reshape(len(text), count, 2)
         failed: Flags = places[:, 0, 1] == 0
-        bounds = np.maximum(places[:, 1:], 0) + text.offsets[rows][:, None, None]
+        bounds = np.maximum(places[:, 1:], 0) + text.offsets[:-1, None, None]
         size = len(text.codes) + 1
         depth = np.bincount(bounds[:, :, 0].ravel(), minlength=size)
         depth -= np.bincount(bounds[:, :, 1].ravel(), minlength=size)
         np.cumsum(depth, out=depth)
-        overlapping = np.append(0, np.cumsum(depth[:-1] > 1))
-        failed |= overlapping[text.offsets[rows + 1]] > overlapping[text.offsets[rows]]
+        failed[rows_with(text, depth[:-1] > 1)] = True
         return depth[:-1] > 0, failed
 
     def _domains(self, text: Text, chosen: Flags, invalid: Index) -> tuple[Index, list[int]]:
@@ -163,7 +182,7 @@ class RegexFormat(Format):
         )
         members[:, places] = table.codes(table.starts[classes] + drawn % sizes)
         offsets = np.arange(_SAMPLES + 1) * len(template)
-        chosen, failed = self._groups(Text(members.ravel(), offsets), np.arange(_SAMPLES))
+        chosen, failed = self._groups(Text(members.ravel(), offsets))
         alike = (chosen.reshape(_SAMPLES, -1) == groups).all(axis=1) & ~failed
         size: int = math.prod(sizes.tolist())
         return max(size * int(alike.sum()) // _SAMPLES, 1)

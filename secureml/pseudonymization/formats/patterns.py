@@ -1,0 +1,86 @@
+"""Values folded to what a pattern sees of them, so that ``re`` reads few instead of all.
+
+A pattern tells two characters apart by a literal, by a range, or by one of the classes \\d, \\w and
+\\s. So characters between the same two of those that stand in the pattern, and alike in these
+classes, are all the same to it: of values that differ in such characters alone, one is enough.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from secureml.pseudonymization.alphabets import CODE_POINTS, Codes
+
+__all__ = ["Folding", "folding_of"]
+
+_FLAGS = re.UNICODE | re.DOTALL | re.MULTILINE
+_ENDS = "\n_"  # characters that a pattern may treat apart without naming them
+
+_TOKENS = re.compile(
+    r"(?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])"
+    r"|\\(?P<escape>.)"
+    r"|\(\?P<\w+>"
+    r"|\{(?:[0-9]+(?:,[0-9]*)?|,[0-9]*)\}"
+    r"|(?P<one>.)",
+    re.DOTALL,
+)
+_CLASSES = "dDwWsSbBAZ"
+_CLASS = re.compile(rf"\\[{_CLASSES}]")
+_UNFOLDED = re.compile(r"\\[0-9A-Za-z]|\(\?[msu]*[aiLx-]|\(\?P=")
+"""Characters written as escapes, flags of a part of the pattern, and what a group matched again."""
+
+
+class Folding:
+    """Replaces characters by others that a pattern does not tell from them.
+
+    Args:
+        named: characters that stand in the pattern.
+    """
+
+    __slots__ = ("_edges",)
+
+    def __init__(self, named: str) -> None:
+        self._edges = np.unique([*map(ord, named + _ENDS)])
+
+    def folded(self, codes: Codes) -> Codes:
+        """Return codes of the same dtype, as few different ones as the pattern allows.
+
+        Args:
+            codes: of characters.
+        """
+        present = np.zeros(CODE_POINTS, np.bool_)
+        present[codes] = True
+        distinct = np.flatnonzero(present)
+        # The span between two edges has an even number, an edge an odd one of its own.
+        spans = np.searchsorted(self._edges, distinct) + np.searchsorted(
+            self._edges, distinct, side="right"
+        )
+        first: dict[tuple[int, bool, bool, bool], int] = {}
+        fold = np.zeros(CODE_POINTS, codes.dtype)
+        for span, code in zip(spans.tolist(), distinct.tolist(), strict=True):
+            one = chr(code)
+            key = span, one.isdecimal(), one.isalnum(), one.isspace()
+            fold[code] = first.setdefault(key, code)
+        if codes.dtype == np.uint8:
+            return np.frombuffer(codes.tobytes().translate(fold[:256].tobytes()), np.uint8)
+        return fold.take(codes)
+
+
+def folding_of(pattern: re.Pattern[str]) -> Folding | None:
+    """Return the folding of a pattern; None if it may tell any two characters apart.
+
+    Args:
+        pattern: any. One that ignores case, or refers to what a group matched, or writes
+            characters as escapes, has none.
+    """
+    text = pattern.pattern
+    if pattern.flags & ~_FLAGS or _UNFOLDED.search(_CLASS.sub("", text)):
+        return None
+    named: list[str] = []
+    for token in _TOKENS.finditer(text):
+        named += _CLASS.sub("", token["set"] or "")
+        named += (token["escape"] or "").strip(_CLASSES)
+        named += token["one"] or ""
+    return Folding("".join(named))
