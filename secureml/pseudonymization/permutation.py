@@ -22,6 +22,7 @@ CHUNK = 1 << 17
 """Rows whose intermediate arrays are worked on together, as in the ciphers."""
 
 _TABLE_BASE = 1 << 32
+_TABLE = 1 << 12  # numbers up to which a table of them is faster than sorting, however few
 _KEPT = 1 << 24  # members of tables that are kept for more rows
 
 
@@ -58,9 +59,20 @@ class RowTweaks:
             The new group of each row, and the tweak of each new group.
         """
         count = len(self.values)
-        pairs, new = np.unique(group * count + self.number[rows], return_inverse=True)
+        pairs, new = _distinct(group * count + self.number[rows])
         bound = [self.bound(pair % count, tweaks[pair // count]) for pair in pairs.tolist()]
-        return new.astype(np.intp), bound
+        return new, bound
+
+
+def _distinct(numbers: Index) -> tuple[Index, Index]:
+    """Return the distinct numbers, ascending, and the place of each number among them."""
+    limit = int(numbers.max(initial=0)) + 1
+    if limit > 4 * len(numbers) + _TABLE:
+        pairs, places = np.unique(numbers, return_inverse=True)
+        return pairs, places.astype(np.intp)
+    found = np.zeros(limit, np.bool_)
+    found[numbers] = True
+    return np.flatnonzero(found), (np.cumsum(found) - 1)[numbers]
 
 
 class Permutation:

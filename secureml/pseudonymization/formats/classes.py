@@ -144,8 +144,9 @@ def _by_row(
     if template.max(initial=0) >= len(templates):
         templates, tweaks = templates.with_empty(), [*tweaks, b""]
     group, bound = rows.split(template, tweaks, np.arange(len(template)))
-    first = np.unique(group, return_index=True)[1]
-    return templates.at(template[first]), group, bound
+    member = np.empty(len(bound), np.intp)
+    member[group] = template
+    return templates.at(member), group, bound
 
 
 def _permute_halves(plan: Plan, parts: list[Part]) -> None:

@@ -12,6 +12,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.alphabets import alphabets, kinds
+from secureml.pseudonymization.alphabets import DIGIT, LETTER, alphabets, kinds
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats.base import (
     NONE_SMALL,
@@ -30,6 +31,7 @@ from secureml.pseudonymization.formats.base import (
 )
 from secureml.pseudonymization.formats.pieces import blanked, rows_with, transform_pieces
 from secureml.pseudonymization.permutation import Permutation
+from secureml.pseudonymization.templates import find_distinct
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 
@@ -129,46 +131,58 @@ class EmailFormat(Format):
 
     def _invalid(self, text: Text) -> Index:
         """Return the rows that hold no address of which the parts can become what they are to."""
-        kind = kinds()[text.codes]
-        folded = np.where(kind > 0, np.uint8(ord(_LETTER)), np.uint8(ord(_OTHER)))
-        narrow = text.codes < 0x80
-        folded[narrow] = text.codes[narrow]
-        # These two stand for others, and are in no address themselves.
-        folded[narrow & (text.codes <= 2)] = 0
-        buffers = [None, pa.py_buffer(text.offsets), pa.py_buffer(folded)]
+        # Of addresses that differ in such characters alone as no pattern tells apart, one is read.
+        dashes = text.codes == ord("-")
+        folds = _folds(encoded=bool((dashes[1:] & dashes[:-1]).any()))
+        if text.codes.dtype == np.uint8:
+            folded = np.frombuffer(text.codes.tobytes().translate(folds[:256].tobytes()), np.uint8)
+        else:
+            folded = folds.take(text.codes)
+        flat, bounds, number = find_distinct(folded, text.offsets)
+        foreign = self._foreign(Text(flat, bounds))
+        filled = text.lengths > 0
+        return np.flatnonzero(filled & foreign[0 if number is None else number])
+
+    def _foreign(self, text: Text) -> NDArray[np.bool_]:
+        """Tell which of some folded values are no such addresses."""
+        codes, starts, ends = text.codes, text.offsets[:-1], text.offsets[1:]
+        buffers = [None, pa.py_buffer(text.offsets), pa.py_buffer(codes)]
         column = pa.Array.from_buffers(pa.large_string(), len(text), buffers)
         fine = _matches(column, _ADDRESS)
-        places = np.flatnonzero(folded == ord("@"))
+        places = np.flatnonzero(codes == ord("@"))
         at = np.full(len(text), -1)
         at[np.searchsorted(text.offsets, places, side="right") - 1] = places
-        starts, ends = text.offsets[:-1], text.offsets[1:]
         fine &= (at - starts <= 64) & (ends - at <= 254) & (ends - starts <= 254)
+        beyond = (codes == ord(_LETTER)) | (codes == ord(_OTHER))
         wide = np.zeros(len(text), np.bool_)
-        wide[rows_with(text, ~narrow)] = True
+        wide[rows_with(text, beyond)] = True
         fine &= ~wide | (ends - starts <= 63)
         reserved = _matches(column, _RESERVED)
         if self._host == "encrypt":
-            behind = np.arange(len(folded)) > np.repeat(at, text.lengths)
+            behind = np.arange(len(codes)) > np.repeat(at, text.lengths)
             wide[:] = False
-            wide[rows_with(text, ~narrow & behind)] = True
+            wide[rows_with(text, beyond & behind)] = True
             fine &= ~reserved & ~wide
         elif reserved.any():
             fine &= ~reserved | _matches(column, _ENCODED)
-        return np.flatnonzero(~fine & (text.lengths > 0))
+        return ~fine
 
     def _encrypted(self, text: Text, permutation: Permutation) -> Transformed:
         """Encrypt the parts of addresses that are to be encrypted."""
-        chosen = np.zeros(len(text.codes), np.bool_)
-        place = np.arange(len(chosen))
         filled = np.flatnonzero(text.lengths)
-        lengths = text.lengths[filled]
+        starts, ends = text.offsets[filled], text.offsets[filled + 1]
         at = np.flatnonzero(text.codes == ord("@"))
+        # One at the first character of a part, minus one behind its last.
+        steps = np.zeros(len(text.codes) + 1, np.int8)
         if self._local == "encrypt":
-            chosen |= place < np.repeat(at, lengths)
+            steps[starts] += 1
+            steps[at] -= 1
         if self._host == "encrypt":
             points = np.flatnonzero(text.codes == ord("."))
-            last = points[np.searchsorted(points, text.offsets[filled + 1]) - 1]
-            chosen |= (place > np.repeat(at, lengths)) & (place < np.repeat(last, lengths))
+            last = points[np.searchsorted(points, ends) - 1]
+            steps[at + 1] += 1
+            steps[last] -= 1
+        chosen = np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_)
         name = f"{self.name} {self._local} {self._host} "
         return transform_pieces(text, chosen, permutation, alphabets(), name)
 
@@ -260,6 +274,27 @@ def _opened(letter: str, pseudonym: str) -> bytes:
     if not _PSEUDONYM.fullmatch(pseudonym) or pseudonym[0] != letter:
         return b""
     return base64.b32decode(pseudonym[1:].upper())
+
+
+@cache
+def _folds(*, encoded: bool) -> NDArray[np.uint8]:
+    """Return what stands for each code point: an octet for all that the patterns take for one.
+
+    Args:
+        encoded: tell x and n from other letters, which matters only where -- follows them.
+    """
+    kind = kinds()
+    folds = np.where(kind > 0, np.uint8(ord(_LETTER)), np.uint8(ord(_OTHER)))
+    folds[:0x80] = 0
+    for octet in b"-.@":
+        folds[octet] = octet
+    folds[list(b"!#$%&'*+/=?^_`{|}~")] = ord("!")
+    narrow = np.arange(0x80)
+    folds[narrow[kind[:0x80] == DIGIT]] = ord("0")
+    folds[narrow[kind[:0x80] == LETTER]] = ord("a")
+    if encoded:
+        folds[list(b"XxNn")] = list(b"xxnn")
+    return folds
 
 
 def _matches(column: pa.LargeStringArray, pattern: str) -> NDArray[np.bool_]:

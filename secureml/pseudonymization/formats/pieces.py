@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 Flags = NDArray[np.bool_]
+_PIECE = 1 << 14  # rows whose characters are counted together, in a core's own cache
 _HOLE = CODE_POINTS
 """Stands in what is kept of a value for a character that is not."""
 
@@ -84,9 +85,12 @@ def rows_with(text: Text, flags: Flags) -> Index:
 
 def flags_by_row(text: Text, flags: Flags) -> NDArray[np.int64]:
     """Count the flagged characters of each value, shape (rows,)."""
-    counted = np.zeros(len(flags) + 1, np.int64)
-    np.cumsum(flags, out=counted[1:])
-    counts: NDArray[np.int64] = np.diff(counted[text.offsets])
+    counts = np.empty(len(text), np.int64)
+    for start in range(0, len(text), _PIECE):
+        bounds = text.offsets[start : start + _PIECE + 1]
+        counted = np.zeros(bounds[-1] - bounds[0] + 1, np.int32)
+        np.cumsum(flags[bounds[0] : bounds[-1]], out=counted[1:])
+        counts[start : start + _PIECE] = np.diff(counted[bounds - bounds[0]])
     return counts
 
 

@@ -260,3 +260,12 @@ def test_options_are_recorded_with_defaults() -> None:
 def test_none(lab, pair: tuple[str, str]) -> None:
     for values in ([], [""], ["", ""]):
         assert lab.encrypted(FORMS[pair], values) == values
+
+
+SPELLED = st.text(st.sampled_from("aBxXnN09-.@!_ é€\x00\x01\x02~,"), max_size=12)
+
+
+@given(st.lists(st.one_of(SPELLED, st.builds("{}@{}.{}".format, SPELLED, SPELLED, SPELLED))))
+def test_addresses_are_judged_alike_alone_and_together(lab, values: list[str]) -> None:
+    alone = [one for value in values for one in lab.invalid(PLAIN, [value])]
+    assert lab.invalid(PLAIN, values) == alone
