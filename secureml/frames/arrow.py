@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +12,8 @@ from secureml.pseudonymization.alphabets import Codes
 from secureml.pseudonymization.text import Text
 
 __all__ = ["Nulls", "is_text", "read_text", "write_text"]
+
+_PIECE = 1 << 14  # rows whose octets are counted together, in a core's own cache
 
 Nulls = NDArray[np.bool_]
 Offsets = NDArray[np.int64]
@@ -57,9 +57,9 @@ def read_text(array: pa.Array | pa.ChunkedArray) -> tuple[Text, Nulls]:
         offsets = offsets - offsets[0]
     if octets.max(initial=0) < 0x80:
         return Text(octets, offsets), nulls
-    # Every character has one octet that does not continue another.
-    continuing = np.flatnonzero((octets & 0xC0) == 0x80)
-    return Text(_decoded(octets), offsets - np.searchsorted(continuing, offsets)), nulls
+    codes, starts = _decoded(octets), np.zeros(len(offsets), np.int64)
+    np.cumsum(pc.utf8_length(array).to_numpy(), out=starts[1:])
+    return Text(codes, starts), nulls
 
 
 def write_text(text: Text, nulls: Nulls, arrow_type: pa.DataType) -> pa.Array:
@@ -76,9 +76,7 @@ def write_text(text: Text, nulls: Nulls, arrow_type: pa.DataType) -> pa.Array:
     """
     octets, offsets = text.codes, text.offsets
     if octets.dtype != np.uint8:
-        longer = (np.flatnonzero(text.codes >= code) for code in (0x80, 0x800, 0x10000))
-        offsets = offsets + _total(np.searchsorted(places, offsets) for places in longer)
-        octets = _encoded(text.codes)
+        offsets, octets = _octet_offsets(text), _encoded(text.codes)
     validity = pa.array(~nulls).buffers()[1] if nulls.any() else None
     buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(octets)]
     array = pa.Array.from_buffers(pa.large_string(), len(text), buffers)
@@ -92,11 +90,20 @@ def write_text(text: Text, nulls: Nulls, arrow_type: pa.DataType) -> pa.Array:
     return narrowed
 
 
-def _total(parts: Iterable[NDArray[np.intp]]) -> NDArray[np.intp]:
-    total = np.zeros((), np.intp)
-    for part in parts:
-        total = total + part
-    return total
+def _octet_offsets(text: Text) -> Offsets:
+    """Return where each value starts in UTF-8, and the end."""
+    offsets = text.offsets.copy()
+    total = 0
+    for start in range(0, len(text), _PIECE):
+        bounds = text.offsets[start : start + _PIECE + 1]
+        codes = text.codes[bounds[0] : bounds[-1]]
+        longer = np.zeros(len(codes) + 1, np.int32)
+        for code in (0x80, 0x800, 0x10000)[: codes.itemsize]:
+            longer[1:] += codes >= code
+        counted = np.cumsum(longer, out=longer)[bounds - bounds[0]]
+        offsets[start : start + _PIECE + 1] = bounds + counted + total
+        total += int(counted[-1])
+    return offsets
 
 
 def _decoded(octets: NDArray[np.uint8]) -> Codes:
@@ -107,13 +114,18 @@ def _decoded(octets: NDArray[np.uint8]) -> Codes:
         string = None
     if string is None:
         raise PseudonymizationError("the column holds strings that are not UTF-8")
+    if octets.max() < 0xF0:  # no character has four octets
+        return np.frombuffer(string.encode("utf-16-le"), "<u2").astype(np.uint16, copy=False)
     return np.frombuffer(string.encode("utf-32-le"), "<u4").astype(np.uint32, copy=False)
 
 
 def _encoded(codes: Codes) -> NDArray[np.uint8]:
     encoded = None
+    narrow = codes.dtype == np.uint16
     try:
-        encoded = str(codes.astype("<u4", copy=False).data, "utf-32-le").encode()
+        if not (narrow and ((codes & 0xF800) == 0xD800).any()):  # two surrogates would be a pair
+            width = ("<u2", "utf-16-le") if narrow else ("<u4", "utf-32-le")
+            encoded = str(codes.astype(width[0], copy=False).data, width[1]).encode()
     except UnicodeDecodeError:
         encoded = None
     if encoded is None:

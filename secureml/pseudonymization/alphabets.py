@@ -37,7 +37,8 @@ DIGIT, OTHER_DIGIT, LETTER = 1, 2, 3
 _ASCII = 0x80
 
 Codes = NDArray[np.unsignedinteger[Any]]
-"""Characters, or their ordinals: uint8 where all are ASCII, otherwise uint32."""
+"""Characters: uint8 where all are ASCII, uint16 where all are below U+10000, otherwise uint32.
+All members of a class that are beyond ASCII are below U+10000, or none: so dtypes are kept."""
 
 
 class Alphabets:
@@ -56,6 +57,7 @@ class Alphabets:
         "_ascii_first",
         "_class_of",
         "_code_of",
+        "_narrow_skeleton_of",
         "_ordinal_of",
         "_skeleton_of",
         "sizes",
@@ -75,24 +77,25 @@ class Alphabets:
 
         self.sizes = np.array([len(codes) for codes in members], np.uint32)
         self.starts = self._ordinal_of[[codes[0] for codes in members]]
-        self._skeleton_of = self._ordinal_of.copy()
-        self._skeleton_of[classed] = np.repeat(self.starts, self.sizes)
+        self._skeleton_of = np.arange(CODE_POINTS, dtype=np.uint32)
+        self._skeleton_of[classed] = np.repeat(self._code_of[self.starts], self.sizes)
+        self._narrow_skeleton_of = self._skeleton_of[: 1 << 16].astype(np.uint16)
         self._class_of = np.full(self.starts.max() + 1, -1, np.int32)
         self._class_of[self.starts] = np.arange(len(members), dtype=np.int32)
         ascii_first = np.arange(256, dtype=np.uint8)
         ascii_first[:_ASCII] = self._skeleton_of[:_ASCII]
         self._ascii_first = ascii_first.tobytes()
 
-    def ordinals(self, codes: Codes) -> Codes:
+    def ordinals(self, codes: Codes) -> NDArray[np.unsignedinteger[Any]]:
         """Renumber code points as ordinals; ASCII is returned as it is."""
-        return codes if codes.dtype == np.uint8 else self._ordinal_of[codes]
+        return codes if codes.dtype == np.uint8 else self._ordinal_of.take(codes)
 
-    def codes(self, ordinals: Codes) -> Codes:
-        """Renumber ordinals as code points; ASCII is returned as it is."""
-        return ordinals if ordinals.dtype == np.uint8 else self._code_of[ordinals]
+    def codes(self, ordinals: NDArray[np.unsignedinteger[Any]]) -> Codes:
+        """Renumber ordinals as code points; ASCII, in uint8, is returned as it is."""
+        return ordinals if ordinals.dtype == np.uint8 else self._code_of.take(ordinals)
 
     def skeletons(self, codes: Codes) -> Codes:
-        """Replace every code point by the first ordinal of its class, or by its own if of none.
+        """Replace every code point by the first one of its class; those of none stay.
 
         Args:
             codes: of characters.
@@ -103,11 +106,12 @@ class Alphabets:
         if codes.dtype == np.uint8:
             # bytes.translate reads a table of 256 entries several times as fast as numpy.
             return np.frombuffer(codes.tobytes().translate(self._ascii_first), np.uint8)
-        return self._skeleton_of.take(codes)
+        narrow = codes.dtype == np.uint16
+        return (self._narrow_skeleton_of if narrow else self._skeleton_of).take(codes)
 
     def classes(self, skeletons: Codes) -> NDArray[np.int32]:
         """Return the class index of all that ``skeletons`` gave, -1 for kept characters."""
-        ordinals = skeletons.astype(np.intp)
+        ordinals = self.ordinals(skeletons).astype(np.intp)
         clipped = np.minimum(ordinals, len(self._class_of) - 1)
         return np.where(ordinals == clipped, self._class_of[clipped], np.int32(-1))
 

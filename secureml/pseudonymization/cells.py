@@ -133,13 +133,13 @@ class GridCells:
                 value = quotient
             self._put(block[0], value)
 
-    def _ordinals(self, digit: int) -> Codes:
+    def _ordinals(self, digit: int) -> NDArray[np.unsignedinteger[Any]]:
         return self._table.ordinals(self._source[:, self._digits.positions[0, digit]])
 
     def _put(self, digit: int, value: Numbers) -> None:
         ordinals = value + self._digits.firsts[0, digit]
         column = self._target[:, self._digits.positions[0, digit]]
-        column[:] = self._table.codes(ordinals.astype(column.dtype, copy=False))
+        column[:] = _codes(self._table, ordinals, column)
 
 
 class RaggedDigits:
@@ -221,5 +221,10 @@ class RaggedCells:
         flat[1:] -= steps[1:]
         numbers += digits.firsts.take(self._member, axis=0)
         # Where a place occurs twice, the last one stays, which is the real digit.
-        codes = self._canvas.table.codes(numbers.astype(self._canvas.target.dtype, copy=False))
-        self._canvas.target[self._places] = codes
+        target = self._canvas.target
+        target[self._places] = _codes(self._canvas.table, numbers, target)
+
+
+def _codes(table: Alphabets, ordinals: Numbers, target: Codes) -> Codes:
+    """Return code points that are to be written to a target."""
+    return table.codes(ordinals.astype(np.uint8) if target.dtype == np.uint8 else ordinals)

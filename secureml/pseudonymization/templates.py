@@ -58,14 +58,14 @@ class Templates:
         places = np.flatnonzero(classes >= 0)
         bounds = np.searchsorted(places, offsets)
         starts = np.repeat(offsets[:-1], np.diff(bounds))
-        codes = table.codes(skeletons).astype(np.uint32)
-        octets = np.where(classes < 0, codes, classes + CLASS_SYMBOL).astype(">u4").tobytes()
+        symbols = np.where(classes < 0, skeletons.astype(np.uint32), classes + CLASS_SYMBOL)
+        octets = symbols.astype(">u4").tobytes()
         ends = (4 * offsets).tolist()
         return cls(
             bounds=bounds,
             positions=places - starts,
             sizes=table.sizes[classes[places]],
-            firsts=skeletons[places].astype(np.uint32),
+            firsts=table.starts[classes[places]],
             symbols=[octets[start:end] for start, end in pairwise(ends)],
             widths=np.diff(offsets),
         )
@@ -158,7 +158,7 @@ def find_distinct(
     Args:
         codes: of all values side by side.
         offsets: int64, where each value starts, and the end.
-        seen: what values are seen as, given the codes of some of them; it keeps their dtype.
+        seen: what values are seen as, given the codes of some of them.
 
     Returns:
         The codes of the distinct values, where each starts and the end, and the number of each
@@ -168,11 +168,11 @@ def find_distinct(
     if width and _repeats(codes, width, seen):
         return seen(codes[:width]), np.array([0, width]), None
     # Arrow's dictionary compares octets, so that equal means equal.
-    scale = codes.itemsize
     pieces, numbers = [], []
     for start in range(0, len(offsets) - 1, _PIECE):
         bounds = offsets[start : start + _PIECE + 1]
         looks = seen(codes[bounds[0] : bounds[-1]])
+        scale, dtype = looks.itemsize, looks.dtype
         buffers = [None, pa.py_buffer((bounds - bounds[0]) * scale), pa.py_buffer(looks)]
         column = pa.Array.from_buffers(pa.large_binary(), len(bounds) - 1, buffers)
         encoded = column.dictionary_encode()
@@ -188,7 +188,7 @@ def find_distinct(
     distinct = encoded.dictionary
     _, ends, octets = distinct.buffers()
     bounds = np.frombuffer(ends, np.int64, len(distinct) + 1) // scale
-    flat = np.frombuffer(octets or b"", codes.dtype, bounds[-1])
+    flat = np.frombuffer(octets or b"", dtype, bounds[-1])
     return flat, bounds, number
 
 

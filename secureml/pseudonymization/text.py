@@ -27,7 +27,8 @@ class Text:
     """Strings side by side. A null is an empty string here; its place is the frame's to keep.
 
     Args:
-        codes: the code points of all values: uint8 if all of them are ASCII, otherwise uint32.
+        codes: the code points of all values: uint8 if all of them are ASCII, otherwise uint16 or
+            uint32.
         offsets: int64, shape (values + 1,), from 0 to len(codes): value i is
             codes[offsets[i]:offsets[i + 1]].
     """
@@ -158,7 +159,8 @@ def _places(starts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np
 def _codes(joined: str) -> Codes:
     if joined.isascii():
         return np.frombuffer(joined.encode("ascii"), np.uint8)
-    return np.frombuffer(joined.encode("utf-32-le", _EXACT), "<u4").astype(np.uint32, copy=False)
+    codes = np.frombuffer(joined.encode("utf-32-le", _EXACT), "<u4")
+    return codes.astype(np.uint16 if codes.max() < 0x10000 else np.uint32, copy=False)
 
 
 def _string(codes: Codes) -> str:

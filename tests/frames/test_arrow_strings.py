@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.errors import PseudonymizationError
+from secureml.frames import arrow
 from secureml.frames.arrow import is_text, read_text, write_text
 from secureml.pseudonymization.text import Text
 
@@ -64,9 +65,12 @@ def test_octets_that_are_not_utf8() -> None:
     assert caught.value.__context__ is None
 
 
-def test_a_lone_surrogate_can_not_be_written() -> None:
+@pytest.mark.parametrize(
+    "values", [["\ud800"], ["\ud83d\ude00"], ["\ud83d", "\ude00"], ["😀\ud800"]]
+)
+def test_a_lone_surrogate_can_not_be_written(values: list[str]) -> None:
     with pytest.raises(PseudonymizationError, match="lone surrogate") as caught:
-        write_text(Text.of(["\ud800"]), np.zeros(1, np.bool_), pa.string())
+        write_text(Text.of(values), np.zeros(len(values), np.bool_), pa.string())
     assert caught.value.__context__ is None
 
 
@@ -87,3 +91,19 @@ def test_types_of_text(arrow_type: pa.DataType) -> None:
 )
 def test_types_of_other_things(arrow_type: pa.DataType) -> None:
     assert not is_text(arrow_type)
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 100])
+@pytest.mark.parametrize(
+    "values", [["aé", "", "山é", "z"], ["😀a", "é", "", "山"], ["", "é"], ["a", "é", "😀"] * 7]
+)
+def test_octets_are_counted_in_pieces(
+    values: list[str], piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow, "_PIECE", piece)
+    nulls = np.zeros(len(values), np.bool_)
+    made = write_text(Text.of(values), nulls, pa.large_string())
+    made.validate(full=True)
+    assert made.to_pylist() == values
+    assert read_text(made)[0].strings() == values
+    assert read_text(made.slice(1))[0].strings() == values[1:]

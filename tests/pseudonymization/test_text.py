@@ -39,9 +39,16 @@ def test_starting_with(strings: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("string", "dtype"), [("plain", np.uint8), ("é", np.uint32), ("", np.uint8)]
+    ("string", "dtype"),
+    [
+        ("plain", np.uint8),
+        ("é", np.uint16),
+        ("\uffff", np.uint16),
+        ("😀", np.uint32),
+        ("", np.uint8),
+    ],
 )
-def test_ascii_is_held_in_octets(string: str, dtype: type) -> None:
+def test_as_few_octets_as_do_are_used(string: str, dtype: type) -> None:
     assert Text.of([string]).codes.dtype == dtype
 
 
@@ -61,3 +68,8 @@ def test_few_replaced_among_many(old: str, new: str, rows: list[int]) -> None:
         expected[row] = f"{new}{number}" if new else ""
     made = Text.of(strings).replaced(np.array(rows), [expected[row] for row in rows])
     assert made.strings() == expected
+
+
+def test_surrogates_side_by_side_make_no_pair() -> None:
+    assert Text.of(["\ud83d", "\ude00"]).strings() == ["\ud83d", "\ude00"]
+    assert Text.of(["\ud83d\ude00"]).strings() == ["\ud83d\ude00"]

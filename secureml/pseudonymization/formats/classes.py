@@ -124,7 +124,7 @@ def _hidden(text: Text, table: Alphabets, rows: Index) -> Text:
     flags = np.zeros(len(text), np.bool_)
     flags[rows] = True
     places = np.flatnonzero(np.repeat(flags, text.lengths)) if len(rows) else NO_ROWS
-    codes[places] = table.codes(table.skeletons(codes[places]))
+    codes[places] = table.skeletons(codes[places])
     return Text(codes, text.offsets)
 
 

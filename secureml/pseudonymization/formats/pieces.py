@@ -119,8 +119,9 @@ def put(text: Text, chosen: Flags, pieces: Text) -> Text:
 
 def kept_of(text: Text, chosen: Flags) -> RowTweaks:
     """Return what is kept of every value where the chosen characters are not: a tweak for each."""
-    codes = text.codes.copy()
-    hole = 0xFF if codes.dtype == np.uint8 else _HOLE
+    narrow = text.codes.dtype == np.uint8
+    hole = 0xFF if narrow else _HOLE
+    codes: Codes = text.codes.copy() if narrow else text.codes.astype(np.uint32)
     codes[chosen] = hole
     flat, bounds, number = find_distinct(codes, text.offsets)
     symbols = flat.astype(">u4")
