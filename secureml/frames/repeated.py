@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from secureml.frames.arrow import Nulls, is_text, read_text, write_text
+from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.text import Text
 
@@ -77,25 +78,30 @@ def read_repeated(series: pd.Series) -> RepeatedColumn | None:
     if len(series) < _FEWEST or not backed or not _repeats(series):
         return None
     array = pa.array(series.array)
-    encoded = array.dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    if len(encoded.dictionary) > len(series) // _SHARE:
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    rows = len(array)
+    slices = [array[span] for span in cut(rows, rows)]
+    encoded = pa.chunked_array(on_cores(pa.Array.dictionary_encode, slices, rows))
+    encoded = encoded.unify_dictionaries()
+    dictionary = encoded.chunk(0).dictionary
+    if len(dictionary) > rows // _SHARE:
         return None
-    text, _ = read_text(encoded.dictionary)
-    indices = encoded.indices
+    text, _ = read_text(dictionary)
+    indices = [chunk.indices for chunk in encoded.chunks]
 
     def make(new: Text, lost: Nulls) -> Any:
-        return dtype.__from_arrow__(write_text(new, lost, array.type).take(indices))
+        values = write_text(new, lost, array.type)
+        return dtype.__from_arrow__(pa.chunked_array(on_cores(values.take, indices, rows)))
 
-    codes = indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.intp)
+    codes = pa.chunked_array(indices).fill_null(-1).to_numpy().astype(np.intp)
     return RepeatedColumn(text, codes, make)
 
 
 def _repeats(series: pd.Series) -> bool:
     """Guess from how often values of a sample meet whether there are few distinct ones."""
-    step = len(series) // _SAMPLE
-    sample = series.iloc[: step * _SAMPLE : step]
+    # Places by chance: what repeats with a period may not meet at places at regular distances.
+    sample = series.iloc[np.random.default_rng(0).integers(0, len(series), _SAMPLE)]
     met = len(sample) - sample.nunique(dropna=False)
     # Of n rows with n / k distinct values, m of them meet about k m² / 2n times.
     return bool(met > _SHARE * len(sample) ** 2 / (2 * len(series)))

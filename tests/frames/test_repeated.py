@@ -6,8 +6,10 @@ import pyarrow as pa
 import pytest
 
 from secureml import KeyManager, anonymize, reidentify
+from secureml.frames import repeated
 from secureml.frames.columns import TextColumn, read_column
 from secureml.frames.repeated import RepeatedColumn, read_repeated
+from secureml.pseudonymization import cores
 from secureml.sources import MemoryStore
 
 ROWS = 1 << 15
@@ -87,8 +89,28 @@ def test_other_columns_are_left_to_others(series: pd.Series) -> None:
     assert read_repeated(series) is None
 
 
-def test_a_sample_that_misleads_costs_no_more_than_time() -> None:
-    step = ROWS >> 12
-    values = [f"{number:09d}" for number in range(ROWS)]
-    values[::step] = ["000000000"] * len(values[::step])
-    assert read_repeated(pd.Series(values, dtype="str")) is None
+def test_a_sample_that_misleads_costs_no_more_than_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    series = pd.Series([f"{number:09d}" for number in range(ROWS)], dtype="str")
+    monkeypatch.setattr(repeated, "_repeats", lambda _: True)
+    assert read_repeated(series) is None
+
+
+@pytest.mark.parametrize("period", [4000, 4096, ROWS // 5])
+def test_values_that_come_again_after_a_period_are_few(period: int) -> None:
+    values = [f"{number % period:09d}" for number in range(ROWS)]
+    column = read_repeated(pd.Series(values, dtype="str"))
+    assert column is not None
+    assert len(column.values) == period
+
+
+@pytest.mark.parametrize("dtype", ARROW)
+def test_every_core_reads_and_writes_a_part(dtype: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "FEWEST", ROWS // 8)
+    monkeypatch.setattr(cores, "cores", lambda: 3)
+    series = repeating(dtype)
+    series[: ROWS // 3] = None  # the first part has no value at all
+    column = read_repeated(series)
+    assert column is not None
+    assert column.nulls.tolist() == series.isna().tolist()
+    again = pd.Series(column.rebuilt(column.values, np.empty(0, np.intp)), name="name")
+    pd.testing.assert_series_equal(again, series)
