@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +15,7 @@ from secureml.pseudonymization.text import Text
 
 __all__ = ["Nulls", "is_text", "read_text", "write_text"]
 
-_PIECE = 1 << 14  # rows whose octets are counted together, in a core's own cache
+_PIECE = 1 << 14  # rows that are read or written together, in a core's own cache
 
 Nulls = NDArray[np.bool_]
 Offsets = NDArray[np.int64]
@@ -57,9 +59,9 @@ def read_text(array: pa.Array | pa.ChunkedArray) -> tuple[Text, Nulls]:
         offsets = offsets - offsets[0]
     if octets.max(initial=0) < 0x80:
         return Text(octets, offsets), nulls
-    codes, starts = _decoded(octets), np.zeros(len(offsets), np.int64)
+    starts = np.zeros(len(offsets), np.int64)
     np.cumsum(pc.utf8_length(array).to_numpy(), out=starts[1:])
-    return Text(codes, starts), nulls
+    return Text(_decoded(octets, offsets, starts), starts), nulls
 
 
 def write_text(text: Text, nulls: Nulls, arrow_type: pa.DataType) -> pa.Array:
@@ -76,7 +78,8 @@ def write_text(text: Text, nulls: Nulls, arrow_type: pa.DataType) -> pa.Array:
     """
     octets, offsets = text.codes, text.offsets
     if octets.dtype != np.uint8:
-        offsets, octets = _octet_offsets(text), _encoded(text.codes)
+        offsets = _octet_offsets(text)
+        octets = _encoded(text, offsets)
     validity = pa.array(~nulls).buffers()[1] if nulls.any() else None
     buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(octets)]
     array = pa.Array.from_buffers(pa.large_string(), len(text), buffers)
@@ -94,42 +97,70 @@ def _octet_offsets(text: Text) -> Offsets:
     """Return where each value starts in UTF-8, and the end."""
     offsets = text.offsets.copy()
     total = 0
-    for start in range(0, len(text), _PIECE):
-        bounds = text.offsets[start : start + _PIECE + 1]
+    for piece in _pieces(len(text)):
+        bounds = text.offsets[piece.start : piece.stop + 1]
         codes = text.codes[bounds[0] : bounds[-1]]
         longer = np.zeros(len(codes) + 1, np.int32)
         for code in (0x80, 0x800, 0x10000)[: codes.itemsize]:
             longer[1:] += codes >= code
         counted = np.cumsum(longer, out=longer)[bounds - bounds[0]]
-        offsets[start : start + _PIECE + 1] = bounds + counted + total
+        offsets[piece.start : piece.stop + 1] = bounds + counted + total
         total += int(counted[-1])
     return offsets
 
 
-def _decoded(octets: NDArray[np.uint8]) -> Codes:
-    string = None
-    try:
-        string = str(octets.data, "utf-8")
-    except UnicodeDecodeError:
-        string = None
-    if string is None:
+def _decoded(octets: NDArray[np.uint8], offsets: Offsets, starts: Offsets) -> Codes:
+    """Return the code points of values in UTF-8.
+
+    Args:
+        octets: of all values.
+        offsets: where each value starts in them, and the end.
+        starts: where each starts in the code points.
+    """
+    narrow = octets.max() < 0xF0  # no character has four octets
+    codes = np.empty(starts[-1], np.uint16 if narrow else np.uint32)
+    width, name = ("<u2", "utf-16-le") if narrow else ("<u4", "utf-32-le")
+    bad = False
+    for piece in _pieces(len(offsets) - 1):
+        ends = piece.start, piece.stop
+        (first, last), (start, stop) = offsets[[*ends]].tolist(), starts[[*ends]].tolist()
+        try:
+            string = str(octets[first:last].data, "utf-8")
+        except UnicodeDecodeError:
+            bad = True
+            break
+        codes[start:stop] = np.frombuffer(string.encode(name), width)
+    if bad:
         raise PseudonymizationError("the column holds strings that are not UTF-8")
-    if octets.max() < 0xF0:  # no character has four octets
-        return np.frombuffer(string.encode("utf-16-le"), "<u2").astype(np.uint16, copy=False)
-    return np.frombuffer(string.encode("utf-32-le"), "<u4").astype(np.uint32, copy=False)
+    return codes
 
 
-def _encoded(codes: Codes) -> NDArray[np.uint8]:
-    encoded = None
-    narrow = codes.dtype == np.uint16
-    try:
-        if not (narrow and ((codes & 0xF800) == 0xD800).any()):  # two surrogates would be a pair
-            width = ("<u2", "utf-16-le") if narrow else ("<u4", "utf-32-le")
-            encoded = str(codes.astype(width[0], copy=False).data, width[1]).encode()
-    except UnicodeDecodeError:
-        encoded = None
-    if encoded is None:
+def _encoded(text: Text, offsets: Offsets) -> NDArray[np.uint8]:
+    """Return the octets of a text in UTF-8.
+
+    Args:
+        text: the values.
+        offsets: where each starts in UTF-8, and the end.
+    """
+    octets = np.empty(offsets[-1], np.uint8)
+    bad = False
+    for piece in _pieces(len(text)):
+        ends = piece.start, piece.stop
+        (first, last), (start, stop) = offsets[[*ends]].tolist(), text.offsets[[*ends]].tolist()
+        codes = text.codes[start:stop]
+        bad = bool(((codes >= 0xD800) & (codes < 0xE000)).any())
+        if bad:  # UTF-8 has no surrogates, and UTF-16 would take two for a pair
+            break
+        narrow = codes.dtype == np.uint16
+        width, name = ("<u2", "utf-16-le") if narrow else ("<u4", "utf-32-le")
+        string = str(codes.astype(width, copy=False).data, name)
+        octets[first:last] = np.frombuffer(string.encode(), np.uint8)
+    if bad:
         raise PseudonymizationError(
             "a value holds a lone surrogate, which Arrow can't: convert the column to object"
         )
-    return np.frombuffer(encoded, np.uint8)
+    return octets
+
+
+def _pieces(rows: int) -> Iterator[slice]:
+    return (slice(start, min(start + _PIECE, rows)) for start in range(0, rows, _PIECE))

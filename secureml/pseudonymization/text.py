@@ -68,9 +68,16 @@ class Text:
     def at(self, rows: NDArray[np.int64]) -> Text:
         """Return the text of some rows, each as often as it is named."""
         offsets = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum(self.offsets[rows + 1] - self.offsets[rows], out=offsets[1:])
+        return Text(self.codes[self.places(rows)], offsets)
+
+    def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where the characters of some rows lie, one row after another."""
         starts = self.offsets[rows]
-        np.cumsum(self.offsets[rows + 1] - starts, out=offsets[1:])
-        return Text(self.codes[_places(starts, offsets)], offsets)
+        lengths = self.offsets[rows + 1] - starts
+        places = np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+        places += np.arange(len(places))
+        return places
 
     def normalized(self, form: Literal["NFC"]) -> Text:
         """Return the text with every value in a Unicode normalization form (UAX #15).
@@ -147,13 +154,6 @@ def _spliced(text: Text, rows: NDArray[np.int64], new: Text) -> Codes:
     ):
         pieces += [text.codes[start:cut], new.codes[first:last]]
     return np.concatenate([*pieces, text.codes[resumed[-1] :]])
-
-
-def _places(starts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where the characters of values lie that start anywhere, one value after another."""
-    places = np.repeat(starts - offsets[:-1], np.diff(offsets))
-    places += np.arange(len(places))
-    return places
 
 
 def _codes(joined: str) -> Codes:

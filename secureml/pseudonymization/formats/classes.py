@@ -121,9 +121,7 @@ def transform_text(
 def _hidden(text: Text, table: Alphabets, rows: Index) -> Text:
     """Return a copy of the text with nothing but their templates in some rows."""
     codes = text.codes.copy()
-    flags = np.zeros(len(text), np.bool_)
-    flags[rows] = True
-    places = np.flatnonzero(np.repeat(flags, text.lengths)) if len(rows) else NO_ROWS
+    places = text.places(rows)
     codes[places] = table.skeletons(codes[places])
     return Text(codes, text.offsets)
 
