@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from itertools import groupby, pairwise
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,21 +134,31 @@ def cut_ragged(
         blocks, radix = _radix(digits, how)
         return how, radix, RaggedDigits(digits, blocks)
 
-    def parts(start: int) -> Iterator[Part]:
-        place = place_of[template[start : start + _RAGGED]]
-        order = np.argsort(place, kind="stable")
-        place = place[order].astype(np.intp)
-        starts = canvas.offsets[order + start]
-        for one, (first, last) in enumerate(pairwise(np.searchsorted(place, bounds).tolist())):
+    def parts(rows: Index, place: Index) -> Iterator[Part]:
+        ends = np.searchsorted(place, bounds).tolist()
+        for one, (first, last) in enumerate(pairwise(ends)):
             if first < last:
                 how, radix, digits = batch(one)
                 here = place[first:last]
                 member = here - bounds[one]
-                cells = RaggedCells(canvas, starts[first:last], digits, member)
+                cells = RaggedCells(canvas, canvas.offsets[rows[first:last]], digits, member)
                 yield Part(how, radix, cells, member, by_batch[here])
 
+    # Few ranks are long. To walk on with a few of them takes as long as with many: they wait.
+    short, held = int((arithmetic <= Arithmetic.LONG).sum()), []
     for start in range(0, len(template), _RAGGED):
-        for _, together in groupby(parts(start), lambda part: max(part.arithmetic, 1)):
+        place = place_of[template[start : start + _RAGGED]]
+        order = np.argsort(place, kind="stable")
+        place = place[order].astype(np.intp)
+        first, last = np.searchsorted(place, [short, len(chosen)]).tolist()
+        held.append((order[first:last] + start, place[first:last]))
+        if first:
+            yield list(parts(order[:first] + start, place[:first]))
+    rows, place = (np.concatenate(pieces) for pieces in zip(*held, strict=True))
+    order = np.argsort(place, kind="stable")
+    for start in range(0, len(order), _RAGGED):
+        piece = order[start : start + _RAGGED]
+        for _, together in groupby(parts(rows[piece], place[piece]), attrgetter("arithmetic")):
             yield list(together)
 
 
