@@ -39,6 +39,7 @@ class Kind:
         part: one in so many rows is measured, where all would take minutes.
         share: of the floor that it should reach.
         times: how many times faster than the fastest peer it should be, None for no target.
+        few: whether there are so few values that they repeat in any long column.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Kind:
     part: int = 1
     share: float | None = None
     times: float | None = 20
+    few: bool = False
 
     @property
     def known(self) -> bool:
@@ -259,7 +261,7 @@ KINDS = (
     Kind(name="e-mail", make=emails, format="email", rule={"small_domain": "token"}),
     Kind(name="UUID", make=uuids, format="uuid", alphabet=_HEX),
     Kind(name="integer", make=integers, format="integer", dtypes=_INTEGERS, alphabet=_DIGITS),
-    Kind(name="date", make=dates, format="date", rule={"small_domain": "permute"}),
+    Kind(name="date", make=dates, format="date", rule={"small_domain": "permute"}, few=True),
 )
 """Those that are measured in every dtype, at every size."""
 
