@@ -66,8 +66,10 @@ def read_integers(series: pd.Series) -> tuple[WholeNumbers, Nulls]:
     filled = series.to_numpy(dtype=plain, na_value=0) if nulls.any() else series.to_numpy(plain)
     present = filled[~nulls] if nulls.any() else filled
     negative = present < 0
-    words = present.astype(np.int64 if plain.kind == "i" else np.uint64).view(np.uint64)  # a copy
-    np.negative(words, out=words, where=negative)
+    some = bool(negative.any())  # else the column itself is what is read
+    words = present.astype(np.int64 if plain.kind == "i" else np.uint64, copy=some).view(np.uint64)
+    if some:
+        np.negative(words, out=words, where=negative)
     return WholeNumbers(words, negative, limits), nulls
 
 

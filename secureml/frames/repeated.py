@@ -13,13 +13,10 @@ import pyarrow as pa
 from secureml.frames.arrow import Nulls, is_text, read_text, write_text
 from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.repeats import SHARE, few_distinct
 from secureml.pseudonymization.text import Text
 
 __all__ = ["RepeatedColumn", "read_repeated"]
-
-_FEWEST = 1 << 14  # rows for which counting values pays
-_SAMPLE = 1 << 12
-_SHARE = 4  # rows to a distinct value, from which on it pays
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +72,9 @@ def read_repeated(series: pd.Series) -> RepeatedColumn | None:
     dtype = series.dtype
     backed = isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
     backed |= isinstance(dtype, pd.ArrowDtype) and is_text(dtype.pyarrow_dtype)
-    if len(series) < _FEWEST or not backed or not _repeats(series):
+    if not backed or not few_distinct(
+        len(series), lambda rows: series.iloc[rows].nunique(dropna=False)
+    ):
         return None
     array = pa.array(series.array)
     if isinstance(array, pa.ChunkedArray):
@@ -85,7 +84,7 @@ def read_repeated(series: pd.Series) -> RepeatedColumn | None:
     encoded = pa.chunked_array(on_cores(pa.Array.dictionary_encode, slices, rows))
     encoded = encoded.unify_dictionaries()
     dictionary = encoded.chunk(0).dictionary
-    if len(dictionary) > rows // _SHARE:
+    if len(dictionary) > rows // SHARE:
         return None
     text, _ = read_text(dictionary)
     indices = [chunk.indices for chunk in encoded.chunks]
@@ -96,12 +95,3 @@ def read_repeated(series: pd.Series) -> RepeatedColumn | None:
 
     codes = pa.chunked_array(indices).fill_null(-1).to_numpy().astype(np.intp)
     return RepeatedColumn(text, codes, make)
-
-
-def _repeats(series: pd.Series) -> bool:
-    """Guess from how often values of a sample meet whether there are few distinct ones."""
-    # Places by chance: what repeats with a period may not meet at places at regular distances.
-    sample = series.iloc[np.random.default_rng(0).integers(0, len(series), _SAMPLE)]
-    met = len(sample) - sample.nunique(dropna=False)
-    # Of n rows with n / k distinct values, m of them meet about k m² / 2n times.
-    return bool(met > _SHARE * len(sample) ** 2 / (2 * len(series)))

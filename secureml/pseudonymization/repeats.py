@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +12,13 @@ from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import TooSmall, Transformed
 from secureml.pseudonymization.values import Numbers, numbers
 
-__all__ = ["Repeats", "find_repeats"]
+__all__ = ["SHARE", "Repeats", "few_distinct", "find_repeats"]
+
+SHARE = 4
+"""Rows to a distinct value, from which on it pays to work on each distinct one once."""
 
 _FEWEST = 1 << 14  # rows for which counting values pays
 _SAMPLE = 1 << 12
-_SHARE = 4  # rows to a distinct value, from which on it pays
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,11 +57,13 @@ def find_repeats(values: Numbers) -> Repeats | None:
         The repeats, or None where it does not pay to look for them.
     """
     count = len(values)
-    if count < _FEWEST or not _repeats(values) or (values.negative != values.negative[0]).any():
+    if not few_distinct(count, lambda rows: len(np.unique(values.magnitudes[rows]))):
+        return None
+    if (values.negative != values.negative[0]).any():
         return None
     encoded = pa.array(values.magnitudes).dictionary_encode()
     distinct = len(encoded.dictionary)
-    if distinct > count // _SHARE:
+    if distinct > count // SHARE:
         return None
     codes = encoded.indices.to_numpy().astype(np.intp)
     first = np.empty(distinct, np.intp)
@@ -66,8 +71,16 @@ def find_repeats(values: Numbers) -> Repeats | None:
     return Repeats(first, codes)
 
 
-def _repeats(values: Numbers) -> bool:
-    sample = values.magnitudes[:: len(values) // _SAMPLE][:_SAMPLE]
-    met = len(sample) - len(np.unique(sample))
+def few_distinct(rows: int, distinct: Callable[[Index], int]) -> bool:
+    """Guess from how often values of a sample meet whether a column has few distinct ones.
+
+    Args:
+        rows: of the column; a short one is not worth the question.
+        distinct: counts the distinct values of some rows.
+    """
+    if rows < _FEWEST:
+        return False
+    # Places by chance: what repeats with a period may not meet at places at regular distances.
+    met = _SAMPLE - distinct(np.random.default_rng(0).integers(0, rows, _SAMPLE))
     # Of n rows with n / k distinct values, m of them meet about k m² / 2n times.
-    return met > _SHARE * len(sample) ** 2 / (2 * len(values))
+    return met > SHARE * _SAMPLE**2 / (2 * rows)

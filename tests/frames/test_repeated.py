@@ -91,7 +91,7 @@ def test_other_columns_are_left_to_others(series: pd.Series) -> None:
 
 def test_a_sample_that_misleads_costs_no_more_than_time(monkeypatch: pytest.MonkeyPatch) -> None:
     series = pd.Series([f"{number:09d}" for number in range(ROWS)], dtype="str")
-    monkeypatch.setattr(repeated, "_repeats", lambda _: True)
+    monkeypatch.setattr(repeated, "few_distinct", lambda *_: True)
     assert read_repeated(series) is None
 
 

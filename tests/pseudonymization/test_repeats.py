@@ -9,7 +9,7 @@ from secureml.pseudonymization import cores, parallel
 from secureml.pseudonymization.formats import Format, resolve_format
 from secureml.pseudonymization.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.permutation import Permutation, RowTweaks
-from secureml.pseudonymization.repeats import find_repeats
+from secureml.pseudonymization.repeats import few_distinct, find_repeats
 
 ROWS = 1 << 15
 RANDOM = np.random.default_rng(0)
@@ -85,6 +85,13 @@ def test_nothing_is_put_together_where_it_would_not_pay_or_not_be_the_same(calls
 
 
 def test_a_sample_that_misleads_costs_time_and_nothing_else():
-    values = column(ROWS)
-    values.magnitudes[:: ROWS >> 12] = 10**8
+    values = column(10 * ROWS)
+    values.magnitudes[::2] = 10**8  # meets itself at every other place, and all others are distinct
+    assert few_distinct(ROWS, lambda rows: len(np.unique(values.magnitudes[rows])))
     assert find_repeats(values) is None
+
+
+@pytest.mark.parametrize("period", [4000, 4096, ROWS // 5])
+def test_values_that_come_again_after_a_period_are_few(period):
+    magnitudes = np.arange(ROWS, dtype=np.uint64) % np.uint64(period)
+    assert find_repeats(WholeNumbers(magnitudes, np.zeros(ROWS, bool), LIMITS)) is not None
