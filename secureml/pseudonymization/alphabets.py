@@ -80,8 +80,8 @@ class Alphabets:
         self._skeleton_of = np.arange(CODE_POINTS, dtype=np.uint32)
         self._skeleton_of[classed] = np.repeat(self._code_of[self.starts], self.sizes)
         self._narrow_skeleton_of = self._skeleton_of[: 1 << 16].astype(np.uint16)
-        self._class_of = np.full(self.starts.max() + 1, -1, np.int32)
-        self._class_of[self.starts] = np.arange(len(members), dtype=np.int32)
+        self._class_of = np.full(CODE_POINTS, -1, np.int32)
+        self._class_of[[codes[0] for codes in members]] = np.arange(len(members), dtype=np.int32)
         ascii_first = np.arange(256, dtype=np.uint8)
         ascii_first[:_ASCII] = self._skeleton_of[:_ASCII]
         self._ascii_first = ascii_first.tobytes()
@@ -111,9 +111,7 @@ class Alphabets:
 
     def classes(self, skeletons: Codes) -> NDArray[np.int32]:
         """Return the class index of all that ``skeletons`` gave, -1 for kept characters."""
-        ordinals = self.ordinals(skeletons).astype(np.intp)
-        clipped = np.minimum(ordinals, len(self._class_of) - 1)
-        return np.where(ordinals == clipped, self._class_of[clipped], np.int32(-1))
+        return self._class_of.take(skeletons)
 
 
 @cache

@@ -50,9 +50,11 @@ class Folding:
         Args:
             codes: of characters.
         """
-        present = np.zeros(CODE_POINTS, np.bool_)
-        present[codes] = True
-        distinct = np.flatnonzero(present)
+        distinct = np.arange(1 << 8)
+        if codes.dtype != np.uint8:
+            present = np.zeros(CODE_POINTS, np.bool_)
+            present[codes] = True
+            distinct = np.flatnonzero(present)
         # The span between two edges has an even number, an edge an odd one of its own.
         spans = np.searchsorted(self._edges, distinct) + np.searchsorted(
             self._edges, distinct, side="right"

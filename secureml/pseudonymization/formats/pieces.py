@@ -77,10 +77,9 @@ def rows_with(text: Text, flags: Flags) -> Index:
         text: the values.
         flags: shape (characters,).
     """
-    places = np.flatnonzero(flags)
-    if not len(places):
-        return places
-    return np.unique(np.searchsorted(text.offsets, places, side="right") - 1)
+    found = np.zeros(len(text), np.bool_)
+    found[np.searchsorted(text.offsets, np.flatnonzero(flags), side="right") - 1] = True
+    return np.flatnonzero(found)
 
 
 def flags_by_row(text: Text, flags: Flags) -> NDArray[np.int64]:
@@ -166,8 +165,9 @@ def walked(
     made = once(text)
     values = made.values
     assert isinstance(values, Text)
-    rows = np.setdiff1d(np.flatnonzero(text.lengths), made.small.rows)
-    rows = outside(values, rows)
+    there = text.lengths > 0
+    there[made.small.rows] = False
+    rows = outside(values, np.flatnonzero(there))
     while len(rows):
         others = np.ones(len(text), np.bool_)
         others[rows] = False

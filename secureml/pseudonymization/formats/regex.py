@@ -93,10 +93,9 @@ class RegexFormat(Format):
         if len(rows):
             small = TooSmall(rows, min(domains[one] for one in np.flatnonzero(too_small)))
         hidden = np.union1d(invalid, rows)
-        lengths = values.lengths
-        stays = np.ones(len(values), np.bool_)
-        stays[hidden] = False
-        text, chosen = blanked(values, hidden), chosen[np.repeat(stays, lengths)]
+        text = blanked(values, hidden)
+        if len(hidden):
+            chosen = np.delete(chosen, values.places(hidden))
         label = f"{self.name} {len(self._pattern.pattern)} {self._pattern.pattern}"
 
         def once(part: Text) -> Transformed:
@@ -107,9 +106,11 @@ class RegexFormat(Format):
             return transform_pieces(part, here, permutation, alphabets(), label)
 
         def outside(made: Text, rows: Index) -> Index:
-            part = made.at(rows)
+            part, before = made, chosen
+            if len(rows) < len(made):
+                part = made.at(rows)
+                before = chosen[text.places(rows)]
             found, failed = self._groups(part)
-            before = Text(chosen.view(np.uint8), text.offsets).at(rows).codes
             failed[rows_with(part, found != before)] = True
             return rows[failed]
 
