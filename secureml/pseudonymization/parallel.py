@@ -22,10 +22,6 @@ __all__ = ["transform"]
 _LONGEST = 1 << 17
 """Rows of a slice at most: what a format needs on the way, it needs for these."""
 
-_RAGGED = 1 << 19
-"""The same where values differ in length: every slice prepares thousands of templates anew. A
-format that works piece by piece itself gets no more slices than there are threads."""
-
 
 def transform(form: Format, values: Values, permutation: Permutation) -> Transformed:
     """Do what ``form.transform`` does, on as many cores as the process may use.
@@ -63,9 +59,8 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
 
 def _longest(form: Format, values: Values) -> int:
     """Return how many rows a slice has at most."""
-    if not _is_ragged(values):
-        return _LONGEST
-    return len(values) if form.piecemeal else _RAGGED
+    # What a piecemeal format prepares for thousands of templates, it prepares for all rows.
+    return len(values) if form.piecemeal and _is_ragged(values) else _LONGEST
 
 
 def _is_ragged(values: Values) -> bool:

@@ -72,7 +72,6 @@ def test_a_long_column_is_cut_even_for_fewer_cores(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parallel, "_LONGEST", 100)
-    monkeypatch.setattr(parallel, "_RAGGED", 500)
     monkeypatch.setattr(cores, "FEWEST", 300)
     monkeypatch.setattr(cores, "cores", lambda: count)
     form = resolve_format("class", {})
@@ -88,8 +87,8 @@ def test_a_long_column_is_cut_even_for_fewer_cores(
     ragged = Text.of(["1", *DIGITS[1:]])
     for values, piecemeal, slices in (
         (Text.of(DIGITS), True, 10),
-        (ragged, True, cores),
-        (ragged, False, 2),
+        (ragged, True, count),
+        (ragged, False, 10),
     ):
         monkeypatch.setattr(type(form), "piecemeal", piecemeal)
         whole = plain(form, values, permutation)
