@@ -31,7 +31,7 @@ class MixedRadix:
         most: the limbs that hold any of the ranks, or more.
 
     Attributes:
-        limbs: how many hold the ranks.
+        limbs: how many hold the ranks; 1 is a whole word, of 64 bits.
     """
 
     __slots__ = ("_limbs", "_products", "limbs")
@@ -42,7 +42,7 @@ class MixedRadix:
         largest = accumulate(self._products.max(axis=0).tolist(), operator.mul)
         limbs = [-(-(product - 1).bit_length() // 32) or 1 for product in largest]
         self._limbs = [min(count, most) for count in limbs]
-        self.limbs = self._limbs[-1]
+        self.limbs = self._limbs[-1] if self._limbs[-1] > 2 else 1
 
     def rank(self, cells: Cells, group: Index | None) -> list[Words]:
         """Return the limbs of each row's rank.
@@ -53,6 +53,11 @@ class MixedRadix:
         """
         values = cells.read()
         limbs = [next(values)]
+        if self.limbs == 1:
+            for factor, value in zip(self._factors(group)[1:], values, strict=True):
+                limbs[0] *= factor
+                limbs[0] += value
+            return limbs
         factors = zip(self._factors(group)[1:], values, self._limbs[1:], strict=True)
         for factor, value, count in factors:
             multiply_add(limbs, factor, value, count)
@@ -66,6 +71,14 @@ class MixedRadix:
             cells: as for ``rank``.
             group: as for ``rank``.
         """
+        if self.limbs == 1:
+            values = []
+            for divisor in self._factors(group)[:0:-1]:
+                quotient = limbs[0] // divisor
+                values.append(limbs[0] - quotient * divisor)
+                limbs[0] = quotient
+            cells.write([limbs[0], *reversed(values)])
+            return
         divisors = zip(self._factors(group)[:0:-1], self._limbs[-2::-1], strict=True)
         values = [divide(limbs, divisor, count) for divisor, count in divisors]
         cells.write([limbs[0], *reversed(values)])

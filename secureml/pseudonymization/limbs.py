@@ -1,7 +1,8 @@
 """Whole columns of large numbers, held in limbs of 32 bits.
 
 A column of numbers is a list of uint64 arrays, the least significant limb first: the upper half of
-each word is room for the product of a limb and a factor of 32 bits. Where a parameter may be a
+each word is room for the product of a limb and a factor of 32 bits. A single limb is a whole word:
+numbers that need no more need no such room. Where a parameter may be a
 scalar, it is one for all numbers, else one for each.
 """
 
@@ -82,10 +83,11 @@ def to_halves(limbs: list[Words], base: Any) -> tuple[Words, Words]:
     Returns:
         The quotients and the remainders.
     """
-    low = limbs[0] if len(limbs) == 1 else limbs[1] << _LIMB | limbs[0]
-    if len(limbs) < 3:
+    low = limbs[0]
+    if len(limbs) == 1:
         quotient = low // base
         return quotient, low - quotient * base
+    low = limbs[1] << _LIMB | low
     high = limbs[2] if len(limbs) == 3 else limbs[3] << _LIMB | limbs[2]
     # Four roundings, of 2**-53 each at most, leave the quotient off by less than 40. So the
     # remainder is off by less than 2**62, and two's complement shows by how much.
@@ -113,9 +115,8 @@ def from_halves(high: Words, low: Words, base: Any, count: int) -> list[Words]:
         base: as for ``to_halves``.
         count: the limbs that hold the numbers.
     """
-    if count < 3:
-        number = high * base + low
-        return [number] if count == 1 else [number & _LOW, number >> _LIMB]
+    if count == 1:
+        return [high * base + low]
     upper, lower = high >> _LIMB, high & _LOW
     base_upper, base_lower = base >> _LIMB, base & _LOW
     first = lower * base_lower
@@ -155,4 +156,6 @@ def to_integers(limbs: list[Words]) -> Integers:
 
 def from_integers(numbers: Integers, count: int) -> list[Words]:
     """Return the limbs of numbers; the inverse of ``to_integers``."""
+    if count == 1:
+        return [numbers.astype(np.uint64)]
     return [(numbers >> 32 * place & 0xFFFFFFFF).astype(np.uint64) for place in range(count)]

@@ -27,7 +27,8 @@ def near(limit: int) -> st.SearchStrategy[int]:
 
 
 def limbs_for(limit: int) -> int:
-    return -(-(limit - 1).bit_length() // 32) or 1
+    limbs = -(-(limit - 1).bit_length() // 32)
+    return limbs if limbs > 2 else 1
 
 
 def column(numbers: list[int]) -> np.ndarray:
