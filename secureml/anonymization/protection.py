@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from secureml.anonymization.jobs import Function, Job
@@ -114,7 +115,7 @@ def _entry(job: Job, outcome: Outcome, *, versions: bool, sample: tuple[str, ...
         dtype=job.dtype,
         versions=versions,
         rows=len(column.nulls),
-        nulls=int(column.nulls.sum()),
+        nulls=int(np.count_nonzero(column.nulls)),
         empty=column.empty,
         tokens=column.occurrences(outcome.tokens),
         nulled=column.occurrences(outcome.nulled),

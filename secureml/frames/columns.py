@@ -48,7 +48,8 @@ class TextColumn:
     @property
     def empty(self) -> int:
         """How many rows are the empty string."""
-        return int((self.values.lengths == 0).sum()) - int(self.nulls.sum())
+        empty = np.count_nonzero(self.values.offsets[1:] == self.values.offsets[:-1])
+        return int(empty) - int(np.count_nonzero(self.nulls))
 
     def occurrences(self, places: Index) -> int:
         """Return how many rows hold the values at these places."""

@@ -13,7 +13,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.alphabets import Codes
-from secureml.pseudonymization.cores import on_cores
 
 __all__ = ["Text"]
 
@@ -103,13 +102,9 @@ class Text:
         rows = np.cumsum([0] + [len(part) for part in parts]).tolist()
         codes = np.empty(ends[-1], np.result_type(*[part.codes for part in parts]))
         offsets = np.empty(rows[-1] + 1, np.int64)
-
-        def copy(number: int) -> None:
-            part, start, row = parts[number], ends[number], rows[number]
+        for part, start, row in zip(parts, ends, rows, strict=False):
             codes[start : start + len(part.codes)] = part.codes
             np.add(part.offsets, start, out=offsets[row : row + len(part) + 1])
-
-        on_cores(copy, range(len(parts)), rows[-1])
         return cls(codes, offsets)
 
     def starting_with(self, character: str) -> NDArray[np.int64]:
