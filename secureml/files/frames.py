@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secureml.errors import PseudonymizationError
-from secureml.frames.arrow import is_text
+from secureml.frames.arrow import combined, is_text
 from secureml.frames.recovery import numbers_before
 from secureml.pseudonymization.manifest import Column as Entry
 
@@ -86,9 +86,7 @@ def _dtype_for(arrow_type: pa.DataType) -> Any:
 def _array_of(
     series: pd.Series, before: pa.DataType | None, wanted: pa.DataType | None
 ) -> pa.Array:
-    array = pa.array(series, from_pandas=True)
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+    array = combined(pa.array(series, from_pandas=True))
     if wanted is None:
         categories = before is not None and pa.types.is_dictionary(before)
         wanted = before if categories and _holds_text(array.type) else array.type

@@ -13,7 +13,7 @@ from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.alphabets import Codes
 from secureml.pseudonymization.text import Text
 
-__all__ = ["Nulls", "is_text", "read_text", "write_text"]
+__all__ = ["Nulls", "combined", "is_text", "read_text", "write_text"]
 
 _PIECE = 1 << 14  # rows that are read or written together, in a core's own cache
 
@@ -31,6 +31,13 @@ def is_text(arrow_type: pa.DataType) -> bool:
     )
 
 
+def combined(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return an array as one piece; what is one already is not copied."""
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+
+
 def read_text(array: pa.Array | pa.ChunkedArray) -> tuple[Text, Nulls]:
     """Read strings; ASCII is not copied.
 
@@ -43,9 +50,7 @@ def read_text(array: pa.Array | pa.ChunkedArray) -> tuple[Text, Nulls]:
     Raises:
         PseudonymizationError: the strings are not UTF-8.
     """
-    array = array.cast(pa.large_string())
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+    array = combined(array.cast(pa.large_string()))
     nulls = np.zeros(len(array), np.bool_)
     if array.null_count:
         nulls = array.is_null().to_numpy(zero_copy_only=False)

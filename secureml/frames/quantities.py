@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from secureml.errors import PseudonymizationError
-from secureml.frames.arrow import Nulls
+from secureml.frames.arrow import Nulls, combined
 from secureml.frames.numbers import integer_limits, read_integers, write_integers
 from secureml.pseudonymization.decimals import Decimals, parse_decimals
 from secureml.pseudonymization.formats.calendars import parse_moments
@@ -195,7 +195,7 @@ def _kind(numbers: WholeNumbers) -> object:
 def _read_moments(series: pd.Series, like: Moments) -> tuple[Moments, Nulls]:
     nulls = series.isna().to_numpy()
     if isinstance(series.dtype, pd.ArrowDtype):
-        array = _combined(series)
+        array = combined(pa.array(series.array))
         array = (
             array.cast(pa.date32()).view(pa.int32()) if like.unit == "D" else array.view("int64")
         )
@@ -259,7 +259,7 @@ def _floats(units: Any, like: Decimals, plain: np.dtype[Any]) -> Any:
 
 
 def _read_arrow_decimals(series: pd.Series, like: Decimals) -> tuple[Decimals, Nulls]:
-    array = _combined(series).cast(pa.decimal256(76, like.scale))
+    array = combined(pa.array(series.array)).cast(pa.decimal256(76, like.scale))
     nulls = array.is_null().to_numpy(zero_copy_only=False)
     present = array.drop_null()
     words = np.frombuffer(present.buffers()[1] or b"", np.int64).reshape(-1, 4)
@@ -271,11 +271,6 @@ def _read_arrow_decimals(series: pd.Series, like: Decimals) -> tuple[Decimals, N
     units = np.ascontiguousarray(words[:, 0])
     negative = units < 0
     return like.holding(np.where(negative, -units, units).view(np.uint64), negative), nulls
-
-
-def _combined(series: pd.Series) -> Any:
-    array = pa.array(series.array)
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def _float_type(dtype: Any) -> np.dtype[Any] | None:

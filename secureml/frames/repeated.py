@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from secureml.frames.arrow import Nulls, is_text, read_text, write_text
+from secureml.frames.arrow import Nulls, combined, is_text, read_text, write_text
 from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.repeats import SHARE, few_distinct
@@ -76,9 +76,7 @@ def read_repeated(series: pd.Series) -> RepeatedColumn | None:
         len(series), lambda rows: series.iloc[rows].nunique(dropna=False)
     ):
         return None
-    array = pa.array(series.array)
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+    array = combined(pa.array(series.array))
     rows = len(array)
     slices = [array[span] for span in cut(rows, rows)]
     encoded = pa.chunked_array(on_cores(pa.Array.dictionary_encode, slices, rows))

@@ -51,9 +51,10 @@ def test_what_lies_under_a_null_is_not_read() -> None:
     assert nulls.tolist() == [True, False]
 
 
-def test_ascii_is_not_copied() -> None:
-    array = pa.array(["abc", "def"], pa.large_string())
-    text, _ = read_text(array)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_ascii_is_not_copied(chunked: bool) -> None:
+    array = pa.array(["one", "two"], pa.large_string())
+    text, _ = read_text(pa.chunked_array([array]) if chunked else array)
     assert text.codes.ctypes.data == array.buffers()[2].address
 
 
