@@ -87,7 +87,7 @@ def memory(report: Report, rows: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             # Made in another process, a column leaves no freed memory behind to be used again.
             file = Path(folder) / "column.feather"
-            frame(kind, rows, kind.dtypes[0], repeated=False).to_feather(file)
+            frame(kind, rows, kind.dtypes[0], repeated=False).to_feather(file, chunksize=rows)
             share = float(_python("-c", _PEAK, str(file), kind.name))
         told = report.target(f"{kind.name}, peak memory", share, 3, most=True)
         report.figure(f"peak memory, {kind.name}, {rows:,} rows", "", f"x {told} input plus output")

@@ -32,7 +32,7 @@ from secureml.pseudonymization.templates import Templates
 
 __all__ = ["Arithmetic", "Part", "cut_grid", "cut_ragged"]
 
-_RAGGED = 1 << 16
+_RAGGED = 1 << 15
 """Rows that are worked on together where each has many numbers: one for each character."""
 
 _STEP = 4
