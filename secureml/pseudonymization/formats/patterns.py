@@ -21,15 +21,15 @@ _ENDS = "\n_"  # characters that a pattern may treat apart without naming them
 _TOKENS = re.compile(
     r"(?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])"
     r"|\\(?P<escape>.)"
+    r"|(?P<again>\(\?P=)"
+    r"|(?P<flags>\(\?[msu]*[aiLx-])"
     r"|\(\?P<\w+>"
     r"|\{(?:[0-9]+(?:,[0-9]*)?|,[0-9]*)\}"
     r"|(?P<one>.)",
     re.DOTALL,
 )
-_CLASSES = "dDwWsSbBAZ"
-_CLASS = re.compile(rf"\\[{_CLASSES}]")
-_UNFOLDED = re.compile(r"\\[0-9A-Za-z]|\(\?[msu]*[aiLx-]|\(\?P=")
-"""Characters written as escapes, flags of a part of the pattern, and what a group matched again."""
+_CLASSES, _CLASSES_IN_SETS = "dDwWsSbBAZ", "dDwWsS"
+_IN_SET = re.compile(r"\\(?P<escape>.)|(?P<one>.)", re.DOTALL)
 
 
 class Folding:
@@ -77,12 +77,29 @@ def folding_of(pattern: re.Pattern[str]) -> Folding | None:
         pattern: any. One that ignores case, or refers to what a group matched, or writes
             characters as escapes, has none.
     """
-    text = pattern.pattern
-    if pattern.flags & ~_FLAGS or _UNFOLDED.search(_CLASS.sub("", text)):
+    if pattern.flags & ~_FLAGS:
         return None
     named: list[str] = []
-    for token in _TOKENS.finditer(text):
-        named += _CLASS.sub("", token["set"] or "")
-        named += (token["escape"] or "").strip(_CLASSES)
-        named += token["one"] or ""
+    for token in _TOKENS.finditer(pattern.pattern):
+        if token["again"] or token["flags"]:
+            return None
+        characters = [_meant(token, _CLASSES)]
+        if token["set"]:
+            inside = _IN_SET.finditer(token["set"])
+            characters = [_meant(one, _CLASSES_IN_SETS) for one in inside]
+        for character in characters:
+            if character is None:
+                return None
+            named.append(character)
     return Folding("".join(named))
+
+
+def _meant(token: re.Match[str], classes: str) -> str | None:
+    """Return the character that a token stands for: "" for a class, None where it is not known."""
+    escape: str | None = token["escape"]
+    if escape is None:
+        return token["one"] or ""
+    if escape in classes:
+        return ""
+    # Other letters and digits write characters by their names and numbers, or refer to groups.
+    return None if escape.isascii() and escape.isalnum() else escape

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from secureml.pseudonymization.formats.patterns import folding_of
 from secureml.pseudonymization.text import Text
 
-CHARACTERS = st.sampled_from("aAbzZ_09459-/.]^[{},(\\ \t\n\x1c²½٣߁éßſİıΩжЖ山한-\ud800😀\U0001d7d8")
+CHARACTERS = st.sampled_from("aAbdwZ_09459-/.]^[{},(\\ \t\n\x1c²½٣߁éßſİıΩжЖ山한-\ud800😀\U0001d7d8")
 ATOMS = [
     *["a", "B", "4", "é", "ж", ".", "_", "/", " ", r"\d", r"\D", r"\w", r"\W", r"\s", r"\S"],
     *[r"\.", r"\[", r"\\", r"\{", "{", "[0-5]", "[^a-f]", r"[\d_]", r"[^\s\]]", "[]x]", "[а-я]"],
@@ -29,6 +29,11 @@ ATOMS = [
         r"(?<=\d)",
         "[+--]",
         "[[4}]",
+        r"[\\d]",
+        r"[^\\w]",
+        r"\\d",
+        r"\]",
+        r"[\]\-a]",
     ],
 ]
 TIMES = ["", "", "?", "*", "{2}", "{1,3}", "{,2}", "+?"]
@@ -63,6 +68,21 @@ def test_folded_values_match_as_they_did(pattern: re.Pattern[str], values: list[
             assert one.regs == other.regs
 
 
+@pytest.mark.parametrize(
+    "text", [r"[\\d]", r"[^\\w]", r"\\d", r"\\\d", r"[\]\-a]", r"[]w]", r"[\wd]"]
+)
+def test_a_backslash_makes_a_class_of_a_letter_only_where_it_is_not_escaped(text: str) -> None:
+    pattern = re.compile(text)
+    folding = folding_of(pattern)
+    assert folding is not None
+    values = [first + second for first in "\\dwe]-5" for second in ["", *"\\de5"]]
+    column = Text.of(values)
+    folded = Text(folding.folded(column.codes), column.offsets).strings()
+    assert [bool(pattern.fullmatch(one)) for one in folded] == [
+        bool(pattern.fullmatch(one)) for one in values
+    ]
+
+
 def test_what_a_pattern_does_not_tell_apart_is_one() -> None:
     folding = folding_of(re.compile(r"DE-(\d{4})/(?P<x9>[a-z]{2,4})-L"))
     assert folding is not None
@@ -86,6 +106,9 @@ def test_what_a_pattern_does_not_tell_apart_is_one() -> None:
         r"(\n)",
         r"([\u0041-\u005a])",
         r"(\N{DIGIT ONE})",
+        r"([\b])",
+        r"([\x41])",
+        r"[\\](\x41)",
     ],
 )
 def test_patterns_that_may_tell_any_characters_apart(pattern: str) -> None:
