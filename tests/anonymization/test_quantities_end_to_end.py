@@ -109,6 +109,8 @@ def test_through_csv(manager: KeyManager, frame: pd.DataFrame, strings: bool) ->
 
 @BOTH
 def test_through_parquet(manager: KeyManager, frame: pd.DataFrame, tmp_path: Path) -> None:
+    if pd.__version__.startswith("2."):  # which writes decimal256 and can't read it again
+        frame = frame.drop(columns="decimal256", errors="ignore")
     made = anonymize(frame, key_manager=manager, **how(frame, small_domain="permute"))
     made.to_parquet(tmp_path / "table.parquet")
     for backend in ({}, {"dtype_backend": "pyarrow"}):

@@ -14,7 +14,9 @@ from secureml.sources import MemoryStore
 
 ROWS = 1 << 15
 NAMES = [f"{number:09d}" for number in range(200)] + ["", "Bo", "Žofie Nováková", None]
-ARROW = ["str", "string[pyarrow]", pd.ArrowDtype(pa.large_string())]
+ARROW = ["string[pyarrow]", pd.ArrowDtype(pa.large_string())]
+if pd.Series(["text"]).dtype != object:  # since pandas 3, strings are Arrow's
+    ARROW.append("str")
 
 
 def repeating(dtype: object) -> pd.Series:
@@ -79,7 +81,7 @@ def test_rows_with_tweaks_are_not_read_once(keys: KeyManager) -> None:
     "series",
     [
         repeating("str").head(1000),
-        pd.Series([f"{number:09d}" for number in range(ROWS)], dtype="str"),
+        pd.Series([f"{number:09d}" for number in range(ROWS)], dtype=ARROW[0]),
         repeating(object),
         pd.Series(np.zeros(ROWS, np.int64)),
     ],
@@ -90,7 +92,7 @@ def test_other_columns_are_left_to_others(series: pd.Series) -> None:
 
 
 def test_a_sample_that_misleads_costs_no_more_than_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    series = pd.Series([f"{number:09d}" for number in range(ROWS)], dtype="str")
+    series = pd.Series([f"{number:09d}" for number in range(ROWS)], dtype=ARROW[0])
     monkeypatch.setattr(repeated, "few_distinct", lambda *_: True)
     assert read_repeated(series) is None
 
@@ -98,7 +100,7 @@ def test_a_sample_that_misleads_costs_no_more_than_time(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("period", [4000, 4096, ROWS // 5])
 def test_values_that_come_again_after_a_period_are_few(period: int) -> None:
     values = [f"{number % period:09d}" for number in range(ROWS)]
-    column = read_repeated(pd.Series(values, dtype="str"))
+    column = read_repeated(pd.Series(values, dtype=ARROW[0]))
     assert column is not None
     assert len(column.values) == period
 
