@@ -230,7 +230,6 @@ def _read_text(series: pd.Series) -> TextColumn | None:
         return None
     array = pa.array(series.array)
     text, nulls = read_text(array)
-    pa.default_memory_pool().release_unused()  # what reading took beside the text
     arrow_type = array.type
     return TextColumn(
         text, nulls, lambda new, mask: dtype.__from_arrow__(write_text(new, mask, arrow_type))

@@ -71,14 +71,6 @@ class WholeNumbers:
         """Return other numbers of the same column."""
         return replace(self, magnitudes=magnitudes, negative=negative)
 
-    def joined(self, others: Sequence[WholeNumbers]) -> Self:
-        """Return these numbers, and others after them."""
-        parts: list[WholeNumbers] = [self, *others]
-        return self.holding(
-            np.concatenate([part.magnitudes for part in parts]),
-            np.concatenate([part.negative for part in parts]),
-        )
-
     def spread(self, rows: Index, others: WholeNumbers, places: Index) -> Self:
         """Return these numbers in some rows of a column, and others in the rest of them.
 

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from secureml.pseudonymization.assembly import assembly
 from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS, Format, TooSmall, Transformed
 from secureml.pseudonymization.permutation import Permutation
 from secureml.pseudonymization.repeats import find_repeats
 from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Numbers, Values, numbers
+from secureml.pseudonymization.values import Values, numbers
 
 __all__ = ["transform"]
 
@@ -39,21 +40,21 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
     if len(spans) == 1:
         return form.transform(values, permutation)
 
-    def part(span: slice) -> Transformed:
-        return form.transform(_cut(values, span), permutation.at(span))
+    new = assembly(values)
+
+    def part(span: slice) -> tuple[TooSmall, Index, int]:
+        made = form.transform(_cut(values, span), permutation.at(span))
+        new.put(span, made.values)
+        return made.small, made.invalid, made.domain
 
     made = on_cores(part, spans, len(values))
     starts = [span.start for span in spans]
-    small = [part.small.domain for part in made if len(part.small.rows)]
-    domains = [part.domain for part in made if part.domain]
+    smallest = min((small.domain for small, *_ in made if len(small.rows)), default=0)
     return Transformed(
-        _joined([part.values for part in made]),
-        TooSmall(
-            _shifted([part.small.rows for part in made], starts),
-            min(small, default=0),
-        ),
-        _shifted([part.invalid for part in made], starts),
-        min(domains, default=0),
+        new.whole(),
+        TooSmall(_shifted([small.rows for small, *_ in made], starts), smallest),
+        _shifted([invalid for _, invalid, _ in made], starts),
+        min((domain for *_, domain in made if domain), default=0),
     )
 
 
@@ -70,15 +71,6 @@ def _is_ragged(values: Values) -> bool:
 
 def _cut(values: Values, span: slice) -> Values:
     return values.cut(span) if isinstance(values, Text) else numbers(values).at(span)
-
-
-def _joined(parts: Sequence[Values]) -> Values:
-    texts = [part for part in parts if isinstance(part, Text)]
-    if texts:
-        return Text.joined(texts)
-    first, *others = (numbers(part) for part in parts)
-    whole: Numbers = first.joined(others)
-    return whole
 
 
 def _shifted(rows: Sequence[Index], starts: Sequence[int]) -> Index:
