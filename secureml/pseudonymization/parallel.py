@@ -35,7 +35,7 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
     if not isinstance(values, Text) and permutation.row_tweaks is None:
         repeats = find_repeats(numbers(values))
         if repeats is not None:
-            return repeats.spread(transform(form, numbers(values).at(repeats.first), permutation))
+            return repeats.spread(transform(form, repeats.values, permutation))
     spans = cut(len(values), _longest(form, values))
     if len(spans) == 1:
         return form.transform(values, permutation)

@@ -26,23 +26,27 @@ class Repeats:
     """Which numbers of a column are the same.
 
     Args:
-        first: a row of each distinct one.
+        values: the distinct ones.
         codes: which of them each row holds.
     """
 
-    first: Index
+    values: Numbers
     codes: Index
 
     def spread(self, made: Transformed) -> Transformed:
         """Return what became of the column, from what became of the distinct numbers."""
-        values = numbers(made.values).at(self.codes)
+        distinct = numbers(made.values)
+        negative = np.zeros(len(self.codes), np.bool_)
+        if distinct.negative.any():
+            negative = distinct.negative[self.codes]
+        values = distinct.holding(distinct.magnitudes[self.codes], negative)
         small = TooSmall(self._rows(made.small.rows), made.small.domain)
         return Transformed(values, small, self._rows(made.invalid), made.domain)
 
     def _rows(self, places: Index) -> Index:
         if not len(places):
             return places
-        named = np.zeros(len(self.first), np.bool_)
+        named = np.zeros(len(self.values), np.bool_)
         named[places] = True
         return np.flatnonzero(named[self.codes])
 
@@ -62,13 +66,11 @@ def find_repeats(values: Numbers) -> Repeats | None:
     if (values.negative != values.negative[0]).any():
         return None
     encoded = pa.array(values.magnitudes).dictionary_encode()
-    distinct = len(encoded.dictionary)
-    if distinct > count // SHARE:
+    magnitudes = encoded.dictionary.to_numpy()
+    if len(magnitudes) > count // SHARE:
         return None
-    codes = encoded.indices.to_numpy().astype(np.intp)
-    first = np.empty(distinct, np.intp)
-    first[codes] = np.arange(count)
-    return Repeats(first, codes)
+    distinct = values.holding(magnitudes, np.full(len(magnitudes), values.negative[0]))
+    return Repeats(distinct, encoded.indices.to_numpy().astype(np.intp))
 
 
 def few_distinct(rows: int, distinct: Callable[[Index], int]) -> bool:

@@ -64,19 +64,15 @@ class Sampler:
         """
         values = _filled(pseudonyms)
         mixes = self._mixed(values)
-        if len(mixes) > _FEW:
-            likely = np.flatnonzero(mixes < (2 * SIZE << 32) // len(mixes))
-            places = self._places(values, likely, mixes)
-            if len(places) >= SIZE:
-                return tuple(sorted(places)[:SIZE])
-        values = _distinct(values)
-        mixes = self._mixed(values)
-        if len(mixes) > SIZE:
-            last = np.partition(mixes, SIZE - 1)[SIZE - 1]
-            first = np.flatnonzero(mixes <= last)
-        else:
-            first = np.arange(len(mixes))
-        return tuple(sorted(self._places(values, first, mixes))[:SIZE])
+        # Only what comes first is looked at: more of it, until enough of that is distinct.
+        wanted = 2 * SIZE
+        while len(mixes) > _FEW and wanted < len(mixes) // 4:
+            likely = np.flatnonzero(mixes < (wanted << 32) // len(mixes))
+            some = _distinct(values.at(likely))
+            if len(some) >= SIZE:
+                return self._first(some)
+            wanted *= 64
+        return self._first(_distinct(values))
 
     def fits(self, sample: Sequence[str], pseudonyms: Text | WholeNumbers) -> bool:
         """Tell whether pseudonyms can be some of those that a sample was taken of.
@@ -98,6 +94,14 @@ class Sampler:
             rows = np.arange(len(mixes))
         places = self._places(values, rows, mixes)
         return {place for place in places if not full or place <= sample[-1]} <= {*sample}
+
+    def _first(self, values: Text | WholeNumbers) -> tuple[str, ...]:
+        """Return the first places of distinct values."""
+        mixes = self._mixed(values)
+        first = np.arange(len(mixes))
+        if len(mixes) > SIZE:
+            first = np.flatnonzero(mixes <= np.partition(mixes, SIZE - 1)[SIZE - 1])
+        return tuple(sorted(self._places(values, first, mixes))[:SIZE])
 
     def _places(self, values: Text | WholeNumbers, rows: Index, mixes: Mixes) -> set[str]:
         strings = values.at(rows).strings()

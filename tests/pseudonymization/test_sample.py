@@ -71,6 +71,18 @@ def test_a_sample_of_numbers_is_what_the_definition_says(numbers: list[int]) -> 
     assert SAMPLER.sample(whole(numbers)) == least([place_of_number(one) for one in numbers])
 
 
+@pytest.mark.parametrize("distinct", [1, 40, 64, 300, 5_000, 50_000])
+def test_a_long_column_has_the_sample_of_its_distinct_values(distinct: int) -> None:
+    random = np.random.default_rng(distinct)
+    known = random.integers(-(10**9), 10**9, distinct)
+    column = known[random.integers(0, distinct, 100_000)].tolist()
+    held = sorted(set(column))
+    assert SAMPLER.sample(whole(column)) == least([place_of_number(one) for one in held])
+    strings = [str(one) for one in column]
+    expected = least([place_of_text(str(one)) for one in held])
+    assert SAMPLER.sample(Text.of(strings)) == expected
+
+
 def ssns(count: int, seed: int) -> list[str]:
     numbers = np.random.default_rng(seed).integers(0, 10**9, count).tolist()
     return [f"{n // 10**6:03d}-{n // 10**4 % 100:02d}-{n % 10**4:04d}" for n in numbers]
