@@ -26,18 +26,15 @@ class RepeatedColumn:
     Args:
         values: the distinct ones.
         codes: which of them each row holds, -1 for null.
+        nulls: which rows are null, shape (rows,).
         make: makes an array of the column's dtype of new values, the values that are to be null,
             and the codes.
     """
 
     values: Text
     codes: Index
+    nulls: Nulls
     make: Callable[[Text, Nulls], Any]
-
-    @property
-    def nulls(self) -> Nulls:
-        """Which rows are null, shape (rows,)."""
-        return self.codes < 0
 
     @property
     def empty(self) -> int:
@@ -91,5 +88,8 @@ def read_repeated(series: pd.Series) -> RepeatedColumn | None:
         values = write_text(new, lost, array.type)
         return dtype.__from_arrow__(pa.chunked_array(on_cores(values.take, indices, rows)))
 
-    codes = pa.chunked_array(indices).fill_null(-1).to_numpy().astype(np.intp)
-    return RepeatedColumn(text, codes, make)
+    held = pa.chunked_array(indices)
+    if held.null_count:
+        held = held.fill_null(-1)
+    codes = held.to_numpy().astype(np.intp)
+    return RepeatedColumn(text, codes, codes < 0, make)
