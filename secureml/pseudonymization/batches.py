@@ -6,7 +6,6 @@ its rows go through the same few array operations, whatever their number.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -164,7 +163,7 @@ def cut_ragged(
 
 def _radix(digits: Digits, arithmetic: Arithmetic) -> tuple[list[range], MixedRadix]:
     blocks = cut_blocks(digits.sizes)
-    return blocks, MixedRadix(digits.sizes, blocks, _LIMBS.get(arithmetic, sys.maxsize))
+    return blocks, MixedRadix(digits.sizes, blocks, _LIMBS.get(arithmetic))
 
 
 def _arithmetic(plan: Plan) -> NDArray[np.intp]:

@@ -20,6 +20,7 @@ __all__ = ["Index", "MixedRadix", "Words"]
 
 Index = NDArray[np.intp]
 Words = NDArray[np.uint64]
+Integers = NDArray[np.object_]
 
 
 class MixedRadix:
@@ -36,9 +37,12 @@ class MixedRadix:
 
     __slots__ = ("_limbs", "_products", "limbs")
 
-    def __init__(self, sizes: Numbers, blocks: Sequence[range], most: int) -> None:
+    def __init__(self, sizes: Numbers, blocks: Sequence[range], most: int | None) -> None:
         starts = [block[0] for block in blocks]
         self._products = np.multiply.reduceat(sizes, starts, axis=1, dtype=np.uint64)
+        self.limbs, self._limbs = 0, list[int]()
+        if most is None:
+            return
         largest = accumulate(self._products.max(axis=0).tolist(), operator.mul)
         limbs = [-(-(product - 1).bit_length() // 32) or 1 for product in largest]
         self._limbs = [min(count, most) for count in limbs]
@@ -82,6 +86,30 @@ class MixedRadix:
         divisors = zip(self._factors(group)[:0:-1], self._limbs[-2::-1], strict=True)
         values = [divide(limbs, divisor, count) for divisor, count in divisors]
         cells.write([limbs[0], *reversed(values)])
+
+    def rank_integers(self, cells: Cells, group: Index | None) -> Integers:
+        """Return each row's rank as a Python integer.
+
+        Values may have any length, and Python multiplies long numbers faster than limb by limb.
+
+        Args:
+            cells: as for ``rank``.
+            group: as for ``rank``.
+        """
+        values = cells.read()
+        ranks = next(values).astype(object)
+        for factor, value in zip(self._factors(group).astype(object)[1:], values, strict=True):
+            ranks = ranks * factor + value.astype(object)
+        return ranks
+
+    def unrank_integers(self, ranks: Integers, cells: Cells, group: Index | None) -> None:
+        """Write the characters of each row's rank; the inverse of ``rank_integers``."""
+        values = []
+        for divisor in self._factors(group).astype(object)[:0:-1]:
+            quotient = ranks // divisor
+            values.append((ranks - quotient * divisor).astype(np.uint64))
+            ranks = quotient
+        cells.write([ranks.astype(np.uint64), *reversed(values)])
 
     def _factors(self, group: Index | None) -> Any:
         """Return the number of values of each block: a scalar if there is one group."""

@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 __all__ = [
     "divide",
     "from_halves",
-    "from_integers",
     "from_words",
     "multiply_add",
     "to_halves",
-    "to_integers",
     "to_words",
 ]
 
 Words = NDArray[np.uint64]
-Integers = NDArray[np.object_]
 
 _LIMB = np.uint64(32)
 _LOW = np.uint64(2**32 - 1)
@@ -144,18 +141,3 @@ def from_words(words: Words, count: int) -> list[Words]:
     """
     columns = (words[:, 2 - place // 2] for place in range(count))
     return [word >> _LIMB if place % 2 else word & _LOW for place, word in enumerate(columns)]
-
-
-def to_integers(limbs: list[Words]) -> Integers:
-    """Return the numbers as Python integers."""
-    numbers = np.zeros(len(limbs[0]), object)
-    for limb in reversed(limbs):
-        numbers = (numbers << 32) + limb.astype(object)
-    return numbers
-
-
-def from_integers(numbers: Integers, count: int) -> list[Words]:
-    """Return the limbs of numbers; the inverse of ``to_integers``."""
-    if count == 1:
-        return [numbers.astype(np.uint64)]
-    return [(numbers >> 32 * place & 0xFFFFFFFF).astype(np.uint64) for place in range(count)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from secureml.pseudonymization.alphabets import Alphabets
 from secureml.pseudonymization.cells import (
@@ -18,7 +19,6 @@ from secureml.pseudonymization.cells import (
     cut_blocks,
 )
 from secureml.pseudonymization.domains import MixedRadix
-from secureml.pseudonymization.limbs import to_integers
 
 
 class _Ordinals(Alphabets):
@@ -63,6 +63,13 @@ class Case:
 
 
 SIZES = st.lists(st.sampled_from([2, 10, 26, 32, 33, 48, 256, 11172, 20992, 32768]), max_size=24)
+
+
+def to_integers(limbs: list[NDArray[np.uint64]]) -> NDArray[np.object_]:
+    numbers = np.zeros(len(limbs[0]), object)
+    for limb in reversed(limbs):
+        numbers = (numbers << 32) + limb.astype(object)
+    return numbers
 
 
 def expected_rank(digits: list[int], sizes: list[int]) -> int:

@@ -27,10 +27,8 @@ from secureml.pseudonymization.formats.base import (
 )
 from secureml.pseudonymization.limbs import (
     from_halves,
-    from_integers,
     from_words,
     to_halves,
-    to_integers,
     to_words,
 )
 from secureml.pseudonymization.permutation import Permutation, Plan, RowTweaks
@@ -172,12 +170,11 @@ def _permute_words(plan: Plan, parts: list[Part]) -> None:
 
 def _permute_integers(plan: Plan, parts: list[Part]) -> None:
     """Replace the values of all parts, whose ranks are Python integers, with one call."""
-    ranks = _joined([to_integers(part.radix.rank(part.cells, part.member)) for part in parts])
+    ranks = _joined([part.radix.rank_integers(part.cells, part.member) for part in parts])
     new = np.empty(len(ranks), object)
     new[:] = plan.apply_wide(_joined([part.group for part in parts]), ranks.tolist())
     for part, rows in _spans(parts):
-        limbs = from_integers(new[rows], part.radix.limbs)
-        part.radix.unrank(limbs, part.cells, part.member)
+        part.radix.unrank_integers(new[rows], part.cells, part.member)
 
 
 _PERMUTE = {Arithmetic.WORDS: _permute_words, Arithmetic.INTEGERS: _permute_integers}

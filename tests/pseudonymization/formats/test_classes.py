@@ -236,3 +236,13 @@ def test_the_input_is_not_changed(cipher: RankedFF1) -> None:
         text = Text.of(values)
         ClassFormat().transform(text, Permutation(cipher))
         assert text.strings() == values
+
+
+def test_values_of_a_hundred_thousand_bits() -> None:
+    text = Text.of(["aB1" * 7_000, "Ж" * 20_000, "ab-12 " * 4_000])
+    form, cipher = ClassFormat(), RankedFF1(bytes(32))
+    made = form.transform(text, Permutation(cipher)).values
+    assert isinstance(made, Text)
+    assert all(new != old for new, old in zip(made.strings(), text.strings(), strict=True))
+    back = form.transform(made, Permutation(cipher, decrypt=True)).values
+    assert back.strings() == text.strings()
