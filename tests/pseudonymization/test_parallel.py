@@ -5,7 +5,7 @@ import pytest
 
 from secureml.ciphers.ranked import RankedFF1
 from secureml.pseudonymization import cores, parallel
-from secureml.pseudonymization.formats import Format, resolve_format
+from secureml.pseudonymization.formats import Format, Transformed, resolve_format
 from secureml.pseudonymization.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.permutation import Permutation, RowTweaks
 from secureml.pseudonymization.text import Text
@@ -26,6 +26,19 @@ COLUMNS = {
 }
 
 
+def counted(form: Format, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many values the format is given, by call."""
+    calls: list[int] = []
+    plain = type(form).transform
+
+    def noting(self: Format, part: Values, one: Permutation) -> Transformed:
+        calls.append(len(part))
+        return plain(self, part, one)
+
+    monkeypatch.setattr(type(form), "transform", noting)
+    return calls
+
+
 @pytest.fixture
 def slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "FEWEST", 300)
@@ -43,14 +56,7 @@ def test_slices_make_what_the_whole_column_makes(
     tweaks = RowTweaks([b"a", b"b"], np.arange(ROWS) % 2) if with_tweaks else None
     permutation = Permutation(RankedFF1(bytes(32)), row_tweaks=tweaks)
     whole = form.transform(values, permutation)
-    calls: list[int] = []
-    plain = type(form).transform
-
-    def counted(self: Format, part: Values, one: Permutation):  # type: ignore[no-untyped-def]  # Transformed
-        calls.append(len(part))
-        return plain(self, part, one)
-
-    monkeypatch.setattr(type(form), "transform", counted)
+    calls = counted(form, monkeypatch)
     made = parallel.transform(form, values, permutation)
     assert sorted(calls) == [333, 333, 334]
     assert made.values.strings() == whole.values.strings()
@@ -75,14 +81,7 @@ def test_a_long_column_is_cut_even_for_fewer_cores(
     monkeypatch.setattr(cores, "FEWEST", 300)
     monkeypatch.setattr(cores, "cores", lambda: count)
     form = resolve_format("class", {})
-    calls: list[int] = []
-    plain = type(form).transform
-
-    def counted(self: Format, part: Values, one: Permutation):  # type: ignore[no-untyped-def]  # Transformed
-        calls.append(len(part))
-        return plain(self, part, one)
-
-    monkeypatch.setattr(type(form), "transform", counted)
+    calls = counted(form, monkeypatch)
     permutation = Permutation(RankedFF1(bytes(32)))
     ragged = Text.of(["1", *DIGITS[1:]])
     for values, piecemeal, slices in (
@@ -91,7 +90,7 @@ def test_a_long_column_is_cut_even_for_fewer_cores(
         (ragged, False, 10),
     ):
         monkeypatch.setattr(type(form), "piecemeal", piecemeal)
-        whole = plain(form, values, permutation)
+        whole = form.transform(values, permutation)
         calls.clear()
         assert parallel.transform(form, values, permutation).values.strings() == (
             whole.values.strings()
