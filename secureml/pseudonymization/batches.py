@@ -1,12 +1,13 @@
-"""Cutting a column into rows that are ranked, and then encrypted, together.
+"""Cutting a column into rows that are ranked, and then encrypted, together, on all cores.
 
 A batch is all templates that have about as many encrypted characters and ranks of one arithmetic:
-its rows go through the same few array operations, whatever their number.
+its rows go through the same few array operations, whatever their number. What is prepared for
+thousands of templates, is prepared once for the cores that share it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -25,13 +26,14 @@ from secureml.pseudonymization.cells import (
     RaggedDigits,
     cut_blocks,
 )
+from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.domains import Index, MixedRadix
 from secureml.pseudonymization.permutation import CHUNK, Plan
 from secureml.pseudonymization.templates import Templates
 
-__all__ = ["Arithmetic", "Part", "cut_grid", "cut_ragged"]
+__all__ = ["Arithmetic", "Part", "permute_grid", "permute_ragged"]
 
-_RAGGED = 1 << 15
+_RAGGED = 1 << 16
 """Rows that are worked on together where each has many numbers: one for each character."""
 
 _STEP = 4
@@ -76,32 +78,42 @@ class Part:
         return len(self.group)
 
 
-def cut_grid(canvas: Canvas, templates: Templates, plan: Plan) -> Iterator[list[Part]]:
-    """Cut a column whose values that are not empty all have the same template.
+Permute = Callable[[list[Part]], None]
+"""Replaces the values of parts, whose ranks are of one arithmetic or of SHORT and LONG."""
+
+
+def permute_grid(canvas: Canvas, templates: Templates, plan: Plan, *, permute: Permute) -> None:
+    """Permute a column whose values that are not empty all have the same template.
 
     Args:
         canvas: the column.
         templates: the one template.
         plan: with this template as group 0.
-
-    Yields:
-        Parts to encrypt together.
+        permute: takes parts to encrypt together; several threads may call it.
     """
     arithmetic = Arithmetic(_arithmetic(plan)[0])
     digits = templates.digits(np.zeros(1, np.intp))
     blocks, radix = _radix(digits, arithmetic)
     width = int(templates.widths[0])
-    count = len(canvas.source) // width
-    for start in range(0, count, CHUNK):
-        rows = slice(start, min(start + CHUNK, count))
+
+    def piece(rows: slice) -> None:
         cells = GridCells(canvas, width, rows, digits, blocks)
-        yield [Part(arithmetic, radix, cells, None, np.zeros(rows.stop - start, np.intp))]
+        permute([Part(arithmetic, radix, cells, None, np.zeros(rows.stop - rows.start, np.intp))])
+
+    count = len(canvas.source) // width
+    on_cores(piece, cut(count, CHUNK), count)
 
 
-def cut_ragged(
-    canvas: Canvas, templates: Templates, template: Index, plan: Plan, chosen: Index
-) -> Iterator[list[Part]]:
-    """Cut a column of many templates.
+def permute_ragged(
+    canvas: Canvas,
+    templates: Templates,
+    template: Index,
+    plan: Plan,
+    chosen: Index,
+    *,
+    permute: Permute,
+) -> None:
+    """Permute a column of many templates.
 
     Args:
         canvas: the column.
@@ -109,9 +121,7 @@ def cut_ragged(
         template: of each row.
         plan: of the chosen templates, in their order.
         chosen: the templates to encrypt, ascending.
-
-    Yields:
-        Parts to encrypt together.
+        permute: takes parts to encrypt together; several threads may call it.
     """
     arithmetic = _arithmetic(plan)
     counts = -(-np.diff(templates.bounds)[chosen] // _STEP)
@@ -144,21 +154,28 @@ def cut_ragged(
                 yield Part(how, radix, cells, member, by_batch[here])
 
     # Few ranks are long. To walk on with a few of them takes as long as with many: they wait.
-    short, held = int((arithmetic <= Arithmetic.LONG).sum()), []
-    for start in range(0, len(template), _RAGGED):
-        place = place_of[template[start : start + _RAGGED]]
+    short = int((arithmetic <= Arithmetic.LONG).sum())
+
+    def short_ranks(piece: slice) -> tuple[Index, Index]:
+        place = place_of[template[piece]]
         order = np.argsort(place, kind="stable")
         place = place[order].astype(np.intp)
         first, last = np.searchsorted(place, [short, len(chosen)]).tolist()
-        held.append((order[first:last] + start, place[first:last]))
+        order += piece.start
         if first:
-            yield list(parts(order[:first] + start, place[:first]))
+            permute(list(parts(order[:first], place[:first])))
+        return order[first:last], place[first:last]
+
+    held = on_cores(short_ranks, cut(len(template), _RAGGED), len(template))
     rows, place = (np.concatenate(pieces) for pieces in zip(*held, strict=True))
     order = np.argsort(place, kind="stable")
-    for start in range(0, len(order), _RAGGED):
-        piece = order[start : start + _RAGGED]
-        for _, together in groupby(parts(rows[piece], place[piece]), attrgetter("arithmetic")):
-            yield list(together)
+
+    def long_ranks(piece: slice) -> None:
+        here = order[piece]
+        for _, together in groupby(parts(rows[here], place[here]), attrgetter("arithmetic")):
+            permute(list(together))
+
+    on_cores(long_ranks, cut(len(order), _RAGGED), len(order))
 
 
 def _radix(digits: Digits, arithmetic: Arithmetic) -> tuple[list[range], MixedRadix]:

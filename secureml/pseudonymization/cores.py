@@ -6,6 +6,7 @@ Numpy and AES leave the interpreter free while they work, so threads share the c
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -20,6 +21,8 @@ FEWEST = 1 << 16
 
 _Part = TypeVar("_Part")
 _Made = TypeVar("_Made")
+
+_thread = threading.local()
 
 
 def cores() -> int:
@@ -45,10 +48,15 @@ def on_cores(work: Callable[[_Part], _Made], parts: Sequence[_Part], rows: int) 
     Args:
         work: the function; several threads may call it.
         parts: of a column.
-        rows: of the column; a short one is worked on by the calling thread alone.
+        rows: of the column; a short one is worked on by the calling thread alone, and so is what
+            is a part of another column's work already.
     """
     threads = min(cores(), rows // FEWEST, len(parts))
-    if threads < 2:
+    if threads < 2 or hasattr(_thread, "helps"):
         return [work(part) for part in parts]
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=_help) as pool:
         return list(pool.map(work, parts))
+
+
+def _help() -> None:
+    _thread.helps = True

@@ -36,8 +36,8 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
         repeats = find_repeats(numbers(values))
         if repeats is not None:
             return repeats.spread(transform(form, repeats.values, permutation))
-    spans = cut(len(values), _longest(form, values))
-    if len(spans) == 1:
+    spans = cut(len(values), _LONGEST)
+    if len(spans) == 1 or (form.piecemeal and _is_ragged(values)):
         return form.transform(values, permutation)
 
     new = assembly(values)
@@ -56,12 +56,6 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
         _shifted([invalid for _, invalid, _ in made], starts),
         min((domain for *_, domain in made if domain), default=0),
     )
-
-
-def _longest(form: Format, values: Values) -> int:
-    """Return how many rows a slice has at most."""
-    # What a piecemeal format prepares for thousands of templates, it prepares for all rows.
-    return len(values) if form.piecemeal and _is_ragged(values) else _LONGEST
 
 
 def _is_ragged(values: Values) -> bool:

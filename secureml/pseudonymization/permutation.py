@@ -246,14 +246,17 @@ class _Tables:
         return result
 
     def _of(self, group: int) -> NDArray[np.uint32]:
-        if group not in self._kept:
+        table = self._kept.get(group)
+        if table is None:
             size, tweak = self._domains[group]
+            table = self._cipher.table(size, tweak, inverse=self._inverse)
+            # Threads that count at the same time keep some more or fewer, and that is all.
             if self._members + size > _KEPT:
                 self._kept.clear()
                 self._members = 0
-            self._kept[group] = self._cipher.table(size, tweak, inverse=self._inverse)
+            self._kept[group] = table
             self._members += size
-        return self._kept[group]
+        return table
 
 
 class Plan:

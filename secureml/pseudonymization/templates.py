@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from secureml.pseudonymization.alphabets import CLASS_SYMBOL, Alphabets, Codes
 from secureml.pseudonymization.cells import Digits
+from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.text import Text
 
 __all__ = ["Templates", "find_distinct", "find_templates"]
@@ -167,27 +168,28 @@ def find_distinct(
     width = _common_width(offsets)
     if width and _repeats(codes, width, seen):
         return seen(codes[:width]), np.array([0, width]), None
-    # Arrow's dictionary compares octets, so that equal means equal.
-    pieces, numbers = [], []
-    for start in range(0, len(offsets) - 1, _PIECE):
-        bounds = offsets[start : start + _PIECE + 1]
+
+    def encoded(piece: slice) -> pa.DictionaryArray:
+        # Arrow's dictionary compares octets, so that equal means equal.
+        bounds = offsets[piece.start : piece.stop + 1]
         looks = seen(codes[bounds[0] : bounds[-1]])
-        scale, dtype = looks.itemsize, looks.dtype
-        buffers = [None, pa.py_buffer((bounds - bounds[0]) * scale), pa.py_buffer(looks)]
+        ends = (bounds - bounds[0]) * looks.itemsize
+        buffers = [None, pa.py_buffer(ends), pa.py_buffer(looks)]
         column = pa.Array.from_buffers(pa.large_binary(), len(bounds) - 1, buffers)
-        encoded = column.dictionary_encode()
-        pieces.append(encoded.dictionary)
-        numbers.append(encoded.indices.to_numpy())
-    if not pieces:
-        return codes, offsets, np.empty(0, np.intp)
-    encoded = pa.concat_arrays(pieces).dictionary_encode()
-    ends = np.cumsum([0, *map(len, pieces)])
-    renumbered = encoded.indices.to_numpy().astype(np.intp)
-    cut = [renumbered[a:b] for a, b in pairwise(ends.tolist())]
-    number = np.concatenate([new.take(old) for new, old in zip(cut, numbers, strict=True)])
-    distinct = encoded.dictionary
-    _, ends, octets = distinct.buffers()
-    bounds = np.frombuffer(ends, np.int64, len(distinct) + 1) // scale
+        return column.dictionary_encode()
+
+    pieces = cut(len(offsets) - 1, _PIECE)
+    made = on_cores(encoded, pieces, len(offsets) - 1)
+    whole = pa.concat_arrays([piece.dictionary for piece in made]).dictionary_encode()
+    renumbered, start = whole.indices.to_numpy().astype(np.intp), 0
+    number = np.empty(len(offsets) - 1, np.intp)
+    for rows, piece in zip(pieces, made, strict=True):
+        stop = start + len(piece.dictionary)
+        number[rows] = renumbered[start:stop].take(piece.indices.to_numpy())
+        start = stop
+    _, ends, octets = whole.dictionary.buffers()
+    dtype = seen(codes[:0]).dtype
+    bounds = np.frombuffer(ends, np.int64, len(whole.dictionary) + 1) // dtype.itemsize
     flat = np.frombuffer(octets or b"", dtype, bounds[-1])
     return flat, bounds, number
 

@@ -52,6 +52,15 @@ def test_a_short_column_is_the_calling_threads() -> None:
 
 
 @pytest.mark.usefixtures("three")
+def test_the_parts_of_a_part_are_its_threads_own() -> None:
+    def work(_: int) -> list[bool]:
+        here = threading.get_ident()
+        return cores.on_cores(lambda _: threading.get_ident() == here, range(4), 1000)
+
+    assert cores.on_cores(work, range(3), 1000) == [[True] * 4] * 3
+
+
+@pytest.mark.usefixtures("three")
 def test_what_a_part_raises_is_raised() -> None:
     def work(part: int) -> float:
         return 1 / (part - 5)

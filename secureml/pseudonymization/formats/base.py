@@ -71,8 +71,8 @@ class Format(ABC):
     Attributes:
         name: with its version, such as "ssn/1"; kept in manifests.
         takes: the kinds of values that it takes.
-        piecemeal: whether it works on a column of many templates piece by piece by itself, so
-            that a long one takes no more memory than the values and results.
+        piecemeal: whether it works on a column of many templates piece by piece by itself, and
+            on all cores, with no more memory for a long one than values and results take.
     """
 
     name: ClassVar[str]

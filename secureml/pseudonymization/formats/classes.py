@@ -7,6 +7,7 @@ tweak, and the encrypted rank is written back as a value of the same template.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import compress
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.alphabets import Alphabets, alphabets
-from secureml.pseudonymization.batches import Arithmetic, Part, cut_grid, cut_ragged
+from secureml.pseudonymization.batches import Arithmetic, Part, permute_grid, permute_ragged
 from secureml.pseudonymization.cells import Canvas
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats.base import (
@@ -105,14 +106,11 @@ def transform_text(
         list(compress(templates.numerals(), active)),
     )
     canvas = Canvas(table, text.codes, target.codes, text.offsets)
-    batches = (
-        cut_grid(canvas, templates, plan)
-        if template is None
-        else cut_ragged(canvas, templates, template, plan, chosen)
-    )
-    for parts in batches:
-        permute = _PERMUTE.get(parts[0].arithmetic, _permute_halves)
-        permute(plan, parts)
+    permute = partial(_permute, plan)
+    if template is None:
+        permute_grid(canvas, templates, plan, permute=permute)
+    else:
+        permute_ragged(canvas, templates, template, plan, chosen, permute=permute)
     return Transformed(target, too_small, NO_ROWS, smallest)
 
 
@@ -145,8 +143,13 @@ def _by_row(
     return templates.at(member), group, bound
 
 
-def _permute_halves(plan: Plan, parts: list[Part]) -> None:
+def _permute(plan: Plan, parts: list[Part]) -> None:
     """Replace the values of all parts, with one call to the cipher."""
+    _PERMUTE.get(parts[0].arithmetic, _permute_halves)(plan, parts)
+
+
+def _permute_halves(plan: Plan, parts: list[Part]) -> None:
+    """Replace the values of all parts, whose ranks are two words."""
     bases = [plan.base[0] if part.member is None else plan.base[part.group] for part in parts]
     ranks = [
         to_halves(part.radix.rank(part.cells, part.member), base)
@@ -160,7 +163,7 @@ def _permute_halves(plan: Plan, parts: list[Part]) -> None:
 
 
 def _permute_words(plan: Plan, parts: list[Part]) -> None:
-    """Replace the values of all parts, whose ranks are three words, with one call."""
+    """Replace the values of all parts, whose ranks are three words."""
     ranks = _joined([to_words(part.radix.rank(part.cells, part.member)) for part in parts])
     ranks = plan.apply_bits(_joined([part.group for part in parts]), ranks)
     for part, rows in _spans(parts):
@@ -169,7 +172,7 @@ def _permute_words(plan: Plan, parts: list[Part]) -> None:
 
 
 def _permute_integers(plan: Plan, parts: list[Part]) -> None:
-    """Replace the values of all parts, whose ranks are Python integers, with one call."""
+    """Replace the values of all parts, whose ranks are Python integers."""
     ranks = _joined([part.radix.rank_integers(part.cells, part.member) for part in parts])
     new = np.empty(len(ranks), object)
     new[:] = plan.apply_wide(_joined([part.group for part in parts]), ranks.tolist())
