@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from secureml.frames.arrow import Nulls, combined, is_text, read_text, write_text
+from secureml.frames.arrow import Nulls, combined, encoded, is_text, read_text, write_text
 from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.repeats import SHARE, few_distinct
@@ -76,13 +76,12 @@ def read_repeated(series: pd.Series) -> RepeatedColumn | None:
     array = combined(pa.array(series.array))
     rows = len(array)
     slices = [array[span] for span in cut(rows, rows)]
-    encoded = pa.chunked_array(on_cores(pa.Array.dictionary_encode, slices, rows))
-    encoded = encoded.unify_dictionaries()
-    dictionary = encoded.chunk(0).dictionary
+    whole = pa.chunked_array(on_cores(encoded, slices, rows)).unify_dictionaries()
+    dictionary = whole.chunk(0).dictionary
     if len(dictionary) > rows // SHARE:
         return None
     text, _ = read_text(dictionary)
-    indices = [chunk.indices for chunk in encoded.chunks]
+    indices = [chunk.indices for chunk in whole.chunks]
 
     def make(new: Text, lost: Nulls) -> Any:
         values = write_text(new, lost, array.type)

@@ -19,9 +19,12 @@ if pd.Series(["text"]).dtype != object:  # since pandas 3, strings are Arrow's
     ARROW.append("str")
 
 
-def repeating(dtype: object) -> pd.Series:
-    picks = np.random.default_rng(0).integers(0, len(NAMES), ROWS)
-    return pd.Series([NAMES[pick] for pick in picks], dtype=dtype, name="name")
+OF_ONE_WIDTH = [f"{number:09d}" for number in range(200)] + ["Žofie N."]
+
+
+def repeating(dtype: object, names: list[str | None] = NAMES) -> pd.Series:
+    picks = np.random.default_rng(0).integers(0, len(names), ROWS)
+    return pd.Series([names[pick] for pick in picks], dtype=dtype, name="name")
 
 
 @pytest.fixture
@@ -103,6 +106,23 @@ def test_values_that_come_again_after_a_period_are_few(period: int) -> None:
     column = read_repeated(pd.Series(values, dtype=ARROW[0]))
     assert column is not None
     assert len(column.values) == period
+
+
+@pytest.mark.parametrize("dtype", ARROW)
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("first", [0, 1])
+def test_values_of_one_width_are_read_once(
+    dtype: object, count: int, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "FEWEST", ROWS // 8)
+    monkeypatch.setattr(cores, "cores", lambda: count)
+    whole = repeating(dtype, OF_ONE_WIDTH)
+    for series in (whole[first:], whole.mask(whole.index == ROWS - 1, "")[first:]):
+        column = read_repeated(series)
+        assert column is not None
+        assert sorted(column.values.strings()) == sorted(series.unique())
+        again = pd.Series(column.rebuilt(column.values, np.empty(0, np.intp)), name="name")
+        pd.testing.assert_series_equal(again, series.reset_index(drop=True))
 
 
 @pytest.mark.parametrize("dtype", ARROW)
