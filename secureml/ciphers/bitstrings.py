@@ -74,12 +74,11 @@ def bit_rounds(scratch: Scratch, lanes: BitLanes, ranks: Words, *, decrypt: bool
 
     Source: SP 800-38G, algorithms 7 and 8, step 6.
     """
+    if not (lanes.step > 1).any():
+        return _short_rounds(scratch, lanes, ranks, decrypt=decrypt)
     rows = len(ranks)
     left, right = _split(ranks, lanes.right_bits)
     masks = _mask(lanes.left_bits), _mask(lanes.right_bits)
-    if not (lanes.step > 1).any():
-        _short_rounds(scratch, lanes, (left[1], right[1]), masks, decrypt=decrypt)
-        return _join(left, right, lanes.right_bits)
     message, keystream = scratch.blocks(rows)
     for number in round_numbers(decrypt=decrypt):
         odd = number % 2
@@ -100,23 +99,21 @@ def bit_rounds(scratch: Scratch, lanes: BitLanes, ranks: Words, *, decrypt: bool
     return _join(left, right, lanes.right_bits)
 
 
-def _short_rounds(
-    scratch: Scratch,
-    lanes: BitLanes,
-    halves: tuple[Words, Words],
-    masks: tuple[Words, Words],
-    *,
-    decrypt: bool,
-) -> None:
-    """Run the rounds in place where b is 8, so that a half is one word."""
-    rows = len(halves[0])
+def _short_rounds(scratch: Scratch, lanes: BitLanes, ranks: Words, *, decrypt: bool) -> Words:
+    """Do the same where b is 8, so that a half is one word."""
+    rows = len(ranks)
     message, keystream = scratch.blocks(rows)
     # Of the 12 octets of keystream that a round uses, the mask leaves none but the last eight.
     tail = keystream.view(np.uint8)[:, 4:12].view(">u8")[:, 0]
     low = scratch.words[0, :rows]
+    bits, up = lanes.right_bits, _WORD - lanes.right_bits
+    masks = _mask(lanes.left_bits)[1], _mask(bits)[1]
+    left = ranks[:, 2] >> bits
+    left |= ranks[:, 1] << up
+    right = ranks[:, 2] & masks[1]
     for number in round_numbers(decrypt=decrypt):
         odd = number % 2
-        target, source = halves[odd], halves[1 - odd]
+        target, source = (right, left) if odd else (left, right)
         message[:, 0] = lanes.state[:, 0] ^ lanes.step * np.uint64(number)
         message[:, 1] = lanes.state[:, 1] ^ source
         scratch.encrypt(rows)
@@ -125,7 +122,12 @@ def _short_rounds(
             np.subtract(target, low, out=target)
         else:
             np.add(target, low, out=target)
-        np.bitwise_and(target, masks[odd][1], out=target)
+        np.bitwise_and(target, masks[odd], out=target)
+    new = np.zeros_like(ranks)
+    np.right_shift(left, up, out=new[:, 1])
+    np.left_shift(left, bits, out=new[:, 2])
+    new[:, 2] |= right
+    return new
 
 
 def _mask(bits: Words) -> Words:

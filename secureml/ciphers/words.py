@@ -12,6 +12,10 @@ from secureml.ciphers.blocks import Scratch, Shape, Words, round_numbers
 
 __all__ = ["Lanes", "RoundFunction", "add_modulo", "word_rounds"]
 
+Floats = NDArray[np.float64]
+
+_HALF = np.uint64(32)
+
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
@@ -93,16 +97,25 @@ class RoundFunction:
         rows: at most CHUNK.
     """
 
-    __slots__ = ("_bits", "_ciphertext", "_lanes", "_plaintext", "_rows", "_scratch", "_words")
+    __slots__ = (
+        "_ciphertext",
+        "_lanes",
+        "_long",
+        "_plaintext",
+        "_rows",
+        "_scratch",
+        "_shares",
+        "_words",
+    )
 
     def __init__(self, scratch: Scratch, lanes: Lanes, rows: int) -> None:
         self._scratch, self._lanes, self._rows = scratch, lanes, rows
         self._words = scratch.words[:, :rows]
         self._plaintext, self._ciphertext = scratch.blocks(rows)
         self._plaintext[:, 0] = lanes.high
-        self._bits = 0
-        if lanes.step.max(initial=0) > 1 << 32:
-            self._bits = 16 if lanes.right.max(initial=0) <= 1 << 48 else 8
+        self._long = bool(lanes.step.max(initial=0) > 1 << 32)
+        if self._long:
+            self._shares = 1.0 / lanes.left, 1.0 / lanes.right
 
     def __call__(self, number: int, source: Words) -> Words:
         """Return the values of a round.
@@ -122,9 +135,9 @@ class RoundFunction:
         self._scratch.encrypt(self._rows)
         value[:] = self._ciphertext[:, 0]
         _reduce(value, size, quotient)
-        if self._bits:
+        if self._long:
             tail[:] = self._ciphertext[:, 1]
-            _extend(value, tail, size, quotient, self._bits)
+            _extend(value, tail, size, self._shares[number % 2], quotient)
         return value
 
 
@@ -155,11 +168,22 @@ def _reduce(value: Words, size: Words, quotient: Words) -> None:
     np.subtract(value, quotient, out=value)
 
 
-def _extend(value: Words, tail: Words, size: Words, quotient: Words, bits: int) -> None:
-    """Append the upper four octets of tail to value, modulo size, some bits at a time."""
-    for shift in range(64 - bits, 31, -bits):
-        np.left_shift(value, np.uint64(bits), out=value)
-        np.right_shift(tail, np.uint64(shift), out=quotient)
-        np.bitwise_and(quotient, np.uint64((1 << bits) - 1), out=quotient)
-        np.bitwise_or(value, quotient, out=value)
-        _reduce(value, size, quotient)
+def _extend(value: Words, tail: Words, size: Words, share: Floats, quotient: Words) -> None:
+    """Append the upper four octets of tail to value, modulo size; share is 1 / size."""
+    np.right_shift(tail, _HALF, out=tail)
+    # The quotient is below 2**32, as value is below size, and five roundings of 2**-53 leave it
+    # off by less than one. So what is rounded down is off by one at most, either way.
+    estimate = quotient.view(np.float64)
+    np.multiply(value.view(np.int64), 2.0**32, out=estimate)
+    np.add(estimate, tail.view(np.int64), out=estimate)
+    np.multiply(estimate, share, out=estimate)
+    np.left_shift(value, _HALF, out=value)
+    np.bitwise_or(value, tail, out=value)
+    tail[:] = estimate
+    np.multiply(tail, size, out=tail)
+    np.subtract(value, tail, out=value)
+    # What is off has wrapped round, or is not below size.
+    np.add(value, size, out=tail)
+    np.minimum(value, tail, out=value)
+    np.subtract(value, size, out=tail)
+    np.minimum(value, tail, out=value)

@@ -319,7 +319,7 @@ class Plan:
         base = int(self.base[0])
         if not base:
             padded = np.zeros((len(ranks), 3), np.uint64)
-            padded[:, 1:] = ranks
+            padded[:, 1], padded[:, 2] = ranks.T
             return wide(group, padded)[:, 1:]
         right = np.uint64(base.bit_length() - 1)
         left = np.uint64(64) - right

@@ -199,8 +199,8 @@ def _windows(text: Text) -> Callable[[slice], tuple[Any, ...]]:
         long = size > 2 * _WIDTH
         if not long.any():
             return first, last
-        middle = np.zeros_like(first)
-        middle[long] = words[(begin + _WIDTH + _middle(size))[long]]
+        middle = words[(begin + _WIDTH + _middle(size)) * long]
+        middle *= long
         return first, last, middle
 
     return gathered

@@ -36,8 +36,8 @@ def read_parts(
     codes = narrowed(text.codes)
     rows, ends = _ends(text, codes == ord(separator), count)
     lengths = np.empty_like(ends)  # and one more each
+    np.subtract(ends.reshape(-1)[1:], ends.reshape(-1)[:-1], out=lengths.reshape(-1)[1:])
     np.subtract(ends[:, 0], text.offsets[rows] - 1, out=lengths[:, 0])
-    np.subtract(ends[:, 1:], ends[:, :-1], out=lengths[:, 1:])
     np.minimum(lengths, len(_OWN) - 1, out=lengths)
     # Each word is the four characters up to the end of a number, zeros in place of those before it.
     behind = np.concatenate([np.zeros(_LONGEST, np.uint8), codes])
@@ -45,9 +45,9 @@ def read_parts(
     words ^= _ZEROS
     words &= _OWN.take(lengths)
     words ^= _ZEROS
-    pairs = _values(digits).take(words.view("<u2"))
+    pairs = _values(digits).take(words.view("<u2").reshape(-1))
     base = len(digits)
-    numbers = pairs[:, ::2] * np.uint32(base * base) + pairs[:, 1::2]
+    numbers = (pairs[::2] * np.uint32(base * base) + pairs[1::2]).reshape(-1, count)
     least = np.array([limit, limit, 0, base, base**2, base**3, limit], np.uint32)
     written = (numbers >= least.take(lengths)) & (numbers < limit)
     fits = written.view(f"u{count}")[:, 0] == int.from_bytes(b"\1" * count, "big")

@@ -100,28 +100,26 @@ def blanked(text: Text, rows: Index) -> Text:
     lengths = text.lengths
     stays = np.ones(len(text), np.bool_)
     stays[rows] = False
-    codes = text.codes[np.repeat(stays, lengths)]
+    codes = text.codes.compress(np.repeat(stays, lengths))
     return Text(codes, _offsets(np.where(stays, lengths, 0)))
 
 
 def picked(text: Text, chosen: Flags) -> Text:
     """Return the chosen characters of every value, side by side."""
-    return Text(text.codes[chosen], _offsets(flags_by_row(text, chosen)))
+    return Text(text.codes.compress(chosen), _offsets(flags_by_row(text, chosen)))
 
 
 def put(text: Text, chosen: Flags, pieces: Text) -> Text:
     """Return a text with other characters in the chosen places; the inverse of ``picked``."""
     codes = text.codes.astype(np.promote_types(text.codes.dtype, pieces.codes.dtype))
-    codes[chosen] = pieces.codes
+    codes[np.flatnonzero(chosen)] = pieces.codes  # faster than by flags, which change often
     return Text(codes, text.offsets)
 
 
 def kept_of(text: Text, chosen: Flags) -> RowTweaks:
     """Return what is kept of every value where the chosen characters are not: a tweak for each."""
-    narrow = text.codes.dtype == np.uint8
-    hole = 0xFF if narrow else _HOLE
-    codes: Codes = text.codes.copy() if narrow else text.codes.astype(np.uint32)
-    codes[chosen] = hole
+    hole = np.uint8(0xFF) if text.codes.dtype == np.uint8 else np.uint32(_HOLE)
+    codes = np.maximum(text.codes, chosen * hole)  # a hole is beyond all code points
     flat, bounds, number = find_distinct(codes, text.offsets)
     symbols = flat.astype(">u4")
     symbols[flat == hole] = _HOLE

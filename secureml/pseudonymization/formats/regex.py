@@ -153,10 +153,10 @@ class RegexFormat(Format):
         table = alphabets()
         skeletons = table.skeletons(text.codes)
         classes = table.classes(skeletons)
-        symbols = text.codes.astype(np.uint32)
-        symbols[chosen] += np.uint32(_KEPT_INSIDE)
-        inside = chosen & (classes >= 0)
-        symbols[inside] = classes[inside].astype(np.uint32) + np.uint32(CLASS_SYMBOL)
+        inside = classes >= 0
+        symbols = text.codes + (chosen & ~inside) * np.uint32(_KEPT_INSIDE)
+        inside &= chosen
+        np.maximum(symbols, inside * (classes.view(np.uint32) + CLASS_SYMBOL), out=symbols)
         flat, bounds, number = find_distinct(symbols, text.offsets)
         if number is None:
             number = np.where(text.lengths > 0, 0, -1)
