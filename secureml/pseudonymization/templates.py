@@ -16,7 +16,7 @@ from secureml.pseudonymization.cells import Digits
 from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.text import Text
 
-__all__ = ["Templates", "find_distinct", "find_templates"]
+__all__ = ["Templates", "find_distinct", "find_folded", "find_templates"]
 
 Index = NDArray[np.intp]
 
@@ -145,34 +145,33 @@ def find_templates(table: Alphabets, text: Text) -> tuple[Templates, Index | Non
         The templates, and the template of each value; None instead if all values that are not
         empty have the same.
     """
-    flat, bounds, number = find_distinct(text.codes, text.offsets, table.skeletons)
+    flat, bounds, number = find_distinct(
+        text.offsets, lambda span: table.skeletons(text.codes[span])
+    )
     return Templates.of(table, flat, bounds), number
 
 
 def find_distinct(
-    codes: Codes,
-    offsets: NDArray[np.int64],
-    seen: Callable[[Codes], Codes] = np.ascontiguousarray,
+    offsets: NDArray[np.int64], seen: Callable[[slice], Codes]
 ) -> tuple[Codes, NDArray[np.int64], Index | None]:
     """Find the distinct values of a column.
 
     Args:
-        codes: of all values side by side.
-        offsets: int64, where each value starts, and the end.
-        seen: what values are seen as, given the codes of some of them.
+        offsets: int64, where each value starts in all of them side by side, and the end.
+        seen: what some of these characters are seen as, in a row; several threads may call it.
 
     Returns:
         The codes of the distinct values, where each starts and the end, and the number of each
         value; None instead if all values that are not empty are the same one.
     """
     width = _common_width(offsets)
-    if width and _repeats(codes, width, seen):
-        return seen(codes[:width]), np.array([0, width]), None
+    if width and _repeats(int(offsets[-1]), width, seen):
+        return seen(slice(0, width)), np.array([0, width]), None
 
     def encoded(piece: slice) -> pa.DictionaryArray:
         # Arrow's dictionary compares octets, so that equal means equal.
         bounds = offsets[piece.start : piece.stop + 1]
-        looks = seen(codes[bounds[0] : bounds[-1]])
+        looks = seen(slice(bounds[0], bounds[-1]))
         ends = (bounds - bounds[0]) * looks.itemsize
         buffers = [None, pa.py_buffer(ends), pa.py_buffer(looks)]
         column = pa.Array.from_buffers(pa.large_binary(), len(bounds) - 1, buffers)
@@ -188,10 +187,33 @@ def find_distinct(
         number[rows] = renumbered[start:stop].take(piece.indices.to_numpy())
         start = stop
     _, ends, octets = whole.dictionary.buffers()
-    dtype = seen(codes[:0]).dtype
+    dtype = seen(slice(0, 0)).dtype
     bounds = np.frombuffer(ends, np.int64, len(whole.dictionary) + 1) // dtype.itemsize
     flat = np.frombuffer(octets or b"", dtype, bounds[-1])
     return flat, bounds, number
+
+
+def find_folded(text: Text, fold: Codes) -> tuple[Text, Index | None]:
+    """Find the distinct values of a column, every character of which is folded to another one.
+
+    Args:
+        text: the values.
+        fold: what each code point is folded to; of ASCII to ASCII.
+
+    Returns:
+        The distinct folded values, and the number of each value, as ``find_distinct`` gives it.
+    """
+    narrow = fold[:256].astype(np.uint8).tobytes()
+
+    def seen(span: slice) -> Codes:
+        codes = text.codes[span]
+        if codes.dtype != np.uint8:
+            return fold.take(codes)
+        # bytes.translate reads a table of 256 entries several times as fast as numpy.
+        return np.frombuffer(codes.tobytes().translate(narrow), np.uint8)
+
+    flat, bounds, number = find_distinct(text.offsets, seen)
+    return Text(flat, bounds), number
 
 
 def _common_width(offsets: NDArray[np.int64]) -> int:
@@ -201,10 +223,10 @@ def _common_width(offsets: NDArray[np.int64]) -> int:
     return longest if longest and ((lengths == longest) | (lengths == 0)).all() else 0
 
 
-def _repeats(codes: Codes, width: int, seen: Callable[[Codes], Codes]) -> bool:
+def _repeats(end: int, width: int, seen: Callable[[slice], Codes]) -> bool:
     """Tell whether every value of a common width is seen as the first one is."""
-    first, step = seen(codes[:width]), width * max(_PIECE // width, 1)
-    pieces = (seen(codes[start : start + step]) for start in range(0, len(codes), step))
+    first, step = seen(slice(0, width)), width * max(_PIECE // width, 1)
+    pieces = (seen(slice(start, min(start + step, end))) for start in range(0, end, step))
     return all((piece.reshape(-1, width) == first).all() for piece in pieces)
 
 

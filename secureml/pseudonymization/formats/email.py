@@ -31,7 +31,7 @@ from secureml.pseudonymization.formats.base import (
 )
 from secureml.pseudonymization.formats.pieces import blanked, rows_with, transform_pieces
 from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.templates import find_distinct
+from secureml.pseudonymization.templates import find_folded
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 
@@ -134,12 +134,8 @@ class EmailFormat(Format):
         # Of addresses that differ in such characters alone as no pattern tells apart, one is read.
         dashes = text.codes == ord("-")
         folds = _folds(encoded=bool((dashes[1:] & dashes[:-1]).any()))
-        if text.codes.dtype == np.uint8:
-            folded = np.frombuffer(text.codes.tobytes().translate(folds[:256].tobytes()), np.uint8)
-        else:
-            folded = folds.take(text.codes)
-        flat, bounds, number = find_distinct(folded, text.offsets)
-        foreign = self._foreign(Text(flat, bounds))
+        distinct, number = find_folded(text, folds)
+        foreign = self._foreign(distinct)
         filled = text.lengths > 0
         return np.flatnonzero(filled & foreign[0 if number is None else number])
 
@@ -172,17 +168,13 @@ class EmailFormat(Format):
         filled = np.flatnonzero(text.lengths)
         starts, ends = text.offsets[filled], text.offsets[filled + 1]
         at = np.flatnonzero(text.codes == ord("@"))
-        # One at the first character of a part, minus one behind its last.
-        steps = np.zeros(len(text.codes) + 1, np.int8)
-        if self._local == "encrypt":
-            steps[starts] += 1
-            steps[at] -= 1
+        edges, parts = [starts, at], [self._local == "encrypt", False]
         if self._host == "encrypt":
             points = np.flatnonzero(text.codes == ord("."))
-            last = points[np.searchsorted(points, ends) - 1]
-            steps[at + 1] += 1
-            steps[last] -= 1
-        chosen = np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_)
+            edges += [at + 1, points[np.searchsorted(points, ends) - 1]]
+            parts += [True, False]
+        lengths = np.diff(np.stack([*edges, ends], axis=1), axis=1)
+        chosen = np.repeat(np.tile(parts, len(filled)), lengths.reshape(-1))
         name = f"{self.name} {self._local} {self._host} "
         return transform_pieces(text, chosen, permutation, alphabets(), name)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from secureml.pseudonymization.alphabets import Codes
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.permutation import CHUNK
-from secureml.pseudonymization.templates import find_distinct
+from secureml.pseudonymization.templates import find_distinct, find_folded
 from secureml.pseudonymization.text import Text
 
 __all__ = ["Layout", "distinct_rows", "find_layouts"]
@@ -75,13 +75,8 @@ def find_layouts(text: Text, fold: Codes) -> list[Layout]:
         text: the values.
         fold: what each code point is folded to, of ASCII to ASCII.
     """
-    if text.codes.dtype == np.uint8:
-        octets = text.codes.tobytes().translate(fold[:256].astype(np.uint8).tobytes())
-        folded: Codes = np.frombuffer(octets, np.uint8)
-    else:
-        folded = fold[text.codes]
-    flat, bounds, number = find_distinct(folded, text.offsets)
-    names = Text(flat, bounds).strings()
+    distinct, number = find_folded(text, fold)
+    names = distinct.strings()
     if number is None:
         return [Layout(names[0], np.flatnonzero(text.lengths), text.offsets)]
     if not names:
@@ -98,7 +93,9 @@ def find_layouts(text: Text, fold: Codes) -> list[Layout]:
 def distinct_rows(cells: NDArray[np.uint8]) -> tuple[list[bytes], Index]:
     """Return the distinct rows of a matrix that has columns, and the number of each row."""
     count, width = cells.shape
-    flat, bounds, number = find_distinct(cells.ravel(), np.arange(count + 1) * width)
+    flat, bounds, number = find_distinct(
+        np.arange(count + 1) * width, cells.reshape(-1).__getitem__
+    )
     octets = flat.tobytes()
     distinct = [octets[start:end] for start, end in pairwise(bounds.tolist())]
     return distinct, np.zeros(count, np.intp) if number is None else number

@@ -12,6 +12,7 @@ import re
 import numpy as np
 
 from secureml.pseudonymization.alphabets import CODE_POINTS, Codes
+from secureml.pseudonymization.domains import Index
 
 __all__ = ["Folding", "folding_of"]
 
@@ -39,35 +40,35 @@ class Folding:
         named: characters that stand in the pattern.
     """
 
-    __slots__ = ("_edges",)
+    __slots__ = ("_edges", "_narrow")
 
     def __init__(self, named: str) -> None:
         self._edges = np.unique([*map(ord, named + _ENDS)])
+        self._narrow = self._table(np.arange(1 << 8), np.zeros(1 << 8, np.uint8))
 
-    def folded(self, codes: Codes) -> Codes:
-        """Return codes of the same dtype, as few different ones as the pattern allows.
+    def table(self, codes: Codes) -> Codes:
+        """Return what each code point is folded to, as few different ones as the pattern allows.
 
         Args:
-            codes: of characters.
+            codes: of the characters that are to be folded; the table is of their dtype.
         """
-        distinct = np.arange(1 << 8)
-        if codes.dtype != np.uint8:
-            present = np.zeros(CODE_POINTS, np.bool_)
-            present[codes] = True
-            distinct = np.flatnonzero(present)
+        if codes.dtype == np.uint8:
+            return self._narrow
+        present = np.zeros(CODE_POINTS, np.bool_)
+        present[codes] = True
+        return self._table(np.flatnonzero(present), np.zeros(CODE_POINTS, codes.dtype))
+
+    def _table(self, distinct: Index, fold: Codes) -> Codes:
         # The span between two edges has an even number, an edge an odd one of its own.
         spans = np.searchsorted(self._edges, distinct) + np.searchsorted(
             self._edges, distinct, side="right"
         )
         first: dict[tuple[int, bool, bool, bool], int] = {}
-        fold = np.zeros(CODE_POINTS, codes.dtype)
         for span, code in zip(spans.tolist(), distinct.tolist(), strict=True):
             one = chr(code)
             key = span, one.isdecimal(), one.isalnum(), one.isspace()
             fold[code] = first.setdefault(key, code)
-        if codes.dtype == np.uint8:
-            return np.frombuffer(codes.tobytes().translate(fold[:256].tobytes()), np.uint8)
-        return fold.take(codes)
+        return fold
 
 
 def folding_of(pattern: re.Pattern[str]) -> Folding | None:

@@ -32,6 +32,7 @@ __all__ = [
 
 Flags = NDArray[np.bool_]
 _PIECE = 1 << 14  # rows whose characters are counted together, in a core's own cache
+_SPAN = 1 << 16  # characters that are picked or put together, likewise
 _HOLE = CODE_POINTS
 """Stands in what is kept of a value for a character that is not."""
 
@@ -106,21 +107,30 @@ def blanked(text: Text, rows: Index) -> Text:
 
 def picked(text: Text, chosen: Flags) -> Text:
     """Return the chosen characters of every value, side by side."""
-    return Text(text.codes.compress(chosen), _offsets(flags_by_row(text, chosen)))
+    codes = [text.codes[span].compress(chosen[span]) for span in _spans(text)]
+    return Text(np.concatenate(codes), _offsets(flags_by_row(text, chosen)))
 
 
 def put(text: Text, chosen: Flags, pieces: Text) -> Text:
     """Return a text with other characters in the chosen places; the inverse of ``picked``."""
     codes = text.codes.astype(np.promote_types(text.codes.dtype, pieces.codes.dtype))
-    codes[np.flatnonzero(chosen)] = pieces.codes  # faster than by flags, which change often
+    start = 0
+    for span in _spans(text):
+        places = np.flatnonzero(chosen[span])  # faster than by flags, which change often
+        codes[span][places] = pieces.codes[start : start + len(places)]
+        start += len(places)
     return Text(codes, text.offsets)
 
 
 def kept_of(text: Text, chosen: Flags) -> RowTweaks:
     """Return what is kept of every value where the chosen characters are not: a tweak for each."""
     hole = np.uint8(0xFF) if text.codes.dtype == np.uint8 else np.uint32(_HOLE)
-    codes = np.maximum(text.codes, chosen * hole)  # a hole is beyond all code points
-    flat, bounds, number = find_distinct(codes, text.offsets)
+
+    def seen(span: slice) -> Codes:
+        looks: Codes = np.maximum(text.codes[span], chosen[span] * hole)
+        return looks  # a hole is beyond all code points
+
+    flat, bounds, number = find_distinct(text.offsets, seen)
     symbols = flat.astype(">u4")
     symbols[flat == hole] = _HOLE
     octets = symbols.tobytes()
@@ -174,6 +184,11 @@ def walked(
         values = values.replaced(rows, again.strings_at(rows))
         rows = outside(values, rows)
     return replace(made, values=values)
+
+
+def _spans(text: Text) -> Iterator[slice]:
+    """Cut the characters of all values into spans, one at least."""
+    return (slice(start, start + _SPAN) for start in range(0, max(len(text.codes), 1), _SPAN))
 
 
 def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

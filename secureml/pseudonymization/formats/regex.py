@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.alphabets import CLASS_SYMBOL, Alphabets, alphabets
+from secureml.pseudonymization.alphabets import CLASS_SYMBOL, Alphabets, Codes, alphabets
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats.base import (
     NONE_SMALL,
@@ -31,7 +31,7 @@ from secureml.pseudonymization.formats.pieces import (
     walked,
 )
 from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.templates import find_distinct
+from secureml.pseudonymization.templates import find_distinct, find_folded
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 
@@ -122,13 +122,12 @@ class RegexFormat(Format):
         """Return which characters of values are in groups, and which of the values fail."""
         if self._folding is None:
             return self._matched(text)
-        flat, bounds, number = find_distinct(self._folding.folded(text.codes), text.offsets)
-        distinct = Text(flat, bounds)
+        distinct, number = find_folded(text, self._folding.table(text.codes))
         chosen, failed = self._matched(distinct)
         if number is None:
             filled = text.lengths > 0
             return np.tile(chosen, int(filled.sum())), filled & failed[0]
-        flags = Text(chosen.view(np.uint8), bounds).at(number).codes.view(np.bool_)
+        flags = Text(chosen.view(np.uint8), distinct.offsets).at(number).codes.view(np.bool_)
         return flags, failed[number]
 
     def _matched(self, text: Text) -> tuple[Flags, Flags]:
@@ -151,13 +150,17 @@ class RegexFormat(Format):
     def _domains(self, text: Text, chosen: Flags, invalid: Index) -> tuple[Index, list[int]]:
         """Number the templates of a column, and estimate how many values of each match."""
         table = alphabets()
-        skeletons = table.skeletons(text.codes)
-        classes = table.classes(skeletons)
-        inside = classes >= 0
-        symbols = text.codes + (chosen & ~inside) * np.uint32(_KEPT_INSIDE)
-        inside &= chosen
-        np.maximum(symbols, inside * (classes.view(np.uint32) + CLASS_SYMBOL), out=symbols)
-        flat, bounds, number = find_distinct(symbols, text.offsets)
+
+        def seen(span: slice) -> Codes:
+            codes = text.codes[span]
+            classes = table.classes(table.skeletons(codes))
+            inside = classes >= 0
+            symbols = codes + (chosen[span] & ~inside) * np.uint32(_KEPT_INSIDE)
+            inside &= chosen[span]
+            np.maximum(symbols, inside * (classes.view(np.uint32) + CLASS_SYMBOL), out=symbols)
+            return symbols
+
+        flat, bounds, number = find_distinct(text.offsets, seen)
         if number is None:
             number = np.where(text.lengths > 0, 0, -1)
         number[invalid] = -1

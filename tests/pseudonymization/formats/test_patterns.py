@@ -59,7 +59,7 @@ def test_folded_values_match_as_they_did(pattern: re.Pattern[str], values: list[
     folding = folding_of(pattern)
     assert folding is not None
     text = Text.of(values)
-    folded = Text(folding.folded(text.codes), text.offsets)
+    folded = Text(folding.table(text.codes)[text.codes], text.offsets)
     assert folded.codes.dtype == text.codes.dtype
     for before, after in zip(values, folded.strings(), strict=True):
         one, other = pattern.fullmatch(before), pattern.fullmatch(after)
@@ -77,7 +77,7 @@ def test_a_backslash_makes_a_class_of_a_letter_only_where_it_is_not_escaped(text
     assert folding is not None
     values = [first + second for first in "\\dwe]-5" for second in ["", *"\\de5"]]
     column = Text.of(values)
-    folded = Text(folding.folded(column.codes), column.offsets).strings()
+    folded = Text(folding.table(column.codes)[column.codes], column.offsets).strings()
     assert [bool(pattern.fullmatch(one)) for one in folded] == [
         bool(pattern.fullmatch(one)) for one in values
     ]
@@ -87,7 +87,7 @@ def test_what_a_pattern_does_not_tell_apart_is_one() -> None:
     folding = folding_of(re.compile(r"DE-(\d{4})/(?P<x9>[a-z]{2,4})-L"))
     assert folding is not None
     text = Text.of(["DE-1234/ab-L", "DE-9876/xy-L"])
-    folded = folding.folded(text.codes).reshape(2, -1)
+    folded = folding.table(text.codes)[text.codes].reshape(2, -1)
     assert (folded[0] == folded[1])[: len("DE-1234/")].all()
     assert len(np.unique(folded[:, 3:7])) == 1
 
