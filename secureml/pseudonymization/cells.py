@@ -155,11 +155,12 @@ class RaggedDigits:
         weights: uint32: what one digit counts for in the value of its block; 0 if it is not real.
         shares: float64: the reciprocals, 0 if a digit is not real.
         steps: uint32: the sizes, 0 for the first digit of a block.
+        biases: uint32, shape (templates, blocks): what the first members of the classes add up to.
         block: of each digit, shape (digits,).
         blocks: those that were given.
     """
 
-    __slots__ = ("block", "blocks", "firsts", "positions", "shares", "steps", "weights")
+    __slots__ = ("biases", "block", "blocks", "firsts", "positions", "shares", "steps", "weights")
 
     def __init__(self, digits: Digits, blocks: list[range]) -> None:
         self.positions, self.firsts, self.blocks = digits.positions, digits.firsts, blocks
@@ -171,6 +172,8 @@ class RaggedDigits:
                 weights[:, digit] = weights[:, digit + 1] * digits.sizes[:, digit + 1]
         self.shares = digits.real / weights
         self.weights = (weights * digits.real).astype(np.uint32)
+        starts = [block[0] for block in blocks]
+        self.biases = np.add.reduceat(self.weights * self.firsts, starts, axis=1, dtype=np.uint32)
         self.block = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
 
 
@@ -195,14 +198,15 @@ class RaggedCells:
     def read(self) -> Iterator[Words]:
         """Return the value of each block, the most significant first; uint64, shape (rows,)."""
         digits = self._digits
-        numbers = self._canvas.table.ordinals(self._canvas.source.take(self._places))
-        numbers = numbers - digits.firsts.take(self._member, axis=0)
-        numbers *= digits.weights.take(self._member, axis=0)
-        for block in digits.blocks:
-            value = numbers[:, block[0]].astype(np.uint64)
+        weighted = digits.weights.take(self._member, axis=0)
+        weighted *= self._canvas.table.ordinals(self._canvas.source.take(self._places))
+        biases = digits.biases.take(self._member, axis=0)
+        for block, bias in zip(digits.blocks, biases.T, strict=True):
+            # Digits are read as ordinals; what the first ones add up to is taken off in the end.
+            value = weighted[:, block[0]] - bias
             for digit in block[1:]:
-                value += numbers[:, digit]
-            yield value
+                value += weighted[:, digit]
+            yield value.astype(np.uint64)
 
     def write(self, values: Sequence[NDArray[Any]]) -> None:
         """Write the characters of other values; the inverse of ``read``."""
@@ -226,5 +230,7 @@ class RaggedCells:
 
 
 def _codes(table: Alphabets, ordinals: Numbers, target: Codes) -> Codes:
-    """Return code points that are to be written to a target."""
-    return table.codes(ordinals.astype(np.uint8) if target.dtype == np.uint8 else ordinals)
+    """Return code points in the dtype of the target: to put others there takes twice as long."""
+    if target.dtype == np.uint8:
+        return table.codes(ordinals.astype(np.uint8))
+    return table.codes(ordinals).astype(target.dtype, copy=False)
