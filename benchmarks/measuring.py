@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 
-__all__ = ["Report", "all_cores", "medians", "one_core"]
+__all__ = ["Report", "all_cores", "core_count", "in_processes", "medians", "one_core"]
 
 
 class Report:
@@ -60,6 +62,11 @@ def medians(runs: int, works: Sequence[Callable[[], object]]) -> list[float]:
 _CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
+def core_count() -> int:
+    """Return how many processes ``in_processes`` starts: one for each core to choose from."""
+    return max(len(_CORES), 1)
+
+
 def one_core() -> contextlib.AbstractContextManager[None]:
     """Stay on one core, where the system lets a process choose: secureml uses those it may."""
     return _bound({min(_CORES)} if _CORES else set())
@@ -81,3 +88,52 @@ def _bound(cores: set[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def in_processes(make: Callable[[], Callable[[], object]]) -> Iterator[Callable[[], None]]:
+    """Do the same in a process for each core, all at once: the most that cores can do together.
+
+    Args:
+        make: makes in each process what is to be done there; to be found by its name.
+
+    Yields:
+        A function that returns when all processes have done it once more.
+    """
+    context = multiprocessing.get_context("spawn")
+    ends: list[Connection] = []
+    workers = []
+    for core in sorted(_CORES) or [None]:
+        end, other = context.Pipe()
+        worker = context.Process(target=_serve, args=(other, core, make), daemon=True)
+        worker.start()
+        other.close()
+        ends.append(end)
+        workers.append(worker)
+
+    def once() -> None:
+        for end in ends:
+            end.send(True)
+        for end in ends:
+            end.recv()
+
+    try:
+        for end in ends:
+            end.recv()
+        yield once
+    finally:
+        for end, worker in zip(ends, workers, strict=True):
+            end.close()
+            worker.join()
+
+
+def _serve(end: Connection, core: int | None, make: Callable[[], Callable[[], object]]) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    work = make()
+    work()
+    with contextlib.suppress(EOFError):
+        while True:
+            end.send(True)
+            end.recv()
+            work()

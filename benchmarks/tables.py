@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from columns import KINDS, OTHERS, Kind, frame, rule_of
-from measuring import Report, all_cores, medians
+from measuring import Report, all_cores, core_count, in_processes, medians
 from peers import floor, peers
 
 from secureml import KeyManager, anonymize, reidentify
@@ -93,15 +93,16 @@ def _kind(report: Report, manager: KeyManager, kind: Kind, runs: int, rows: int)
         add(first, rows * 10, _CASES[0])
     threaded = works[places.index((first, rows, *_FIRST))]
     rates = peers(kind, min(rows / 1_000_000, 1))
-    extra = [floor(rows), partial(_on_all_cores, threaded), *[work for _, work in rates.values()]]
-    taken = medians(runs, [*works, *extra])
+    with in_processes(partial(_first_call, kind.name, rows)) as crowd:
+        extra = [floor(rows), partial(_on_all_cores, threaded), crowd]
+        taken = medians(runs, [*works, *extra, *[work for _, work in rates.values()]])
     speed = {place: place[1] / seconds / 1e6 for place, seconds in zip(places, taken, strict=False)}
 
     for dtype, size in dict.fromkeys(place[:2] for place in places):
         cases = [(dtype, size, which, call) for which in _CASES for call in _CALLS]
         shown = _cells([f"{speed[case]:.3f}" if case in speed else "" for case in cases])
         report.line(f"{kind.name:10} {dtype:25} {size:>10,} {shown}")
-    floored, parallel, *by_peer = taken[len(works) :]
+    floored, parallel, crowded, *by_peer = taken[len(works) :]
     main = speed[first, rows, *_FIRST]
 
     def told(what: str, value: float, wanted: float | None, *, most: bool = False) -> None:
@@ -114,6 +115,8 @@ def _kind(report: Report, manager: KeyManager, kind: Kind, runs: int, rows: int)
     told("1 % distinct to all distinct", repeated, None if kind.few else 2)
     if rows >= _THREADED:
         told("all cores to one", rows / parallel / 1e6 / main, 1.6)
+        apart = core_count() * rows / crowded / 1e6 / main
+        report.line(f"  as many processes, each with its own column, to one: {apart:.3g}")
     most = max(size for dtype, size, *_ in places if dtype == first)
     flat = speed[first, rows // 10, *_FIRST] / speed[first, most, *_FIRST]
     told(f"cost of a row at {most:,} to {rows // 10:,}", flat, 1.2, most=True)
@@ -126,6 +129,12 @@ def _calls(
     table = frame(kind, rows, dtype, repeated=repeated)
     encrypt = partial(anonymize, table, **rule_of(kind), key_manager=manager)
     return [encrypt, partial(reidentify, encrypt(), key_manager=manager)]
+
+
+def _first_call(name: str, rows: int) -> Callable[[], object]:
+    """Return the first call that is measured of a kind of so many rows."""
+    (kind,) = [kind for kind in KINDS if kind.name == name]
+    return _calls(key_manager(), kind, kind.dtypes[0], rows, repeated=False)[0]
 
 
 def _on_all_cores(work: Callable[[], Any]) -> None:
