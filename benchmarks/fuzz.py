@@ -362,7 +362,7 @@ def _changed(document: Any, random: Random) -> None:
         str(inner)[:-1],
         str(inner) + "0",
     ]
-    document[place] = random.choice(new)
+    document[place] = copy.deepcopy(random.choice(new))  # or what is in it would be junk next time
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
