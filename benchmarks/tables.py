@@ -89,12 +89,16 @@ def _kind(report: Report, manager: KeyManager, kind: Kind, runs: int, rows: int)
         for dtype in kind.dtypes:
             for which in _CASES:
                 add(dtype, size, which)
-    if kind.name in LARGEST:
-        add(first, rows * 10, _CASES[0])
-    threaded = works[places.index((first, rows, *_FIRST))]
+    most = rows * 10 if kind.name in LARGEST else rows
+    if most > rows:
+        add(first, most, _CASES[0])
+    long = [size for size in dict.fromkeys((rows, most)) if size >= _THREADED]
+    threaded = [works[places.index((first, size, *_FIRST))] for size in long]
     rates = peers(kind, min(rows / 1_000_000, 1))
-    with in_processes(partial(_first_call, kind.name, rows)) as crowd:
-        extra = [floor(rows), partial(_on_all_cores, threaded), crowd]
+    with in_processes(partial(_first_call, kind.name, most)) as crowd:
+        # Each is measured behind a call as long, which leaves it memory that was touched before.
+        pairs = [call for work in threaded for call in (work, partial(_on_all_cores, work))]
+        extra = [*pairs, crowd, floor(rows)]
         taken = medians(runs, [*works, *extra, *[work for _, work in rates.values()]])
     speed = {place: place[1] / seconds / 1e6 for place, seconds in zip(places, taken, strict=False)}
 
@@ -102,7 +106,8 @@ def _kind(report: Report, manager: KeyManager, kind: Kind, runs: int, rows: int)
         cases = [(dtype, size, which, call) for which in _CASES for call in _CALLS]
         shown = _cells([f"{speed[case]:.3f}" if case in speed else "" for case in cases])
         report.line(f"{kind.name:10} {dtype:25} {size:>10,} {shown}")
-    floored, parallel, crowded, *by_peer = taken[len(works) :]
+    paired = taken[len(works) : len(works) + len(pairs)]
+    crowded, floored, *by_peer = taken[len(works) + len(pairs) :]
     main = speed[first, rows, *_FIRST]
 
     def told(what: str, value: float, wanted: float | None, *, most: bool = False) -> None:
@@ -113,11 +118,11 @@ def _kind(report: Report, manager: KeyManager, kind: Kind, runs: int, rows: int)
     report.line(f"  times the peers: {_against(report, kind, main, rates, by_peer)}")
     repeated = speed[first, rows, _CASES[1], _CALLS[0]] / main
     told("1 % distinct to all distinct", repeated, None if kind.few else 2)
-    if rows >= _THREADED:
-        told("all cores to one", rows / parallel / 1e6 / main, 1.6)
-        apart = core_count() * rows / crowded / 1e6 / main
-        report.line(f"  as many processes, each with its own column, to one: {apart:.3g}")
-    most = max(size for dtype, size, *_ in places if dtype == first)
+    for size, alone, together in zip(long, paired[::2], paired[1::2], strict=True):
+        told(f"all cores to one, {size:,} rows", alone / together, 1.6)
+    if pairs:
+        apart = core_count() * paired[-2] / crowded
+        report.line(f"  as many processes, {most:,} rows each, to one: {apart:.3g}")
     flat = speed[first, rows // 10, *_FIRST] / speed[first, most, *_FIRST]
     told(f"cost of a row at {most:,} to {rows // 10:,}", flat, 1.2, most=True)
     told("milliseconds for 1,000 rows", 1e-3 / speed[first, 1_000, *_FIRST] * 1e3, 15, most=True)

@@ -180,9 +180,8 @@ def _windows(text: Text) -> Callable[[slice], tuple[Any, ...]]:
     They are the low octets of the first, the last and the middle characters. There is no middle
     where no value has characters between the first and the last.
     """
-    lengths = text.lengths
-    width = int(lengths[0]) if len(text) else 0
-    if width >= _WIDTH and (lengths == width).all():
+    width = _common_width(text)
+    if width >= _WIDTH:
         octets = text.codes.astype(np.uint8, copy=False)
         offsets = [0, width - _WIDTH, _middle(width)][: 3 if width > 2 * _WIDTH else 2]
         views = [_every(octets, offset, len(text), width) for offset in offsets]
@@ -193,7 +192,7 @@ def _windows(text: Text) -> Callable[[slice], tuple[Any, ...]]:
         bounds = text.offsets[rows.start : rows.stop + 1]
         here = text.codes[bounds[0] : bounds[-1]].astype(np.uint8, copy=False)
         words = _every(np.concatenate([pad, here, pad]), 0, len(here) + _WIDTH + 1, 1)
-        begin, size = bounds[:-1] - bounds[0], lengths[rows]
+        begin, size = bounds[:-1] - bounds[0], np.diff(bounds)
         beyond = (8 * np.maximum(_WIDTH - size, 0)).astype(np.uint64)
         first, last = words[begin + _WIDTH] << beyond, words[begin + size] >> beyond
         long = size > 2 * _WIDTH
@@ -204,6 +203,15 @@ def _windows(text: Text) -> Callable[[slice], tuple[Any, ...]]:
         return first, last, middle
 
     return gathered
+
+
+def _common_width(text: Text) -> int:
+    """Return the number of characters of every value, 0 if they differ."""
+    width = int(text.offsets[1]) if len(text) else 0
+    if len(text.codes) != width * len(text):
+        return 0
+    pieces = (text.offsets[span.start : span.stop + 1] for span in cut(len(text), CHUNK))
+    return width if all((np.diff(piece) == width).all() for piece in pieces) else 0
 
 
 def _middle(width: Any) -> Any:
