@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.alphabets import Codes
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.text import Text, common_width
 
 __all__ = ["Nulls", "combined", "encoded", "is_text", "read_text", "write_text"]
 
@@ -46,8 +46,8 @@ def encoded(array: pa.Array) -> pa.DictionaryArray:
         array: of a type for strings.
     """
     offsets = _offsets(array)
-    width = int(offsets[1] - offsets[0]) if len(offsets) > 1 else 0
-    if not width or array.null_count or (np.diff(offsets) != width).any():
+    width = common_width(offsets)
+    if not width or array.null_count:
         return array.dictionary_encode()
     # Arrow compares octets of one width half as fast again as strings of any.
     data = array.buffers()[2].slice(int(offsets[0]))
@@ -120,9 +120,9 @@ def write_text(text: Text, nulls: Nulls, arrow_type: pa.DataType) -> pa.Array:
 
 
 def _offsets(array: pa.Array) -> NDArray[np.integer[Any]]:
-    """Return where each string starts, and the end; nothing of a type without such."""
+    """Return where each string starts, and the end; of a type without such, an end alone."""
     if pa.types.is_string_view(array.type):
-        return np.empty(0, np.int64)
+        return np.zeros(1, np.int64)
     dtype = np.dtype(np.int64 if pa.types.is_large_string(array.type) else np.int32)
     start = dtype.itemsize * array.offset
     return np.frombuffer(array.buffers()[1], dtype, len(array) + 1, offset=start)

@@ -26,15 +26,15 @@ from secureml.pseudonymization.cells import (
     RaggedDigits,
     cut_blocks,
 )
-from secureml.pseudonymization.cores import cut, on_cores
+from secureml.pseudonymization.cores import cores, cut, on_cores
 from secureml.pseudonymization.domains import Index, MixedRadix
 from secureml.pseudonymization.permutation import CHUNK, Plan
 from secureml.pseudonymization.templates import Templates
 
 __all__ = ["Arithmetic", "Part", "permute_grid", "permute_ragged"]
 
-_RAGGED = 1 << 16
-"""Rows that are worked on together where each has many numbers: one for each character."""
+_CELLS = 1 << 20
+"""Characters that are worked on together where each has numbers of its own."""
 
 _STEP = 4
 """Encrypted characters by which the templates of two batches differ at least."""
@@ -166,7 +166,7 @@ def permute_ragged(
             permute(list(parts(order[:first], place[:first])))
         return order[first:last], place[first:last]
 
-    held = on_cores(short_ranks, cut(len(template), _RAGGED), len(template))
+    held = on_cores(short_ranks, _pieces(canvas.offsets), len(template))
     rows, place = (np.concatenate(pieces) for pieces in zip(*held, strict=True))
     order = np.argsort(place, kind="stable")
 
@@ -175,7 +175,20 @@ def permute_ragged(
         for _, together in groupby(parts(rows[here], place[here]), attrgetter("arithmetic")):
             permute(list(together))
 
-    on_cores(long_ranks, cut(len(order), _RAGGED), len(order))
+    lengths = canvas.offsets[rows + 1] - canvas.offsets[rows]
+    on_cores(long_ranks, _pieces(np.append(0, np.cumsum(lengths[order]))), len(order))
+
+
+def _pieces(offsets: NDArray[np.int64]) -> list[slice]:
+    """Cut rows into pieces of about as many characters, one at least for each core.
+
+    Args:
+        offsets: where each row starts, and the end.
+    """
+    end = int(offsets[-1])
+    marks = np.arange(0, end, max(min(_CELLS, end // cores()), 1))
+    bounds = np.unique(np.append(np.searchsorted(offsets, marks), len(offsets) - 1))
+    return [slice(*pair) for pair in pairwise(bounds.tolist())]
 
 
 def _radix(digits: Digits, arithmetic: Arithmetic) -> tuple[list[range], MixedRadix]:

@@ -23,7 +23,7 @@ from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.domains import Index, Words
 from secureml.pseudonymization.numbers import WholeNumbers
 from secureml.pseudonymization.permutation import CHUNK
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.text import Text, common_width
 
 __all__ = ["SIZE", "Sampler", "merged_samples"]
 
@@ -180,7 +180,7 @@ def _windows(text: Text) -> Callable[[slice], tuple[Any, ...]]:
     They are the low octets of the first, the last and the middle characters. There is no middle
     where no value has characters between the first and the last.
     """
-    width = _common_width(text)
+    width = common_width(text.offsets)
     if width >= _WIDTH:
         octets = text.codes.astype(np.uint8, copy=False)
         offsets = [0, width - _WIDTH, _middle(width)][: 3 if width > 2 * _WIDTH else 2]
@@ -203,15 +203,6 @@ def _windows(text: Text) -> Callable[[slice], tuple[Any, ...]]:
         return first, last, middle
 
     return gathered
-
-
-def _common_width(text: Text) -> int:
-    """Return the number of characters of every value, 0 if they differ."""
-    width = int(text.offsets[1]) if len(text) else 0
-    if len(text.codes) != width * len(text):
-        return 0
-    pieces = (text.offsets[span.start : span.stop + 1] for span in cut(len(text), CHUNK))
-    return width if all((np.diff(piece) == width).all() for piece in pieces) else 0
 
 
 def _middle(width: Any) -> Any:

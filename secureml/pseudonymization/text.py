@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 from unicodedata import normalize
 
 import numpy as np
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from secureml.pseudonymization.alphabets import Codes
 
-__all__ = ["Text"]
+__all__ = ["Text", "common_width"]
 
 _FIRST_MARK = 0x300
 _FEW = 16  # rows to each that is replaced, from which on what lies between is copied as a whole
+_PIECE = 1 << 16  # values whose lengths are looked at together
 _EXACT = "surrogatepass"  # a lone surrogate is a character like any other
 
 
@@ -138,6 +139,20 @@ class Text:
         codes[fresh] = new.codes
         codes[~fresh] = self.codes[~np.repeat(replaced, self.lengths)]
         return Text(codes, offsets)
+
+
+def common_width(offsets: NDArray[np.integer[Any]]) -> int:
+    """Return the length that all values have; 0 if there are none, or they differ.
+
+    Args:
+        offsets: where each value starts, and the end.
+    """
+    count = len(offsets) - 1
+    width = int(offsets[1] - offsets[0]) if count > 0 else 0
+    if int(offsets[-1]) - int(offsets[0]) != width * count:
+        return 0
+    pieces = (offsets[start : start + _PIECE + 1] for start in range(0, count, _PIECE))
+    return width if all((np.diff(piece) == width).all() for piece in pieces) else 0
 
 
 def _spliced(text: Text, rows: NDArray[np.int64], new: Text) -> Codes:

@@ -48,7 +48,7 @@ def test_batches_do_not_change_the_result(
 ) -> None:
     alone = [encrypted([value], cipher)[0] for value in VALUES]
     monkeypatch.setattr(batches, "CHUNK", chunk)
-    monkeypatch.setattr(batches, "_RAGGED", chunk)
+    monkeypatch.setattr(batches, "_CELLS", chunk)
     monkeypatch.setattr(templates, "_PIECE", chunk)
     order = np.random.default_rng(5).permutation(len(VALUES) * 3) % len(VALUES)
     assert encrypted([VALUES[i] for i in order], cipher) == [alone[i] for i in order]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.text import Text, common_width
 
 ANY = st.lists(st.text(st.characters(codec=None), max_size=6), max_size=12)
 
@@ -73,3 +73,21 @@ def test_few_replaced_among_many(old: str, new: str, rows: list[int]) -> None:
 def test_surrogates_side_by_side_make_no_pair() -> None:
     assert Text.of(["\ud83d", "\ude00"]).strings() == ["\ud83d", "\ude00"]
     assert Text.of(["\ud83d\ude00"]).strings() == ["\ud83d\ude00"]
+
+
+@given(ANY)
+def test_a_common_width_is_that_of_all_values(strings: list[str]) -> None:
+    widths = {len(string) for string in strings}
+    expected = widths.pop() if len(widths) == 1 else 0
+    assert common_width(Text.of(strings).offsets) == expected
+    assert common_width(Text.of(["before", *strings]).offsets[1:]) == expected
+
+
+@pytest.mark.parametrize("odd", [0, 1 << 16, (1 << 16) + 1, 1 << 17])
+def test_one_other_width_among_many_is_noticed(odd: int) -> None:
+    offsets = np.arange((1 << 17) + 2) * 3
+    assert common_width(offsets) == 3
+    offsets[odd + 1 :] += 1
+    assert common_width(offsets) == 0
+    offsets[odd + 2 :] -= 1
+    assert common_width(offsets) == 0
