@@ -95,7 +95,7 @@ def _array_of(
     problem = ""
     try:
         return _cast(array, wanted)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # no such value, no such conversion
         problem = f"column {series.name!r}: some rows have the type {array.type}, others {wanted}"
     raise PseudonymizationError(problem)
 

@@ -122,6 +122,6 @@ def dtype_of(name: str) -> Any:
             dtype = pd.ArrowDtype(make(int(decimals[2]), int(decimals[3])))
         else:
             dtype = pd.api.types.pandas_dtype(name)
-    except (TypeError, ValueError, NotImplementedError):
+    except (TypeError, ValueError, NotImplementedError):  # what pandas raises of unknown names
         dtype = None
     return dtype

@@ -48,8 +48,8 @@ def on_cores(work: Callable[[_Part], _Made], parts: Sequence[_Part], rows: int) 
     Args:
         work: the function; several threads may call it.
         parts: of a column.
-        rows: of the column; a short one is worked on by the calling thread alone, and so is what
-            is a part of another column's work already.
+        rows: of the column; a short one is worked on by the calling thread alone, and so are the
+            parts of what is a part already.
     """
     threads = min(cores(), rows // FEWEST, len(parts))
     if threads < 2 or hasattr(_thread, "helps"):

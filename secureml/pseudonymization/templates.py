@@ -167,7 +167,7 @@ def find_distinct(
         The codes of the distinct values, where each starts and the end, and the number of each
         value; None instead if all values that are not empty are the same one.
     """
-    width = _common_width(offsets)
+    width = _filled_width(offsets)
     if width and _repeats(int(offsets[-1]), width, seen):
         return seen(slice(0, width)), np.array([0, width]), None
 
@@ -219,7 +219,7 @@ def find_folded(text: Text, fold: Codes) -> tuple[Text, Index | None]:
     return Text(flat, bounds), number
 
 
-def _common_width(offsets: NDArray[np.int64]) -> int:
+def _filled_width(offsets: NDArray[np.int64]) -> int:
     """Return the number of characters of every value that is not empty, 0 if they differ."""
     lengths = np.diff(offsets)
     longest = int(lengths.max(initial=0))

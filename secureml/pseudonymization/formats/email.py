@@ -168,6 +168,7 @@ class EmailFormat(Format):
         filled = np.flatnonzero(text.lengths)
         starts, ends = text.offsets[filled], text.offsets[filled + 1]
         at = np.flatnonzero(text.codes == ord("@"))
+        # What is encrypted and what is kept, by turns.
         edges, parts = [starts, at], [self._local == "encrypt", False]
         if self._host == "encrypt":
             points = np.flatnonzero(text.codes == ord("."))
