@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secureml.central import CentralSettings, read_record
-from secureml.concurrency import SharedLock
+from secureml.concurrency import SharedLock, unforked
 from secureml.settings import Layers, Settings
 from secureml.sources.base import SecretStore
 
@@ -157,8 +157,9 @@ def open_store(settings: Settings) -> SecretStore | None:
     """
     if settings.vault_url is None:
         return None
-    from secureml.sources.vault import VaultStore
-    from secureml.vault.session import VaultSession
+    with unforked():
+        from secureml.sources.vault import VaultStore
+        from secureml.vault.session import VaultSession
 
     return VaultStore(VaultSession(settings), settings)
 

@@ -8,13 +8,13 @@ of every half. What is left of a round is a look-up and an addition.
 from __future__ import annotations
 
 from collections import Counter
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secureml.ciphers.blocks import CHUNK, Scratch, Words, round_numbers
 from secureml.ciphers.words import Lanes, RoundFunction, add_modulo
+from secureml.concurrency import SharedLock
 
 __all__ = ["RoundTables", "Tabulation"]
 
@@ -69,7 +69,7 @@ class Tabulation:
     __slots__ = ("_lock", "_met", "_tables")
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = SharedLock()
         self._met: Counter[bytes] = Counter()
         self._tables: dict[bytes, RoundTables] = {}
 
@@ -85,7 +85,7 @@ class Tabulation:
         if halves > _MOST:
             return None
         domain = lanes.identity
-        with self._lock:
+        with self._lock.mutex:
             if domain in self._tables:
                 return self._tables[domain]
             self._met[domain] += rows
@@ -94,5 +94,7 @@ class Tabulation:
             tables = self._tables[domain] = RoundTables(scratch, lanes)
             while sum(map(len, self._tables.values())) > 8 * _MOST:
                 oldest = next(iter(self._tables))
-                del self._tables[oldest], self._met[oldest]
+                # A signal handler may have been faster.
+                self._tables.pop(oldest, None)
+                self._met.pop(oldest, None)
             return tables

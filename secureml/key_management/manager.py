@@ -474,9 +474,11 @@ class KeyManager(KeyAdministration):
         """Forget cached keys and close connections; the manager can't be used afterwards."""
         with self._lock.mutex:
             self._closed = True
-            self._cache.drop()
-            if self._store is not None:
-                self._store.close()
+            store = self._store
+        self._cache.drop()
+        # Outside the lock: Vault is asked to revoke the token.
+        if store is not None:
+            store.close()
 
     def __enter__(self) -> Self:
         return self

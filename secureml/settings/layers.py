@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from secureml.concealed import SecretText
+from secureml.concurrency import unforked
 from secureml.errors import ConfigurationError, SecureMLWarning
 from secureml.settings.environments import ENVIRONMENTS, canonical, resolve
 from secureml.settings.files import (
@@ -321,8 +322,9 @@ def _merge(checked: Iterable[_Checked]) -> dict[str, _Holder]:
     """Let later layers win over earlier ones, in a Dynaconf object that no one else sees."""
     # Loading Dynaconf takes 0.1 s, which a program that reads no settings need not pay.
     try:
-        from dynaconf.base import Settings as Merged
-        from dynaconf.loaders.base import SourceMetadata
+        with unforked():
+            from dynaconf.base import Settings as Merged
+            from dynaconf.loaders.base import SourceMetadata
     except ValueError:
         broken = True
     else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from secureml.concurrency import SharedLock
 from secureml.sources.custom_metadata import DISABLED, state_of
 from secureml.sources.kv2 import SecretMetadata, custom_metadata_in, deleted_state, time_in
 from secureml.vault.session import Answer, Objection
@@ -54,11 +54,15 @@ class Known:
 
 
 class Freshness:
-    """Remembers what was seen and changed of each secret. Threads may share one."""
+    """Remembers what was seen and changed of each secret. Threads may share one.
+
+    What a signal handler sees in the middle of this is not remembered: it is a hint, and the
+    thread that was interrupted would write over it.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, Known] = {}
-        self._lock = threading.Lock()
+        self._lock = SharedLock()
 
     def known(self, name: str) -> Known:
         """Return what is known of a secret."""
@@ -66,7 +70,9 @@ class Freshness:
 
     def saw(self, name: str, version: Sighting) -> None:
         """Remember a version that is there."""
-        with self._lock:
+        if self._lock.held:
+            return
+        with self._lock.mutex:
             known = self._known.pop(name, _NOTHING)
             if known.last is None or version.version > known.last.version:
                 known = replace(known, last=version)
@@ -76,7 +82,9 @@ class Freshness:
 
     def changed(self, name: str, version: int, state: str) -> None:
         """Remember the state that a version was given."""
-        with self._lock:
+        if self._lock.held:
+            return
+        with self._lock.mutex:
             known = self._known.get(name, _NOTHING)
             self._known[name] = replace(known, states={**known.states, version: state})
 
@@ -96,9 +104,9 @@ class Freshness:
             and (newest is None or known.last.is_after(newest))
         )
         contradicted = _contradicted(known, answer)
-        if not went_back and not contradicted:
+        if self._lock.held or not (went_back or contradicted):
             return
-        with self._lock:
+        with self._lock.mutex:
             if self._known.get(name) is not known:
                 return
             if went_back:

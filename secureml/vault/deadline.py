@@ -6,17 +6,22 @@ meets it. These sockets shorten theirs, before each read and write, to what is l
 
 from __future__ import annotations
 
+import os
+import queue
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from requests import PreparedRequest, Request, Response, Session
 from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar
+from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
@@ -27,6 +32,9 @@ from urllib3.exceptions import (
 )
 from urllib3.util.connection import allowed_gai_family
 from urllib3.util.ssl_ import create_urllib3_context
+
+from secureml.concurrency import Renewed, unforked
+from secureml.errors import SecretError
 
 __all__ = ["DeadlineAdapter", "IsolatedSession", "UnixAdapter", "deadline", "remaining", "share"]
 
@@ -90,7 +98,19 @@ def remaining() -> float | None:
     return left
 
 
-class _Socket(socket.socket):
+class _Guarded(socket.socket):
+    """A socket that keeps the deadline, and serves no process but the one that made it.
+
+    Parent and child that used one together would read each other's answers.
+    """
+
+    process: int
+
+    def __new__(cls, *arguments: Any, **more: Any) -> Self:
+        made = super().__new__(cls, *arguments, **more)
+        made.process = os.getpid()
+        return made
+
     def recv_into(self, *arguments: Any) -> int:
         _limit(self)
         return super().recv_into(*arguments)
@@ -100,14 +120,44 @@ class _Socket(socket.socket):
         super().sendall(*arguments)
 
 
-class _TlsSocket(ssl.SSLSocket):
-    def recv_into(self, *arguments: Any) -> int:
-        _limit(self)
-        return super().recv_into(*arguments)
+class _TlsSocket(_Guarded, ssl.SSLSocket):
+    pass
 
-    def sendall(self, *arguments: Any) -> None:
-        _limit(self)
-        super().sendall(*arguments)
+
+class _Idle:
+    """The idle connections of one pool, in the place of urllib3's queue.
+
+    A process takes only those that it has put here. Each step is atomic: there is no lock that a
+    fork or a signal handler might find taken.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._connections: deque[tuple[int, Any]] = deque()
+
+    def get(self, block: bool = False, timeout: float | None = None) -> Any:
+        """Take the connection that was used last; raise queue.Empty where there is none."""
+        while self._connections:
+            try:
+                process, connection = self._connections.pop()
+            except IndexError:
+                break
+            if process == os.getpid():
+                return connection
+            connection.close()
+        raise queue.Empty
+
+    def put(self, connection: Any, block: bool = False) -> None:
+        """Keep a connection; raise queue.Full where there are enough."""
+        if connection is None:
+            return
+        if len(self._connections) >= self._size:
+            raise queue.Full
+        self._connections.append((os.getpid(), connection))
+
+    def qsize(self) -> int:
+        """Return how many connections are kept."""
+        return len(self._connections)
 
 
 class _Connection(HTTPConnection):
@@ -125,23 +175,34 @@ class _TlsConnection(HTTPSConnection):
 
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
+    QueueCls = _Idle  # type: ignore[assignment]  # it is used as one
 
 
 class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
+    QueueCls = _Idle  # type: ignore[assignment]  # it is used as one
     has_certificates = False
 
 
-class IsolatedSession(Session):
+class IsolatedSession(Session, Renewed):
     """A session of requests that goes by what it is given, and never by the environment.
 
-    hvac repeats in each request what the session says of certificates and proxies.
+    hvac repeats in each request what the session says of certificates and proxies. A client that a
+    child inherits goes on with connections of the child's own.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        Session.__init__(self)
         # Passwords of the environment are for other software.
         self.trust_env = False
+        Renewed.__init__(self)
+
+    def renew(self) -> None:
+        """Leave the parent's connections alone, and every lock that one of its threads may hold."""
+        self.cookies = RequestsCookieJar()
+        for adapter in self.adapters.values():
+            if isinstance(adapter, _Adapter):
+                adapter.renew()
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """Prepare a request without cookies, passwords and hooks.
@@ -165,11 +226,52 @@ class IsolatedSession(Session):
         return {"proxies": proxies or {}, "stream": bool(stream), "verify": verify, "cert": cert}
 
 
-class DeadlineAdapter(HTTPAdapter):
+class _Adapter(HTTPAdapter):
+    """An adapter of requests that makes its pools when they are first needed.
+
+    Args:
+        pool_size: how many connections to one host are kept open.
+    """
+
+    pools: dict[str, type]
+
+    def __init__(self, pool_size: int) -> None:
+        self._pool_size = pool_size
+        super().__init__(pool_maxsize=pool_size)
+
+    def init_poolmanager(self, *_: Any, **__: Any) -> None:
+        """Make no pool manager as yet: it may need a TLS context."""
+        self._manager: PoolManager | None = None
+
+    @property
+    def poolmanager(self) -> PoolManager:  # type: ignore[override]  # requests only reads it
+        """The pool manager."""
+        if self._manager is None:
+            made = PoolManager(maxsize=self._pool_size, **self._tls())
+            made.pool_classes_by_scheme = self.pools
+            self._manager = made
+        return self._manager
+
+    def renew(self) -> None:
+        """Begin with no connection and no pool."""
+        self._manager = None
+        self.proxy_manager = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        for manager in filter(None, (self._manager, *self.proxy_manager.values())):
+            manager.clear()
+
+    def _tls(self) -> dict[str, Any]:
+        return {}
+
+
+class DeadlineAdapter(_Adapter):
     """An adapter of requests whose connections keep the deadline.
 
     Args:
         pool_size: how many connections to one host are kept open.
+        encrypted: whether it is for https addresses; only those need a TLS context.
         server_name: the name that a TLS certificate must be for, instead of the host's.
         verify: whether TLS certificates are looked at, as the session says too.
         authorities: PEM files of certificates to trust, besides what the session verifies with.
@@ -179,25 +281,28 @@ class DeadlineAdapter(HTTPAdapter):
         self,
         pool_size: int,
         *,
+        encrypted: bool = False,
         server_name: str | None = None,
         verify: bool = True,
         authorities: Sequence[Path] = (),
     ) -> None:
+        self._encrypted = encrypted
         self._server_name = server_name
         self._verify = verify
         self._authorities = authorities
-        super().__init__(pool_maxsize=pool_size)
+        self._context: ssl.SSLContext | None = None
+        self.pools = _POOLS
+        super().__init__(pool_size)
 
-    def init_poolmanager(
-        self, connections: int, maxsize: int, block: bool = False, **more: Any
-    ) -> None:
-        """Make the pool manager."""
-        super().init_poolmanager(connections, maxsize, block, **more, **self._tls())
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+    def prepare(self) -> None:
+        """Make the TLS context before the first request, which a fork might interrupt."""
+        self._tls()
 
     def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
         """Make the manager of a proxy's connections."""
-        manager = super().proxy_manager_for(proxy, **more, **self._tls())
+        encrypted = self._encrypted or proxy.lower().startswith("https:")
+        tls = self._with_context() if encrypted else {}
+        manager = super().proxy_manager_for(proxy, **more, **tls)
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
@@ -210,20 +315,26 @@ class DeadlineAdapter(HTTPAdapter):
             conn.has_certificates = True
 
     def _tls(self) -> dict[str, Any]:
-        context = create_urllib3_context(
-            cert_reqs=ssl.CERT_REQUIRED if self._verify else ssl.CERT_NONE
-        )
-        context.sslsocket_class = _TlsSocket
-        for file in self._authorities:
-            context.load_verify_locations(file)
+        return self._with_context() if self._encrypted else {}
+
+    def _with_context(self) -> dict[str, Any]:
+        with unforked():
+            if self._context is None:
+                context = create_urllib3_context(
+                    cert_reqs=ssl.CERT_REQUIRED if self._verify else ssl.CERT_NONE
+                )
+                context.sslsocket_class = _TlsSocket
+                for file in self._authorities:
+                    context.load_verify_locations(file)
+                self._context = context
         # OpenSSL compares the certificate with the name that is sent.
-        return {"ssl_context": context, "server_hostname": self._server_name}
+        return {"ssl_context": self._context, "server_hostname": self._server_name}
 
 
 _POOLS = {"http": _Pool, "https": _TlsPool}
 
 
-class UnixAdapter(HTTPAdapter):
+class UnixAdapter(_Adapter):
     """An adapter of requests that sends to a unix socket, whatever host it is asked for.
 
     Args:
@@ -232,31 +343,28 @@ class UnixAdapter(HTTPAdapter):
     """
 
     def __init__(self, path: str, pool_size: int) -> None:
-        class Connection(HTTPConnection):
+        class Connection(_Connection):
             def _new_conn(self) -> socket.socket:
                 return _opened(self, [(socket.AF_UNIX, socket.SOCK_STREAM, 0, path)])
 
-        class Pool(HTTPConnectionPool):
+        class Pool(_Pool):
             ConnectionCls = Connection
 
-        self._pools: dict[str, type] = {"http": Pool}
-        super().__init__(pool_maxsize=pool_size)
-
-    def init_poolmanager(self, *arguments: Any, **more: Any) -> None:
-        """Make the pool manager."""
-        super().init_poolmanager(*arguments, **more)
-        self.poolmanager.pool_classes_by_scheme = self._pools
+        self.pools = {"http": Pool}
+        super().__init__(pool_size)
 
     def send(self, *arguments: Any, **more: Any) -> Response:
         """Send a request; a socket on this machine is never behind a proxy."""
         return super().send(*arguments, **{**more, "proxies": None})
 
 
-def _limit(connected: socket.socket) -> None:
+def _limit(connected: _Guarded) -> None:
     """Shorten a socket's timeout to what is left, if that is noticeably less.
 
     Setting it is a system call, which hands the interpreter over to another thread.
     """
+    if connected.process != os.getpid():
+        raise SecretError("another process opened this connection to Vault, and uses it")
     left = remaining()
     if left is None:
         return
@@ -275,14 +383,14 @@ def _resolved(connection: HTTPConnection) -> list[_Place]:
     return [(family, kind, number, address) for family, kind, number, _, address in found]
 
 
-def _opened(connection: HTTPConnection, places: Sequence[_Place]) -> _Socket:
+def _opened(connection: HTTPConnection, places: Sequence[_Place]) -> _Guarded:
     """Connect to the first place that accepts.
 
     Each has the connection's own timeout, and all together have what is left of the deadline.
     """
     failure: HTTPError = NewConnectionError(connection, "the host has no address")
     for family, kind, number, address in places:
-        opened = _Socket(family, kind, number)
+        opened = _Guarded(family, kind, number)
         try:
             opened.settimeout(_shortened(connection.timeout))
             opened.connect(address)

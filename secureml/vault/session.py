@@ -7,14 +7,15 @@ response body and the URL; what went wrong is read from the status instead.
 from __future__ import annotations
 
 import os
-import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from secureml.concurrency import BusyError, SharedLock
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -65,6 +66,21 @@ class _LoggedIn:
         return replace(self, renew_at=now + (ends_at - now) * _RENEW_AFTER)
 
 
+class _Process:
+    """What belongs to one process: its connections, and its login. No child ever uses it.
+
+    Args:
+        settings: how to reach Vault.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.pid = os.getpid()
+        self.delivery = Delivery(settings)
+        self.lock = SharedLock()
+        """Held by the thread that logs in for all."""
+        self.login: _LoggedIn | None = None
+
+
 class VaultSession:
     """A connection to one Vault. It logs in when it is first used, and again when it must.
 
@@ -95,9 +111,8 @@ class VaultSession:
         self._settings = settings
         self._auth = auth or auth_from(settings)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._current: _LoggedIn | None = None
-        self._start()
+        self._lock = SharedLock()
+        self._process = _Process(settings)
         _warn_of_plain_http(self.addresses)
 
     @property
@@ -105,14 +120,15 @@ class VaultSession:
         """A plain hvac client, logged in, that shares this session's connections."""
         from secureml.vault.deadline import deadline
 
+        here = self._here()
         with deadline(self._settings.vault_timeout):
-            token = self._authenticated().login.token
-        return self._delivery.plain_client(token)
+            token = self._authenticated(here).login.token
+        return here.delivery.plain_client(token)
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses, the one that answered last first."""
-        return tuple(address.shown for address in self._delivery.in_turn())
+        return tuple(address.shown for address in self._here().delivery.in_turn())
 
     def request(
         self,
@@ -148,20 +164,21 @@ class VaultSession:
         """
         from secureml.vault.deadline import deadline
 
-        attempt = partial(self._delivery.send, send, repeatable=repeatable, objection=objection)
+        here = self._here()
+        attempt = partial(here.delivery.send, send, repeatable=repeatable, objection=objection)
         with deadline(self._settings.vault_timeout):
-            current = self._authenticated()
+            current = self._authenticated(here)
             answer = attempt(current.login.token)
             if answer.status not in (401, 403):
                 return answer
-            if self._is_valid(current):
+            if _is_valid(here, current):
                 raise _denied(mount, path, capability)
-            current = self._authenticated(instead_of=current)
+            current = self._authenticated(here, instead_of=current)
             repeated = answer.repeated
             answer = attempt(current.login.token)
             if answer.status not in (401, 403):
                 return replace(answer, repeated=True) if repeated else answer
-            if self._is_valid(current):
+            if _is_valid(here, current):
                 raise _denied(mount, path, capability)
         raise AuthenticationError(
             "Vault does not accept the token: it is wrong, expired or revoked (a valid token that "
@@ -191,7 +208,7 @@ class VaultSession:
         from secureml.vault.deadline import deadline
 
         with deadline(self._settings.vault_timeout):
-            answer = self._delivery.send(lambda client: client.sys.read_seal_status(), None)
+            answer = self._here().delivery.send(lambda client: client.sys.read_seal_status(), None)
         sealed = answer.body.get("sealed")
         if not isinstance(sealed, bool):
             raise MalformedAnswerError(
@@ -200,50 +217,61 @@ class VaultSession:
         return sealed
 
     def close(self) -> None:
-        """Revoke the token if the session obtained it, close the connections, forget both."""
+        """Revoke the token if the session obtained it, close the connections, forget both.
+
+        It takes no longer than ``vault_timeout``, also while another thread logs in, or this one
+        does and a signal handler closes the session.
+        """
         from secureml.vault.deadline import deadline
 
-        self._start_anew_after_fork()
-        with self._lock:
-            current, self._current = self._current, None
-        if current is not None:
-            with deadline(self._settings.vault_timeout):
-                self._revoke(current)
-        self._delivery.close()
+        here = self._process
+        # The parent's login and connections are the parent's to revoke and close.
+        if here.pid != os.getpid():
+            return
+        with deadline(self._settings.vault_timeout):
+            with suppress(BusyError), here.lock.within(seconds_left() * _HALF_OF_WHAT_IS_LEFT):
+                pass
+            current, here.login = here.login, None
+            if current is not None:
+                self._revoke(here, current)
+        here.delivery.close()
 
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._current = None
-        self._delivery = Delivery(self._settings)
+    def _here(self) -> _Process:
+        """Return what belongs to this process; everything of a request is taken from it."""
+        here = self._process
+        if here.pid == os.getpid():
+            return here
+        with self._lock.mutex:
+            if self._process.pid != os.getpid():
+                made = _Process(self._settings)
+                # A signal handler of this thread may have been here meanwhile.
+                if self._process.pid != made.pid:
+                    self._process = made
+            return self._process
 
-    def _start_anew_after_fork(self) -> None:
-        # The parent's login, its connections, and a lock that one of its threads may hold, are
-        # the parent's: the child neither uses nor revokes nor closes them.
-        if self._process != os.getpid():
-            self._start()
-
-    def _authenticated(self, *, instead_of: _LoggedIn | None = None) -> _LoggedIn:
+    def _authenticated(self, here: _Process, *, instead_of: _LoggedIn | None = None) -> _LoggedIn:
         """Return the login in force: one thread renews or replaces it, for all."""
-        self._start_anew_after_fork()
-        current = self._current
+        current = here.login
         if current is not None and current is not instead_of and not self._is_due(current):
             return current
         # While the old login still holds, nobody needs to wait for the new one.
         usable = current is not None and current is not instead_of and not self._is_over(current)
-        wait = 0.0 if usable else min(seconds_left(), threading.TIMEOUT_MAX)
-        if not self._lock.acquire(timeout=wait):
-            if usable and current is not None:
-                return current
-            raise VaultUnavailableError(
-                "Vault did not answer in time the login that another thread waits for too"
-            )
-        try:
-            if self._current is None or self._current is instead_of or self._is_due(self._current):
-                self._current = self._prolonged(self._current, instead_of)
-            return self._current
-        finally:
-            self._lock.release()
+        with suppress(BusyError), here.lock.within(0 if usable else seconds_left()):
+            before = here.login
+            if before is not None and before is not instead_of and not self._is_due(before):
+                return before
+            made = self._prolonged(here, before, instead_of)
+            if here.login is before:
+                here.login = made
+                return made
+            # A signal handler of this thread came in between, and logged in for itself.
+            self._revoke(here, made)
+            return here.login or made
+        if usable and current is not None:
+            return current
+        raise VaultUnavailableError(
+            "Vault did not answer in time the login that another thread waits for too"
+        )
 
     def _is_due(self, current: _LoggedIn) -> bool:
         return current.renew_at is not None and self._clock() >= current.renew_at
@@ -251,25 +279,27 @@ class VaultSession:
     def _is_over(self, current: _LoggedIn) -> bool:
         return current.ends_at is not None and self._clock() >= current.ends_at
 
-    def _prolonged(self, old: _LoggedIn | None, refused: _LoggedIn | None) -> _LoggedIn:
+    def _prolonged(
+        self, here: _Process, old: _LoggedIn | None, refused: _LoggedIn | None
+    ) -> _LoggedIn:
         from secureml.vault.deadline import share
 
         if old is None or old is refused or self._is_over(old):
-            return self._log_in()
+            return self._log_in(here)
         try:
             # The old login still holds: whoever asked needs time for the request itself.
             with share(_HALF_OF_WHAT_IS_LEFT):
-                return self._renewed(old) or self._replaced(old)
+                return self._renewed(here, old) or self._replaced(here, old)
         except (AuthenticationError, VaultUnavailableError):
             # It shows when the old login ends, if it lasts for so long.
             return old.tried_at(self._clock())
 
-    def _renewed(self, old: _LoggedIn) -> _LoggedIn | None:
+    def _renewed(self, here: _Process, old: _LoggedIn) -> _LoggedIn | None:
         """Renew; None where that is refused, or no longer gives the token more time."""
         if not old.login.renewable:
             return None
         token = old.login.token
-        answer = self._delivery.send(lambda client: client.auth.token.renew_self(), token)
+        answer = here.delivery.send(lambda client: client.auth.token.renew_self(), token)
         auth = answer.body.get("auth")
         seconds = auth.get("lease_duration") if isinstance(auth, dict) else None
         if answer.status != 200 or not isinstance(seconds, int):
@@ -280,22 +310,22 @@ class VaultSession:
         login = Login(token=token, ttl=float(seconds), renewable=True, own=True)
         return _LoggedIn.since(login, self._clock())
 
-    def _replaced(self, old: _LoggedIn) -> _LoggedIn:
-        new = self._log_in()
-        self._revoke(old)
+    def _replaced(self, here: _Process, old: _LoggedIn) -> _LoggedIn:
+        new = self._log_in(here)
+        self._revoke(here, old)
         return new
 
-    def _log_in(self) -> _LoggedIn:
-        return _LoggedIn.since(self._delivery.log_in(self._auth), self._clock())
+    def _log_in(self, here: _Process) -> _LoggedIn:
+        return _LoggedIn.since(here.delivery.log_in(self._auth), self._clock())
 
-    def _revoke(self, old: _LoggedIn) -> None:
+    def _revoke(self, here: _Process, old: _LoggedIn) -> None:
         if old.login.own and not self._is_over(old):
-            self._delivery.revoke(old.login.token)
+            here.delivery.revoke(old.login.token)
 
-    def _is_valid(self, current: _LoggedIn) -> bool:
-        token = current.login.token
-        answer = self._delivery.send(lambda client: client.auth.token.lookup_self(), token)
-        return answer.status == 200
+
+def _is_valid(here: _Process, current: _LoggedIn) -> bool:
+    token = current.login.token
+    return here.delivery.send(lambda client: client.auth.token.lookup_self(), token).status == 200
 
 
 def _warn_of_plain_http(addresses: Sequence[str]) -> None:

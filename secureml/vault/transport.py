@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from secureml.concealed import SecretText
+from secureml.concurrency import unforked
 from secureml.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -187,9 +188,13 @@ def require_extra() -> None:
         MissingExtraError: it is not.
     """
     try:
-        # Named here, so that the error comes before the first request.
-        import hvac  # noqa: F401  # only whether it is there
-        import tenacity  # noqa: F401  # likewise
+        # Named here, so that the error comes before the first request. All that a request needs
+        # is imported by then: it may come up in a thread while another one forks a child.
+        with unforked():
+            import hvac  # noqa: F401  # only whether it is there
+            import tenacity  # noqa: F401  # likewise
+
+            import secureml.vault.deadline  # noqa: F401  # likewise
     except ImportError:
         missing = True
     else:
@@ -208,11 +213,14 @@ def _pool(settings: Settings, addresses: Sequence[Address]) -> IsolatedSession:
     pool.mount("http://", DeadlineAdapter(_POOL_SIZE))
     secure = DeadlineAdapter(
         _POOL_SIZE,
+        encrypted=True,
         server_name=settings.vault_tls_server_name,
         verify=settings.vault_tls_verify,
         authorities=_authorities(settings),
     )
     pool.mount("https://", secure)
+    if any(address.base.lower().startswith("https:") for address in addresses):
+        secure.prepare()
     for address in addresses:
         if address.socket is not None:
             pool.mount(address.base, UnixAdapter(address.socket, _POOL_SIZE))
@@ -254,7 +262,8 @@ def _certificate(settings: Settings) -> tuple[str, str] | None:
 
 def _is_certificate(file: Path) -> bool:
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+        with unforked():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except OSError:
         return False
     return True

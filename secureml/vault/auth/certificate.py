@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+from secureml.concurrency import unforked
 from secureml.errors import AuthenticationError, ConfigurationError
 from secureml.settings import Settings
 from secureml.vault.auth.base import AuthMethod, Login
@@ -88,9 +89,10 @@ def certificate_problem(certificate: str, key: str) -> str:
     """
     problem = ""
     try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        # Without a password an encrypted key would have OpenSSL ask for one on the terminal.
-        context.load_cert_chain(certificate, key, password="")
+        with unforked():
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            # Without a password an encrypted key would have OpenSSL ask for one on the terminal.
+            context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError:
         problem = "not a PEM certificate and its unencrypted private key"
     except OSError as error:
