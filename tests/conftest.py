@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
+import signal
 import socket
 import struct
 import subprocess
@@ -12,6 +14,7 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +110,50 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run([sys.executable, *arguments], env=environment, check=False, **options)
 
     return run
+
+
+@pytest.fixture
+def in_child() -> Callable[..., Child]:
+    """Fork, and run a function in the child; ``report()`` waits for what it returns."""
+
+    def start(work: Callable[[], object]) -> Child:
+        reading, writing = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # there are other threads
+            pid = os.fork()
+        if pid == 0:
+            told = "nothing"
+            try:
+                os.close(reading)
+                told = repr(work())
+            except BaseException as error:
+                told = repr(error)
+            finally:
+                os.write(writing, told.encode()[:4000])
+                os._exit(0)
+        os.close(writing)
+        return Child(pid, reading)
+
+    return start
+
+
+@dataclass
+class Child:
+    """A forked process; one that hangs is killed."""
+
+    pid: int
+    pipe: int
+
+    def report(self, seconds: float = 30) -> str:
+        """What its function returned or raised, as text; "hangs" where it did not end in time."""
+        try:
+            if not select.select([self.pipe], [], [], seconds)[0]:
+                os.kill(self.pid, signal.SIGKILL)
+                return "hangs"
+            return os.read(self.pipe, 4000).decode()
+        finally:
+            os.close(self.pipe)
+            os.waitpid(self.pid, 0)
 
 
 @pytest.fixture(scope="session")

@@ -47,9 +47,9 @@ def together() -> Any:
         arrived = threading.Semaphore(0)
         wait = flight.over.wait
 
-        def arrive(timeout: float | None = None) -> bool:
+        def arrive(seconds: float) -> bool:
             arrived.release()
-            return wait(timeout)
+            return wait(seconds)
 
         flight.over.wait = arrive  # type: ignore[method-assign]  # tells that a thread waits
         others = [pools[-1].submit(flights.run, "k", work, **more) for _ in range(THREADS - 1)]
@@ -202,7 +202,7 @@ FORK = """
         locks = (manager._lock, manager._cache._lock, manager._watch._lock, manager._central._lock,
                  configuration._lock, default._default_lock)
         for lock in locks:
-            lock.mutex.acquire()
+            lock.mutex.__enter__()
         manager.get_key("other")
 
     threading.Thread(target=hold, name="held", daemon=True).start()
