@@ -5,19 +5,26 @@ Events go to the logger ``secureml.audit``, and as JSON lines to the file that `
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
 from typing import Protocol, Self
 
+from secureml.concurrency import BusyError, SharedLock
 from secureml.errors import SecretError
 from secureml.settings import Settings
+
+try:
+    import fcntl
+except ImportError:  # as on Windows
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Access", "Audit", "Provenance"]
 
@@ -25,6 +32,14 @@ _log = logging.getLogger("secureml.audit")
 
 _LONGEST_TEXT = 1024
 """Bytes that a name or a purpose may take in a line, so that one fits into PIPE_BUF."""
+
+_LONGEST_WAIT = 2.0
+"""Seconds to wait for a file that another process has locked; then it can't be written."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.02
+"""Seconds between two attempts to lock it."""
+
+_writing = SharedLock()
 
 
 class Provenance(Protocol):
@@ -88,7 +103,8 @@ class Audit:
     of the request that fetched it. ``outcome`` is "ok", the name of an error's class, or
     "attempt", which comes before each change.
 
-    No file is held open: a fork needs no care, and log rotation no signal.
+    No file is held open: a fork needs no care, and log rotation no signal. A file that another
+    process keeps locked for seconds can't be written, and neither can a symbolic link.
 
     Args:
         settings: ``audit_log``, ``audit_required`` and the environment.
@@ -224,30 +240,75 @@ def _short(text: str) -> str:
     return text if len(json.dumps(text)) <= _LONGEST_TEXT else text[: _LONGEST_TEXT // 16] + "…"
 
 
-def _append(path: Path, event: dict[str, object]) -> str:
+def _append(
+    path: Path,
+    event: dict[str, object],
+    *,
+    seconds: float = _LONGEST_WAIT,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> str:
     """Add an event to a file as one line, whole or not at all.
+
+    Args:
+        path: the file.
+        event: what to write.
+        seconds: how long to wait for others that have the file locked.
+        clock: returns seconds that only ever increase.
+        sleep: waits for so many seconds.
 
     Returns:
         What went wrong, in words; empty where nothing did.
     """
-    import fcntl  # POSIX has it, and the rest of secureml runs without it
-
+    if fcntl is None:
+        return "this system has no locks that processes share (Python's fcntl is missing)"
     # Escapes are ASCII, so that no name can hold a line end.
     line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
     # Not waiting for a reader, where the path names a pipe.
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
     try:
-        file = os.open(path, flags, 0o600)
-        try:
-            # Appending is atomic by itself; taking back the part of a line that still fitted on
-            # a full disk is not.
-            fcntl.flock(file, fcntl.LOCK_EX)
-            written = os.write(file, line)
-            if written < len(line):
-                os.ftruncate(file, os.fstat(file).st_size - written)
-                return "there is no room for a whole line"
-        finally:
-            os.close(file)
+        # A signal handler in the middle of a line adds its own without waiting for itself.
+        is_nested = _writing.held
+        with _writing.within(seconds):
+            file = os.open(path, flags, 0o600)
+            try:
+                if is_nested or _is_locked(file, clock() + seconds, clock, sleep):
+                    return _written(file, line)
+            finally:
+                # Closing alone leaves it locked where a fork has copied the descriptor.
+                fcntl.flock(file, fcntl.LOCK_UN)
+                os.close(file)
+    except BusyError:
+        pass
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "it is a symbolic link; name the file itself"
         return error.strerror or type(error).__name__
-    return ""
+    return "another process keeps it locked"
+
+
+def _written(file: int, line: bytes) -> str:
+    # Appending is atomic by itself; taking back the part of a line that still fitted on a full
+    # disk is not.
+    written = os.write(file, line)
+    if written == len(line):
+        return ""
+    os.ftruncate(file, os.fstat(file).st_size - written)
+    return "there is no room for a whole line"
+
+
+def _is_locked(
+    file: int, end: float, clock: Callable[[], float], sleep: Callable[[float], object]
+) -> bool:
+    """Lock a file that others may have locked; tell whether that was possible in time."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if clock() >= end:
+                return False
+        else:
+            return True
+        sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)

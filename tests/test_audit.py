@@ -6,10 +6,12 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import stat
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import secureml
+from secureml.audit import _append
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -748,3 +751,97 @@ def test_vault_can_not_say_where_events_go():
     store.write("settings", {"audit_log": "/dev/null"}, cas=0)
     with pytest.raises(ConfigurationError, match="audit_log"):
         _ = in_memory(store, vault_settings=True).settings
+
+
+@posix_only
+def test_a_file_that_somebody_keeps_locked_can_not_be_written(log, manager, monkeypatch):
+    import fcntl
+
+    manager.generate_key("k")
+    before = log.path.read_bytes()
+    passed = [0.0]
+    with log.path.open("rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        problem = _append(
+            log.path,
+            {"operation": "x"},
+            seconds=60,
+            clock=lambda: passed[0],
+            sleep=lambda seconds: passed.__setitem__(0, passed[0] + seconds),
+        )
+        assert problem == "another process keeps it locked"
+        assert 60 <= passed[0] < 61
+        required = in_memory(audit_log=log.path, audit_required=True)
+        impatient = {**_append.__kwdefaults__, "seconds": 0}
+        monkeypatch.setattr(_append, "__kwdefaults__", impatient)
+        with pytest.raises(SecretError, match="keeps it locked; nothing was changed"):
+            required.generate_key("other")
+    assert log.path.read_bytes() == before
+
+
+@posix_only
+def test_a_fork_while_another_thread_writes_leaves_the_file_unlocked(
+    log, manager, in_child, monkeypatch
+):
+    manager.generate_key("k")
+    begun, go_on = threading.Event(), threading.Event()
+    write = os.write
+
+    def slowly(file, line):
+        monkeypatch.setattr(os, "write", write)
+        begun.set()
+        assert go_on.wait(30)
+        return write(file, line)
+
+    monkeypatch.setattr(os, "write", slowly)
+    writer = threading.Thread(target=manager.get_key, args=("k",))
+    writer.start()
+    assert begun.wait(30)
+    ended, end = os.pipe()
+    copy = in_child(lambda: os.read(ended, 1))  # lives on, with what it has inherited
+    go_on.set()
+    writer.join()
+    assert in_child(lambda: manager.get_key("k").version).report() == "1"
+    os.write(end, b"x")
+    assert copy.report() == "b'x'"
+    os.close(ended)
+    os.close(end)
+    assert len(log.events()) == 4
+
+
+@posix_only
+def test_a_signal_handler_in_the_middle_of_a_line_writes_its_own(
+    log, manager, in_child, monkeypatch
+):
+    manager.generate_key("k")
+    write = os.write
+
+    def interrupted(file, line):
+        monkeypatch.setattr(os, "write", write)
+        signal.raise_signal(signal.SIGUSR1)
+        return write(file, line)
+
+    def work():
+        signal.signal(signal.SIGUSR1, lambda *_: manager.get_key("k"))
+        monkeypatch.setattr(os, "write", interrupted)
+        return manager.get_key("k").version
+
+    assert in_child(work).report() == "1"
+    assert [event["operation"] for event in log.events()][2:] == ["get_key"] * 2
+
+
+@posix_only
+def test_a_link_in_the_place_of_the_file_is_not_followed(log, tmp_path):
+    target = tmp_path / "target"
+    log.path.symlink_to(target)
+    manager = in_memory(audit_log=log.path, audit_required=True)
+    with pytest.raises(SecretError, match="it is a symbolic link"):
+        manager.generate_key("k")
+    assert not target.exists()
+
+
+def test_a_system_without_shared_locks_is_told_what_is_missing(log, monkeypatch):
+    monkeypatch.setattr("secureml.audit.fcntl", None)
+    manager = in_memory(audit_log=log.path, audit_required=True)
+    with pytest.raises(SecretError, match=r"fcntl is missing\); nothing was changed"):
+        manager.generate_key("k")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import signal
 import subprocess
+import sys
 import textwrap
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from secureml.concurrency import Flights
+import secureml
+from secureml import concurrency
+from secureml.concurrency import BusyError, Flights, Latch, SharedLock, unforked
 from secureml.errors import AccessDeniedError, SecretError, SecretNotFoundError
 
 THREADS = 8
@@ -233,3 +241,159 @@ def test_a_child_can_use_what_a_thread_of_its_parent_was_using(
 ) -> None:
     done = run_python("-W", "ignore", "-c", textwrap.dedent(FORK))
     assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
+
+
+LOCKS = {"Lock", "RLock", "Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier"}
+
+
+def test_every_lock_of_the_package_is_one_that_forks_and_signals_do_not_leave_taken() -> None:
+    package = Path(secureml.__file__).parent
+    found = []
+    for file in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            name = node.attr if isinstance(node, ast.Attribute) else None
+            names = {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else ()
+            if name in LOCKS or LOCKS & set(names):
+                found.append(file.relative_to(package).as_posix())
+    # Where that lock is made, of the interpreter's own.
+    assert set(found) == {"concurrency.py"}
+
+
+class Late(Exception):
+    """What a signal handler raises."""
+
+
+def interrupted_at(step: int, work: Callable[[], object]) -> bool:
+    """Run with an exception before one of the bytecodes of the lock; False where it has fewer."""
+    left = [step]
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        frame.f_trace_opcodes = True
+        if event == "opcode" and frame.f_code.co_filename == concurrency.__file__:
+            left[0] -= 1
+            if left[0] == 0:
+                raise Late
+        return trace
+
+    before = sys.gettrace()
+    try:
+        sys.settrace(trace)
+        work()
+    except Late:
+        return True
+    finally:
+        sys.settrace(before)
+    return left[0] <= 0
+
+
+def test_an_exception_at_any_step_leaves_no_lock_taken() -> None:
+    lock = SharedLock()
+
+    def work() -> None:
+        with lock.mutex:
+            pass
+
+    step = 1
+    while interrupted_at(step, work):
+        assert not lock.held
+        step += 1
+    assert step > 5
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such timer here")
+def test_a_storm_of_signals_whose_handler_raises_leaves_no_lock_taken() -> None:
+    lock = SharedLock()
+    caught = 0
+
+    def handler(*_: object) -> None:
+        raise Late
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        while caught < 2000:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0001)
+                while True:
+                    with lock.mutex:
+                        pass
+            except Late:
+                caught += 1
+            assert not lock.held
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_lock_that_is_not_given_back_is_no_outage() -> None:
+    lock = SharedLock()
+    with ThreadPoolExecutor(1) as pool, lock.mutex:
+        assert lock.held
+
+        def take() -> bool:
+            assert not lock.held
+            with pytest.raises(BusyError), lock.within(0):
+                raise AssertionError("taken twice")
+            return True
+
+        assert pool.submit(take).result(30)
+    assert not lock.held
+
+
+def test_a_latch_lets_on_who_waits_and_who_comes_later() -> None:
+    latch = Latch()
+    assert not latch.wait(0)
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting = [pool.submit(latch.wait, 30) for _ in range(THREADS)]
+        latch.open()
+        assert all(each.result(30) for each in waiting)
+    assert latch.wait(0)
+
+
+def test_no_child_is_forked_while_another_thread_imports(in_child: Any) -> None:
+    begun, forks = threading.Event(), threading.Event()
+    over: list[bool] = []
+
+    def imports() -> None:
+        with unforked():
+            begun.set()
+            # The fork has come, and waits.
+            assert forks.wait(30)
+            over.append(True)
+
+    importer = threading.Thread(target=imports)
+    importer.start()
+    assert begun.wait(30)
+    forks.set()
+    assert in_child(lambda: over).report() == "[True]"
+    importer.join()
+    # Both can go on.
+    with unforked():
+        assert in_child(lambda: over).report() == "[True]"
+
+
+FIRST_USE = """
+    import os, sys, threading
+    import secureml
+
+    def modules():
+        return {name for name in sys.modules if not name.startswith("encodings")}
+
+    url, token = sys.argv[1:]
+    manager = secureml.KeyManager(url, token, environment="development", vault_timeout=5)
+    manager._open_store()
+    before = modules()
+    manager.generate_key("master_key")
+    manager.get_key()
+    print(sorted(modules() - before))
+"""
+
+
+def test_the_first_request_imports_nothing(bao: Any, run_python: Any) -> None:
+    url = bao.url.replace("127.0.0.1", "localhost")
+    done = run_python(
+        "-c",
+        textwrap.dedent(FIRST_USE),
+        url,
+        bao.root_token.reveal(),
+        env={**os.environ, "SECUREML_VAULT_PATH": "first-use"},
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

@@ -184,12 +184,22 @@ def storm_store(request: pytest.FixtureRequest) -> Iterator[Callable[[], VaultSt
 
 
 def test_no_process_reads_what_another_one_asked_for(storm_store: Any, in_child: Any) -> None:
-    def reads(name: str) -> set[Any]:
-        with ThreadPoolExecutor(2) as pool:
-            return set(pool.map(lambda _: value_of(storm_store, name), range(50)))
+    swapped: list[str] = []
+    for _ in range(10):
+        assert value_of(storm_store, "k0") == "k0"
+        gate, opened = os.pipe()
 
-    reads("k0")
-    children = [in_child(lambda name=name: reads(name)) for name in ("k1", "k2", "k3", "k4")]
-    mine = reads("k0")
-    assert [child.report() for child in children] == [f"{{'k{n}'}}" for n in range(1, 5)]
-    assert mine == {"k0"}
+        def at_once(name: str, gate: int = gate) -> Any:
+            os.read(gate, 1)
+            return [value_of(storm_store, name) for _ in range(3)]
+
+        names = [f"k{number}" for number in range(1, 5)]
+        children = [in_child(lambda name=name: at_once(name)) for name in names]
+        os.write(opened, bytes(5))
+        swapped += {str(value) for value in at_once("k0")} - {"k0"}
+        reports = [child.report() for child in children]
+        expected = [str([name] * 3) for name in names]
+        swapped += [each for each, right in zip(reports, expected, strict=True) if each != right]
+        os.close(gate)
+        os.close(opened)
+    assert swapped == []
