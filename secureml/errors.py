@@ -7,6 +7,8 @@ the credentials of a URL: build the message from names, paths and sizes, and rai
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -28,6 +30,7 @@ __all__ = [
     "ManifestError",
     "MissingExtraError",
     "PseudonymizationError",
+    "ResourceLimitError",
     "SecretDeletedError",
     "SecretError",
     "SecretExistsError",
@@ -116,6 +119,29 @@ class VaultSealedError(VaultUnavailableError):
 
 class MalformedAnswerError(VaultUnavailableError):
     """What answers at Vault's address does not answer as Vault; check what the address names."""
+
+
+class ResourceLimitError(SecretError):
+    """No file descriptor or no memory is left, in this process or on this machine.
+
+    This is no outage of Vault: nothing stands in for what could not be read.
+    """
+
+    @classmethod
+    def behind(cls, what: str, *causes: BaseException) -> ResourceLimitError | None:
+        """Return this error where one of the causes is such a shortage.
+
+        Args:
+            what: what could not be done, as the start of a sentence.
+            causes: what was raised.
+        """
+        for cause in causes:
+            if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
+                return cls(f"{what}: {os.strerror(cause.errno)}")
+        return None
+
+
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 class KeyMaterialError(SecretError, ValueError):

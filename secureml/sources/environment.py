@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from secureml.errors import ConfigurationError
+from secureml.errors import ConfigurationError, ResourceLimitError
 from secureml.settings import variable_of
 from secureml.sources.base import Finding, Outcome, Record
 
@@ -58,7 +58,9 @@ def _from_file(path: Path, variable: str) -> Outcome:
         with path.open("rb") as stream:
             octets = stream.read(_LARGEST_FILE + 1)
     except OSError as error:
-        return _refused(variable, f"the file that {variable} names can't be read: {error.strerror}")
+        problem = f"the file that {variable} names can't be read"
+        shortage = ResourceLimitError.behind(problem, error)
+        return _refused(variable, shortage or f"{problem}: {error.strerror}")
     if len(octets) > _LARGEST_FILE:
         return _refused(variable, f"the file that {variable} names has over {_LARGEST_FILE} bytes")
     try:
@@ -73,9 +75,9 @@ def _present(text: str, variable: str) -> Outcome:
     return Outcome(finding=Finding.PRESENT, where=f"environment variable {variable}", record=record)
 
 
-def _refused(variable: str, problem: str) -> Outcome:
+def _refused(variable: str, problem: str | ResourceLimitError) -> Outcome:
     return Outcome(
         finding=Finding.REFUSED,
         where=f"environment variable {variable}",
-        error=ConfigurationError(problem),
+        error=ConfigurationError(problem) if isinstance(problem, str) else problem,
     )

@@ -379,6 +379,8 @@ def _resolved(connection: HTTPConnection) -> list[_Place]:
     try:
         found = socket.getaddrinfo(host, connection.port, allowed_gai_family(), socket.SOCK_STREAM)
     except socket.gaierror as error:
+        # It does not tell where it could open nothing; this does.
+        socket.socket().close()
         raise NameResolutionError(connection.host, connection, error) from error
     return [(family, kind, number, address) for family, kind, number, _, address in found]
 
@@ -400,6 +402,7 @@ def _opened(connection: HTTPConnection, places: Sequence[_Place]) -> _Guarded:
         except OSError as error:
             opened.close()
             failure = NewConnectionError(connection, str(error))
+            failure.__cause__ = error
         else:
             if family != socket.AF_UNIX:
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

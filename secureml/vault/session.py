@@ -21,6 +21,7 @@ from secureml.errors import (
     AuthenticationError,
     InsecureConnectionWarning,
     MalformedAnswerError,
+    ResourceLimitError,
     VaultUnavailableError,
 )
 from secureml.settings import Settings
@@ -290,7 +291,7 @@ class VaultSession:
             # The old login still holds: whoever asked needs time for the request itself.
             with share(_HALF_OF_WHAT_IS_LEFT):
                 return self._renewed(here, old) or self._replaced(here, old)
-        except (AuthenticationError, VaultUnavailableError):
+        except (AuthenticationError, ResourceLimitError, VaultUnavailableError):
             # It shows when the old login ends, if it lasts for so long.
             return old.tried_at(self._clock())
 

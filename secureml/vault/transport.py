@@ -17,6 +17,7 @@ from secureml.errors import (
     ConfigurationError,
     MalformedAnswerError,
     MissingExtraError,
+    ResourceLimitError,
     SecretError,
     VaultSealedError,
     VaultUnavailableError,
@@ -132,10 +133,11 @@ class Transport:
             sealed = isinstance(error, VaultSealedError)
             passing = not sealed and not isinstance(error, MalformedAnswerError)
             return Failure(error=_detached(error), passing=passing, elsewhere=passing or sealed)
-        except OSError:
+        except OSError as error:
             # What requests says of a file of certificates that has gone since it was looked for.
             message = f"the certificates for {address.shown} can't be read"
-        return Failure(error=AuthenticationError(message))
+            shortage = ResourceLimitError.behind(message, error)
+        return Failure(error=shortage or AuthenticationError(message))
 
     def close(self) -> None:
         """Close the connections."""
@@ -167,6 +169,9 @@ class Transport:
         from urllib3.exceptions import NewConnectionError, ProxyError
 
         causes = _causes(error)
+        shortage = ResourceLimitError.behind(f"no connection to {address.shown} is made", *causes)
+        if shortage is not None:
+            return Failure(error=shortage)
         if isinstance(error, SSLError):
             return _tls_failure(causes, address)
         if isinstance(error, ConnectTimeout):
@@ -264,9 +269,13 @@ def _is_certificate(file: Path) -> bool:
     try:
         with unforked():
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        shortage = ResourceLimitError.behind(f"{file} can't be read", error)
+    else:
+        return True
+    if shortage is not None:
+        raise shortage
+    return False
 
 
 def _proxies(proxy: str, address: Address) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secureml.concealed import SecretText
-from secureml.errors import AuthenticationError
+from secureml.errors import AuthenticationError, ResourceLimitError
 from secureml.settings import Settings, variable_of
 
 __all__ = ["Credential", "home_path", "needed"]
@@ -56,6 +56,7 @@ class Credential:
 
         Raises:
             AuthenticationError: it is set nowhere, is empty, or its file can't be read.
+            ResourceLimitError: no file can be opened.
         """
         if self.value is not None:
             return self.value
@@ -65,6 +66,8 @@ class Credential:
                 f"name a file that holds it in {self.setting}_file"
             )
         content = _text_of(home_path(self.file))
+        if isinstance(content, ResourceLimitError):
+            raise content
         if isinstance(content, str):
             raise AuthenticationError(f"{self.place}: {content}")
         if not content:
@@ -95,7 +98,7 @@ def home_path(path: str) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's needs a home folder
 
 
-def _text_of(path: Path) -> SecretText | str:
+def _text_of(path: Path) -> SecretText | ResourceLimitError | str:
     """The text of a file without its last line end, or what is wrong with the file.
 
     It raises nothing: the traceback would hold the octets.
@@ -107,6 +110,7 @@ def _text_of(path: Path) -> SecretText | str:
             return f"it holds more than {_LARGEST_FILE} bytes"
         return SecretText(octets.decode("utf-8").removesuffix("\n").removesuffix("\r"))
     except OSError as error:
-        return error.strerror or "it can't be read"
+        shortage = ResourceLimitError.behind(f"{str(path)!r} can't be read", error)
+        return shortage or error.strerror or "it can't be read"
     except UnicodeDecodeError:
         return "it is not UTF-8 text"
