@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secureml.central import CentralSettings, read_record
+from secureml.concealed import conceals
 from secureml.concurrency import SharedLock, unforked
 from secureml.settings import Layers, Settings
 from secureml.sources.base import SecretStore
@@ -35,6 +36,7 @@ _lock = SharedLock()
 _state = _State(Layers(), None)
 
 
+@conceals("host")
 def configure(
     *,
     files: Sequence[str | Path] | None = None,
@@ -100,6 +102,7 @@ def reset() -> None:
     _state = _State(Layers(), None)
 
 
+@conceals()
 @contextmanager
 def override(*, environment: str | None = None, **settings: object) -> Iterator[Settings]:
     """Use other settings for the length of a ``with`` block, in the whole process; made for tests.

@@ -120,7 +120,7 @@ def test_what_is_concealed_stays_as_it_is():
 @pytest.mark.parametrize("value", [None, 5, [CANARY], bytearray(b"a")])
 def test_what_is_no_secret_at_all_is_concealed_until_it_has_been_checked(value):
     assert conceal(value).reveal() is value
-    assert repr(conceal(value)) == "<SecretBytes>"
+    assert repr(conceal(value)) == "<SecretValue>"
 
 
 def test_fields_are_revealed_as_they_are_stored():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from secureml.concealed import SecretText, conceal
+from secureml.concealed import SecretText, conceals
 from secureml.key_management.lifecycle import Lifecycle
 from secureml.keys import Encoding, Envelope, KeyInfo, SecretBytes
 
@@ -46,6 +46,7 @@ class KeyAdministration:
         """
         return self._lifecycle.generate_key(name, key_bytes, encoding, purpose, rotation_period)
 
+    @conceals("material")
     def import_key(
         self,
         name: str,
@@ -69,7 +70,6 @@ class KeyAdministration:
             SecretExistsError: something is stored under this name, or was and is deleted.
             SecretError: it could not be written.
         """
-        material = conceal(material)
         return self._lifecycle.import_key(name, material, encoding, purpose, rotation_period)
 
     def rotate_key(self, name: str | None = None, *, new_material: bool = False) -> KeyInfo:

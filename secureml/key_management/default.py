@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from secureml import configuration
+from secureml.concealed import conceals
 from secureml.concurrency import SharedLock
 from secureml.key_management.manager import KeyManager
 from secureml.keys import written
@@ -28,6 +29,7 @@ _default_arguments: dict[str, Any] = {}
 _default_lock = SharedLock()
 
 
+@conceals("vault_url", "vault_token", "vault_path")
 def configure_default_key_manager(
     vault_url: str | None = None,
     vault_token: str | SecretText | None = None,

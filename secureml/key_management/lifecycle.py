@@ -91,7 +91,7 @@ class Lifecycle:
     def import_key(
         self,
         name: str,
-        material: SecretBytes | SecretText,
+        material: bytes | str | SecretBytes | SecretText,
         encoding: Encoding,
         purpose: str | None,
         rotation_period: int | timedelta | None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
 from secureml import configuration
 from secureml.audit import Access, Audit
 from secureml.central import CentralSettings, read_record
-from secureml.concealed import conceal
+from secureml.concealed import conceals
 from secureml.concurrency import SharedLock
 from secureml.errors import (
     ConfigurationError,
@@ -85,6 +85,7 @@ class KeyManager(KeyAdministration):
         ConfigurationError: with every problem found.
     """
 
+    @conceals("vault_url", "vault_token", "vault_path")
     def __init__(
         self,
         vault_url: str | None = None,
@@ -206,6 +207,7 @@ class KeyManager(KeyAdministration):
             record = self._find(access, name, unwrap=False).record
             return secret_info_of(name, record, self.environment)
 
+    @conceals("value")
     def set_secret(self, name: str, value: str | Mapping[str, object]) -> SecretInfo:
         """Write a secret to Vault, as a new version where there is one.
 
@@ -375,6 +377,7 @@ class KeyManager(KeyAdministration):
         *,
         encoding: Encoding,
     ) -> str: ...
+    @conceals("base_key")
     def derive_key(
         self,
         base_key: bytes | str | Key | SecretBytes | SecretText,
@@ -400,8 +403,6 @@ class KeyManager(KeyAdministration):
 
         Source: RFC 5869.
         """
-        if not isinstance(base_key, Key):
-            base_key = conceal(base_key)
         with self._audit.access("derive_key") as access:
             if isinstance(base_key, Key):
                 access.note(name=base_key.name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from secureml.concealed import SecretText
+from secureml.concealed import SecretFields, SecretText, conceal, reveal
 from secureml.errors import ConfigurationError, KeyMaterialError, SecretError
 from secureml.key_management.rotation import period_in
 from secureml.key_management.wrapped import wrapped_in
@@ -149,15 +149,19 @@ def content_of(record: Record) -> str | dict[str, object]:
     return record.fields["value"]
 
 
-def fields_of(value: str | Mapping[str, object]) -> dict[str, object]:
-    """Return what to store of a secret, its texts concealed."""
-    if isinstance(value, str):
-        return {"value": SecretText(value)}
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+def fields_of(value: object) -> dict[str, object]:
+    """Return what to store of a secret, every value concealed.
+
+    Raises:
+        TypeError: it is neither text nor a mapping with text for names.
+    """
+    value = conceal(value)
+    if isinstance(value, SecretText):
+        return {"value": value}
+    fields = SecretFields(reveal(value)) if isinstance(reveal(value), Mapping) else None
+    if fields is None or not all(isinstance(name, str) for name in fields):
         raise TypeError("a secret is a str, or a mapping with str for names")
-    return {
-        name: SecretText(text) if isinstance(text, str) else text for name, text in value.items()
-    }
+    return {name: conceal(content) for name, content in fields.items()}
 
 
 def key_text(record: Record) -> tuple[SecretText, str | None]:
@@ -182,15 +186,16 @@ def is_key(record: Record) -> bool:
     return size in _KEY_SIZES if encoding is None else size >= MINIMUM_SIZE
 
 
-def octets_of(key: Key | SecretBytes | SecretText) -> SecretBytes:
+def octets_of(key: bytes | str | Key | SecretBytes | SecretText) -> SecretBytes:
     """Return the octets of a key that a caller gave as a handle, as octets or as text."""
     if isinstance(key, Key):
         return key.material
-    if isinstance(key, SecretText):
-        return SecretBytes(decode(key))
-    if isinstance(key.reveal(), bytes | bytearray | memoryview):
-        return SecretBytes(bytes(key.reveal()))
-    raise TypeError(f"a key is bytes, str or a Key, not {type(key.reveal()).__name__}")
+    material = conceal(key)
+    if isinstance(material, SecretText):
+        return SecretBytes(decode(material))
+    if isinstance(material.reveal(), bytes | bytearray | memoryview):
+        return SecretBytes(bytes(material.reveal()))
+    raise TypeError(f"a key is bytes, str or a Key, not {type(material.reveal()).__name__}")
 
 
 def check_name(name: str, environment: str | None) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from secureml.concealed import SecretText
+from secureml.concealed import conceal, reveal
 from secureml.concurrency import unforked
 from secureml.errors import ConfigurationError, SecureMLWarning
 from secureml.settings.environments import ENVIRONMENTS, canonical, resolve
@@ -61,15 +61,14 @@ class Layers:
             raise TypeError("files must be a sequence of paths, not one path")
         if self.environment is not None and not isinstance(self.environment, str):
             raise TypeError("environment must be a str or None")
-        if self.host is not None and not isinstance(self.host, Mapping):
+        object.__setattr__(self, "host", None if self.host is None else conceal(self.host))
+        if self.host is not None and not isinstance(reveal(self.host), Mapping):
             raise TypeError("host must be a mapping: one section of the host's settings")
         if self.files is not None:
             files = tuple(Path(file).absolute() for file in self.files)
             object.__setattr__(self, "files", files)
         arguments = {
-            name: _concealed(name, value)
-            for name, value in self.arguments.items()
-            if value is not None
+            name: conceal(value) for name, value in self.arguments.items() if value is not None
         }
         object.__setattr__(self, "arguments", MappingProxyType(arguments))
 
@@ -173,7 +172,7 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
 
     below = [*_packaged(environment), *_selected(files, environment)]
     if layers.host is not None:
-        below.append(Offer("host application", _given(layers.host)))
+        below.append(Offer("host application", _given(reveal(layers.host))))
     above = [
         Offer(variable, {name: text}, textual=True)
         for variable, name, text in set_variables(environ)
@@ -203,12 +202,6 @@ class _Holder:
 
     value: object
     origin: str
-
-
-def _concealed(name: str, value: object) -> object:
-    setting = BY_NAME.get(name)
-    secret = setting is not None and setting.secret and isinstance(value, str) and value != ""
-    return SecretText(str(value)) if secret else value
 
 
 def _given(section: Mapping[str, object]) -> dict[str, object]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from secureml.concealed import SecretText
+from secureml.concealed import SecretText, conceals
 from secureml.errors import ConfigurationError
 from secureml.settings.checks import (
     check_hosts,
@@ -420,6 +420,10 @@ def _declared() -> Iterator[Setting]:
 
 
 SETTINGS: tuple[Setting, ...] = tuple(_declared())
+
+# An address may hold credentials, for which it is refused.
+_secret = {declared.name for declared in SETTINGS if declared.secret} | {"vault_url", "vault_proxy"}
+Settings.__init__ = conceals(*_secret)(Settings.__init__)  # type: ignore[method-assign]
 
 RESERVED_SECRET_NAMES: frozenset[str] = frozenset(
     {"ENV", "ENVIRONMENT", "SETTINGS", "SETTINGS_FILE"}

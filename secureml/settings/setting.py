@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from secureml.concealed import SecretText
+from secureml.concealed import SecretText, reveal
 from secureml.errors import ConfigurationError
 
 __all__ = ["Setting", "normalized", "variable_of"]
@@ -122,6 +122,7 @@ class Setting:
         Raises:
             ConfigurationError: the value does not fit. The message doesn't repeat it.
         """
+        value = reveal(value)
         if self.read is not None:
             return self.read(value, self.name)
         return self._converted(value, folder)
@@ -139,9 +140,8 @@ class Setting:
             value = os.fspath(value)
         if self.kind is str and isinstance(value, str):
             return self._text(value, folder)
-        if self.kind is SecretText and isinstance(value, str | SecretText):
-            content = value.reveal() if isinstance(value, SecretText) else value
-            return SecretText(self._text(content, folder))
+        if self.kind is SecretText and isinstance(value, str):
+            return SecretText(self._text(value, folder))
         found = type(value).__name__
         raise ConfigurationError(
             f"{self.name} must be {_EXPECTED[self.kind]}, and is {_FOUND.get(found, found)}"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from secureml.concealed import SecretFields
 from secureml.errors import SecureMLError
 from secureml.keys import Envelope
 
@@ -62,6 +63,9 @@ class Record:
     stale: bool = False
     envelope: Envelope | None = None
     fetched_at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", SecretFields(self.fields))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

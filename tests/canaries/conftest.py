@@ -144,6 +144,16 @@ def leaks(detector: Detector) -> Callable[[object], dict[str, set[str]]]:
     return leaks
 
 
+@pytest.fixture
+def lines_of() -> Callable[[BaseException], list[str]]:
+    """Tell what a debugger shows of an error, line by line; many of them are searched at once."""
+
+    def lines_of(error: BaseException) -> list[str]:
+        return f"{by_frames(error)}\n{by_attributes(error)}".split("\n")
+
+    return lines_of
+
+
 def with_locals(error: BaseException) -> str:
     return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
 
@@ -173,8 +183,16 @@ def by_frames(error: BaseException) -> str:
     for each in _chain(error):
         for frame in _frames(each.__traceback__):
             for name, value in frame.items():
-                lines += [f"{name} = {value!r}", attributes_of(value)]
+                lines += [f"{name} = {shown(value)}", attributes_of(value)]
     return "\n".join(lines)
+
+
+def shown(value: object) -> str:
+    """The repr of a value; an object whose ``__init__`` has failed may have none."""
+    try:
+        return repr(value)
+    except AttributeError:
+        return object.__repr__(value)
 
 
 def by_logging(error: BaseException) -> str:

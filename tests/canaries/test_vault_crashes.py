@@ -174,3 +174,37 @@ def test_a_wrapped_key_that_was_copied_elsewhere(vault, wrapping, leaks):
     with pytest.raises(KeyMaterialError) as caught:
         wrapping.get_key("copied")
     assert not leaks(caught.value)
+
+
+def nested(material) -> dict[str, object]:
+    return {"a": {"b": [{"c": material().hex()}]}, "d": (material().hex(),), "e": [material()[0]]}
+
+
+def test_a_denied_write_of_a_structured_secret(vault, scene, leaks):
+    policy = 'path "secret/+/secureml/staging/*" { capabilities = ["read"] }'
+    token = vault.policy_token(policy)
+    with (
+        KeyManager(
+            vault.url, token, vault_namespace=vault.namespace, environment="staging"
+        ) as manager,
+        pytest.raises(AccessDeniedError) as caught,
+    ):
+        manager.set_secret("odd", nested(scene.material))
+    assert not leaks(caught.value)
+
+
+def test_a_structured_secret_and_a_server_that_is_sealed_and_then_gone(private_bao, scene, leaks):
+    token = private_bao.root_token
+    with KeyManager(private_bao.url, token, environment="staging", vault_timeout=1.0) as manager:
+        manager.set_secret("odd", {"a": {"b": scene.material().hex()}})
+        with pytest.raises(KeyMaterialError) as caught:
+            manager.get_key("odd")
+        assert not leaks(caught.value)
+        private_bao.seal()
+        with pytest.raises(VaultUnavailableError) as caught:
+            manager.set_secret("odd", nested(scene.material))
+        assert not leaks(caught.value)
+        private_bao.kill()
+        with pytest.raises(VaultUnavailableError) as caught:
+            manager.set_secret("odd", nested(scene.material))
+    assert not leaks(caught.value)
