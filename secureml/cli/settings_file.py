@@ -14,7 +14,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AbstractTable
 
 from secureml.errors import ConfigurationError, SecureMLError
-from secureml.settings import find_files
+from secureml.settings import Tier, find_files, tier_of
 
 __all__ = ["edited", "is_tracked", "place_for", "with_rules"]
 
@@ -30,13 +30,13 @@ def place_for(environment: str | None, environ: Mapping[str, str]) -> Path:
 
     Returns:
         The local file beside the project's settings file, or in the working directory where
-        there is none. In production, where a local file is not read, the settings file itself.
+        there is none. Where a local file is not read, as in production, the settings file itself.
 
     Raises:
         ConfigurationError: the settings files can't be found.
     """
     found = find_files(environ)
-    if environment == "production":
+    if environment is not None and tier_of(environment) is Tier.STRICT:
         beside = found.local or Path.cwd() / "settings.local.toml"
         return found.main or beside.with_name("settings.toml")
     if found.main is None:

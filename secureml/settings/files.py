@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,15 @@ from secureml.settings.environments import ENVIRONMENTS, section_problem
 from secureml.settings.schema import SETTINGS
 from secureml.settings.variables import FILE_VARIABLE
 
-__all__ = ["FoundFiles", "find_files", "is_local", "local_of", "packaged_defaults", "read_sections"]
+__all__ = [
+    "FoundFiles",
+    "find_files",
+    "is_local",
+    "is_trusted",
+    "local_of",
+    "packaged_defaults",
+    "read_sections",
+]
 
 _DECLARED = frozenset(setting.name for setting in SETTINGS)
 _NAME = "settings.toml"
@@ -59,8 +67,8 @@ def find_files(environ: Mapping[str, str], start: Path | None = None) -> FoundFi
         ``settings.local.toml``. Paths are absolute.
 
     Raises:
-        ConfigurationError: the named file doesn't exist; the file found is one that another user
-            has put where everyone may write; the working directory is gone.
+        ConfigurationError: the named file doesn't exist; a file found, or its folder, belongs to
+            another user; the working directory is gone.
     """
     named = environ.get(FILE_VARIABLE)
     try:
@@ -73,7 +81,8 @@ def find_files(environ: Mapping[str, str], start: Path | None = None) -> FoundFi
         main = start / named
         if not os.path.lexists(main):
             raise ConfigurationError(f"{main}, which {FILE_VARIABLE} names, doesn't exist")
-        return FoundFiles(main, _present(local_of(main)))
+        # Who names a file trusts its owner, and nobody else who may write beside it.
+        return FoundFiles(main, _found(local_of(main), _owners(main)))
     folders = (start, *start.parents)
     main_here = next(filter(None, (_found(folder / _NAME) for folder in folders)), None)
     if main_here:
@@ -123,30 +132,43 @@ def packaged_defaults() -> Sections:
     return _sections("defaults.toml", _parse("defaults.toml", content))
 
 
-def _present(path: Path) -> Path | None:
-    return path if os.path.lexists(path) else None
+def is_trusted(path: Path, also: Collection[int] = ()) -> bool:
+    """Tell whether a file and its folder belong to the user or to root.
+
+    It is git's rule for ``safe.directory``: as root under sudo, the user who called sudo is
+    trusted too. Where the file is a link, its target and that one's folder count as well.
+
+    Args:
+        path: the file. One that can't be looked at is left for its reader to refuse.
+        also: ids of other users who are trusted.
+    """
+    if not hasattr(os, "getuid"):
+        return True
+    trusted = {0, os.getuid(), *also}
+    caller = os.environ.get("SUDO_UID", "")
+    if os.getuid() == 0 and caller.isdecimal():
+        trusted.add(int(caller))
+    return _owners(path) <= trusted
 
 
-def _found(path: Path) -> Path | None:
-    if not _present(path):
+def _owners(path: Path) -> set[int]:
+    try:
+        target = path.resolve()
+        places = (path.lstat(), path.parent.stat(), target.stat(), target.parent.stat())
+    except (OSError, RuntimeError, ValueError):
+        return set()
+    return {place.st_uid for place in places}
+
+
+def _found(path: Path, also: Collection[int] = ()) -> Path | None:
+    if not os.path.lexists(path):
         return None
-    if _planted(path):
+    if not is_trusted(path, also):
         raise ConfigurationError(
-            f"{path} belongs to another user and lies where everyone may write; name your "
-            f"settings file in {FILE_VARIABLE}"
+            f"{path} or its folder belongs to another user; name your settings file in "
+            f"{FILE_VARIABLE}, and beside it leave no such file"
         )
     return path
-
-
-def _planted(path: Path) -> bool:
-    if not hasattr(os, "getuid"):
-        return False
-    try:
-        owners = {path.lstat().st_uid, path.stat().st_uid}
-        open_to_all = path.parent.stat().st_mode & stat.S_IWOTH
-    except OSError:
-        return False
-    return bool(open_to_all) and not owners <= {0, os.getuid()}
 
 
 def _read(path: Path) -> bytes:

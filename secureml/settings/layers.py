@@ -19,7 +19,7 @@ from typing import Any
 from secureml.concealed import conceal, reveal
 from secureml.concurrency import unforked
 from secureml.errors import ConfigurationError, SecureMLWarning
-from secureml.settings.environments import ENVIRONMENTS, canonical, resolve
+from secureml.settings.environments import ENVIRONMENTS, Tier, resolve, tier_of
 from secureml.settings.files import (
     Sections,
     find_files,
@@ -82,8 +82,9 @@ def load_settings(
     """Build the settings from all layers; nothing is fetched over the network.
 
     Weakest first: the packaged defaults, ``settings.toml``, ``settings.local.toml`` (not in
-    production), the host application's section, the record in Vault, the environment variables,
-    the arguments. In each file ``[default]`` comes before the environment's section.
+    production, nor in an environment that a file declares), the host application's section, the
+    record in Vault, the environment variables, the arguments. In each file ``[default]`` comes
+    before the environment's section.
 
     Args:
         layers: the recipe.
@@ -98,8 +99,7 @@ def load_settings(
         ConfigurationError: with every problem of every layer, and the value of none.
 
     Warns:
-        SecureMLWarning: a local file is passed over in production, or a variable looks like a
-            setting's misspelt.
+        SecureMLWarning: a local file is passed over, or a variable looks like a setting's misspelt.
     """
     read = read_layers(layers, environ=environ)
     settings = read.merged(vault_record)
@@ -183,7 +183,7 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
     for offer in _unselected(files, environment):
         check(offer, problems)
 
-    notices = [f"{path} is not read in production" for path in passed_over]
+    notices = [f"{path} is not read in {environment}" for path in passed_over]
     for found, meant in misspelt(environ):
         notices.append(f"{found} sets no setting; did you mean {meant}?")
     return ReadLayers(
@@ -219,7 +219,7 @@ def _wanted(layers: Layers, environ: Mapping[str, str]) -> tuple[str | None, str
 def _paths(
     layers: Layers, environ: Mapping[str, str], wanted: str | None, problems: list[str]
 ) -> tuple[list[Path], list[Path]]:
-    """List the files to read, and the local ones that production passes over."""
+    """List the files to read, and the local ones that a strict environment passes over."""
     paths = list(layers.files or ())
     if layers.files is None:
         try:
@@ -228,7 +228,7 @@ def _paths(
             problems.extend(error.problems)
         else:
             paths = [path for path in (found.main, found.local) if path]
-    if wanted is None or canonical(wanted) != "production":
+    if wanted is None or tier_of(wanted) is not Tier.STRICT:
         return paths, []
     return [p for p in paths if not is_local(p)], [p for p in paths if is_local(p)]
 

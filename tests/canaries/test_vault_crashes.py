@@ -182,7 +182,7 @@ def nested(material) -> dict[str, object]:
 
 def test_a_denied_write_of_a_structured_secret(vault, scene, leaks):
     policy = 'path "secret/+/secureml/staging/*" { capabilities = ["read"] }'
-    token = vault.policy_token(policy)
+    token = vault.policy_token(policy, no_default_policy=False)
     with (
         KeyManager(
             vault.url, token, vault_namespace=vault.namespace, environment="staging"

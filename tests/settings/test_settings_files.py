@@ -9,7 +9,7 @@ import pytest
 from secureml.errors import ConfigurationError
 from secureml.settings import FoundFiles, find_files, local_of
 from secureml.settings.environments import ENVIRONMENTS
-from secureml.settings.files import is_local, packaged_defaults, read_sections
+from secureml.settings.files import is_local, is_trusted, packaged_defaults, read_sections
 
 Write = Callable[..., Path]
 
@@ -68,22 +68,70 @@ def test_a_working_directory_that_is_gone_is_an_error(
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+OTHER = 65534
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+
+
+@needs_root
+@pytest.mark.parametrize("mode", [0o755, 0o775, 0o1777])
+@pytest.mark.parametrize("given_away", ["file", "folder"])
 @pytest.mark.parametrize("name", ["settings.toml", "settings.local.toml"])
-def test_a_file_that_another_user_put_where_everyone_may_write_is_refused(
-    write: Write, tmp_path: Path, name: str
+def test_a_file_is_found_only_if_it_and_its_folder_belong_to_the_user_or_root(
+    write: Write, name: str, given_away: str, mode: int
 ) -> None:
     path = write("", f"shared/{name}")
-    os.chown(path, 65534, 65534)
     below = path.parent / "mine"
     below.mkdir()
+    path.parent.chmod(mode)
     assert path in vars_of(find_files({}, below))
-    path.parent.chmod(0o1777)
+    os.chown(path if given_away == "file" else path.parent, OTHER, OTHER)
     with pytest.raises(ConfigurationError, match="belongs to another user"):
         find_files({}, below)
-    assert find_files({"SECUREML_SETTINGS_FILE": str(path)}, below).main == path
+    if name == "settings.toml":
+        assert find_files({"SECUREML_SETTINGS_FILE": str(path)}, below).main == path
+
+
+@needs_root
+def test_a_local_file_beside_a_named_one_belongs_to_the_user_or_to_who_owns_that_one(
+    write: Write,
+) -> None:
+    main = write("", "shared/app.toml")
+    local = write("", "shared/app.local.toml")
+    main.parent.chmod(0o1777)
+    named = {"SECUREML_SETTINGS_FILE": str(main)}
+    assert find_files(named).local == local
+    os.chown(local, OTHER, OTHER)
+    with pytest.raises(ConfigurationError, match=r"app\.local\.toml .* belongs to another user"):
+        find_files(named)
+    os.chown(main, OTHER, OTHER)
+    assert find_files(named).local == local
+
+
+@needs_root
+def test_a_link_is_trusted_no_more_than_what_it_leads_to(write: Write, tmp_path: Path) -> None:
+    target = write("", "theirs/settings.toml")
+    link = tmp_path / "settings.toml"
+    link.symlink_to(target)
+    assert is_trusted(link)
+    os.chown(target.parent, OTHER, OTHER)
+    assert not is_trusted(link)
+    os.chown(target.parent, 0, 0)
+    os.chown(link, OTHER, OTHER, follow_symlinks=False)
+    assert not is_trusted(link)
+
+
+@needs_root
+def test_root_trusts_who_called_sudo_and_another_user_trusts_root_alone(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("")
+    os.chown(path, OTHER, OTHER)
+    monkeypatch.setenv("SUDO_UID", str(OTHER))
+    assert is_trusted(path)
+    monkeypatch.setattr(os, "getuid", lambda: OTHER - 1)
+    assert not is_trusted(path)
     os.chown(path, 0, 0)
-    assert path in vars_of(find_files({}, below))
+    assert is_trusted(path)
 
 
 def vars_of(found: FoundFiles) -> set[Path | None]:

@@ -152,10 +152,14 @@ def test_a_misspelt_environment_is_an_error_and_not_the_default_one(write: Write
         load("producton")
 
 
-def test_an_environment_is_declared_by_any_of_the_users_files(write: Write) -> None:
+def test_an_environment_is_declared_by_a_file_that_is_read_in_it(write: Write) -> None:
     write("[default]\n")
-    write("[canary]\nvault_path = 'c'\n", "settings.local.toml")
-    assert load("CANARY").vault_path == "c"
+    write("[canary]\n", "settings.local.toml")
+    with pytest.raises(ConfigurationError, match="there is no environment 'canary'"):
+        load("canary")
+    write("[canary]\nvault_path = 'c'\n")
+    with pytest.warns(SecureMLWarning, match="is not read in canary"):
+        assert load("CANARY").vault_path == "c"
     with pytest.raises(ConfigurationError, match="there is no environment 'canary'"):
         load_settings(Layers(files=(), environment="canary"), environ={})
 
@@ -178,6 +182,16 @@ def test_production_passes_over_the_local_file_and_says_so(write: Write) -> None
         load_settings(Layers((local,), "production"), environ={})
     with pytest.raises(ConfigurationError, match="is not TOML"):
         load("staging")
+
+
+@pytest.mark.parametrize("environment", ["production", "production-eu"])
+def test_a_strict_environment_takes_nothing_from_its_section_of_the_local_file(
+    write: Write, environment: str
+) -> None:
+    write("[production]\n[production-eu]\n")
+    write(f"[{environment}]\nuse_env_fallback = true\n", "settings.local.toml")
+    with pytest.warns(SecureMLWarning, match=f"is not read in {environment}"):
+        assert not load(environment).use_env_fallback
 
 
 def test_nothing_is_said_in_production_where_no_local_file_is(write: Write) -> None:
