@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,6 @@ from secureml.errors import (
     ConfigurationError,
     FallbackWarning,
     SecureMLError,
-    SecureMLWarning,
     warn,
 )
 from secureml.settings import Layers, Settings, read_layers
@@ -58,8 +56,7 @@ class CentralSettings:
     ) -> None:
         self._layers = read_layers(layers)
         self.local = self._layers.merged()
-        for notice in self._layers.notices:
-            warnings.warn(notice, SecureMLWarning, stacklevel=3)
+        self._layers.warn(self.local)
         self._ask = ask
         self._clock = clock
         self._chance = chance

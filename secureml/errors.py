@@ -19,7 +19,9 @@ __all__ = [
     "ConfigurationError",
     "DevelopmentKeyWarning",
     "DomainTooSmallError",
+    "ExposedSecretWarning",
     "FallbackWarning",
+    "IgnoredSettingWarning",
     "InsecureConnectionWarning",
     "InvalidValueError",
     "IrreversibleWarning",
@@ -224,6 +226,14 @@ class FallbackWarning(SecureMLWarning):
 
 class InsecureConnectionWarning(SecureMLWarning):
     """Tokens and secrets travel over the network in the clear."""
+
+
+class IgnoredSettingWarning(SecureMLWarning):
+    """Something looks like a setting and sets none: a variable, or a file that is not read."""
+
+
+class ExposedSecretWarning(SecureMLWarning):
+    """A secret lies where others may read it: in a settings file, or in a file open to all."""
 
 
 class IrreversibleWarning(SecureMLWarning):

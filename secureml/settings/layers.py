@@ -9,7 +9,6 @@ steer Dynaconf have nothing to act on.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from secureml.concealed import conceal, reveal
 from secureml.concurrency import unforked
-from secureml.errors import ConfigurationError, SecureMLWarning
+from secureml.errors import ConfigurationError, IgnoredSettingWarning, warn
 from secureml.settings.environments import ENVIRONMENTS, Tier, resolve, tier_of
 from secureml.settings.files import (
     Sections,
@@ -27,9 +26,10 @@ from secureml.settings.files import (
     packaged_defaults,
     read_sections,
 )
+from secureml.settings.notices import Notice, exposed, ignored_files, ignored_variables
 from secureml.settings.offers import BY_NAME, Offer, check
 from secureml.settings.schema import SETTINGS, Settings, floor_problems
-from secureml.settings.variables import ENVIRONMENT_VARIABLE, misspelt, set_variables
+from secureml.settings.variables import ENVIRONMENT_VARIABLE, set_variables
 
 __all__ = ["Layers", "ReadLayers", "load_settings", "read_layers"]
 
@@ -99,12 +99,12 @@ def load_settings(
         ConfigurationError: with every problem of every layer, and the value of none.
 
     Warns:
-        SecureMLWarning: a local file is passed over, or a variable looks like a setting's misspelt.
+        IgnoredSettingWarning: a file is passed over, or a variable looks like a setting's.
+        ExposedSecretWarning: a secret lies where others may read it.
     """
     read = read_layers(layers, environ=environ)
     settings = read.merged(vault_record)
-    for notice in read.notices:
-        warnings.warn(notice, SecureMLWarning, stacklevel=2)
+    read.warn(settings)
     return settings
 
 
@@ -119,6 +119,7 @@ class ReadLayers:
         above: those above it.
         problems: what is wrong with them, a sentence each.
         notices: what to warn of once the settings are in use.
+        files: the sections of settings files that are in force.
     """
 
     environment: str | None
@@ -126,7 +127,8 @@ class ReadLayers:
     below: tuple[_Checked, ...] = field(repr=False)
     above: tuple[_Checked, ...] = field(repr=False)
     problems: tuple[str, ...]
-    notices: tuple[str, ...]
+    notices: tuple[Notice, ...]
+    files: tuple[Offer, ...] = field(repr=False)
 
     def merged(self, vault_record: Mapping[str, object] | None = None) -> Settings:
         """Build the settings; nothing is read again.
@@ -155,6 +157,15 @@ class ReadLayers:
             **values,
         )
 
+    def warn(self, settings: Settings) -> None:
+        """Warn of what is ignored, and of secrets that others may read; of all that is new.
+
+        Args:
+            settings: those that were built of these layers.
+        """
+        for notice, category in (*self.notices, *exposed(settings, self.files)):
+            warn(notice, category)
+
 
 def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> ReadLayers:
     """Read and check all layers but Vault's; what is wrong shows when they are merged.
@@ -170,7 +181,8 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
     files = _read(paths, problems)
     environment = _environment(wanted, files, problems)
 
-    below = [*_packaged(environment), *_selected(files, environment)]
+    selected = _selected(files, environment)
+    below = [*_packaged(environment), *selected]
     if layers.host is not None:
         below.append(Offer("host application", _given(reveal(layers.host))))
     above = [
@@ -183,9 +195,13 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
     for offer in _unselected(files, environment):
         check(offer, problems)
 
-    notices = [f"{path} is not read in {environment}" for path in passed_over]
-    for found, meant in misspelt(environ):
-        notices.append(f"{found} sets no setting; did you mean {meant}?")
+    notices: list[Notice] = [
+        (f"{path} is not read in {environment}", IgnoredSettingWarning) for path in passed_over
+    ]
+    notices += ignored_variables(environ)
+    searched = [path.parent for path in paths] or ([Path()] if layers.files is None else [])
+    for folder in dict.fromkeys(searched):
+        notices += ignored_files(folder, paths)
     return ReadLayers(
         environment=environment,
         chosen_by=chosen_by,
@@ -193,6 +209,7 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
         above=tuple(upper),
         problems=tuple(problems),
         notices=tuple(notices),
+        files=tuple(selected),
     )
 
 

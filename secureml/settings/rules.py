@@ -14,7 +14,16 @@ from typing import Any
 from secureml.errors import ConfigurationError
 from secureml.settings.environments import nearest
 
-__all__ = ["KEEP", "OPTIONS", "ColumnRule", "Option", "Profiles", "Rules", "option_problem"]
+__all__ = [
+    "FORMATS",
+    "KEEP",
+    "OPTIONS",
+    "ColumnRule",
+    "Option",
+    "Profiles",
+    "Rules",
+    "option_problem",
+]
 
 Option = str | int | bool | list[str] | None
 """What an option may be: what TOML and JSON can hold."""
@@ -23,8 +32,30 @@ KEEP = "keep"
 """The strategy of a column that is to stay as it is."""
 
 _STRATEGIES = ("fpe", "token", "hash", "mask", "redact", "null", KEEP)
+FORMATS = (
+    "alphabet",
+    "class",
+    "credit_card",
+    "date",
+    "datetime",
+    "decimal",
+    "digits",
+    "email",
+    "iban",
+    "integer",
+    "ipv4",
+    "ipv6",
+    "letters",
+    "phone",
+    "regex",
+    "ssn",
+    "uuid",
+)
+"""The formats' short names; some take an argument after a colon."""
+
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "strategy": _STRATEGIES,
+    "format": FORMATS,
     "small_domain": ("error", "token", "null", "permute"),
     "on_invalid": ("error", "token", "null"),
     "normalize": ("NFC",),
@@ -275,8 +306,9 @@ def _problem(key: str, value: Any) -> str | None:
         return option_problem(key, value)
     if not isinstance(value, str) or not value:
         return f"{key} must be text and not empty"
-    if key in _CHOICES and value not in _CHOICES[key]:
-        meant = nearest(value.lower(), _CHOICES[key], 0.6)
+    choice = value.partition(":")[0] if key == "format" else value
+    if key in _CHOICES and choice not in _CHOICES[key]:
+        meant = nearest(choice.lower(), _CHOICES[key], 0.6)
         hint = f"; did you mean '{meant}'?" if meant else ""
         return f"{key} must be one of: {', '.join(_CHOICES[key])}{hint}"
     return None

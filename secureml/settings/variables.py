@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 
+from secureml.settings.environments import ENVIRONMENTS
 from secureml.settings.schema import SETTINGS
 from secureml.settings.setting import variable_of
 
-__all__ = ["ENVIRONMENT_VARIABLE", "FILE_VARIABLE", "misspelt", "set_variables"]
+__all__ = ["ENVIRONMENT_VARIABLE", "FILE_VARIABLE", "misspelt", "nested", "set_variables"]
 
 ENVIRONMENT_VARIABLE = "SECUREML_ENV"
 FILE_VARIABLE = "SECUREML_SETTINGS_FILE"
@@ -26,6 +27,7 @@ _FOREIGN = {
 """Variables of Vault's and OpenBao's command lines, and what they set."""
 
 _KNOWN = (ENVIRONMENT_VARIABLE, FILE_VARIABLE, *(setting.variable for setting in SETTINGS))
+_STEMS = {known.removeprefix("SECUREML_"): known for known in _KNOWN}
 _OFTEN_MEANT = {
     "SECUREML_ENVIRONMENT": ENVIRONMENT_VARIABLE,
     "SECUREML_SETTINGS": FILE_VARIABLE,
@@ -80,6 +82,22 @@ def misspelt(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             continue
         stem = upper.removeprefix("SECUREML_")
         cutoff = 0.75 if stem.startswith(("VAULT_", "USE_")) else 0.9
-        stems = [known.removeprefix("SECUREML_") for known in _KNOWN]
+        stems = _STEMS | {"ENVIRONMENT": ENVIRONMENT_VARIABLE}
         for meant in difflib.get_close_matches(stem, stems, n=1, cutoff=cutoff):
-            yield name, f"SECUREML_{meant}"
+            yield name, stems[meant]
+
+
+def nested(environ: Mapping[str, str]) -> Iterator[str]:
+    """Find variables that name an entry of a table, as Dynaconf's SECUREML_COLUMNS__SSN would.
+
+    Args:
+        environ: the environment variables.
+
+    Yields:
+        Those that begin with a setting's or a section's name and two underscores.
+    """
+    for name in sorted(environ):
+        stem, two, _ = name.upper().removeprefix("SECUREML_").partition("__")
+        known = stem in _STEMS or stem.lower() in {"default", *ENVIRONMENTS}
+        if two and known and name.upper().startswith("SECUREML_"):
+            yield name

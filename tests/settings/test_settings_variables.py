@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from secureml.settings import SETTINGS
-from secureml.settings.variables import misspelt, set_variables
+from secureml.settings.variables import misspelt, nested, set_variables
 
 
 def test_variables_are_read_by_their_exact_names_and_raw() -> None:
@@ -55,6 +55,7 @@ def test_a_file_for_the_token_is_not_beaten_by_a_weaker_variables_token(tool: st
     [
         ("SECUREML_VAULT_ADDR", "SECUREML_VAULT_URL"),
         ("SECUREML_ENVIRONMENT", "SECUREML_ENV"),
+        ("SECUREML_ENVIROMENT", "SECUREML_ENV"),
         ("SECUREML_SETTINGS", "SECUREML_SETTINGS_FILE"),
         ("SECUREML_VAULT_ULR", "SECUREML_VAULT_URL"),
         ("SECUREML_VAULT_TOKN", "SECUREML_VAULT_TOKEN"),
@@ -89,3 +90,8 @@ def test_a_secrets_variable_is_not_taken_for_a_miss(secret: str) -> None:
 def test_the_declared_variables_are_not_misspelt() -> None:
     known = {setting.variable: "x" for setting in SETTINGS}
     assert not list(misspelt({**known, "SECUREML_ENV": "x", "SECUREML_SETTINGS_FILE": "x"}))
+
+
+def test_an_entry_of_a_table_is_no_variable_and_a_secret_with_two_underscores_is() -> None:
+    entries = ["SECUREML_COLUMNS__SSN__STRATEGY", "SECUREML_PRODUCTION__VAULT_URL"]
+    assert list(nested(dict.fromkeys([*entries, "SECUREML_MY__KEY", "COLUMNS__A"], "x"))) == entries
