@@ -99,8 +99,8 @@ def test_no_rule_for_any_column_is_an_error() -> None:
 
 
 def test_a_rule_that_does_not_fit_the_column_says_so() -> None:
-    keys = manager(columns={"ssn": {"strategy": "fpe", "format": "snn"}})
-    with pytest.raises(PseudonymizationError, match="column 'ssn': there is no format 'snn'"):
+    keys = manager(columns={"ssn": {"strategy": "fpe", "format": "ssn:x"}})
+    with pytest.raises(PseudonymizationError, match="'ssn:x' is to be written 'ssn'"):
         anonymize(TABLE, key_manager=keys)
     keys = manager(columns={"ssn": {"strategy": "mask", "prefix": "x"}})
     with pytest.raises(PseudonymizationError, match="'mask' has no option 'prefix'"):

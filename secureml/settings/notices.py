@@ -31,7 +31,7 @@ _NEIGHBOURS = (
 """Files that other tools read, Dynaconf among them."""
 
 _LARGEST = 1 << 16
-_NAMES = re.compile("|".join(rf"\b{name}\b" for name in BY_NAME if "_" in name).encode())
+_NAMES = re.compile("|".join(rf"\b{name}\b" for name in BY_NAME if "_" in name).encode(), re.I)
 _SECRET_FILES = ("vault_token_file", "vault_password_file", "vault_secret_id_file")
 """Those that people write; what an orchestrator mounts, such as a JWT, is its own business."""
 

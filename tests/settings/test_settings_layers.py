@@ -215,7 +215,7 @@ def test_the_floor_holds_in_every_environment_whatever_layer_tries(
         write(f"[{environment}]\n{text}[qa]\n")
     elif layer == "section":
         write(f"[qa]\n{text}" + (f"[default]\n{text}" if environment is None else ""))
-    if layer == "local" and environment != "production":
+    if layer == "local" and environment not in ("production", "qa"):
         write("[default]\n" + text, "settings.local.toml")
 
     def attempt() -> Settings:
@@ -233,7 +233,7 @@ def test_the_floor_holds_in_every_environment_whatever_layer_tries(
     if layer == "vault":
         with pytest.raises(ConfigurationError, match="use_default_fallback can't be set in Vault"):
             attempt()
-    elif layer == "local" and environment == "production":
+    elif layer == "local" and environment in ("production", "qa"):
         assert attempt().use_default_fallback is False
     elif environment == "development" or (environment is None and layer == "argument"):
         assert attempt().use_default_fallback is True
