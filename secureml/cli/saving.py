@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from secureml.errors import SecureMLError
+from secureml.new_file import new_file, sync
 
 __all__ = ["NewFile", "private_folder", "write_together"]
 
@@ -41,29 +40,13 @@ def write_together(files: Sequence[NewFile]) -> None:
         SecureMLError: one can't be written; where a disk is full or a folder closed, all files
             are as they were.
     """
-    problem = None
-    staged: list[tuple[Path, Path]] = []
-    try:
-        for file in files:
+    with ExitStack() as stack:
+        # What is entered last is put in place first.
+        for file in reversed(files):
             target = Path(os.path.realpath(file.path))
-            # Readable by its owner alone from the first moment on, whatever it is to be later.
-            descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-            staged.append((Path(name), target))
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(file.content)
-                stream.flush()
-                os.fsync(descriptor)
-            Path(name).chmod(_mode_of(target) if file.mode is None else file.mode)
-        for temporary, target in staged:
-            temporary.replace(target)
-    except OSError as error:
-        problem = f"{file.path} can't be written ({error.strerror or type(error).__name__})"
-    finally:
-        for temporary, _ in staged:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-    if problem:
-        raise SecureMLError(problem)
+            stream = stack.enter_context(new_file(target, file.mode))
+            stream.write(file.content)
+            sync(stream)
 
 
 def private_folder(path: Path) -> Path:
@@ -89,12 +72,3 @@ def private_folder(path: Path) -> Path:
     if problem:
         raise SecureMLError(problem)
     return path
-
-
-def _mode_of(path: Path) -> int:
-    """Return a file's permission bits, or those that the process gives a new file."""
-    if path.exists():
-        return stat.S_IMODE(path.stat().st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

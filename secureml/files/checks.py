@@ -11,6 +11,7 @@ from pathlib import Path
 from secureml.errors import PseudonymizationError, SecureMLError
 from secureml.files.base import Table
 from secureml.files.parquet import ParquetTable
+from secureml.new_file import check_replaceable
 
 __all__ = ["Progress", "check_absent", "check_columns", "check_output", "in_rows"]
 
@@ -24,8 +25,9 @@ def check_output(table: Table, output: str | os.PathLike[str]) -> Path:
     """Return where the output goes, links followed.
 
     Raises:
-        SecureMLError: it is the input, or of another kind by its name.
+        SecureMLError: it is the input, of another kind by its name, or no file.
     """
+    check_replaceable(output)
     target = Path(os.path.realpath(output))
     if target == table.path:
         raise SecureMLError(f"{output} is the input itself: name another output")
@@ -37,13 +39,13 @@ def check_output(table: Table, output: str | os.PathLike[str]) -> Path:
 
 
 def check_absent(*files: Path | None, force: bool) -> None:
-    """Check that no file would be replaced that is not to be.
+    """Check that no file would be replaced that is not to be, and only files.
 
     Raises:
-        SecureMLError: one is there.
+        SecureMLError: something is there.
     """
-    for file in files:
-        if file is not None and file.exists() and not force:
+    for file in filter(None, files):
+        if check_replaceable(file) and not force:
             raise SecureMLError(f"{file} exists already; --force (force=True) replaces it")
 
 

@@ -6,6 +6,7 @@ manifest is never used for data of another state, such as that before a rekey.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 
 from secureml.errors import ManifestError, SecureMLError
 from secureml.files.base import Table
-from secureml.files.storage import Digest, digest_of
+from secureml.files.storage import Digest, belongs_to, digest_of
 from secureml.files.tables import open_table
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column, Manifest
@@ -86,8 +87,8 @@ def find_manifest(table: Table, given: GivenManifest | None) -> dict[str, Any]:
     if table.keeps_manifest:
         return document_in(Path(given))[0] if given is not None else _attached(table)
     digest = None
-    pending = work_folder_of(table.path) / PENDING
-    if pending.exists():
+    pending = _pending(table.path)
+    if pending is not None:
         # A rekey may have put its data in place, and not its manifest yet.
         digest = digest_of(table.path)
         document, of = document_in(pending)
@@ -168,6 +169,19 @@ def merged(
         for part in manifests
     ]
     return keyring.sign({**whole, **merge_columns(new)}).document()
+
+
+def _pending(path: Path) -> Path | None:
+    """Return the manifest that a rekey is about to put in place, if there is one.
+
+    The folder of a rekey may be anybody's: one of this user or of the file's owner counts.
+    """
+    folder = work_folder_of(path)
+    pending = folder / PENDING
+    with contextlib.suppress(OSError):
+        if belongs_to(folder.lstat(), os.geteuid(), path.stat().st_uid) and pending.exists():
+            return pending
+    return None
 
 
 def _attached(table: Table) -> dict[str, Any]:

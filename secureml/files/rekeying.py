@@ -8,12 +8,13 @@ the record, the file is as it was; from it on, every later run puts in place wha
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secureml.anonymization import rekey
 from secureml.anonymization.keyrings import keyring_of
 from secureml.anonymization.versions import version_column
+from secureml.errors import SecureMLError
 from secureml.files.base import Table
 from secureml.files.checks import Progress, check_absent, check_output, in_rows
 from secureml.files.frames import pseudonyms_of, with_frame
@@ -27,12 +28,14 @@ from secureml.files.manifests import (
     sidecar_of,
     work_folder_of,
 )
+from secureml.files.plan import Plan
 from secureml.files.storage import digest_of, mode_of
 from secureml.files.tables import open_table
 from secureml.files.transfer import Written
-from secureml.files.work import Plan, Work
+from secureml.files.work import Work
 from secureml.frames.pandas import ATTRIBUTE
 from secureml.key_management import KeyManager, get_default_key_manager
+from secureml.new_file import check_replaceable
 from secureml.pseudonymization.manifest import Manifest
 
 __all__ = ["rekey_file"]
@@ -74,17 +77,22 @@ def rekey_file(
         SecretError: a key can't be had.
     """
     manager = get_default_key_manager() if key_manager is None else key_manager
+    check_replaceable(path if output is None else output)
     target = Path(os.path.realpath(path if output is None else output))
     with Work.locked(work_folder_of(target)) as work:
-        if work.is_complete:
-            return _put_in_place(work, target)
+        place: Path | None = sidecar_of(target)
+        if output is None and isinstance(manifest, str | os.PathLike):
+            place = Path(os.path.realpath(manifest))
+        plan = _begun(work, target, place, manager)
+        if plan is not None and plan.rows is not None:
+            return _put_in_place(work, target, None if plan.place is None else place, plan.rows)
         table = open_table(path, delimiter)
         if output is not None:
             check_output(table, output)
-        place = _manifest_place(table, target, manifest, in_place=output is None)
+        if table.keeps_manifest:
+            place = None
         document = find_manifest(table, manifest)
         found = Manifest.parse(document)
-        plan = work.plan
         if plan is None:
             if output is not None:
                 check_absent(target, place, force=force)
@@ -97,16 +105,24 @@ def rekey_file(
                 keyring_of(manager, key.name, key.version).verify(found)
                 rows = max((column.rows for column in found.columns.values()), default=0)
                 return Written(path=target, rows=rows, manifest=document, manifest_path=place)
-            plan = Plan(digest_of(table.path), document, key.name, key.version)
-            work.begin(plan)
+            plan = Plan(
+                data=digest_of(table.path),
+                manifest=document,
+                key_name=key.name,
+                key_version=key.version,
+                target=target.name,
+                place=_relative(place, target),
+            )
+            work.begin(plan.sealed(manager))
         else:
             plan.check(digest_of(table.path), document, to_key, work.folder)
+            work.resume()
         job = _Job(work, plan, table, found, manager)
         job.do_chunks(on_progress, check_table=check_table)
         if output is not None:
             check_absent(target, place, force=force)
         job.complete(target, place)
-        return _put_in_place(work, target)
+        return _put_in_place(work, target, place, work.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,28 +167,39 @@ class _Job:
                 writer.write(part)
             writer.close(attached_text(document))
         if place is not None:
-            work.write_manifest(pair_text(document, digest_of(work.data)), mode)
+            work.write_manifest(pair_text(document, work.digest()), mode)
         # The file may have been changed while this went on.
         self.plan.check(digest_of(self.table.path), self.plan.manifest, None, work.folder)
-        work.complete(target, place)
+        work.complete(replace(self.plan, rows=work.rows).sealed(self.manager))
 
 
-def _put_in_place(work: Work, target: Path) -> Written:
-    rows, place = work.put_in_place()
+def _begun(work: Work, target: Path, place: Path | None, manager: KeyManager) -> Plan | None:
+    """Return the plan of a rekey of this file that was begun and stopped, or None.
+
+    Raises:
+        SecureMLError: it is not as it was noted down, or not of this file and manifest.
+    """
+    note = work.plan
+    if note is None:
+        return None
+    plan = Plan.opened(note, manager)
+    if plan is None:
+        work.unreadable()
+    if plan.target != target.name or plan.place not in (None, _relative(place, target)):
+        of = plan.target if plan.place is None else f"{plan.target} with {plan.place}"
+        raise SecureMLError(f"{work.folder} holds a rekey of {of}: name the same files as then")
+    return plan
+
+
+def _put_in_place(work: Work, target: Path, place: Path | None, rows: int) -> Written:
+    work.put_in_place(target, place)
     document = find_manifest(open_table(target), None) if place is None else document_in(place)[0]
     work.clear()
     return Written(path=target, rows=rows, manifest=document, manifest_path=place)
 
 
-def _manifest_place(
-    table: Table, target: Path, given: GivenManifest | None, *, in_place: bool
-) -> Path | None:
-    """Return where the new manifest goes; None for the file itself."""
-    if table.keeps_manifest:
-        return None
-    if in_place and isinstance(given, str | os.PathLike):
-        return Path(os.path.realpath(given))
-    return sidecar_of(target)
+def _relative(place: Path | None, target: Path) -> str | None:
+    return None if place is None else os.path.relpath(place, target.parent)
 
 
 def _is_of(found: Manifest, name: str, version: int | None) -> bool:

@@ -21,10 +21,11 @@ from secureml.files.manifests import (
     pair_text,
     sidecar_of,
 )
-from secureml.files.storage import digest_of, mode_of, new_file, write_file
+from secureml.files.storage import digest_of_open, mode_of
 from secureml.files.tables import open_table
 from secureml.frames.pandas import ATTRIBUTE
 from secureml.key_management import KeyManager, get_default_key_manager
+from secureml.new_file import new_file, write_file
 from secureml.pseudonymization.manifest import Manifest
 
 __all__ = ["Written", "anonymize_file", "reidentify_file"]
@@ -126,9 +127,9 @@ def anonymize_file(
         assert writer is not None
         writer.close(attached_text(document))
         if sidecar is not None:
-            file.flush()
             # Before the table: whoever sees the table has its manifest.
-            write_file(sidecar, pair_text(document, digest_of(Path(file.name))), mode)
+            text = pair_text(document, digest_of_open(file))
+            write_file(sidecar, text.encode(), mode)
     return Written(path=target, rows=rows, manifest=document, manifest_path=sidecar)
 
 

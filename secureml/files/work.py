@@ -1,78 +1,49 @@
-"""The folder of a rekey: its plan, the chunks that are done, and what is to be put in place."""
+"""The folder of a rekey: its plan, the chunks that are done, and what is to be put in place.
+
+It is a folder of this user in which nobody else may write, held open from the first look on:
+whatever becomes of its name, everything is done in this very folder, by names that a rekey gives.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, Self
+from typing import Any, BinaryIO, NoReturn, Self, cast
 
 import pyarrow as pa
 
 from secureml.errors import SecureMLError
 from secureml.files.manifests import PENDING
-from secureml.files.storage import Digest, new_file, put, sync_folder
+from secureml.files.storage import Digest, belongs_to, digest_of_open
+from secureml.new_file import check_replaceable, sync, sync_folder
 
-__all__ = ["Plan", "Work"]
+__all__ = ["Work"]
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a rekey is to do; settled once, however often it is stopped.
-
-    Args:
-        data: the digest of the table.
-        manifest: of the table.
-        key_name: of the new key.
-        key_version: its version, None where its source has none.
-    """
-
-    data: Digest
-    manifest: Mapping[str, Any]
-    key_name: str
-    key_version: int | None
-
-    def check(
-        self, data: Digest, manifest: Mapping[str, Any], to_key: str | None, folder: Path
-    ) -> None:
-        """Check that the plan is of this table and key.
-
-        Raises:
-            SecureMLError: it is not.
-        """
-        problem = ""
-        if (data, manifest) != (self.data, self.manifest):
-            problem = "the file or its manifest was changed since"
-        elif to_key not in (None, self.key_name):
-            problem = f"it moves the file to {self.key_name!r}"
-        if problem:
-            raise SecureMLError(
-                f"{folder} holds a rekey that was begun and stopped, and {problem}. To give it up,"
-                " remove the folder: the file does not need it"
-            )
+_DATA, _PLAN, _MOVES = "data", "plan.json", "moves.json"
+_NAMES = re.compile(r"(?P<name>data|(plan|moves|manifest)\.json|part-\d{6,}\.(arrow|json))(\.tmp)?")
 
 
 class Work:
     """The folder of one rekey, which one process at a time has.
 
     Args:
-        folder: the folder, locked.
+        folder: its path, for messages.
+        descriptor: the folder, locked.
 
     Raises:
-        SecureMLError: what is in it can't be read.
+        SecureMLError: what is in it is of no rekey.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, descriptor: int) -> None:
         self.folder = folder
-        self.data = folder / "data"
-        self.plan: Plan | None = None
+        self._descriptor = descriptor
         self.parts: list[dict[str, Any]] = []
         self.schema: pa.Schema | None = None
-        if self._plan.exists() and not self.is_complete:
-            self._load()
+        self._tidy()
 
     @classmethod
     @contextlib.contextmanager
@@ -80,61 +51,66 @@ class Work:
         """Take the folder, and make it where it is not there.
 
         Raises:
-            SecureMLError: another process has it, or it can't be made.
+            SecureMLError: another process has it, it is not this user's alone, or it can't be
+                made.
         """
-        import fcntl  # POSIX has it, and the rest of secureml runs without it
-
         descriptor, problem = None, ""
         try:
-            while descriptor is None:
-                folder.mkdir(mode=0o700, exist_ok=True)
-                descriptor = os.open(folder, os.O_RDONLY)
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not _is_still(folder, descriptor):
-                    # Whoever had it was done, and removed it in between.
-                    os.close(descriptor)
-                    descriptor = None
+            descriptor = _taken(folder)
         except BlockingIOError:
             problem = f"another rekey works in {folder} at this moment"
         except OSError as error:
             problem = f"{folder} can't be used ({error.strerror or type(error).__name__})"
+        if descriptor is None:
+            raise SecureMLError(problem)
         try:
-            if problem:
-                raise SecureMLError(problem)
-            yield cls(folder)
+            yield cls(folder, descriptor)
         finally:
-            if descriptor is not None:
-                if not problem:
-                    with contextlib.suppress(OSError):
-                        folder.rmdir()  # only where nothing is in it
-                os.close(descriptor)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all is done but putting it in place."""
-        return self._moves.exists()
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only where nothing is in it
+            os.close(descriptor)
 
     @property
     def rows(self) -> int:
         """How many rows are done."""
         return sum(part["rows"] for part in self.parts)
 
-    def begin(self, plan: Plan) -> None:
-        """Settle what is to be done."""
-        self._write("plan.json", asdict(plan))
-        self.plan = plan
+    @property
+    def plan(self) -> Mapping[str, Any] | None:
+        """What was noted down of the plan, last of all that it is complete; None for nothing."""
+        name = _MOVES if self._holds(_MOVES) else _PLAN
+        return self._read(name) if self._holds(name) else None
+
+    def begin(self, plan: Mapping[str, Any]) -> None:
+        """Note down what is to be done."""
+        self._write(_PLAN, plan)
+
+    def resume(self) -> None:
+        """Go on after the chunks that are done.
+
+        Raises:
+            SecureMLError: what is in the folder can't be read.
+        """
+        while self._holds(record := _part(len(self.parts), "json")):
+            part = self._read(record)
+            if not isinstance(part.get("rows"), int) or not isinstance(part.get("manifest"), dict):
+                self.unreadable(record)
+            self.parts.append(part)
+        if self.parts:
+            self.schema = self._table(0).schema
 
     def add(self, chunk: pa.Table, manifest: Mapping[str, Any]) -> None:
         """Keep a chunk that is done."""
         self.schema = chunk.schema
+        number = len(self.parts)
         with (
-            self._new(self._part(len(self.parts))) as file,
+            self._new(_part(number, "arrow")) as file,
             pa.ipc.new_file(file, chunk.schema) as writer,
         ):
             writer.write_table(chunk)
         # Whoever sees this knows that the chunk is whole.
         part = {"rows": len(chunk), "manifest": manifest}
-        self._write(self._part(len(self.parts)).with_suffix(".json").name, part)
+        self._write(_part(number, "json"), part)
         self.parts.append(part)
 
     def manifests(self) -> Iterator[Mapping[str, Any]]:
@@ -147,132 +123,198 @@ class Work:
         Raises:
             SecureMLError: one can't be read.
         """
-        for number in range(len(self.parts)):
-            yield _arrow_in(self._part(number))
+        return map(self._table, range(len(self.parts)))
 
     @contextlib.contextmanager
     def new_data(self, mode: int) -> Iterator[BinaryIO]:
         """Write the new file."""
-        with self._new(self.data, mode) as file:
+        with self._new(_DATA, mode) as file:
             yield file
+
+    def digest(self) -> Digest:
+        """Digest the new file."""
+        with self._open(_DATA) as file:
+            return digest_of_open(file)
 
     def write_manifest(self, text: str, mode: int) -> None:
         """Write what is to lie beside the new file."""
-        with self._new(self.folder / PENDING, mode) as file:
+        with self._new(PENDING, mode) as file:
             file.write(text.encode())
 
-    def complete(self, target: Path, place: Path | None) -> None:
-        """Record that the new file is complete, and where it goes.
+    def complete(self, plan: Mapping[str, Any]) -> None:
+        """Note down that the new file is complete."""
+        self._write(_MOVES, plan)
+
+    def put_in_place(self, target: Path, place: Path | None) -> None:
+        """Put the new file and its manifest in place, as far as they are not yet.
 
         Args:
             target: the place of the file.
             place: the place of its manifest; None if that is in the file.
-        """
-        moves = {self.data.name: target}
-        if place is not None:
-            moves[PENDING] = place
-        # Relative, so that the folder around can be moved while nothing runs.
-        base = self.folder.parent
-        names = {name: os.path.relpath(to, base) for name, to in moves.items()}
-        self._write("moves.json", {"rows": self.rows, "moves": names})
-
-    def put_in_place(self) -> tuple[int, Path | None]:
-        """Put the new file and its manifest in place, as far as they are not yet.
-
-        Returns:
-            How many rows the file has, and where its manifest is; None if it is in the file.
 
         Raises:
             SecureMLError: they can't be; another run can.
         """
-        problem, place = "", None
-        record = _json_in(self._moves)
-        for name, relative in record["moves"].items():
-            target = Path(os.path.normpath(self.folder.parent / relative))
-            place = target if name == PENDING else place
+        problem = ""
+        for name, to in ((_DATA, target), (PENDING, place)):
+            if to is None or not self._holds(name):
+                continue
+            check_replaceable(to)
             try:
-                if (self.folder / name).exists():
-                    put(self.folder / name, target)
+                os.replace(name, to, src_dir_fd=self._descriptor)
+                sync_folder(to.parent)
             except OSError as error:
-                problem = f"{target} can't be replaced ({error.strerror or type(error).__name__})"
+                problem = f"{to} can't be replaced ({error.strerror or type(error).__name__})"
             if problem:
                 raise SecureMLError(f"{problem}; what is in {self.folder} is complete")
-        return record["rows"], place
 
     def clear(self) -> None:
         """Remove what is in the folder, last what tells that all is done."""
-        entries = sorted(self.folder.iterdir(), key=lambda entry: entry == self._moves)
         with contextlib.suppress(OSError):
-            for entry in entries:
-                if entry == self._moves:
-                    sync_folder(self.folder)
-                entry.unlink()
+            names = filter(_NAMES.fullmatch, self._listed())
+            for name in sorted(names, key=lambda name: name == _MOVES):
+                if name == _MOVES:
+                    sync_folder(self._descriptor)
+                os.unlink(name, dir_fd=self._descriptor)
 
-    @property
-    def _plan(self) -> Path:
-        return self.folder / "plan.json"
+    def unreadable(self, name: str = "") -> NoReturn:
+        """Refuse what is in the folder.
 
-    @property
-    def _moves(self) -> Path:
-        return self.folder / "moves.json"
+        Args:
+            name: which file of it; by default that of the plan.
 
-    def _part(self, number: int) -> Path:
-        return self.folder / f"part-{number:06}.arrow"
+        Raises:
+            SecureMLError: always.
+        """
+        name = name or (_MOVES if self._holds(_MOVES) else _PLAN)
+        raise SecureMLError(
+            f"{self.folder / name} can't be read, or is not as a rekey left it. If no file was put"
+            f" in place yet, remove {self.folder} and begin again"
+        )
 
-    def _load(self) -> None:
-        content = _json_in(self._plan)
+    def _tidy(self) -> None:
+        """Remove what was not written whole, and refuse a folder with anything of another kind."""
+        for name in self._listed():
+            found = _NAMES.fullmatch(name)
+            if found is None:
+                raise SecureMLError(
+                    f"{self.folder} holds {name!r}, which is of no rekey: move it elsewhere"
+                )
+            if found["name"] != name:
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=self._descriptor)
+
+    def _listed(self) -> list[str]:
+        return os.listdir(self._descriptor)  # noqa: PTH208  # no path
+
+    def _holds(self, name: str) -> bool:
         try:
-            self.plan = Plan(**{**content, "data": Digest(**content["data"])})
-        except (KeyError, TypeError):
-            self.plan = None
-        if self.plan is None:
-            _unreadable(self._plan)
-        while (record := self._part(len(self.parts)).with_suffix(".json")).exists():
-            self.parts.append(_json_in(record))
-        if self.parts:
-            self.schema = _arrow_in(self._part(0)).schema
+            os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
 
-    def _new(self, target: Path, mode: int = 0o600) -> contextlib.AbstractContextManager[BinaryIO]:
-        # A name that the next run takes too, so that nothing is left lying about.
-        return new_file(target, mode, temporary=target.with_name(f"{target.name}.tmp"))
+    def _open(self, name: str, flags: int = os.O_RDONLY, mode: str = "rb") -> BinaryIO:
+        def opener(path: str, _: int) -> int:
+            return os.open(path, flags | os.O_NOFOLLOW, 0o600, dir_fd=self._descriptor)
+
+        return cast(BinaryIO, open(name, mode, opener=opener))
+
+    @contextlib.contextmanager
+    def _new(self, name: str, mode: int = 0o600) -> Iterator[BinaryIO]:
+        """Write a file that has its name when it is complete."""
+        here, temporary, problem = self._descriptor, f"{name}.tmp", ""
+        try:
+            try:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                with self._open(temporary, flags, "wb") as file:
+                    yield file
+                    sync(file)
+                    os.fchmod(file.fileno(), mode)
+                os.replace(temporary, name, src_dir_fd=here, dst_dir_fd=here)
+                sync_folder(here)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=here)
+        except SecureMLError:
+            raise
+        except OSError as error:
+            problem = f"{self.folder / name} can't be written"
+            problem += f" ({error.strerror or type(error).__name__})"
+        if problem:
+            raise SecureMLError(problem)
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        with self._new(self.folder / name) as file:
+        with self._new(name) as file:
             file.write(json.dumps(content).encode())
 
+    def _read(self, name: str) -> dict[str, Any]:
+        content = None
+        try:
+            with self._open(name) as file:
+                content = json.load(file)
+        except (OSError, ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            self.unreadable(name)
+        return content
 
-def _is_still(folder: Path, descriptor: int) -> bool:
+    def _table(self, number: int) -> pa.Table:
+        name, table = _part(number, "arrow"), None
+        try:
+            with self._open(name) as file, pa.ipc.open_file(file) as reader:
+                table = reader.read_all()
+        except (OSError, pa.ArrowInvalid):
+            table = None
+        if table is None:
+            self.unreadable(name)
+        return table
+
+
+def _part(number: int, kind: str) -> str:
+    return f"part-{number:06}.{kind}"
+
+
+def _taken(folder: Path) -> int:
+    """Lock a folder, made where it is not there.
+
+    Raises:
+        SecureMLError: it is not this user's alone, or the system has no such locks.
+        OSError: it can't be had; BlockingIOError where another process has it.
+    """
     try:
-        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+        import fcntl
+    except ImportError:
+        fcntl = None  # type: ignore[assignment]
+    if fcntl is None:
+        raise SecureMLError("rekey of a file needs locks of POSIX (fcntl), which are not here")
+    while True:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(0o700)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            found = os.fstat(descriptor)
+            _check_own(found, folder)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_still(folder, found):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        # Whoever had it was done, and removed it in between.
+        os.close(descriptor)
+
+
+def _check_own(found: os.stat_result, folder: Path) -> None:
+    if not belongs_to(found, os.geteuid()):
+        raise SecureMLError(
+            f"{folder} is another user's, or others may write in it: a rekey takes a folder of its"
+            " own. Remove it"
+        )
+
+
+def _is_still(folder: Path, found: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(folder.lstat(), found)
     except FileNotFoundError:
         return False
-
-
-def _json_in(path: Path) -> dict[str, Any]:
-    content = None
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict):
-        _unreadable(path)
-    return content
-
-
-def _arrow_in(path: Path) -> pa.Table:
-    table = None
-    try:
-        with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
-            table = reader.read_all()
-    except (OSError, pa.ArrowInvalid):
-        table = None
-    if table is None:
-        _unreadable(path)
-    return table
-
-
-def _unreadable(path: Path) -> NoReturn:
-    raise SecureMLError(
-        f"{path} can't be read. If no file was put in place yet, remove {path.parent} and begin"
-        " again"
-    )

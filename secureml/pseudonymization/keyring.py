@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from cryptography.hazmat.primitives.constant_time import bytes_eq
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from secureml.concealed import SecretBytes
 from secureml.errors import WrongKeyError
@@ -75,6 +77,12 @@ class Keyring:
                 " Vault where the table was made, or the manifest that belongs to the table"
             )
         manifest.verify(self._mac_key())
+
+    def mac_of(self, note: bytes) -> str:
+        """Return the MAC of what work on a table notes down, hexadecimal."""
+        mac = HMAC(self._derive("pseudonymization/note", 32), SHA256())
+        mac.update(note)
+        return mac.finalize().hex()
 
     def _mac_key(self) -> SecretBytes:
         return SecretBytes(self._derive("pseudonymization/manifest", 32))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
 from secureml.concealed import SecretText
 from secureml.errors import VaultUnavailableError
+from secureml.new_file import write_file
 
 __all__ = ["Kept"]
 
@@ -39,11 +39,11 @@ class Kept:
     def make_key(self) -> None:
         """Make the seal key, unless there is one."""
         if not self._key.exists():
-            _write(self._key, secrets.token_bytes(_KEY_BYTES))
+            write_file(self._key, secrets.token_bytes(_KEY_BYTES))
 
     def save_root_token(self, token: SecretText) -> None:
         """Keep the root token."""
-        _write(self._token, token.reveal().encode())
+        write_file(self._token, token.reveal().encode())
 
     def root_token(self) -> SecretText:
         """Return the root token.
@@ -57,15 +57,3 @@ class Kept:
                 "remove the folder"
             )
         return SecretText(self._token.read_text(encoding="ascii").strip())
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write a file as a whole or not at all, readable by its owner alone from the start."""
-    unfinished = file.with_name(f".{file.name}.new")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(descriptor)
-    unfinished.replace(file)

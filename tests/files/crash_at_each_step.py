@@ -27,7 +27,7 @@ from secureml.files import (
 from secureml.key_management import KeyManager
 from secureml.sources import MemoryStore
 
-CHANGES = ("replace", "fsync", "unlink", "rmdir", "mkdir", "chmod", "open", "rename")
+CHANGES = ("replace", "fsync", "unlink", "rmdir", "mkdir", "fchmod", "open", "rename", "link")
 
 
 def main(folder: Path, kind: str, where: str, stride: int) -> None:
