@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from secureml.cli.signals import tidied_up
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -57,7 +58,7 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run a subcommand, turning an error of ours into one line and an exit code."""
         try:
-            with warnings.catch_warnings():
+            with tidied_up(), warnings.catch_warnings():
                 _print_our_warnings()
                 return super().invoke(ctx)
         except SecureMLError as error:

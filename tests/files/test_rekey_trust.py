@@ -113,8 +113,7 @@ def test_a_plan_that_was_planted_moves_nothing_to_another_key(hidden, folder, ma
     (folder / "plan.json").write_text(unsealed(plan))
     refused(hidden, manager, r"plan\.json can't be read, or is not as a rekey left it")
     sealed = plan_of(hidden).sealed(manager)
-    sealed["plan"] = sealed["plan"].replace("master_key", "other_key")
-    (folder / "plan.json").write_text(json.dumps(sealed))
+    (folder / "plan.json").write_text(json.dumps({**sealed, "plan": json.dumps(asdict(plan))}))
     refused(hidden, manager, r"plan\.json can't be read")
 
 

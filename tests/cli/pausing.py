@@ -1,0 +1,35 @@
+"""Run ``secureml``, and stand still when the command has done some rows of a table.
+
+Its arguments are "named" or "nameless", how new files are written, a signal that is ignored or
+"none", and those of the command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+
+from secureml.cli import main, tables
+from secureml.files import csv
+
+
+@contextlib.contextmanager
+def pausing(_file):
+    def pause(_fraction):
+        print("paused", flush=True)
+        signal.pause()
+
+    yield pause
+
+
+for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU"):
+    # Whatever this process inherited, as from a shell that runs it in the background.
+    default = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+    signal.signal(getattr(signal, name), signal.SIG_IGN if name == sys.argv[2] else default)
+if sys.argv[1] == "named" and hasattr(os, "O_TMPFILE"):
+    del os.O_TMPFILE
+csv.CHUNK_BYTES = 1024
+tables._progress = pausing
+main(sys.argv[3:], prog_name="secureml")

@@ -1,0 +1,145 @@
+"""A signal that ends a command leaves nothing in clear."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import secureml
+from secureml.cli.signals import tidied_up
+
+SCRIPT = Path(__file__).with_name("pausing.py")
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU")
+
+
+@pytest.fixture
+def folder(run, tmp_path, monkeypatch):
+    """A folder with a pseudonymized file, whose key is a variable."""
+    monkeypatch.setenv("SECUREML_ENV", "development")
+    monkeypatch.setenv("SECUREML_MASTER_KEY", "5e" * 32)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    plain = folder / "plain.csv"
+    plain.write_text("ssn\n" + "".join(f"{n}-12-3456\n" for n in range(100, 900)))
+    assert run("anonymize", plain, "--output", "hidden.csv", "--columns", "ssn").code == 0
+    plain.unlink()
+    return folder
+
+
+def started(kind, *arguments, ignored="none"):
+    """Start a command, and wait until it has done some rows."""
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, kind, ignored, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(secureml.__file__).parents[1])},
+    )
+    killer = threading.Timer(60, process.kill)
+    killer.daemon = True
+    killer.start()
+    assert process.stdout.readline() == b"paused\n", process.stderr.read()
+    return process, killer
+
+
+def ended(process, killer, number):
+    """Send a signal, and return the exit code."""
+    process.send_signal(number)
+    errors = process.communicate()[1].decode()
+    killer.cancel()
+    assert "Traceback" not in errors
+    return process.returncode
+
+
+@pytest.mark.parametrize("kind", ["named", "nameless"])
+@pytest.mark.parametrize("name", ENDING)
+def test_a_signal_leaves_no_file(folder, name, kind):
+    before = sorted(folder.iterdir())
+    process, killer = started(kind, "reidentify", "hidden.csv", "--output", "back.csv")
+    assert len(list(folder.iterdir())) == len(before) + (kind == "named")
+    code = ended(process, killer, getattr(signal, name))
+    assert code > 0
+    if name != "SIGINT":
+        assert code == 128 + getattr(signal, name)
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("arguments", [("anonymize", "--columns", "n"), ("rekey",)])
+def test_other_commands_leave_no_file_of_the_output(folder, arguments, monkeypatch):
+    source = "hidden.csv"
+    if arguments[0] == "anonymize":
+        source = "more.csv"
+        (folder / source).write_text("n\n" + "123456789\n" * 500)
+    else:
+        arguments += ("--to-key", "other_key")
+        monkeypatch.setenv("SECUREML_OTHER_KEY", "6e" * 32)
+    before = {entry.name for entry in folder.iterdir()}
+    command, *options = arguments
+    process, killer = started("named", command, source, "--output", "out.csv", *options)
+    assert ended(process, killer, signal.SIGTERM) == 128 + signal.SIGTERM
+    left = {entry.name for entry in folder.iterdir()} - before
+    # What a rekey has done are pseudonyms, with which the next run goes on.
+    assert left == ({"out.csv.rekey"} if command == "rekey" else set())
+
+
+def test_what_a_kill_leaves_is_swept_by_the_next_run(run, folder):
+    before = sorted(folder.iterdir())
+    process, killer = started("named", "reidentify", "hidden.csv", "--output", "back.csv")
+    ended(process, killer, signal.SIGKILL)
+    assert len(list(folder.iterdir())) == len(before) + 1
+    assert run("reidentify", "hidden.csv", "--output", "back.csv").code == 0
+    assert sorted(folder.iterdir()) == sorted([*before, folder / "back.csv"])
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="no files without a name")
+def test_a_kill_leaves_nothing_where_files_need_no_name(folder):
+    before = sorted(folder.iterdir())
+    process, killer = started("nameless", "reidentify", "hidden.csv", "--output", "back.csv")
+    ended(process, killer, signal.SIGKILL)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_what_is_ignored_stays_so(folder):
+    process, killer = started(
+        "named", "reidentify", "hidden.csv", "--output", "back.csv", ignored="SIGHUP"
+    )
+    process.send_signal(signal.SIGHUP)
+    assert ended(process, killer, signal.SIGTERM) == 128 + signal.SIGTERM
+
+
+def test_handlers_are_those_of_before_when_a_command_ends(run):
+    before = [signal.getsignal(getattr(signal, name)) for name in ENDING]
+    assert run("--version").code == 0
+    assert [signal.getsignal(getattr(signal, name)) for name in ENDING] == before
+
+
+def test_handlers_of_the_host_and_other_threads_are_left_alone():
+    def mine(*_):
+        raise AssertionError
+
+    before = signal.signal(signal.SIGHUP, mine)
+    try:
+        with tidied_up():
+            assert signal.getsignal(signal.SIGHUP) is mine
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    problems = []
+
+    def elsewhere():
+        try:
+            with tidied_up():
+                pass
+        except ValueError as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert not problems
