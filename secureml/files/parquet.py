@@ -19,6 +19,8 @@ __all__ = ["MAGIC", "ParquetTable"]
 
 MAGIC = b"PAR1"
 
+_BUFFER_BYTES = 1 << 20
+
 _KEY = ATTRIBUTE.encode()
 _PANDAS = b"PANDAS_ATTRS"
 """Where pandas keeps ``DataFrame.attrs``."""
@@ -181,7 +183,11 @@ def _object_in(text: bytes) -> dict[str, Any]:
 def _opened(path: Path) -> parquet.ParquetFile:
     with path.open("rb"):  # of a file that can't be read, Arrow's messages tell less
         pass
-    return _read(path, lambda: parquet.ParquetFile(path))
+    # Pages as they are needed: by default Arrow keeps all that it has read of the file, and reads
+    # a column of a row group at once.
+    return _read(
+        path, lambda: parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+    )
 
 
 def _read(path: Path, action: Callable[[], Any]) -> Any:

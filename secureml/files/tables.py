@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from secureml.errors import SecureMLError
@@ -27,6 +28,9 @@ def open_table(path: str | os.PathLike[str], delimiter: str = ",") -> Table:
     path = Path(os.path.realpath(path))
     problem = ""
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):
+            # It is read more than once, and opening it may wait for ever.
+            raise SecureMLError(f"{path} is a pipe: name a file")
         with path.open("rb") as file:
             is_parquet = file.read(len(MAGIC)) == MAGIC
         return ParquetTable(path) if is_parquet else CsvTable(path, delimiter)

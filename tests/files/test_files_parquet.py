@@ -15,6 +15,8 @@ from pyarrow import parquet
 from secureml import anonymize, reidentify
 from secureml.errors import ManifestError, PseudonymizationError
 from secureml.files import anonymize_file, manifest_of, reidentify_file, rekey_file
+from secureml.files.base import CHUNK_BYTES
+from secureml.files.tables import open_table
 
 N = 400
 DAY = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
@@ -199,3 +201,17 @@ def test_the_compression_stays(tmp_path, manager, codec):
     anonymize_file(path, hidden, ["a"], key_manager=manager)
     about = parquet.ParquetFile(hidden).metadata.row_group(0).column(0)
     assert about.compression == ("UNCOMPRESSED" if codec == "NONE" else codec)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_what_is_held_of_a_file_does_not_grow_with_it(sheet, groups):
+    rows = 300_000
+    octets = np.random.default_rng(1).integers(0, 256, (rows, 40), dtype=np.uint8)
+    path = sheet({"a": []})
+    column = pa.table({"a": [bytes(row).hex() for row in octets]})
+    parquet.write_table(column, path, row_group_size=rows // groups)
+    del column
+    assert path.stat().st_size > 20 << 20
+    before = pa.total_allocated_bytes()
+    held = max(pa.total_allocated_bytes() - before for _ in open_table(path).chunks())
+    assert held < 3 * CHUNK_BYTES
