@@ -44,6 +44,7 @@ def main() -> None:
         costs.overheads(report, runs)
         costs.precision(report)
     costs.memory(report, rows)
+    costs.file_memory(report, rows)
     report.line()
     report.line(f"targets missed: {len(report.missed)}")
     for missed in report.missed:

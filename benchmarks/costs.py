@@ -17,22 +17,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from columns import KINDS, Kind, frame, rule_of
 from measuring import Report, medians
 from peers import KEY
+from pyarrow import parquet
 from scan_sets import scan_sets, scores
 from tables import key_manager
 
 from secureml import KeyManager, anonymize
 from secureml.ciphers.ff1 import FF1
 from secureml.ciphers.ranked import RankedFF1
+from secureml.files import anonymize_file
 from secureml.scanning import scan
 
-__all__ = ["ciphers", "memory", "overheads", "precision", "where_time_goes"]
+__all__ = ["ciphers", "file_memory", "memory", "overheads", "precision", "where_time_goes"]
 
 _PEAK = """
 import sys, costs
 print(costs.peak(sys.argv[1], sys.argv[2]))
+"""
+_FILE_PEAK = """
+import sys, costs
+print(costs.file_peak(sys.argv[1]))
 """
 _Place = tuple[str, int, str]
 _ROOMS = {
@@ -104,6 +111,42 @@ def peak(file: str, name: str) -> float:
     made = _once(kind, table, manager)
     taken = _resident("VmHWM") - before
     return taken / (given + int(made["x"].memory_usage(index=False, deep=True)))
+
+
+def file_memory(report: Report, rows: int) -> None:
+    """Measure whether a process that hides a file takes more if the file is larger."""
+    if not Path("/proc/self/status").exists():
+        return
+    peaks = []
+    with tempfile.TemporaryDirectory() as folder:
+        for blocks in (3, 9):
+            file = Path(folder) / f"{blocks}.parquet"
+            _write_blocks(file, blocks, rows)
+            peaks.append(float(_python("-c", _FILE_PEAK, str(file))) / 1e6)
+            size = file.stat().st_size / 1e6
+            report.figure(f"peak memory, a Parquet file of {size:.0f} MB", f"{peaks[-1]:.0f} MB")
+    told = report.target("Parquet files, growth of the peak", peaks[1] / peaks[0], 1.2, most=True)
+    report.figure("three times the file takes", "", f"x {told} memory")
+
+
+def file_peak(file: str) -> int:
+    """Return the most memory that a process takes that pseudonymizes a file."""
+    anonymize_file(file, f"{file}.hidden", ["x"], key_manager=key_manager())
+    return _resident("VmHWM")
+
+
+def _write_blocks(file: Path, blocks: int, rows: int) -> None:
+    """Write blocks of 100 bytes a row, each a row group."""
+    random = np.random.default_rng(1)
+    schema = pa.schema({"x": pa.string(), "rest": pa.binary(92)})
+    with parquet.ParquetWriter(file, schema) as writer:
+        for _ in range(blocks):
+            numbers = pd.Series(random.integers(10**8, 10**9, rows)).astype("str")
+            rest = pa.Array.from_buffers(
+                schema.field("rest").type, rows, [None, pa.py_buffer(random.bytes(92 * rows))]
+            )
+            table = pa.table([pa.array(numbers, pa.string()), rest], schema=schema)
+            writer.write_table(table, row_group_size=rows)
 
 
 def overheads(report: Report, runs: int) -> None:

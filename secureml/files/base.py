@@ -83,17 +83,21 @@ class Table(ABC):
             PseudonymizationError: the file is not a whole table.
             SecureMLError: the file can't be read, or changes meanwhile.
         """
-        rows = 0
-        for chunk, fraction in self._chunks():
-            self.fraction = fraction
-            start = max(skip - rows, 0)
-            rows += len(chunk)
-            if start < len(chunk):
-                yield chunk.slice(start)
-        if not rows:
-            yield self.schema.empty_table()
-        if _state_of(self.path) != self._state:
-            raise SecureMLError(f"{self.path} was changed while it was read")
+        rows, problem = 0, "was changed while it was read"
+        try:
+            for chunk, fraction in self._chunks():
+                self.fraction = fraction
+                start = max(skip - rows, 0)
+                rows += len(chunk)
+                if start < len(chunk):
+                    yield chunk.slice(start)
+            if not rows:
+                yield self.schema.empty_table()
+            if _state_of(self.path) == self._state:
+                return
+        except OSError as error:
+            problem = f"can't be read ({error.strerror or type(error).__name__})"
+        raise SecureMLError(f"{self.path} {problem}")
 
 
 def _state_of(path: Path) -> tuple[int, ...]:

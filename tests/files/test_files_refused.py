@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from secureml.errors import (
     SecureMLError,
 )
 from secureml.files import anonymize_file, manifest_of, reidentify_file, rekey_file
+from secureml.files.tables import open_table
 
 VALUE = b"123-45-6789"
 
@@ -155,6 +158,39 @@ def test_an_input_that_changes_while_it_is_read(people, tmp_path, manager):
     with pytest.raises(SecureMLError, match="was changed while it was read"):
         anonymize_file(people, tmp_path / "h.csv", ["ssn"], key_manager=manager, on_progress=change)
     assert [entry.name for entry in tmp_path.iterdir()] == ["people.csv"]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_an_input_that_is_gone_while_it_is_read(people):
+    def read():
+        for _ in open_table(people).chunks():
+            people.unlink(missing_ok=True)
+
+    with pytest.raises(SecureMLError, match=r"people\.csv can't be read \(No such file"):
+        read()
+
+
+def test_a_pipe_is_no_input(tmp_path, manager):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(SecureMLError, match="is a pipe"):
+        anonymize_file(tmp_path / "pipe.csv", tmp_path / "h.csv", ["a"], key_manager=manager)
+
+
+@pytest.mark.parametrize("output", ["/", ".", "", os.devnull])
+def test_only_files_are_replaced(people, tmp_path, manager, output):
+    hidden = tmp_path / "hidden.csv"
+    anonymize_file(people, hidden, ["ssn"], key_manager=manager)
+    before = Path(output or ".").stat()
+    for function in (reidentify_file, rekey_file):
+        with pytest.raises(SecureMLError, match="name a file"):
+            function(hidden, output, force=True, key_manager=manager)
+    with pytest.raises(SecureMLError, match="name a file"):
+        anonymize_file(people, output, ["ssn"], force=True, key_manager=manager)
+    assert os.path.samestat(Path(output or ".").stat(), before)
+    sidecar = tmp_path / "new.csv.manifest.json"
+    sidecar.mkdir()
+    with pytest.raises(SecureMLError, match=r"new\.csv\.manifest\.json is a folder"):
+        anonymize_file(people, tmp_path / "new.csv", ["ssn"], force=True, key_manager=manager)
 
 
 def test_manifests_that_are_missing_broken_or_changed(people, tmp_path, manager):
