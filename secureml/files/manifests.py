@@ -176,6 +176,8 @@ def _pending(path: Path) -> Path | None:
 
     The folder of a rekey may be anybody's: one of this user or of the file's owner counts.
     """
+    if not hasattr(os, "geteuid"):
+        return None  # nor is there any rekey
     folder = work_folder_of(path)
     pending = folder / PENDING
     with contextlib.suppress(OSError):

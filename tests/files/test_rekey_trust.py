@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from dataclasses import asdict, replace
 
 import pytest
@@ -210,6 +211,10 @@ def test_what_is_no_file_has_no_folder(tmp_path, hidden, manager, output, monkey
         rekey_file(hidden if output else "/", output, key_manager=manager)
 
 
-def test_a_system_without_locks_is_told_so(hidden, manager, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "fcntl", None)
+def test_a_system_without_locks_is_told_so(hidden, folder, tmp_path, manager, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    for name in ("geteuid", "O_NOFOLLOW", "O_DIRECTORY"):
+        monkeypatch.delattr(os, name)
     refused(hidden, manager, r"needs locks of POSIX \(fcntl\)")
+    monkeypatch.setattr("secureml.new_file.fcntl", None)
+    assert reidentify_file(hidden, tmp_path / "again.csv", key_manager=manager).rows == 300
