@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging  # noqa: F401  # see below, where forks are waited for
 import os
 import threading
 import weakref
@@ -266,6 +267,8 @@ def _after_fork_in_parent() -> None:
         _unforked._lock.release()
 
 
+# What is registered last is called first: logging's takes a lock that imports need, and so it must
+# come after the wait for them.
 if hasattr(os, "register_at_fork"):  # elsewhere processes do not fork
     os.register_at_fork(
         before=_before_fork,

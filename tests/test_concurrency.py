@@ -382,29 +382,87 @@ def test_no_child_is_forked_while_another_thread_imports(in_child: Any) -> None:
 
 
 FIRST_USE = """
-    import os, sys, threading
+    import sys
     import secureml
 
-    def modules():
-        return {name for name in sys.modules if not name.startswith("encodings")}
-
     url, token = sys.argv[1:]
-    manager = secureml.KeyManager(url, token, environment="development", vault_timeout=5)
+    manager = secureml.KeyManager(
+        url, token, environment="development", vault_path="first-use", vault_timeout=5
+    )
     manager._open_store()
-    before = modules()
+    before = set(sys.modules)
     manager.generate_key("master_key")
     manager.get_key()
-    print(sorted(modules() - before))
+    print(sorted(set(sys.modules) - before))
+
+    import pandas
+
+    table = pandas.DataFrame({"ssn": ["219-09-9999"], "email": ["a.person@example.com"]})
+    secureml.anonymize
+    before = set(sys.modules)
+    secureml.anonymize(table, sensitive_columns=["ssn", "email"], key_manager=manager)
+    print(sorted(set(sys.modules) - before))
 """
 
 
-def test_the_first_request_imports_nothing(bao: Any, run_python: Any) -> None:
+def test_the_first_request_and_the_first_table_import_nothing(bao: Any, run_python: Any) -> None:
     url = bao.url.replace("127.0.0.1", "localhost")
-    done = run_python(
-        "-c",
-        textwrap.dedent(FIRST_USE),
-        url,
-        bao.root_token.reveal(),
-        env={**os.environ, "SECUREML_VAULT_PATH": "first-use"},
-    )
-    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    token = bao.root_token.reveal()
+    done = run_python("-c", textwrap.dedent(FIRST_USE), url, token)
+    assert (done.returncode, done.stdout) == (0, "[]\n[]\n"), done.stderr
+
+
+FORK_IN_IMPORT = """
+    import importlib.abc, os, select, signal, sys, threading
+    import secureml
+
+    module, url, token = sys.argv[1:]
+    begun = threading.Event()
+
+    class Slow(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name == module and not begun.is_set():
+                begun.set()
+                threading.Event().wait(0.3)  # time in which the fork comes, and has to wait
+
+    sys.meta_path.insert(0, Slow())
+
+    def read():
+        manager = secureml.KeyManager(url, token, environment="development", vault_path="forked")
+        return manager.get_secret("absent", "absent")
+
+    def anonymize():
+        table = {"ssn": ["219-09-9999"]}
+        try:
+            return secureml.anonymize(table)
+        except Exception as error:
+            return type(error).__name__
+
+    use = read if module in ("hvac", "dynaconf") else anonymize
+    thread = threading.Thread(target=use, daemon=True)
+    thread.start()
+    assert begun.wait(60)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, use().encode())
+        os._exit(0)
+    if select.select([reading], [], [], 30)[0]:
+        print(os.read(reading, 100).decode())
+    else:
+        print("hangs")
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+@pytest.mark.parametrize("module", ["hvac", "dynaconf", "pandas"])
+def test_a_child_that_is_forked_while_a_thread_uses_the_library_first_does_not_hang(
+    bao: Any, run_python: Any, module: str
+) -> None:
+    token = bao.root_token.reveal()
+    done = run_python("-W", "ignore", "-c", textwrap.dedent(FORK_IN_IMPORT), module, bao.url, token)
+    expected = "TypeError" if module == "pandas" else "absent"
+    assert (done.returncode, done.stdout) == (0, f"{expected}\n"), done.stderr

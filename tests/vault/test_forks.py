@@ -203,3 +203,31 @@ def test_no_process_reads_what_another_one_asked_for(storm_store: Any, in_child:
         os.close(gate)
         os.close(opened)
     assert swapped == []
+
+
+def test_tls_contexts_are_made_for_https_alone_and_no_child_is_forked_meanwhile(
+    bao_tls: Any, in_child: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    begun = threading.Event()
+    context = deadline.create_urllib3_context
+
+    def slowly(**more: Any) -> Any:
+        begun.set()
+        # Time in which the fork comes, and has to wait.
+        threading.Event().wait(0.2)
+        made.append("context")
+        return context(**more)
+
+    monkeypatch.setattr(deadline, "create_urllib3_context", slowly)
+    store_at("http://127.0.0.1:9").close()
+    assert made == []
+    tls = {"vault_ca_cert": str(bao_tls.ca)}
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(store_at, bao_tls.server.url, bao_tls.server.root_token, **tls)
+        assert begun.wait(30)
+        assert in_child(lambda: made).report() == "['context']"
+        store = first.result(30)
+    assert store.read("absent").error is None
+    assert made == ["context"]
+    store.close()
