@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -110,27 +110,30 @@ class AlphabetFormat(Format):
     def transform(self, values: Values, permutation: Permutation) -> Transformed:
         """Permute every value among those of its length."""
         assert isinstance(values, Text)
-        ranks = self._rank_of[values.codes]
+        ranks = _rank_of(self._characters)[values.codes]
         invalid = rows_with(values, ranks == len(self._characters))
         # To the table, a member of the alphabet is its rank.
         narrow = np.uint8 if len(self._characters) <= 0x80 else np.uint32
         text = blanked(Text(ranks.astype(narrow), values.offsets), invalid)
         name = f"{self.name} {len(self._characters)} {self._characters}"
-        made = transform_text(text, permutation, self._table, name)
+        made = transform_text(text, permutation, _table(len(self._characters)), name)
         assert isinstance(made.values, Text)
-        codes = self._code_of[made.values.codes]
+        codes = _code_of(self._characters)[made.values.codes]
         return replace(made, values=Text(codes, made.values.offsets), invalid=invalid)
 
-    @cached_property
-    def _table(self) -> Alphabets:
-        return Alphabets([np.arange(len(self._characters), dtype=np.uint32)])
 
-    @cached_property
-    def _code_of(self) -> Codes:
-        return Text.of([self._characters]).codes
+@lru_cache(maxsize=16)
+def _table(size: int) -> Alphabets:
+    return Alphabets([np.arange(size, dtype=np.uint32)])
 
-    @cached_property
-    def _rank_of(self) -> NDArray[np.uint32]:
-        ranks = np.full(CODE_POINTS, len(self._characters), np.uint32)
-        ranks[self._code_of] = np.arange(len(self._characters), dtype=np.uint32)
-        return ranks
+
+@lru_cache(maxsize=16)
+def _code_of(characters: str) -> Codes:
+    return Text.of([characters]).codes
+
+
+@lru_cache(maxsize=16)
+def _rank_of(characters: str) -> NDArray[np.uint32]:
+    ranks = np.full(CODE_POINTS, len(characters), np.uint32)
+    ranks[_code_of(characters)] = np.arange(len(characters), dtype=np.uint32)
+    return ranks
