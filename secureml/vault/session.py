@@ -265,9 +265,11 @@ class VaultSession:
             if here.login is before:
                 here.login = made
                 return made
-            # A signal handler of this thread came in between, and logged in for itself.
-            self._revoke(here, made)
-            return here.login or made
+            # A signal handler of this thread came in between: it logged in for itself, or closed.
+            in_force = here.login
+            if in_force is None or in_force.login.token != made.login.token:
+                self._revoke(here, made)
+            return in_force or made
         if usable and current is not None:
             return current
         raise VaultUnavailableError(
