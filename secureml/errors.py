@@ -112,7 +112,12 @@ class AuthenticationError(SecretError):
 
 
 class VaultUnavailableError(SecretError, ConnectionError):
-    """Vault could not be reached, did not answer in time, or gave no usable answer."""
+    """Vault could not be reached, did not answer in time, or gave no usable answer.
+
+    ``retry_after`` is for how many seconds Vault asks to be left alone, where it says so.
+    """
+
+    retry_after: float | None = None
 
 
 class VaultSealedError(VaultUnavailableError):

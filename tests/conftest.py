@@ -272,13 +272,18 @@ class FaultyServer:
     """
 
     def __init__(
-        self, answers: Sequence[bytes | None], *, reset: bool = False, drip: float = 0
+        self,
+        answers: Sequence[bytes | None],
+        *,
+        reset: bool = False,
+        drip: float = 0,
+        place: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
         self._answers = list(answers)
         self._reset = reset
         self._drip = drip
         self._closed = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(place)
         self.received: list[bytes] = []
         self._connections: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -468,11 +473,12 @@ def faulty() -> Iterator[Callable[..., FaultyServer]]:
         reset: bool = False,
         drip: float = 0,
         first: Sequence[dict[str, Any] | None] = (),
+        place: tuple[str, int] = ("127.0.0.1", 0),
         **head: str,
     ) -> FaultyServer:
         answer = None if silent else http_answer(body, **head)
         before = [None if each is None else http_answer(**each) for each in first]
-        servers.append(FaultyServer([*before, answer], reset=reset, drip=drip))
+        servers.append(FaultyServer([*before, answer], reset=reset, drip=drip, place=place))
         return servers[-1]
 
     yield start

@@ -113,7 +113,7 @@ class _Probe:
         if answer.status != 200:
             missing = SecretError(f"Vault has no namespace {self._settings.vault_namespace!r}")
             return Check("namespace", "correct --vault-namespace", missing)
-        return Check("token", f"accepted, {_validity(answer.data.get('ttl'))}")
+        return Check("token", f"accepted, {_validity(answer.data.seconds('ttl'))}")
 
     def _mounted(self) -> Check:
         path = f"sys/internal/ui/mounts/{self._mount}"
@@ -123,9 +123,9 @@ class _Probe:
             return self._answering()
         except SecretError as error:
             return Check("mount", "try again", error)
-        options = answer.data.get("options") or {}
-        engine = f"{answer.data.get('type')} version {options.get('version', '1')}"
-        root = str(answer.data.get("path", "")).strip("/")
+        version = answer.data.section("options").word("version") or "1"
+        engine = f"{answer.data.word('type')} version {version}"
+        root = (answer.data.text("path") or "").strip("/")
         if root != self._mount:
             inside = SecretError(f"{self._mount!r} is no mount, but lies in the mount {root!r}")
             return Check("mount", "put what follows the mount into --vault-path", inside)
@@ -140,7 +140,7 @@ class _Probe:
             answer = self._read()
         except SecretError:
             return Check("mount", "the token may not ask about it", is_known=False)
-        if answer.body.get("errors"):
+        if answer.body.texts("errors"):
             absent = SecretError(f"Vault has no KV version 2 secrets engine at {self._mount!r}")
             return Check("mount", "enable one there, or correct --vault-mount", absent)
         return Check("mount", f"{self._mount!r} answers")
@@ -166,7 +166,7 @@ class _Probe:
         except SecretError as error:
             return Check("write", "try again", error)
         for section, needed in _WRITING.items():
-            held = answer.data.get(paths[section]) or []
+            held = answer.data.texts(paths[section])
             missing = [] if "root" in held else [name for name in needed if name not in held]
             if missing:
                 what = " and ".join(f'"{name}"' for name in missing)

@@ -10,12 +10,16 @@ from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
     ConfigurationError,
+    SecretDeletedError,
     SecretError,
+    SecretNotFoundError,
     VaultSealedError,
     VaultUnavailableError,
 )
 from secureml.settings import Settings
+from secureml.sources.base import Finding
 from secureml.sources.vault import VaultStore
+from secureml.vault.answers import Members
 from secureml.vault.auth import NoAuth
 from secureml.vault.session import Answer, VaultSession
 
@@ -80,11 +84,13 @@ class KeyAccess:
         name: the key's name.
         path: its path.
         permissions: any of read, history, write and destroy; None where it can't be seen.
+        state: present, absent, deleted or destroyed; None where it can't be seen.
     """
 
     name: str
     path: str
     permissions: tuple[str, ...] | None
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,18 +140,18 @@ def _node(settings: Settings, address: str) -> Node:
     session = VaultSession(plain, NoAuth())
     try:
         seal = _get(session, "sys/seal-status").body
-        version = str(seal.get("version", "")) or None
+        version = seal.text("version") or None
         problem = _why_closed(address, seal)
         if problem is not None:
             state = "sealed" if isinstance(problem, VaultSealedError) else "not initialized"
             return Node(address=address, state=state, version=version, error=problem)
         leader = _get(session, "sys/leader").body
-        alone = not leader.get("ha_enabled")
+        alone = not leader.flag("ha_enabled")
         return Node(
             address=address,
-            state="active" if alone or leader.get("is_self") else "standby",
+            state="active" if alone or leader.flag("is_self") else "standby",
             version=version,
-            leader=address if alone else str(leader.get("leader_address", "")) or None,
+            leader=address if alone else leader.text("leader_address") or None,
         )
     except SecretError as error:
         return Node(address=address, state="unavailable", error=error)
@@ -153,10 +159,10 @@ def _node(settings: Settings, address: str) -> Node:
         session.close()
 
 
-def _why_closed(address: str, seal: Mapping[str, object]) -> VaultUnavailableError | None:
-    if not seal.get("initialized"):
+def _why_closed(address: str, seal: Members) -> VaultUnavailableError | None:
+    if not seal.flag("initialized"):
         return VaultUnavailableError(f"Vault at {address} is not initialized")
-    if seal.get("sealed"):
+    if seal.flag("sealed"):
         return VaultSealedError(f"Vault at {address} is sealed")
     return None
 
@@ -172,6 +178,12 @@ def _seen_with_token(settings: Settings, store: VaultStore, nodes: tuple[Node, .
         error = AccessDeniedError(
             f"the token may not read {keys[0].path}", path=keys[0].path, capability="read"
         )
+    elif keys[0].state == "absent":
+        error = SecretNotFoundError(f"there is no key {keys[0].path}", looked_in=(keys[0].path,))
+    elif keys[0].state in ("deleted", "destroyed"):
+        error = SecretDeletedError(
+            f"the key {keys[0].path} is {keys[0].state}", looked_in=(keys[0].path,)
+        )
     return Status(nodes=nodes, login=login, keys=keys, error=error)
 
 
@@ -180,12 +192,11 @@ def _login(session: VaultSession, method: str) -> Login:
         token = session.lookup_self().data
     except (AuthenticationError, AccessDeniedError) as error:
         return Login(method=method, error=error)
-    ttl = token.get("ttl")
     return Login(
         method=method,
-        ttl=ttl if isinstance(ttl, int) and ttl > 0 else None,
-        renewable=bool(token.get("renewable")),
-        policies=tuple(sorted(_texts(token, "policies") | _texts(token, "identity_policies"))),
+        ttl=token.seconds("ttl") or None,
+        renewable=token.flag("renewable"),
+        policies=tuple(sorted({*token.texts("policies"), *token.texts("identity_policies")})),
     )
 
 
@@ -193,23 +204,42 @@ def _keys(settings: Settings, store: VaultStore) -> tuple[KeyAccess, ...]:
     try:
         listed = [name for name in store.names() if name != SETTINGS_RECORD]
     except (AuthenticationError, AccessDeniedError):
-        listed = []
-    names = list(dict.fromkeys([settings.master_key_name, *listed]))
+        listed = None
+    names = list(dict.fromkeys([settings.master_key_name, *(listed or ())]))
     paths = {name: store.path_of(name) for name in names}
     held = _capabilities(settings, store.session, paths.values())
-    return tuple(
+    own, *others = (
         KeyAccess(
             name=name,
             path=path,
             permissions=None if held is None else _permissions(settings, path, held),
+            state="present" if listed and name in listed else None,
         )
         for name, path in paths.items()
+    )
+    return replace(own, state=_state(own, store, listed)), *others
+
+
+def _state(key: KeyAccess, store: VaultStore, listed: Sequence[str] | None) -> str | None:
+    """Tell whether a key is there, by what the token may do without being handed the key."""
+    permissions = key.permissions or ()
+    if "history" in permissions:
+        versions = store.versions(key.name)
+        newest = versions[-1].state if versions else "absent"
+        return newest if newest in ("absent", "deleted", "destroyed") else "present"
+    if listed is not None:
+        return "present" if key.name in listed else "absent"
+    if "read" not in permissions:
+        return None
+    finding = store.read(key.name, even_disabled=True).finding
+    return {Finding.PRESENT: "present", Finding.ABSENT: "absent", Finding.DELETED: "deleted"}.get(
+        finding
     )
 
 
 def _capabilities(
     settings: Settings, session: VaultSession, paths: Iterable[str]
-) -> Mapping[str, object] | None:
+) -> Members | None:
     wanted = [_api_path(settings, path, section) for path in paths for section in _SECTIONS]
     path = "sys/capabilities-self"
     try:
@@ -224,29 +254,23 @@ def _capabilities(
     return answer.data if answer.status == 200 else None
 
 
-def _permissions(settings: Settings, path: str, held: Mapping[str, object]) -> tuple[str, ...]:
+def _permissions(settings: Settings, path: str, held: Members) -> tuple[str, ...]:
     return tuple(
         permission
         for permission, needed in _NEEDED.items()
         if all(
-            _holds(held.get(_api_path(settings, path, section)), wanted)
+            _holds(held.texts(_api_path(settings, path, section)), wanted)
             for section, wanted in needed.items()
         )
     )
 
 
-def _holds(held: object, wanted: frozenset[str]) -> bool:
-    capabilities: Sequence[object] = held if isinstance(held, list) else ()
-    return "root" in capabilities or wanted <= set(capabilities)
+def _holds(held: Sequence[str], wanted: frozenset[str]) -> bool:
+    return "root" in held or wanted <= set(held)
 
 
 def _api_path(settings: Settings, path: str, section: str) -> str:
     return f"{settings.vault_mount}/{section}/{path.removeprefix(settings.vault_mount + '/')}"
-
-
-def _texts(record: Mapping[str, object], name: str) -> set[str]:
-    values = record.get(name)
-    return {str(value) for value in values} if isinstance(values, list) else set()
 
 
 def _get(session: VaultSession, path: str) -> Answer:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
 from secureml.errors import ConfigurationError
 
 __all__ = [
+    "HttpUrl",
     "check_hosts",
     "check_name",
     "check_namespace",
@@ -19,9 +20,16 @@ __all__ = [
     "check_url",
     "check_urls",
     "is_loopback",
+    "split_url",
 ]
 
 _UNSAFE_IN_PATH = frozenset("%?#\\")
+_URL = re.compile(
+    r"(https?)://(\[[0-9a-f:.]+\]|[0-9a-z_.-]+)(?::([0-9]{1,5}))?(/.*)?", re.ASCII | re.IGNORECASE
+)
+_LABEL = re.compile(r"[0-9a-z_](?:[0-9a-z_-]{0,61}[0-9a-z_])?")
+_LONGEST_HOST = 253
+_HIGHEST_PORT = 65535
 _TRANSIT_KEY = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
 
@@ -139,22 +147,17 @@ def check_url(text: str, what: str) -> str:
         raise ConfigurationError(f"{what} holds white space or a character beyond ASCII")
     if not _UNSAFE_IN_PATH.isdisjoint(text):
         raise ConfigurationError(f"{what} must not hold '%', '?', '#' or a backslash")
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, 0
     if "@" in text:
         raise ConfigurationError(f"{what} must not hold a user name or password")
     if not text.lower().startswith(("http://", "https://")):
         raise ConfigurationError(f"{what} must begin with http:// or https://")
-    if not host or port == 0:
+    parts = split_url(text)
+    if parts is None:
         raise ConfigurationError(f"{what} has no valid host and port")
-    url = text.rstrip("/")
-    path = url.partition("://")[2].partition("/")[2]
+    path = parts.path.rstrip("/").removeprefix("/")
     if path:
         _check_segments(path, what)
-    return url
+    return text.rstrip("/")
 
 
 def check_urls(text: str, what: str) -> str:
@@ -168,22 +171,67 @@ def check_urls(text: str, what: str) -> str:
     Raises:
         ConfigurationError: one of them is no such address.
     """
-    return ",".join(_check_address(part.strip(), what) for part in text.split(","))
+    addresses: list[str] = []
+    problems: list[str] = []
+    for part in text.split(","):
+        try:
+            addresses.append(_check_address(part.strip(), what))
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError.of(list(dict.fromkeys(problems)))
+    return ",".join(addresses)
+
+
+class HttpUrl(NamedTuple):
+    """The parts of an address.
+
+    Attributes:
+        scheme: ``http`` or ``https``.
+        host: in lower case; an IPv6 address without its brackets.
+        port: the port; None where none is given.
+        path: what follows, from the slash on.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+
+
+def split_url(text: str) -> HttpUrl | None:
+    """Split an http or https URL; None where its host or port could be read in two ways.
+
+    Parsers differ over ``a.example[::1]``, user names, and numbers such as ``127.1`` or
+    ``0177.0.0.1``: one takes for this machine what another connects elsewhere.
+
+    Args:
+        text: the URL.
+    """
+    found = _URL.fullmatch(text)
+    if found is None:
+        return None
+    host, port = found[2].lower(), int(found[3]) if found[3] else None
+    if port is not None and not 0 < port <= _HIGHEST_PORT:
+        return None
+    if not _is_host(host):
+        return None
+    return HttpUrl(found[1].lower(), host.strip("[]"), port, found[4] or "")
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether an address is on this machine itself.
+    """Tell whether an address is on this machine itself; one that is malformed is not.
 
     Args:
-        url: an address that ``check_urls`` has passed.
+        url: an address as for ``check_urls``, or as a redirect names it.
     """
-    host = urlsplit(url).hostname or ""
-    if url.startswith("unix://") or host.lower() == "localhost":
+    if url.startswith("unix://"):
         return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
+    parts = split_url(url)
+    if parts is None:
         return False
+    address = _ip_address(parts.host)
+    return parts.host == "localhost" if address is None else address.is_loopback
 
 
 def check_proxy(text: str, what: str) -> str:
@@ -219,10 +267,36 @@ def check_hosts(text: str, what: str) -> str:
 def _check_address(text: str, what: str) -> str:
     path = text.removeprefix("unix://")
     if path == text:
-        return check_url(text, what)
+        url = check_url(text, what)
+        if "/v1/" in f"{url}/":
+            raise ConfigurationError(
+                f"{what} must not hold '/v1', which each request adds: write the address alone, as "
+                "https://vault.example.com:8200"
+            )
+        return url
     if not path.startswith("/") or not path.isprintable():
         raise ConfigurationError(f"{what} must name a socket by its full path, as unix:///run/v")
     return text
+
+
+def _is_host(host: str) -> bool:
+    if host.startswith("["):
+        return ":" in host and _ip_address(host.strip("[]")) is not None
+    labels = host.removesuffix(".").split(".")
+    if len(host) > _LONGEST_HOST or not all(map(_LABEL.fullmatch, labels)):
+        return False
+    # The resolver reads a name that ends in a number as an IPv4 address, also where it is short,
+    # octal or hexadecimal.
+    numeric = labels[-1].isdigit() or labels[-1].startswith("0x")
+    return not numeric or _ip_address(host) is not None
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _check_segments(text: str, what: str) -> None:

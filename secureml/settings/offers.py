@@ -66,7 +66,7 @@ def check(offer: Offer, problems: list[str]) -> dict[str, object]:
             else:
                 values[name] = setting.convert(value, folder)
         except ConfigurationError as error:
-            found.append(str(error))
+            found += error.problems
     found += _strange(strangers, offer.file)
     problems += [f"{offer.place or offer.origin}: {problem}" for problem in found]
     return values

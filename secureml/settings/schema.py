@@ -170,6 +170,10 @@ class Settings:
         default=2.0,
         metadata=_about("Seconds that it may take to reach one address.", above=0.0),
     )
+    vault_max_response_bytes: int = field(
+        default=16 * 1024 * 1024,
+        metadata=_about("Bytes that an answer may have, once it is inflated.", minimum=1024),
+    )
     vault_tls_verify: bool = field(
         default=True,
         metadata=_about("Whether Vault must prove who it is; false only in development."),
@@ -307,7 +311,7 @@ class Settings:
             try:
                 object.__setattr__(self, declared.name, declared.convert(value))
             except ConfigurationError as error:
-                problems.append(str(error))
+                problems += error.problems
         object.__setattr__(self, "origins", _Origins({**origins, **self.origins}))
         values = {declared.name: getattr(self, declared.name) for declared in SETTINGS}
         problems += floor_problems(self.environment, values, self.origins)

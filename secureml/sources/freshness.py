@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from secureml.concurrency import SharedLock
 from secureml.sources.custom_metadata import DISABLED, state_of
-from secureml.sources.kv2 import SecretMetadata, custom_metadata_in, deleted_state, time_in
+from secureml.sources.kv2 import SecretMetadata, deleted_state
 from secureml.vault.session import Answer, Objection
 
 __all__ = ["Freshness", "Known", "Sighting", "objection_to"]
@@ -152,12 +151,12 @@ def objection_to(known: Known, path: str, version: int | None = None) -> Objecti
 
 def _newest_in(answer: Answer) -> Sighting | None:
     """Return the version that an answer tells of; None where it tells that there is none."""
-    metadata = answer.data.get("metadata", answer.data)
+    metadata = answer.data.mapping("metadata") or answer.data
     if "versions" in metadata:
         found = SecretMetadata.of(metadata)
         return Sighting(found.newest, found.created)
-    version = metadata.get("version")
-    return Sighting(version, time_in(metadata, "created_time")) if _is_number(version) else None
+    version = metadata.integer("version")
+    return Sighting(version, metadata.time("created_time")) if version else None
 
 
 def _contradicted(known: Known, answer: Answer) -> list[int]:
@@ -178,15 +177,11 @@ def _contradicts(found: str, given: str) -> bool:
 
 
 def _states_in(answer: Answer) -> dict[int, str]:
-    metadata = answer.data.get("metadata", answer.data)
+    metadata = answer.data.mapping("metadata") or answer.data
     if "versions" in metadata:
         return {info.version: info.state for info in SecretMetadata.of(metadata).versions}
-    version: Any = metadata.get("version")
-    if not _is_number(version):
+    version = metadata.integer("version")
+    if not version:
         return {}
-    state = deleted_state(metadata) or state_of(custom_metadata_in(metadata), version)
+    state = deleted_state(metadata) or state_of(metadata.labels("custom_metadata"), version)
     return {version: state}
-
-
-def _is_number(version: object) -> bool:
-    return isinstance(version, int) and not isinstance(version, bool)

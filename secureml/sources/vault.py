@@ -22,16 +22,14 @@ from secureml.sources.custom_metadata import DISABLED, merged, state_of, states_
 from secureml.sources.freshness import Freshness, Sighting, objection_to
 from secureml.sources.kv2 import (
     SecretMetadata,
-    custom_metadata_in,
     deleted_state,
     malformed,
-    mentions,
     request_id_in,
-    time_in,
     version_in,
 )
 from secureml.sources.transit import Transit
 from secureml.vault import VERSIONS_KEPT
+from secureml.vault.answers import Members
 from secureml.vault.session import Answer, Objection, Send, VaultSession
 
 __all__ = ["VaultStore"]
@@ -40,6 +38,8 @@ _MOUNT_DEFAULT = 10
 """What KV v2 keeps where neither secret nor mount says otherwise."""
 
 _DEEPEST_FOLDER = 16
+
+_NO_METADATA = SecretMetadata(newest=0, limit=0, custom_metadata={}, versions=())
 
 
 class VaultStore(SecretStore):
@@ -108,7 +108,7 @@ class VaultStore(SecretStore):
             ),
             repeatable=cas is not None,
         )
-        if answer.status == 400 and cas is not None and mentions(answer, "check-and-set"):
+        if answer.status == 400 and cas is not None and answer.body.says("check-and-set"):
             # A standby may not have this version yet.
             self._freshness.saw(name, Sighting(cas + 1, None))
             # An attempt whose answer was lost may have been the writer that came first.
@@ -119,7 +119,7 @@ class VaultStore(SecretStore):
             raise SecretExistsError(_taken(self.path_of(name), cas))
         self._expect_success(answer, "data", name)
         written = Sighting(
-            version_in(answer.data, self.path_of(name)), time_in(answer.data, "created_time")
+            version_in(answer.data, self.path_of(name)), answer.data.time("created_time")
         )
         self._freshness.saw(name, written)
         return Record(
@@ -128,7 +128,7 @@ class VaultStore(SecretStore):
             path=self.path_of(name),
             version=written.version,
             created=written.created,
-            custom_metadata=custom_metadata_in(answer.data),
+            custom_metadata=answer.data.labels("custom_metadata"),
             request_id=request_id_in(answer),
         )
 
@@ -249,25 +249,26 @@ class VaultStore(SecretStore):
             objection=objection_to(known, self.path_of(name), version),
         )
         self._freshness.believe(name, known, answer, version)
-        metadata = answer.data.get("metadata")
-        if not isinstance(metadata, dict):
+        metadata = answer.data.mapping("metadata")
+        if metadata is None:
             if answer.status == 404:
                 return self._absent(answer, where)
             self._expect_success(answer, "data", name)
             raise malformed(where)
-        found = Sighting(version_in(metadata, where), time_in(metadata, "created_time"))
+        found = Sighting(version_in(metadata, where), metadata.time("created_time"))
         self._freshness.saw(name, found)
         if answer.status == 404 or deleted_state(metadata):
             gone = SecretDeletedError(_gone(where, metadata), looked_in=(where,))
             gone.request_id = request_id_in(answer)
             raise gone
         self._expect_success(answer, "data", name)
-        if not isinstance(answer.data.get("data"), dict):
+        fields = answer.data.mapping("data")
+        if fields is None:
             raise malformed(where)
-        custom_metadata = custom_metadata_in(metadata)
+        custom_metadata = metadata.labels("custom_metadata")
         newest = None if version is None or known.last is None else known.last.version
         record = Record(
-            fields=answer.data["data"],
+            fields=dict(fields),
             source="vault",
             path=self.path_of(name),
             version=found.version,
@@ -279,10 +280,9 @@ class VaultStore(SecretStore):
         return Outcome(finding=Finding.PRESENT, where=where, record=record)
 
     def _absent(self, answer: Answer, where: str) -> Outcome:
-        errors = answer.body.get("errors")
-        if not isinstance(errors, list):
+        if "errors" not in answer.body:
             raise malformed(where)
-        if errors:
+        if answer.body.texts("errors"):
             where += f" (Vault has no KV v2 secrets engine at {self._mount!r})"
         return Outcome(finding=Finding.ABSENT, where=where)
 
@@ -299,7 +299,7 @@ class VaultStore(SecretStore):
         )
         self._freshness.believe(name, known, answer)
         if answer.status == 404:
-            return SecretMetadata.of({})
+            return _NO_METADATA
         self._expect_success(answer, "metadata", name)
         metadata = SecretMetadata.of(answer.data)
         if metadata.versions:
@@ -330,9 +330,8 @@ class VaultStore(SecretStore):
         except AccessDeniedError:
             # The mount may ask for fewer than are kept where nobody says anything.
             return metadata.limit or 1
-        of_mount = answer.data.get("max_versions")
-        larger = max(metadata.limit, of_mount if isinstance(of_mount, int) else 0)
-        return larger or _MOUNT_DEFAULT
+        of_mount = answer.data.integer("max_versions") or 0
+        return max(metadata.limit, of_mount) or _MOUNT_DEFAULT
 
     def _walk(self, folder: str, depth: int) -> list[str]:
         if depth > _DEEPEST_FOLDER:
@@ -349,7 +348,9 @@ class VaultStore(SecretStore):
             return []
         self._expect_success(answer, "metadata", folder)
         found: list[str] = []
-        for entry in answer.data.get("keys") or ():
+        for entry in answer.data.texts("keys"):
+            if entry.rstrip("/") in ("", ".", ".."):
+                raise malformed(f"Vault {self.path_of(folder)}")
             name = f"{folder}/{entry}" if folder else entry
             if not entry.endswith("/"):
                 found.append(name)
@@ -361,7 +362,7 @@ class VaultStore(SecretStore):
         if answer.status in (200, 204):
             return
         path = self._api_path(section, name)
-        if mentions(answer, "upgrading from non-versioned"):
+        if answer.body.says("upgrading from non-versioned"):
             raise VaultUnavailableError(f"Vault is still preparing the mount {self._mount!r}")
         if answer.status == 404:
             raise SecretNotFoundError(
@@ -381,7 +382,7 @@ def _taken(path: str, cas: int) -> str:
     return f"{path} was changed by another writer after version {cas}; nothing was written"
 
 
-def _gone(where: str, metadata: Mapping[str, Any]) -> str:
+def _gone(where: str, metadata: Members) -> str:
     if deleted_state(metadata) == "destroyed":
         return f"{where} was destroyed; its content can't be had back"
     return f"{where} was deleted; an operator can undelete it"

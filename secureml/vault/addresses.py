@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from secureml.settings.checks import is_loopback
+from secureml.settings.checks import is_loopback, split_url
 
 __all__ = ["Address", "parse_addresses", "redirect_target"]
 
@@ -55,27 +54,24 @@ def redirect_target(
         The address; None where the host is another one, or the token, which was protected on its
         way so far, would travel to it in the clear.
     """
-    try:
-        target = urlsplit(location)
-        host, port = target.hostname, target.port
-    except ValueError:
-        return None
-    if target.scheme not in ("http", "https") or not host or "@" in target.netloc:
+    target = split_url(location)
+    if target is None:
         return None
     if target.scheme == "http" and _is_protected(asked, is_loopback(location)):
         return None
-    hosts = {urlsplit(address.base).hostname for address in (asked, *known) if not address.socket}
-    netloc = target.netloc.lower()
-    names = {host, netloc, netloc if port else f"{netloc}:{_PORTS[target.scheme]}"}
+    host, port = target.host, target.port or _PORTS[target.scheme]
+    asked_or_known = [split_url(each.base) for each in (asked, *known) if not each.socket]
+    hosts = {parts.host for parts in asked_or_known if parts is not None}
+    names = {host, f"{host}:{port}", f"[{host}]", f"[{host}]:{port}"}
     if host not in hosts and names.isdisjoint(name.lower() for name in allowed):
         return None
-    base = f"{target.scheme}://{target.netloc}"
+    base = location.removesuffix(target.path)
     return Address(shown=base, base=base)
 
 
 def _is_protected(asked: Address, stays_here: bool) -> bool:
     """Tell whether plain HTTP would expose more than the request to this address did."""
-    if urlsplit(asked.base).scheme == "https":
+    if asked.base.lower().startswith("https://"):
         return True
     return not stays_here and (asked.socket is not None or is_loopback(asked.base))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from secureml.errors import ConfigurationError, SecretError
+from secureml.vault.answers import Members
 from secureml.vault.session import Answer, VaultSession
 
 __all__ = ["Api"]
@@ -25,7 +25,7 @@ class Api:
         """Read a path; the answer is 2xx, 400 or 404."""
         return self._send("get", path, capability)
 
-    def expect(self, path: str) -> Mapping[str, Any]:
+    def expect(self, path: str) -> Members:
         """Read a path that is there.
 
         Args:
@@ -42,7 +42,7 @@ class Api:
             raise SecretError(f"Vault has nothing at {path!r}")
         return found
 
-    def find(self, path: str) -> Mapping[str, Any] | None:
+    def find(self, path: str) -> Members | None:
         """Read a path.
 
         Args:
@@ -62,8 +62,8 @@ class Api:
         Raises:
             SecretError: Vault can't be asked.
         """
-        found = _found(self._send("list", path, "list"), path) or {}
-        return list(found.get("keys") or ())
+        found = _found(self._send("list", path, "list"), path)
+        return [] if found is None else found.texts("keys")
 
     def post(self, path: str, body: Mapping[str, object], *, repeatable: bool = True) -> Answer:
         """Write to a path.
@@ -84,7 +84,7 @@ class Api:
             raise SecretError(f"Vault does not accept what was written to {path!r}")
         return answer
 
-    def occupant(self, listing: str, wanted: str, what: str) -> Mapping[str, Any] | None:
+    def occupant(self, listing: str, wanted: str, what: str) -> Members | None:
         """Find out what is mounted at a place.
 
         Args:
@@ -101,8 +101,8 @@ class Api:
         """
         mounts = self.expect(listing)
         place = f"{wanted}/"
-        if place in mounts:
-            found: Mapping[str, Any] = mounts[place]
+        found = mounts.mapping(place)
+        if found is not None:
             return found
         for other in mounts:
             if place.startswith(other) or other.startswith(place):
@@ -129,7 +129,7 @@ class Api:
         )
 
 
-def _found(answer: Answer, path: str) -> Mapping[str, Any] | None:
+def _found(answer: Answer, path: str) -> Members | None:
     if answer.status == 404:
         return None
     if answer.status != 200:

@@ -103,10 +103,11 @@ class Bootstrap:
         """
         path = "auth/token/create-orphan"
         wanted = {"policies": list(policies), "period": period, "no_default_policy": True}
-        auth = self._api.post(path, wanted, repeatable=False).body.get("auth")
-        if not isinstance(auth, dict):
+        auth = self._api.post(path, wanted, repeatable=False).body.section("auth")
+        token = SecretText(auth.text("client_token") or "")
+        if not token:
             raise SecretError(f"Vault made no token at {path!r}")
-        return SecretText(str(auth.get("client_token", "")))
+        return token
 
     def audit(self) -> Audit:
         """Find out which audit devices are on.
@@ -136,16 +137,17 @@ class Bootstrap:
                 body={"type": "transit"},
                 repeatable=False,
             )
-        elif engine.get("type") != "transit":
+        elif engine.word("type") != "transit":
             raise ConfigurationError(
                 f"at vault_transit_mount {mount!r} there is a secrets engine of type "
-                f"{engine.get('type')}, and not transit; name another mount"
+                f"{engine.word('type')}, and not transit; name another mount"
             )
 
     def _policy_changes(self) -> Iterator[Change]:
         for name, wanted in self._layout.policies.items():
             path = f"sys/policies/acl/{name}"
-            found = (self._api.find(path) or {}).get("policy") or ""
+            policy = self._api.find(path)
+            found = "" if policy is None else policy.text("policy") or ""
             if found.strip() != wanted.strip():
                 yield Change(
                     title=f"policy {name}",
@@ -168,9 +170,9 @@ class Bootstrap:
                 body={"type": "approle"},
                 repeatable=False,
             )
-        elif method.get("type") != "approle":
+        elif method.word("type") != "approle":
             raise ConfigurationError(
-                f"at {approle!r} there is an auth method of type {method.get('type')}, and not "
+                f"at {approle!r} there is an auth method of type {method.word('type')}, and not "
                 "AppRole; name another mount"
             )
         for environment in self._layout.environments:
@@ -206,7 +208,11 @@ class Bootstrap:
 
     def _role_id(self, environment: str) -> str:
         path = f"{self._role_path(environment)}/role-id"
-        return str(self._api.expect(path).get("role_id", ""))
+        found = self._api.expect(path)
+        role_id = found.text("role_id")
+        if not role_id:
+            raise found.malformed("role_id")
+        return role_id
 
 
 def _lines(values: Mapping[str, object]) -> str:

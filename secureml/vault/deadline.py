@@ -21,6 +21,8 @@ from typing import Any, Self
 from requests import PreparedRequest, Request, Response, Session
 from requests.adapters import HTTPAdapter
 from requests.cookies import RequestsCookieJar
+from requests.exceptions import ReadTimeout, RequestException
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -31,17 +33,27 @@ from urllib3.exceptions import (
     NewConnectionError,
 )
 from urllib3.util.connection import allowed_gai_family
-from urllib3.util.ssl_ import create_urllib3_context
 
 from secureml.concurrency import Renewed, unforked
 from secureml.errors import SecretError
+from secureml.settings.checks import is_loopback
 
-__all__ = ["DeadlineAdapter", "IsolatedSession", "UnixAdapter", "deadline", "remaining", "share"]
+__all__ = [
+    "DeadlineAdapter",
+    "IsolatedSession",
+    "TooLargeError",
+    "UnixAdapter",
+    "deadline",
+    "remaining",
+    "share",
+]
 
 _moment: ContextVar[float | None] = ContextVar("deadline", default=None)
 
-
 _NOTICEABLE = 1.02
+
+_PIECE = 16 * 1024
+"""Bytes of an answer that are taken at a time, before they are inflated."""
 
 _Place = tuple[int, int, int, Any]
 """Family, kind, protocol and address of a socket."""
@@ -98,6 +110,10 @@ def remaining() -> float | None:
     return left
 
 
+class TooLargeError(RequestException):
+    """An answer is larger than is allowed."""
+
+
 class _Guarded(socket.socket):
     """A socket that keeps the deadline, and serves no process but the one that made it.
 
@@ -111,6 +127,10 @@ class _Guarded(socket.socket):
         made.process = os.getpid()
         return made
 
+    def recv(self, *arguments: Any) -> bytes:
+        _limit(self)
+        return super().recv(*arguments)
+
     def recv_into(self, *arguments: Any) -> int:
         _limit(self)
         return super().recv_into(*arguments)
@@ -121,7 +141,10 @@ class _Guarded(socket.socket):
 
 
 class _TlsSocket(_Guarded, ssl.SSLSocket):
-    pass
+    def do_handshake(self, *arguments: Any) -> None:
+        # It takes the socket's timeout for all of its reads together.
+        _limit(self)
+        super().do_handshake(*arguments)
 
 
 class _Idle:
@@ -148,11 +171,12 @@ class _Idle:
         raise queue.Empty
 
     def put(self, connection: Any, block: bool = False) -> None:
-        """Keep a connection; raise queue.Full where there are enough."""
+        """Keep a connection, or close it where there are enough."""
         if connection is None:
             return
         if len(self._connections) >= self._size:
-            raise queue.Full
+            connection.close()
+            return
         self._connections.append((os.getpid(), connection))
 
     def qsize(self) -> int:
@@ -167,10 +191,7 @@ class _Connection(HTTPConnection):
 
 class _TlsConnection(HTTPSConnection):
     def _new_conn(self) -> socket.socket:
-        opened = _opened(self, _resolved(self))
-        # The handshake takes the socket's timeout for all of its reads together.
-        _limit(opened)
-        return opened
+        return _opened(self, _resolved(self))
 
 
 class _Pool(HTTPConnectionPool):
@@ -227,16 +248,18 @@ class IsolatedSession(Session, Renewed):
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter of requests that makes its pools when they are first needed.
+    """An adapter of requests that bounds answers, and makes its pools when they are first needed.
 
     Args:
         pool_size: how many connections to one host are kept open.
+        largest: how many bytes an answer may have, inflated.
     """
 
     pools: dict[str, type]
 
-    def __init__(self, pool_size: int) -> None:
+    def __init__(self, pool_size: int, largest: int) -> None:
         self._pool_size = pool_size
+        self._largest = largest
         super().__init__(pool_maxsize=pool_size)
 
     def init_poolmanager(self, *_: Any, **__: Any) -> None:
@@ -262,6 +285,30 @@ class _Adapter(HTTPAdapter):
         for manager in filter(None, (self._manager, *self.proxy_manager.values())):
             manager.clear()
 
+    def send(self, request: PreparedRequest, *arguments: Any, **more: Any) -> Response:
+        """Send a request and read its answer.
+
+        Raises:
+            TooLargeError: the answer is larger than is allowed.
+            RequestException: no answer.
+        """
+        response = super().send(request, *arguments, **more)
+        try:
+            response._content = b"".join(self._pieces(response))
+        finally:
+            response.close()
+        return response
+
+    def _pieces(self, response: Response) -> Iterator[bytes]:
+        size = 0
+        for piece in response.iter_content(_PIECE):
+            size += len(piece)
+            if size > self._largest:
+                raise TooLargeError("the answer is too large")
+            if _is_over():
+                raise ReadTimeout("the answer did not end in time")
+            yield piece
+
     def _tls(self) -> dict[str, Any]:
         return {}
 
@@ -271,19 +318,22 @@ class DeadlineAdapter(_Adapter):
 
     Args:
         pool_size: how many connections to one host are kept open.
+        largest: how many bytes an answer may have, inflated.
         encrypted: whether it is for https addresses; only those need a TLS context.
         server_name: the name that a TLS certificate must be for, instead of the host's.
-        verify: whether TLS certificates are looked at, as the session says too.
+        verify: whether TLS certificates are looked at, or the file or folder of the certificates
+            to trust, as the session says too.
         authorities: PEM files of certificates to trust, besides what the session verifies with.
     """
 
     def __init__(
         self,
         pool_size: int,
+        largest: int,
         *,
         encrypted: bool = False,
         server_name: str | None = None,
-        verify: bool = True,
+        verify: bool | str = True,
         authorities: Sequence[Path] = (),
     ) -> None:
         self._encrypted = encrypted
@@ -292,7 +342,7 @@ class DeadlineAdapter(_Adapter):
         self._authorities = authorities
         self._context: ssl.SSLContext | None = None
         self.pools = _POOLS
-        super().__init__(pool_size)
+        super().__init__(pool_size, largest)
 
     def prepare(self) -> None:
         """Make the TLS context before the first request, which a fork might interrupt."""
@@ -300,8 +350,11 @@ class DeadlineAdapter(_Adapter):
 
     def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
         """Make the manager of a proxy's connections."""
-        encrypted = self._encrypted or proxy.lower().startswith("https:")
-        tls = self._with_context() if encrypted else {}
+        has_tls = proxy.lower().startswith("https:")
+        tls = self._with_context() if self._encrypted or has_tls else {}
+        if has_tls:
+            # Without it, urllib3 makes a context of its own, whose sockets know no deadline.
+            tls["proxy_ssl_context"] = self._proxy_context()
         manager = super().proxy_manager_for(proxy, **more, **tls)
         manager.pool_classes_by_scheme = _POOLS
         return manager
@@ -314,21 +367,43 @@ class DeadlineAdapter(_Adapter):
         if isinstance(conn, _TlsPool):
             conn.has_certificates = True
 
+    def send(self, request: PreparedRequest, *arguments: Any, **more: Any) -> Response:
+        """Send a request; what stays on this machine is never shown to a proxy."""
+        if more.get("proxies") and is_loopback(request.url or ""):
+            more["proxies"] = None
+        return super().send(request, *arguments, **more)
+
     def _tls(self) -> dict[str, Any]:
         return self._with_context() if self._encrypted else {}
 
     def _with_context(self) -> dict[str, Any]:
         with unforked():
             if self._context is None:
-                context = create_urllib3_context(
-                    cert_reqs=ssl.CERT_REQUIRED if self._verify else ssl.CERT_NONE
-                )
-                context.sslsocket_class = _TlsSocket
-                for file in self._authorities:
-                    context.load_verify_locations(file)
-                self._context = context
+                self._context = self._made_context()
         # OpenSSL compares the certificate with the name that is sent.
         return {"ssl_context": self._context, "server_hostname": self._server_name}
+
+    def _proxy_context(self) -> ssl.SSLContext:
+        with unforked():
+            context = self._made_context()
+            if self._verify is True:
+                context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+            elif self._verify and Path(self._verify).is_file():
+                context.load_verify_locations(self._verify)
+        return context
+
+    def _made_context(self) -> ssl.SSLContext:
+        # urllib3's and Python's own helpers write session keys to the file in SSLKEYLOGFILE.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.sslsocket_class = _TlsSocket
+        context.hostname_checks_common_name = False
+        context.post_handshake_auth = True
+        if not self._verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        for file in self._authorities:
+            context.load_verify_locations(file)
+        return context
 
 
 _POOLS = {"http": _Pool, "https": _TlsPool}
@@ -340,9 +415,10 @@ class UnixAdapter(_Adapter):
     Args:
         path: the socket's path.
         pool_size: how many connections are kept open.
+        largest: how many bytes an answer may have, inflated.
     """
 
-    def __init__(self, path: str, pool_size: int) -> None:
+    def __init__(self, path: str, pool_size: int, largest: int) -> None:
         class Connection(_Connection):
             def _new_conn(self) -> socket.socket:
                 return _opened(self, [(socket.AF_UNIX, socket.SOCK_STREAM, 0, path)])
@@ -351,11 +427,11 @@ class UnixAdapter(_Adapter):
             ConnectionCls = Connection
 
         self.pools = {"http": Pool}
-        super().__init__(pool_size)
+        super().__init__(pool_size, largest)
 
-    def send(self, *arguments: Any, **more: Any) -> Response:
+    def send(self, request: PreparedRequest, *arguments: Any, **more: Any) -> Response:
         """Send a request; a socket on this machine is never behind a proxy."""
-        return super().send(*arguments, **{**more, "proxies": None})
+        return super().send(request, *arguments, **{**more, "proxies": None})
 
 
 def _limit(connected: _Guarded) -> None:
@@ -371,6 +447,14 @@ def _limit(connected: _Guarded) -> None:
     timeout = connected.gettimeout()
     if timeout is None or timeout > left * _NOTICEABLE:
         connected.settimeout(left)
+
+
+def _is_over() -> bool:
+    try:
+        remaining()
+    except TimeoutError:
+        return True
+    return False
 
 
 def _resolved(connection: HTTPConnection) -> list[_Place]:

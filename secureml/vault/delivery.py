@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from secureml.concealed import SecretText
-from secureml.errors import MalformedAnswerError, VaultSealedError, VaultUnavailableError
+from secureml.errors import (
+    ConfigurationError,
+    MalformedAnswerError,
+    VaultSealedError,
+    VaultUnavailableError,
+)
 from secureml.settings import Settings
 from secureml.vault.addresses import Address, parse_addresses, redirect_target
+from secureml.vault.answers import Members
 from secureml.vault.auth import AuthMethod, Login, LoginRedirectedError
 from secureml.vault.transport import Failure, Reply, Send, Transport
 
@@ -38,6 +44,8 @@ _PASSING = frozenset({412, 425, 429, 472, 473, 500, 502, 503, 504})
 _NOT_TAKEN_UP = frozenset({412, 429, 472, 473, 503})
 """With these Vault says that it has not begun to work on the request."""
 
+_HEALTH = "/v1/sys/health?standbyok=true&perfstandbyok=true"
+
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.5
 
@@ -54,19 +62,18 @@ class Answer:
 
     Args:
         status: the HTTP status.
-        body: the JSON object of the response, empty where there is none.
+        body: the answer's members, none where there is no body.
         repeated: whether an earlier attempt may have reached Vault as well.
     """
 
     status: int
-    body: Mapping[str, Any] = field(repr=False)
+    body: Members
     repeated: bool = False
 
     @property
-    def data(self) -> Mapping[str, Any]:
+    def data(self) -> Members:
         """The object under ``data``; empty where there is none."""
-        data = self.body.get("data")
-        return data if isinstance(data, dict) else {}
+        return self.body.section("data")
 
 
 Objection = Callable[[Answer], str]
@@ -91,6 +98,8 @@ class Delivery:
         hosts = settings.vault_cluster_hosts
         self._cluster_hosts = tuple(hosts.split(",")) if hosts else ()
         self._transport = Transport(settings, self._addresses)
+        self._namespace = settings.vault_namespace
+        self._has_namespaces = self._namespace is None
         self.preferred = self._addresses[0]
 
     def in_turn(self) -> tuple[Address, ...]:
@@ -147,8 +156,10 @@ class Delivery:
 
         Raises:
             AuthenticationError: the credentials are not accepted, or the server can't be trusted.
+            ConfigurationError: a namespace is set, and the server has none.
             VaultUnavailableError: no usable answer.
         """
+        self._check_namespace()
 
         def at(address: Address) -> Login | Failure:
             result = self._log_in_at(auth, address)
@@ -175,6 +186,28 @@ class Delivery:
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+    def _check_namespace(self) -> None:
+        """Ask once whether there are namespaces, before a credential goes to another's.
+
+        HashiCorp's Community edition takes every request for one to its root namespace.
+        """
+        if self._has_namespaces:
+            return
+        try:
+            answer = self.send(lambda client: client.adapter.get(_HEALTH), None)
+        except MalformedAnswerError:
+            # What stands before Vault keeps the question from it.
+            enterprise = None
+        else:
+            enterprise = answer.body.get("enterprise")
+        if enterprise is False:
+            raise ConfigurationError(
+                f"vault_namespace is {self._namespace!r}, and Vault at {self.preferred.shown} has "
+                "no namespaces: it would serve what is in its root; leave the setting out, or "
+                "correct vault_url"
+            )
+        self._has_namespaces = True
 
     def _log_in_at(self, auth: AuthMethod, address: Address) -> Login | Failure:
         client = self._transport.raw_client(address, None)
@@ -271,8 +304,8 @@ class Delivery:
         reply = self._transport.exchange(
             lambda client: client.sys.read_leader_status(), address, None
         )
-        body = (reply.body if isinstance(reply, Reply) else None) or {}
-        return body.get("is_self") is True or body.get("ha_enabled") is False
+        body = reply.body if isinstance(reply, Reply) else None
+        return body is not None and (body.get("is_self") is True or body.get("ha_enabled") is False)
 
     def _target(self, location: str, address: Address) -> Address | Failure:
         target = redirect_target(location, address, self._addresses, self._cluster_hosts)
@@ -290,7 +323,7 @@ class Delivery:
             return reply
         status = reply.status
         if status in (401, 403, 204):
-            return Answer(status, {})
+            return Answer(status, Members({}, address.shown))
         if status in (200, 400, 404) and reply.body is not None:
             return Answer(status, reply.body)
         if status == 503 and self._says_sealed(address):
@@ -298,10 +331,12 @@ class Delivery:
             return Failure(error=sealed, elsewhere=True, unsent=True)
         if status in _PASSING or status in _REASONS:
             reason = _REASONS.get(status, "it can't serve requests now")
+            unavailable = VaultUnavailableError(
+                f"Vault at {address.shown} is not available: {reason} (HTTP status {status})"
+            )
+            unavailable.retry_after = reply.retry_after
             return Failure(
-                error=VaultUnavailableError(
-                    f"Vault at {address.shown} is not available: {reason} (HTTP status {status})"
-                ),
+                error=unavailable,
                 passing=status in _PASSING,
                 elsewhere=status not in (412, 429),
                 unsent=status in _NOT_TAKEN_UP,
@@ -313,7 +348,8 @@ class Delivery:
         reply = self._transport.exchange(
             lambda client: client.sys.read_seal_status(), address, None
         )
-        return isinstance(reply, Reply) and (reply.body or {}).get("sealed") is True
+        body = reply.body if isinstance(reply, Reply) else None
+        return body is not None and body.get("sealed") is True
 
 
 def _is_passing(result: object, *, repeatable: bool) -> bool:
@@ -330,7 +366,8 @@ def _summary(failures: Sequence[Failure]) -> Failure:
     )
     return Failure(
         error=telling.error,
-        passing=any(failure.passing for failure in failures),
+        # While a cluster elects a leader or restarts, one node after another may be gone.
+        passing=any(failure.passing or failure.absent for failure in failures),
         elsewhere=True,
         unsent=all(failure.unsent for failure in failures),
     )
@@ -338,7 +375,9 @@ def _summary(failures: Sequence[Failure]) -> Failure:
 
 def _staying(result: _Result | Failure) -> _Result | Failure:
     """Keep to the node that redirected: it is alive, and will know the new leader soon."""
-    return replace(result, elsewhere=False) if isinstance(result, Failure) else result
+    if not isinstance(result, Failure):
+        return result
+    return replace(result, elsewhere=False, passing=result.passing or result.absent)
 
 
 def _is_late() -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from secureml.errors import ConfigurationError, SecretError, VaultUnavailableError
 from secureml.vault import VERSIONS_KEPT
+from secureml.vault.answers import Members
 from secureml.vault.api import Api
 from secureml.vault.changes import Change
 from secureml.vault.policies import Layout
@@ -65,10 +66,10 @@ class KeyMount:
             )
             yield self._config_change("")
             return
-        options = engine.get("options") or {}
-        version = options.get("version", "1") if engine.get("type") == "kv" else None
+        kind = engine.word("type")
+        version = engine.section("options").word("version") or "1" if kind == "kv" else None
         if version != "2":
-            found = f"{engine.get('type')} version {version}" if version else engine.get("type")
+            found = f"{kind} version {version}" if version else kind
             raise ConfigurationError(
                 f"at vault_mount {mount!r} there is a secrets engine of type {found}, and not KV "
                 "version 2; name another mount"
@@ -103,7 +104,7 @@ class KeyMount:
             raised = True
             yield self._config_change(f"max_versions = {limit}")
         for key in self._keys(path, 1):
-            kept = _limit(self._api.find(f"{mount}/metadata/{key}") or {})
+            kept = _limit(self._api.find(f"{mount}/metadata/{key}"))
             if kept < VERSIONS_KEPT and not (raised and kept == 0):
                 yield Change(
                     title=f"metadata of {mount}/{key}",
@@ -143,6 +144,5 @@ class KeyMount:
         return self._api.entries(f"{self._layout.mount}/metadata/{folder}")
 
 
-def _limit(record: Mapping[str, object]) -> int:
-    limit = record.get("max_versions")
-    return limit if isinstance(limit, int) else 0
+def _limit(record: Members | None) -> int:
+    return record.integer("max_versions") or 0 if record is not None else 0

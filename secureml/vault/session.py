@@ -303,9 +303,8 @@ class VaultSession:
             return None
         token = old.login.token
         answer = here.delivery.send(lambda client: client.auth.token.renew_self(), token)
-        auth = answer.body.get("auth")
-        seconds = auth.get("lease_duration") if isinstance(auth, dict) else None
-        if answer.status != 200 or not isinstance(seconds, int):
+        seconds = answer.body.section("auth").seconds("lease_duration")
+        if answer.status != 200:
             return None
         left = (old.ends_at or 0) - self._clock()
         if seconds <= left + 1:

@@ -67,12 +67,12 @@ class TransitEngine:
         )
         if not traits:
             raise MalformedAnswerError(f"Vault has no transit key {key!r} right after making it")
-        if not traits.get("derived") or not traits.get("supports_encryption"):
+        if not traits.flag("derived") or not traits.flag("supports_encryption"):
             raise ConfigurationError(
                 f"the transit key {key!r} was not made with derived=true, for encryption: it would "
                 "not tie a wrapped key to its name and environment"
             )
-        if traits.get("exportable") or traits.get("allow_plaintext_backup"):
+        if traits.flag("exportable") or traits.flag("allow_plaintext_backup"):
             raise ConfigurationError(f"the transit key {key!r} is exportable: it may leave Vault")
 
     def rotate_key(self, key: str, version: int = 1) -> None:
@@ -87,9 +87,9 @@ class TransitEngine:
         """
         mount, _, name = key.rpartition("/")
         answer = self._send("post", f"{mount}/keys/{name}/rotate", "update", key)
-        latest = self._expect(answer, key).data.get("latest_version")
+        latest = self._expect(answer, key).data.integer("latest_version")
         # Not every server tells the new version.
-        self._saw(key, latest if isinstance(latest, int) else version + 1)
+        self._saw(key, latest or version + 1)
 
     def data_key(self, key: str, size: int, context: bytes) -> tuple[SecretBytes, str]:
         """Have the engine make a data key.
@@ -167,8 +167,8 @@ class TransitEngine:
         return answer
 
     def _ciphertext(self, answer: Answer, key: str) -> str:
-        text = answer.data.get("ciphertext")
-        if not isinstance(text, str):
+        text = answer.data.text("ciphertext")
+        if text is None:
             raise MalformedAnswerError(f"Vault gave no ciphertext for the transit key {key!r}")
         self._saw(key, _version_in(answer))
         return text
@@ -183,7 +183,7 @@ class TransitEngine:
         def objection(answer: Answer) -> str:
             if _lacks_engine(answer):
                 return "it does not know the transit engine"
-            if any(words in _said(answer) for words in ("key not found", "too new")):
+            if answer.body.says("key not found") or answer.body.says("too new"):
                 return "it does not know the transit key, or its newest version"
             if 0 < _version_in(answer) < newest:
                 return f"it does not know version {newest} of the transit key"
@@ -193,21 +193,15 @@ class TransitEngine:
 
 
 def _lacks_engine(answer: Answer) -> bool:
-    return answer.status == 404 and bool(answer.body.get("errors"))
+    return answer.status == 404 and bool(answer.body.texts("errors"))
 
 
 def _refuse(answer: Answer, key: str) -> NoReturn:
     """Tell the refusals apart, which all have the same status; their texts are not repeated."""
-    said = _said(answer)
     for words, error in _refusals(key).items():
-        if words in said:
+        if answer.body.says(words):
             raise error
     raise MalformedAnswerError(f"Vault takes the request for the transit key {key!r} for invalid")
-
-
-def _said(answer: Answer) -> str:
-    errors = answer.body.get("errors")
-    return " ".join(map(str, errors)).lower() if isinstance(errors, list) else ""
 
 
 def _refusals(key: str) -> Mapping[str, SecretError]:
@@ -241,8 +235,9 @@ def _refusals(key: str) -> Mapping[str, SecretError]:
 def _plaintext(answer: Answer, key: str) -> SecretBytes:
     material = None
     try:
-        material = SecretBytes(base64.b64decode(answer.data.get("plaintext", ""), validate=True))
-    except (TypeError, ValueError):
+        text = answer.data.text
+        material = SecretBytes(base64.b64decode(text("plaintext") or "", validate=True))
+    except ValueError:
         material = None
     if not material:
         raise MalformedAnswerError(f"Vault gave no plaintext for the transit key {key!r}")
@@ -251,7 +246,7 @@ def _plaintext(answer: Answer, key: str) -> SecretBytes:
 
 def _version_in(answer: Answer) -> int:
     """Return the version of the transit key that has wrapped what the answer holds; 0 for none."""
-    wrapped = _WRAPPED.match(str(answer.data.get("ciphertext")))
+    wrapped = _WRAPPED.match(answer.data.text("ciphertext") or "")
     return int(wrapped[1]) if wrapped else 0
 
 

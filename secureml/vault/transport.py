@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from secureml.concealed import SecretText
 from secureml.concurrency import unforked
@@ -23,8 +22,11 @@ from secureml.errors import (
     VaultUnavailableError,
 )
 from secureml.settings import Settings
+from secureml.settings.checks import is_loopback, split_url
 from secureml.vault.addresses import Address
+from secureml.vault.answers import Members
 from secureml.vault.auth import certificate_problem, client_certificate
+from secureml.vault.auth.exchange import seconds_in
 
 if TYPE_CHECKING:
     import hvac
@@ -38,7 +40,13 @@ Send = Callable[["hvac.Client"], "requests.Response"]
 _Result = TypeVar("_Result")
 
 _POOL_SIZE = 32
-_LONGEST_WAIT = 3600.0
+
+_UNKNOWN_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+"""What OpenSSL says of an answer that is no TLS."""
+
+_WANTS_TLS = b"HTTP request to an HTTPS server"
+"""What servers written in Go answer to plain HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +55,13 @@ class Reply:
 
     Args:
         status: the HTTP status.
-        body: the JSON object of the answer; None where it has none.
+        body: the answer's members; None where it is no JSON object.
         location: where a redirect leads.
         retry_after: for how many seconds Vault asks to be left alone.
     """
 
     status: int
-    body: Mapping[str, Any] | None = field(repr=False)
+    body: Members | None
     location: str | None = field(default=None, repr=False)
     retry_after: float | None = None
 
@@ -67,6 +75,8 @@ class Failure:
         passing: whether it may pass, so that another attempt makes sense.
         elsewhere: whether another address may do better.
         unsent: whether Vault has certainly not seen the request.
+        absent: whether nobody is there; that may pass where there are other addresses too, whose
+            nodes take over from each other.
         retry_after: for how many seconds Vault asks to be left alone.
     """
 
@@ -74,6 +84,7 @@ class Failure:
     passing: bool = False
     elsewhere: bool = False
     unsent: bool = False
+    absent: bool = False
     retry_after: float | None = None
 
 
@@ -114,11 +125,14 @@ class Transport:
         response = self.guarded(lambda: send(self.raw_client(address, token)), address)
         if isinstance(response, Failure):
             return response
+        if response.status_code == 400 and _WANTS_TLS in response.content:
+            message = f"what answers at {address.shown} speaks TLS: write https:// in its place"
+            return Failure(error=MalformedAnswerError(message))
         return Reply(
             status=response.status_code,
-            body=_json_object(response),
+            body=Members.parse(response.content, address.shown),
             location=response.headers.get("Location"),
-            retry_after=_seconds(response.headers.get("Retry-After")),
+            retry_after=seconds_in(response.headers.get("Retry-After")),
         )
 
     def guarded(self, call: Callable[[], _Result], address: Address) -> _Result | Failure:
@@ -132,7 +146,12 @@ class Transport:
         except VaultUnavailableError as error:
             sealed = isinstance(error, VaultSealedError)
             passing = not sealed and not isinstance(error, MalformedAnswerError)
-            return Failure(error=_detached(error), passing=passing, elsewhere=passing or sealed)
+            return Failure(
+                error=_detached(error),
+                passing=passing,
+                elsewhere=passing or sealed,
+                retry_after=error.retry_after,
+            )
         except OSError as error:
             # What requests says of a file of certificates that has gone since it was looked for.
             message = f"the certificates for {address.shown} can't be read"
@@ -168,22 +187,39 @@ class Transport:
         from requests.exceptions import ConnectTimeout, SSLError, Timeout
         from urllib3.exceptions import NewConnectionError, ProxyError
 
+        from secureml.vault.deadline import TooLargeError
+
         causes = _causes(error)
         shortage = ResourceLimitError.behind(f"no connection to {address.shown} is made", *causes)
         if shortage is not None:
             return Failure(error=shortage)
+        has_proxy = any(isinstance(cause, ProxyError) for cause in causes)
+        for cause in causes:
+            known = _known_failure(cause, address, "its proxy" if has_proxy else "it")
+            if known is not None:
+                return known
+        if isinstance(error, TooLargeError):
+            return Failure(
+                error=MalformedAnswerError(
+                    f"what answers at {address.shown} sends more than vault_max_response_bytes, "
+                    f"{self._settings.vault_max_response_bytes:,} bytes"
+                )
+            )
+        unsent = False
         if isinstance(error, SSLError):
-            return _tls_failure(causes, address)
-        if isinstance(error, ConnectTimeout):
-            return _unreachable(f"Vault at {address.shown} does not accept connections in time")
-        if any(isinstance(cause, NewConnectionError | ProxyError) for cause in causes):
-            return _unreachable(f"Vault at {address.shown} can't be reached")
-        if isinstance(error, Timeout) or any(isinstance(cause, TimeoutError) for cause in causes):
+            # TLS may also break once the request is on its way.
+            message = f"no TLS connection to {address.shown} could be made"
+        elif isinstance(error, ConnectTimeout):
+            message, unsent = f"Vault at {address.shown} does not accept connections in time", True
+        elif has_proxy or any(isinstance(cause, NewConnectionError) for cause in causes):
+            message, unsent = f"Vault at {address.shown} can't be reached", True
+        elif isinstance(error, Timeout) or any(isinstance(cause, TimeoutError) for cause in causes):
             seconds = f"{self._settings.vault_timeout:g} s"
             message = f"Vault at {address.shown} did not answer within {seconds}"
         else:
             message = f"Vault at {address.shown} broke the connection off"
-        return Failure(error=VaultUnavailableError(message), passing=True, elsewhere=True)
+        unavailable = VaultUnavailableError(message)
+        return Failure(error=unavailable, passing=True, elsewhere=True, unsent=unsent)
 
 
 def require_extra() -> None:
@@ -215,20 +251,22 @@ def _pool(settings: Settings, addresses: Sequence[Address]) -> IsolatedSession:
     # hvac goes by these, if they are not false, and not by what its client is given.
     pool.verify = _verification(settings)
     pool.cert = _certificate(settings)
-    pool.mount("http://", DeadlineAdapter(_POOL_SIZE))
+    largest = settings.vault_max_response_bytes
+    trust: dict[str, Any] = {"verify": pool.verify, "authorities": _authorities(settings)}
+    pool.mount("http://", DeadlineAdapter(_POOL_SIZE, largest, **trust))
     secure = DeadlineAdapter(
         _POOL_SIZE,
+        largest,
         encrypted=True,
         server_name=settings.vault_tls_server_name,
-        verify=settings.vault_tls_verify,
-        authorities=_authorities(settings),
+        **trust,
     )
     pool.mount("https://", secure)
     if any(address.base.lower().startswith("https:") for address in addresses):
         secure.prepare()
     for address in addresses:
         if address.socket is not None:
-            pool.mount(address.base, UnixAdapter(address.socket, _POOL_SIZE))
+            pool.mount(address.base, UnixAdapter(address.socket, _POOL_SIZE, largest))
         elif settings.vault_proxy is not None:
             pool.proxies.update(_proxies(settings.vault_proxy, address))
     return pool
@@ -284,42 +322,47 @@ def _proxies(proxy: str, address: Address) -> Mapping[str, str]:
     if proxy != "environment":
         return {"http": proxy, "https": proxy}
     found = select_proxy(address.base, get_environ_proxies(address.base, no_proxy=None))
-    url = urlsplit(address.base)
+    if not found or is_loopback(address.base):
+        return {}
+    # As curl, the variables may leave the scheme out. No message repeats them: they may hold a
+    # password.
+    scheme, _, place = found.rpartition("://")
+    scheme = scheme or "http"
+    if split_url(f"{scheme}://{place.rpartition('@')[2]}") is None:
+        raise ConfigurationError(
+            f"vault_proxy = 'environment': the proxy that the environment names for "
+            f"{address.shown} is no http or https address"
+        )
+    url = split_url(address.base)
     # Named by its host, so that an address that NO_PROXY lists is reached directly.
-    return {f"{url.scheme}://{url.hostname}": found} if found else {}
+    return {f"{url.scheme}://{url.host}": found} if url else {}
 
 
-def _json_object(response: requests.Response) -> Mapping[str, Any] | None:
-    try:
-        body = json.loads(response.content)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _seconds(text: str | None) -> float | None:
-    """Read a Retry-After header in seconds; in Vault it is never a date."""
-    if text is None or not text.isascii() or not text.isdigit():
-        return None
-    return min(float(text), _LONGEST_WAIT)
-
-
-def _tls_failure(causes: Sequence[BaseException], address: Address) -> Failure:
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Failure(
-                error=AuthenticationError(
-                    f"the TLS certificate of {address.shown} is not trusted "
-                    f"({cause.verify_message}); vault_ca_cert names the CA to trust"
-                )
+def _known_failure(cause: BaseException, address: Address, peer: str) -> Failure | None:
+    """Name a cause that stays as it is, however often one tries; None for another."""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return Failure(
+            error=AuthenticationError(
+                f"the TLS certificate of {address.shown} is not trusted "
+                f"({cause.verify_message}); vault_ca_cert names the CA to trust"
+                if peer == "it"
+                else f"the TLS certificate of the proxy of {address.shown} is not trusted "
+                f"({cause.verify_message}); vault_ca_cert names the CA to trust"
             )
-    # TLS may also break once the request is on its way.
-    message = f"no TLS connection to {address.shown} could be made"
-    return Failure(error=VaultUnavailableError(message), passing=True, elsewhere=True)
-
-
-def _unreachable(message: str) -> Failure:
-    return Failure(error=VaultUnavailableError(message), passing=True, elsewhere=True, unsent=True)
+        )
+    absent = True
+    if isinstance(cause, ConnectionRefusedError):
+        reason = f"{peer} refused the connection"
+    elif isinstance(cause, FileNotFoundError) and address.socket is not None:
+        reason = "there is no such socket"
+    elif isinstance(cause, socket.gaierror) and cause.errno in _UNKNOWN_HOST:
+        reason = "unknown host" if peer == "it" else f"{peer} is an unknown host"
+    elif isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+        reason, absent = f"{peer} speaks plain HTTP, not TLS", False
+    else:
+        return None
+    unavailable = VaultUnavailableError(f"Vault at {address.shown} can't be reached: {reason}")
+    return Failure(error=unavailable, elsewhere=True, unsent=True, absent=absent)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from secureml.errors import ConfigurationError
 from secureml.settings import check_path
-from secureml.settings.checks import check_name, check_namespace, check_token, check_url
+from secureml.settings.checks import (
+    check_name,
+    check_namespace,
+    check_token,
+    check_url,
+    check_urls,
+    is_loopback,
+    split_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +98,26 @@ def test_an_address_loses_its_trailing_slash_and_no_more(text: str, url: str) ->
         ("http://host:99999", "no valid host"),
         ("http://host:port", "no valid host"),
         ("http://[::1", "no valid host"),
+        ("http://hunter2.example[::1]:8200", "no valid host"),
+        ("http://[::1]hunter2.example", "no valid host"),
+        ("http://[127.0.0.1]", "no valid host"),
+        ("http://[vault]", "no valid host"),
+        ("http://host:", "no valid host"),
+        ("http://host:1:2", "no valid host"),
+        ("http://a..b", "no valid host"),
+        ("http://.host", "no valid host"),
+        ("http://host..", "no valid host"),
+        ("http://-host", "no valid host"),
+        (f"http://{'a' * 64}.example", "no valid host"),
+        (f"http://{'a.' * 127}example", "no valid host"),
+        ("http://127.1", "no valid host"),
+        ("http://2130706433", "no valid host"),
+        ("http://0177.0.0.1", "no valid host"),
+        ("http://0x7f.0.0.1", "no valid host"),
+        ("http://0x7f000001", "no valid host"),
+        ("http://127.0.0.1.", "no valid host"),
+        ("http://host;x", "no valid host"),
+        ("http://ho&st", "no valid host"),
         ("https://user:hunter2@host", "user name or password"),
         ("https://hunter2@host", "user name or password"),
         ("https://user:hunter2@host:99999", "user name or password"),
@@ -109,6 +137,71 @@ def test_an_address_that_is_none_is_refused_without_being_repeated(text: str, pr
         check_url(text, "vault_url")
     assert "hunter2" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https://vault_1.example", "https://vault.example.", "https://1.2.3.4", "https://7.example"],
+)
+def test_hosts_as_they_are_named_in_networks_pass(text: str) -> None:
+    assert check_url(text, "vault_url") == text
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/secret/data/k", "/gateway/v1"])
+def test_an_address_of_the_api_is_refused_with_what_to_write(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="write the address alone"):
+        check_urls(f"https://a,https://vault.example.com:8200{path}", "vault_url")
+
+
+def test_a_prefix_that_only_looks_like_the_api_passes() -> None:
+    assert check_urls("https://gateway/v1x", "vault_url") == "https://gateway/v1x"
+
+
+def test_every_wrong_address_is_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_urls("ftp://a,https://b,https://c..d", "vault_url")
+    assert caught.value.problems == (
+        "vault_url must begin with http:// or https://",
+        "vault_url has no valid host and port",
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8200", True),
+        ("http://127.9.9.9", True),
+        ("HTTP://LOCALHOST:8200/vault", True),
+        ("http://[::1]:8200", True),
+        ("http://[::ffff:127.0.0.1]", True),
+        ("unix:///run/v", True),
+        ("http://evil.example[::1]:8200", False),
+        ("http://evil.example#@[::1]", False),
+        ("http://[::1]@evil.example", False),
+        ("http://127.0.0.1@evil.example", False),
+        ("http://127.0.0.1\\@evil.example", False),
+        ("http://localhost.", False),
+        ("http://localhost.evil.example", False),
+        ("http://127.0.0.1.evil.example", False),
+        ("http://127.1", False),
+        ("http://0.0.0.0", False),
+        ("http://[::1", False),
+        ("", False),
+    ],
+)
+def test_only_an_address_that_reads_one_way_is_of_this_machine(url: str, expected: bool) -> None:
+    assert is_loopback(url) is expected
+
+
+@given(st.from_regex(r"https?://[0-9a-zA-Z.:@\[\]_-]{0,24}(/[a-z@.]*)?", fullmatch=True))
+def test_an_accepted_address_names_the_host_that_is_connected_to(text: str) -> None:
+    from urllib3.util import parse_url
+
+    parts = split_url(text)
+    if parts is not None:
+        connected = parse_url(text)
+        assert (connected.host or "").strip("[]").lower() == parts.host
+        assert connected.port == parts.port
 
 
 @pytest.mark.parametrize("text", ["hvs.CAESI-x_1", "s.abc+/=", "1234#tail"])

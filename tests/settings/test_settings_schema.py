@@ -194,6 +194,8 @@ def test_nothing_travels_unencrypted_in_production(environment: str, others: str
     for host in ("host", "127.0.0.1.example.com", "localhost.example.com", "10.0.0.1"):
         with pytest.raises(ConfigurationError, match="can't be plain http to another machine"):
             Settings(environment=environment, vault_url=f"{others}http://{host}:8200")
+    with pytest.raises(ConfigurationError, match="no valid host and port"):
+        Settings(environment=environment, vault_url=f"{others}http://evil.example[::1]:8200")
     for url in (*LOOPBACK, "https://host"):
         assert Settings(environment=environment, vault_url=others + url)
 

@@ -14,6 +14,7 @@ from secureml.sources import Finding
 from secureml.sources.custom_metadata import DISABLED, state_key
 from secureml.sources.freshness import Freshness, Known, Sighting
 from secureml.sources.vault import VaultStore
+from secureml.vault.answers import Members
 from secureml.vault.session import Answer, VaultSession
 
 STANDBY = {"ha_enabled": True, "is_self": False}
@@ -277,8 +278,8 @@ def test_an_old_answer_does_not_undo_what_became_known_meanwhile():
     freshness.saw("k", sighting(3))
     known = freshness.known("k")
     freshness.saw("k", sighting(4))
-    for old in (Answer(404, {}), Answer(200, json.loads(of(1)["body"]))):
-        freshness.believe("k", known, old)
+    for old in (Members({}, ""), Members(json.loads(of(1)["body"]), "")):
+        freshness.believe("k", known, Answer(200 if old else 404, old))
         assert freshness.known("k").last == sighting(4)
 
 

@@ -253,6 +253,6 @@ def test_an_answer_to_the_unwrapping_without_a_secret_id(faulty, anonymous, asse
             vault_secret_id_wrapped=True,
         )
     )
-    with pytest.raises(MalformedAnswerError, match="no secret ID was wrapped") as caught:
+    with pytest.raises(MalformedAnswerError, match="'secret_id' is missing") as caught:
         method.login(anonymous(faulty(body).url))
     assert_conceals(caught.value, WRONG)

@@ -215,13 +215,21 @@ def test_a_403_without_a_body_of_vaults_is_a_refusal_too(faulty, anonymous, asse
         b'{"auth": {"client_token": null}}',
         b'{"auth": {"client_token": ""}}',
         b'{"auth": {"client_token": 5}}',
+        b'{"auth": {"client_token": "t", "lease_duration": "canary-body-e9f0"}}',
+        b'{"auth": {"client_token": "t", "lease_duration": true}}',
+        b'{"auth": {"client_token": "t", "lease_duration": -1}}',
+        b'{"auth": {"client_token": "t", "lease_duration": 1' + b"0" * 400 + b"}}",
+        b'{"auth": {"client_token": "t", "renewable": "canary-body-e9f0"}}',
+        b'{"auth": ' * 100_000,
         b'{"auth": {"client_token": "canary-body-e9f0\\nX-Evil: 1"}}',
         b'{"auth": {"client_token": "canary-body-e9f0 "}}',
         b'{"errors": null, "warnings": ["canary-body-e9f0"]}',
     ],
 )
 def test_an_answer_without_a_token(faulty, anonymous, assert_conceals, body):
-    with pytest.raises(MalformedAnswerError, match="does not answer a login as Vault") as caught:
+    with pytest.raises(
+        MalformedAnswerError, match=r"does not answer (a login )?as Vault"
+    ) as caught:
         method_of("userpass").login(anonymous(faulty(body).url))
     assert_conceals(caught.value, SECRET, BODY)
 
@@ -238,7 +246,6 @@ def test_a_second_factor_is_more_than_a_program_has(faulty, anonymous, assert_co
     [
         (b'"lease_duration": 60, "renewable": true', 60.0, True),
         (b'"lease_duration": 0, "renewable": false', None, False),
-        (b'"lease_duration": "60", "renewable": "yes"', None, False),
         (b'"accessor": "a"', None, False),
     ],
 )
@@ -289,3 +296,21 @@ def test_a_login_does_not_show_its_token(faulty, anonymous):
     login = method_of("userpass").login(anonymous(faulty(body).url))
     assert isinstance(login, Login)
     assert BODY not in repr(login)
+
+
+def test_a_name_that_no_user_can_have_is_no_outage(faulty, anonymous, assert_conceals):
+    said = b'{"errors": ["failed to determine alias name from login request"]}'
+    server = faulty(said, status="500 Internal Server Error")
+    with pytest.raises(AuthenticationError, match=r"there is no such .* user name") as caught:
+        method_of("userpass").login(anonymous(server.url))
+    assert_conceals(caught.value, SECRET)
+
+
+def test_a_limit_on_logins_is_named_with_the_time_it_asks_for(faulty, anonymous, assert_conceals):
+    server = faulty(b"{}", status="429 Slow", extra="Retry-After: 60\r\n")
+    with pytest.raises(
+        VaultUnavailableError, match=r"limits the rate of logins.* for 60 s"
+    ) as caught:
+        method_of("userpass").login(anonymous(server.url))
+    assert caught.value.retry_after == 60
+    assert_conceals(caught.value, SECRET)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import pickle
 import socket
 import threading
+import time
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +19,7 @@ import pytest
 
 from secureml.concealed import SecretText
 from secureml.errors import (
+    ConfigurationError,
     InsecureConnectionWarning,
     MalformedAnswerError,
     SecretExistsError,
@@ -35,8 +39,9 @@ SELF = {"body": b'{"data": {"id": "x"}}'}
 
 
 def settings_of(url: str, token: Any = TOKEN, **more: Any) -> Settings:
+    environment = more.pop("environment", None)
     arguments = {"vault_url": url, "vault_token": token, "vault_timeout": 0.5, **more}
-    return load_settings(Layers(arguments=arguments))
+    return load_settings(Layers(environment=environment, arguments=arguments))
 
 
 @pytest.fixture
@@ -273,6 +278,145 @@ def test_what_can_not_pass_is_not_repeated(faulty: Any, session_of: Any) -> None
     assert len(server.received) == 1
 
 
+def bomb(size: int) -> bytes:
+    """JSON that is small twice compressed and has so many bytes inflated."""
+    inflated = b'{"data": "' + b"a" * size + b'"}'
+    return gzip.compress(gzip.compress(inflated))
+
+
+@pytest.mark.parametrize("where", ["read", "login", "sealed"])
+def test_a_body_that_inflates_is_cut_off(faulty: Any, session_of: Any, where: str) -> None:
+    large = {"body": bomb(1 << 28), "extra": "Content-Encoding: gzip, gzip\r\n"}
+    assert len(large["body"]) < 10_000
+    down = {"status": "503 Down", "body": FAILING["body"]}
+    login = {"vault_auth": "userpass", "vault_username": "u", "vault_password": "p"}
+    server = faulty(**large, first=[down] if where == "sealed" else [])
+    more = login if where == "login" else {}
+    session = session_of(server.url, vault_timeout=5, vault_max_response_bytes=1 << 20, **more)
+    tracemalloc.start()
+    try:
+        with pytest.raises(VaultUnavailableError) as caught:
+            read(session)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 25
+    if where != "sealed":
+        assert isinstance(caught.value, MalformedAnswerError)
+        assert "more than vault_max_response_bytes, 1,048,576 bytes" in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_a_body_that_does_not_end_is_cut_off_as_well(faulty: Any, session_of: Any) -> None:
+    server = faulty(b'{"data": "' + b"a" * 5000 + b'"}')
+    session = session_of(server.url, vault_max_response_bytes=1024)
+    with pytest.raises(MalformedAnswerError, match="vault_max_response_bytes"):
+        read(session)
+    assert read(session_of(server.url, vault_max_response_bytes=8192)).status == 200
+
+
+def test_a_compressed_answer_is_read(faulty: Any, session_of: Any) -> None:
+    packed = gzip.compress(FOUND["body"])
+    assert value_of(session_of(faulty(packed, extra="Content-Encoding: gzip\r\n").url)) == "v"
+
+
+def test_more_threads_than_connections_that_are_kept_make_no_noise(
+    faulty: Any, session_of: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = session_of(faulty(**FOUND).url, vault_timeout=30)
+    everybody = threading.Barrier(100, timeout=60)
+
+    def read_at_once(_: int) -> Any:
+        everybody.wait()
+        return value_of(session)
+
+    with caplog.at_level(logging.WARNING), ThreadPoolExecutor(100) as threads:
+        found = list(threads.map(read_at_once, range(200)))
+    assert found == ["v"] * 200
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("asked", "attempts"), [("60", 1), ("0", 3)])
+def test_a_login_heeds_the_time_that_a_limit_asks_for(
+    faulty: Any, session_of: Any, asked: str, attempts: int
+) -> None:
+    slow = {"status": "429 Slow", "body": b"{}", "extra": f"Retry-After: {asked}\r\n"}
+    token = {"body": b'{"auth": {"client_token": "t"}}'}
+    server = faulty(**FOUND, first=[slow, slow, token])
+    login = {"vault_auth": "userpass", "vault_username": "u", "vault_password": "p"}
+    session = session_of(server.url, vault_timeout=10, **login)
+    if attempts == 1:
+        with pytest.raises(VaultUnavailableError, match="limits the rate") as caught:
+            read(session)
+        assert caught.value.retry_after == 60
+    else:
+        assert value_of(session) == "v"
+    logins = [each for each in server.received if b"/login/" in each]
+    assert len(logins) == attempts
+
+
+# Namespaces
+
+
+COMMUNITY = {"body": b'{"initialized": true, "sealed": false, "enterprise": false}'}
+NO_NAMESPACE = {"status": "404 Not Found", "body": b'{"errors": ["namespace not found"]}'}
+
+
+@pytest.mark.parametrize("auth", ["token", "userpass"])
+def test_a_namespace_on_a_server_that_has_none_is_an_error(
+    faulty: Any, session_of: Any, caplog: Any, auth: str
+) -> None:
+    server = faulty(**COMMUNITY)
+    login = {"vault_auth": auth, "vault_username": "u", "vault_password": "p"}
+    session = session_of(server.url, vault_namespace="team-a", **login)
+    for _ in range(2):
+        with pytest.raises(
+            ConfigurationError, match=r"'team-a', and Vault .* no namespaces"
+        ) as caught:
+            read(session)
+    assert_tells_nothing(caught.value, caplog)
+    assert all(each.startswith(b"GET /v1/sys/health?") for each in server.received)
+    assert TOKEN.encode() not in b"".join(server.received)
+
+
+@pytest.mark.parametrize(
+    "health",
+    [
+        {"body": b'{"enterprise": true}'},
+        {"body": b'{"initialized": true}'},
+        NO_NAMESPACE,
+        {"status": "403 No", "body": b"{}"},
+        {"body": b"<html>", "kind": "text/html"},
+    ],
+    ids=["enterprise", "OpenBao", "no namespace", "denied", "HTML"],
+)
+def test_whether_there_are_namespaces_is_asked_once(
+    faulty: Any, session_of: Any, health: Any
+) -> None:
+    server = faulty(**FOUND, first=[health])
+    session = session_of(server.url, vault_namespace="team-a")
+    assert [value_of(session) for _ in range(3)] == ["v"] * 3
+    assert sum(b"sys/health" in each for each in server.received) == 1
+
+
+def test_it_is_not_asked_without_a_namespace(faulty: Any, session_of: Any) -> None:
+    server = faulty(**FOUND)
+    assert value_of(session_of(server.url)) == "v"
+    assert len(server.received) == 1
+
+
+def test_an_outage_leaves_the_question_open(faulty: Any, session_of: Any) -> None:
+    server = faulty(**COMMUNITY, first=[{"status": "501 No", "body": b"{}"}])
+    session = session_of(server.url, vault_namespace="team-a")
+    with pytest.raises(VaultUnavailableError, match="not initialized"):
+        read(session)
+    with pytest.raises(ConfigurationError, match="no namespaces"):
+        read(session)
+
+
+# Answers
+
+
 def test_json_nested_without_end_is_malformed(faulty: Any, session_of: Any) -> None:
     server = faulty(b'{"data":' + b"[" * 200_000)
     with pytest.raises(MalformedAnswerError):
@@ -437,6 +581,70 @@ def test_no_address_answers(dead: str, faulty: Any, session_of: Any, caplog: Any
 # Redirects
 
 
+@pytest.mark.filterwarnings("ignore::secureml.errors.InsecureConnectionWarning")
+@pytest.mark.parametrize("fault", ["refused", "unknown", "plain", "proxy", "socket"])
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_where_trying_again_can_not_help_the_cause_comes_at_once(
+    dead: str, faulty: Any, session_of: Any, fault: str, repeatable: bool
+) -> None:
+    addresses = {
+        "refused": dead,
+        "unknown": "http://vault.invalid:8200",
+        "plain": faulty(b"{}").url.replace("http:", "https:"),
+        "proxy": "https://vault.invalid",
+        "socket": "unix:///nowhere",
+    }
+    more = {"vault_proxy": dead} if fault == "proxy" else {}
+    session = session_of(addresses[fault], vault_timeout=60, **more)
+    start = time.monotonic()
+    with pytest.raises(VaultUnavailableError, match="can't be reached: "):
+        read(session) if repeatable else write(session)
+    assert time.monotonic() - start < 30
+
+
+def test_an_address_that_is_gone_is_asked_again_where_there_are_others(
+    faulty: Any, session_of: Any
+) -> None:
+    failing = faulty(status="503 Down")
+    gone = socket.create_server(("127.0.0.1", 0))
+    place = gone.getsockname()
+    gone.close()
+    session = session_of(f"http://127.0.0.1:{place[1]},{failing.url}", vault_timeout=30)
+    back: list[Any] = []
+
+    def come_back() -> None:
+        while len(failing.received) < 3:
+            assert time.monotonic() < end
+        back.append(faulty(**FOUND, place=place))
+
+    end = time.monotonic() + 30
+    waiting = threading.Thread(target=come_back)
+    waiting.start()
+    assert value_of(session) == "v"
+    waiting.join()
+
+
+def test_several_addresses_that_all_are_gone_are_asked_until_the_deadline(
+    dead: str, session_of: Any
+) -> None:
+    attempts = 0
+    session = session_of(f"{dead},http://localhost:{dead.rpartition(':')[2]}")
+
+    def send(client: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        return client.sys.read_seal_status()
+
+    with pytest.raises(VaultUnavailableError, match="refused the connection"):
+        session.request(send, mount="sys", path="sys/seal-status", capability="read")
+    assert attempts > 2
+
+
+def test_plain_http_to_a_port_that_speaks_tls_is_named(bao_tls: Any, session_of: Any) -> None:
+    with pytest.raises(MalformedAnswerError, match="speaks TLS: write https://"):
+        read(session_of(bao_tls.server.url.replace("https:", "http:")))
+
+
 def moved(url: str, status: str = "307 Moved") -> dict[str, str]:
     return {"status": status, "extra": f"Location: {url}/v1/secret/data/k\r\n"}
 
@@ -471,6 +679,8 @@ def test_a_redirect_to_a_host_of_the_cluster_is_followed(
         ("//localhost:{port}", None),
         ("ftp://127.0.0.1:{port}", None),
         ("http://localhost:{port}:9", "localhost"),
+        ("http://evil.example[127.0.0.1]:{port}", None),
+        ("http://127.1:{port}", None),
         ("", "localhost"),
     ],
 )
@@ -577,9 +787,48 @@ def test_the_environments_proxy_is_used_where_that_is_asked_for(
     assert (len(direct.received), len(proxy.received)) == (2, 1)
 
 
+@pytest.mark.parametrize("proxy", ["named", "environment"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_no_proxy_sees_what_stays_on_this_machine(
+    faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch, proxy: str, host: str
+) -> None:
+    elsewhere, direct = faulty(**FAILING), faulty(**FOUND)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, elsewhere.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    session = session_of(
+        direct.url.replace("127.0.0.1", host),
+        vault_proxy=elsewhere.url if proxy == "named" else proxy,
+        environment="production",
+    )
+    assert value_of(session) == "v"
+    assert session.client.secrets.kv.v2.read_secret_version("k", raise_on_deleted_version=True)
+    assert elsewhere.received == []
+
+
+def test_no_proxy_sees_a_redirect_that_stays_on_this_machine(faulty: Any, session_of: Any) -> None:
+    leader = faulty(**FOUND)
+    proxy = faulty(**moved(leader.url))
+    with pytest.warns(InsecureConnectionWarning):
+        session = session_of(
+            "http://vault.invalid:8200", vault_proxy=proxy.url, vault_cluster_hosts="127.0.0.1"
+        )
+    assert value_of(session) == "v"
+    assert (len(proxy.received), len(leader.received)) == (1, 1)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://a..b:3128", "http://"])
+def test_a_proxy_of_the_environment_that_is_none_is_a_wrong_setting(
+    session_of: Any, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ConfigurationError, match="vault_proxy"):
+        session_of("https://vault.invalid", vault_proxy="environment")
+
+
 def test_a_proxy_that_is_down(dead: str, session_of: Any, caplog: Any) -> None:
     session = session_of("https://vault.invalid", vault_proxy=dead)
-    with pytest.raises(VaultUnavailableError, match="can't be reached") as caught:
+    with pytest.raises(VaultUnavailableError, match="its proxy refused the connection") as caught:
         read(session)
     assert_tells_nothing(caught.value, caplog)
 
@@ -615,7 +864,7 @@ def test_a_unix_socket_is_not_behind_the_proxy(
 
 
 def test_a_unix_socket_that_is_not_there(session_of: Any, caplog: Any) -> None:
-    with pytest.raises(VaultUnavailableError, match="unix:///nowhere can't be reached") as caught:
+    with pytest.raises(VaultUnavailableError, match="there is no such socket") as caught:
         read(session_of("unix:///nowhere"))
     assert_tells_nothing(caught.value, caplog)
 

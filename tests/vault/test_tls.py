@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import os
+import select
 import shutil
+import socket
 import ssl
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +30,7 @@ from secureml.settings import Layers, load_settings
 from secureml.vault.session import VaultSession
 
 TOKEN = "s.canary-token-0c9d"
+FOUND = b'{"data": {"data": {"value": "v"}, "metadata": {"version": 1}}}'
 
 
 class Responder(ThreadingHTTPServer):
@@ -55,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.tokens.append(self.headers["X-Vault-Token"])
         self.server.subjects.append(self.connection.getpeercert())  # type: ignore[attr-defined]  # TLS
-        body = b'{"data": {"data": {"value": "v"}, "metadata": {"version": 1}}}'
+        body = FOUND
         self.send_response(307 if self.server.location else 200)
         if self.server.location:
             self.send_header("Location", self.server.location)
@@ -65,6 +71,104 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
+
+
+class ConnectProxy:
+    """A proxy that connects to this machine, whatever the host's name.
+
+    Args:
+        context: with its certificate, where it is spoken to over TLS.
+        late: seconds before it consents to connect.
+        drip: seconds between the bytes of its consent.
+        silent: whether it passes nothing on after its consent.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext | None,
+        *,
+        late: float = 0,
+        drip: float = 0,
+        silent: bool = False,
+    ) -> None:
+        self._context = context
+        self._late, self._drip, self._silent = late, drip, silent
+        self._closed = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = [self._listener]
+        self.received: list[bytes] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        scheme = "https" if self._context else "http"
+        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def close(self) -> None:
+        self._closed.set()
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                plain, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            client = plain
+            if self._context is not None:
+                client = self._context.wrap_socket(plain, server_side=True)
+            self._open.append(client)
+            request = client.recv(65536)
+            self.received.append(request)
+            if not request.startswith(b"CONNECT"):
+                client.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(FOUND) + FOUND
+                )
+                return
+            self._closed.wait(self._late)
+            consent = b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 5000 * bool(self._drip) + b"\r\n\r\n"
+            if not self._drip:
+                client.sendall(consent)
+            for octet in consent if self._drip else b"":
+                client.sendall(bytes([octet]))
+                if self._closed.wait(self._drip):
+                    return
+            if not self._silent:
+                self._pass_on(client, int(request.split()[1].rpartition(b":")[2]))
+
+    def _pass_on(self, client: socket.socket, port: int) -> None:
+        server = socket.create_connection(("127.0.0.1", port))
+        self._open.append(server)
+        ends: dict[socket.socket, socket.socket] = {client: server, server: client}
+        while not self._closed.is_set():
+            pending = isinstance(client, ssl.SSLSocket) and client.pending()
+            ready = [client] if pending else select.select(list(ends), [], [], 5)[0]
+            for end in ready:
+                data = end.recv(65536)
+                if not data:
+                    return
+                ends[end].sendall(data)
+
+
+@pytest.fixture
+def connect_proxy(authority: Any) -> Iterator[Callable[..., ConnectProxy]]:
+    """Start proxies, with a certificate of the authority unless they are plain."""
+    proxies: list[ConnectProxy] = []
+
+    def start(*, plain: bool = False, **traits: Any) -> ConnectProxy:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        proxies.append(ConnectProxy(None if plain else context, **traits))
+        return proxies[-1]
+
+    yield start
+    for each in proxies:
+        each.close()
 
 
 @pytest.fixture
@@ -271,3 +375,82 @@ def test_plain_http_to_another_machine_is_refused_in_production() -> None:
 def test_nothing_is_warned_of_on_this_machine(url: str) -> None:
     arguments = {"vault_url": url, "vault_token": TOKEN}
     VaultSession(load_settings(Layers(arguments=arguments))).close()
+
+
+def test_an_https_proxy_passes_tls_on(responder: Any, connect_proxy: Any, ca: Path) -> None:
+    server, proxy = responder("vault.invalid"), connect_proxy()
+    found = read(server, "vault.invalid", vault_proxy=proxy.url, vault_ca_cert=str(ca))
+    assert found == "v"
+    assert proxy.received[0].startswith(b"CONNECT vault.invalid:")
+    assert server.tokens == [TOKEN]
+    assert TOKEN.encode() not in b"".join(proxy.received)
+
+
+def test_an_https_proxy_takes_a_plain_address(responder: Any, connect_proxy: Any, ca: Path) -> None:
+    proxy = connect_proxy()
+    with pytest.warns(InsecureConnectionWarning):
+        found = read(
+            responder("127.0.0.1"),
+            vault_url="http://vault.invalid:8200",
+            vault_proxy=proxy.url,
+            vault_ca_cert=str(ca),
+        )
+    assert found == "v"
+    assert proxy.received[0].startswith(b"GET http://vault.invalid:8200/v1/")
+
+
+@pytest.mark.parametrize("address", ["https://vault.invalid", "http://vault.invalid"])
+def test_an_https_proxy_must_be_trusted(responder: Any, connect_proxy: Any, address: str) -> None:
+    proxy = connect_proxy()
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(AuthenticationError, match="not trusted"),
+    ):
+        read(responder("127.0.0.1"), vault_url=address, vault_proxy=proxy.url)
+    assert proxy.received == []
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        {"drip": 0.02},
+        {"late": 1.5, "silent": True},
+        {"drip": 0.02, "plain": True},
+        {"late": 1.5, "silent": True, "plain": True},
+    ],
+    ids=["drips", "late", "plain drips", "plain late"],
+)
+def test_a_proxy_keeps_nobody_past_the_deadline(
+    responder: Any, connect_proxy: Any, ca: Path, traits: Any
+) -> None:
+    server, proxy = responder("vault.invalid"), connect_proxy(**traits)
+    start = time.monotonic()
+    with pytest.raises(VaultUnavailableError):
+        read(server, "vault.invalid", vault_proxy=proxy.url, vault_ca_cert=str(ca))
+    assert time.monotonic() - start < 3
+
+
+def test_no_file_takes_the_keys_of_a_connection(
+    bao_tls: Any, tmp_path: Path, run_python: Any
+) -> None:
+    log = tmp_path / "keys.log"
+    done = run_python(
+        "-c",
+        "import sys; from pathlib import Path\n"
+        "from secureml.settings import Settings\n"
+        "from secureml.vault.loopback import LoopbackApi\n"
+        "from secureml.vault.session import VaultSession\n"
+        "url, ca, port = sys.argv[1:]\n"
+        "with_proxy = dict(vault_url='https://vault.invalid', vault_proxy=url)\n"
+        "for more in ({'vault_url': url}, with_proxy):\n"
+        "    session = VaultSession(Settings(vault_ca_cert=ca, vault_timeout=1, **more))\n"
+        "    try: print(session.is_sealed())\n"
+        "    except OSError: print('refused')\n"
+        "print(LoopbackApi(int(port), Path(ca)).request('GET', 'sys/seal-status')[0])\n",
+        bao_tls.server.url,
+        str(bao_tls.ca),
+        bao_tls.server.url.rpartition(":")[2],
+        env={**os.environ, "SSLKEYLOGFILE": str(log)},
+    )
+    assert done.stdout.split() == ["False", "refused", "200"], done.stderr
+    assert not log.exists()

@@ -73,10 +73,10 @@ class AppRoleAuth(AuthMethod):
         reply = post(client, "sys/wrapping/unwrap", token=wrapping)
         if reply.status != 200:
             raise self._used()
-        secret_id = reply.section("data").get("secret_id")
-        if not isinstance(secret_id, str) or not secret_id:
+        secret_id = SecretText(reply.body.section("data").text("secret_id") or "")
+        if not secret_id:
             raise MalformedAnswerError(f"{self._secret_id.place}: no secret ID was wrapped in it")
-        self._unwrapped = (wrapping, SecretText(secret_id))
+        self._unwrapped = (wrapping, secret_id)
         return self._unwrapped[1]
 
     def _wrapping_token(self) -> SecretText:
@@ -97,7 +97,7 @@ class AppRoleAuth(AuthMethod):
         reply = post(client, "sys/wrapping/lookup", {"token": wrapping})
         if reply.status != 200:
             raise self._used()
-        path = str(reply.section("data").get("creation_path"))
+        path = reply.body.section("data").text("creation_path") or ""
         if client.adapter.namespace:
             path = path.removeprefix(f"{client.adapter.namespace.strip('/')}/")
         role = re.fullmatch(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from secureml.concealed import SecretText
 from secureml.errors import (
@@ -13,17 +13,23 @@ from secureml.errors import (
     VaultSealedError,
     VaultUnavailableError,
 )
+from secureml.vault.answers import Members
 from secureml.vault.auth.base import Login
 
 if TYPE_CHECKING:
     import hvac
     import requests
 
-__all__ = ["Attempt", "LoginRedirectedError", "Reply", "is_token", "log_in", "post"]
+__all__ = ["Attempt", "LoginRedirectedError", "Reply", "is_token", "log_in", "post", "seconds_in"]
 
 _UNAVAILABLE = frozenset({408, 412, 425, 429, 472, 473})
 _REFUSED = frozenset({400, 401, 403, 404, 405})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+_LONGEST_WAIT = 3600.0
+
+_NO_SUCH_USER = "failed to determine alias name from login request"
+"""What HashiCorp's Vault says, with status 500, of a name that no user can have."""
 
 
 class LoginRedirectedError(VaultUnavailableError):
@@ -43,22 +49,11 @@ class Reply:
 
     Args:
         status: the HTTP status.
-        body: the JSON object of the response; empty where there is none.
+        body: the members of the response; none where there is no body.
     """
 
     status: int
-    body: Mapping[str, Any] = field(repr=False)
-
-    def section(self, name: str) -> Mapping[str, Any]:
-        """The object under a name; empty where there is none."""
-        section = self.body.get(name)
-        return section if isinstance(section, dict) else {}
-
-    def mentions(self, words: str) -> bool:
-        """Whether one of Vault's error texts holds these words."""
-        errors = self.body.get("errors")
-        texts = errors if isinstance(errors, list) else []
-        return any(isinstance(text, str) and words in text for text in texts)
+    body: Members
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +80,7 @@ class Attempt:
         login = " ".join(
             filter(None, (f"Vault refuses the {self.method} login at", place, self.who))
         )
-        if reply.status in (404, 405):
+        if reply.status in (404, 405, 500):
             return AuthenticationError(
                 f"{login}: there is no such namespace, login method or user name"
             )
@@ -108,21 +103,26 @@ def log_in(client: hvac.Client, attempt: Attempt, body: Mapping[str, object]) ->
     """
     reply = post(client, f"auth/{attempt.mount}/{attempt.path}", body)
     # The one refusal whose text counts: it says that nobody looked at the credentials.
-    if reply.mentions('LDAP Result Code 200 "Network Error"'):
+    if reply.body.says('LDAP Result Code 200 "Network Error"'):
         raise VaultUnavailableError(
             f"Vault can't reach the LDAP server of the login method at {attempt.mount!r}"
         )
     if reply.status != 200:
         raise attempt.refusal(reply, client.adapter.namespace)
-    if reply.section("auth").get("mfa_requirement"):
+    auth = reply.body.section("auth")
+    if auth.mapping("mfa_requirement"):
         raise AuthenticationError(
             f"the {attempt.method} login at {attempt.mount!r} wants a second factor, which a "
             "program doesn't have; let an operator exempt it"
         )
-    login = _login(reply.section("auth"))
-    if login is None:
+    if not is_token(auth.text("client_token")):
         raise _malformed(client, reply.status)
-    return login
+    return Login(
+        token=SecretText(auth["client_token"]),
+        ttl=float(auth.seconds("lease_duration")) or None,
+        renewable=auth.flag("renewable"),
+        own=True,
+    )
 
 
 def post(
@@ -157,14 +157,14 @@ def post(
         headers={"X-Vault-Token": token.reveal()} if token else {},
     )
     status = response.status_code
-    if status in _UNAVAILABLE or status >= 500:
-        raise _unavailable(client, status)
+    reply = _reply(response, client.url)
+    if status in _UNAVAILABLE or (status >= 500 and reply is None):
+        raise _unavailable(client, response)
     if status in _REDIRECTS and "Location" in response.headers:
         raise LoginRedirectedError(
             f"Vault at {client.url} sends the login elsewhere (HTTP status {status})",
             location=response.headers["Location"],
         )
-    reply = _reply(response)
     if reply is None:
         raise _malformed(client, status)
     return reply
@@ -181,52 +181,46 @@ def is_token(text: object) -> bool:
     )
 
 
-def _reply(response: requests.Response) -> Reply | None:
+def _reply(response: requests.Response, place: str) -> Reply | None:
     """The answer, where it is one of Vault's to a login."""
     status = response.status_code
-    answer = _json_object(response)
-    if status == 200 and answer is not None:
-        return Reply(status, answer)
-    if status in _REFUSED and answer is not None and isinstance(answer.get("errors"), list):
-        return Reply(status, answer)
-    return Reply(status, {}) if status in (401, 403) else None
-
-
-def _login(auth: Mapping[str, Any]) -> Login | None:
-    if not is_token(auth.get("client_token")):
-        return None
-    seconds = auth.get("lease_duration")
-    return Login(
-        token=SecretText(auth["client_token"]),
-        ttl=float(seconds) if isinstance(seconds, int) and seconds > 0 else None,
-        renewable=auth.get("renewable") is True,
-        own=True,
-    )
+    body = Members.parse(response.content, place)
+    if body is not None:
+        is_refusal = status in _REFUSED and isinstance(body.get("errors"), list)
+        if status == 200 or is_refusal or (status == 500 and body.says(_NO_SUCH_USER)):
+            return Reply(status, body)
+    return Reply(status, Members({}, place)) if status in (401, 403) else None
 
 
 def _revealed(value: object) -> object:
     return value.reveal() if isinstance(value, SecretText) else value
 
 
-def _json_object(response: requests.Response) -> Mapping[str, Any] | None:
-    try:
-        body = response.json()
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _unavailable(client: hvac.Client, status: int) -> VaultUnavailableError:
+def _unavailable(client: hvac.Client, response: requests.Response) -> VaultUnavailableError:
+    status = response.status_code
     if status == 503 and _is_sealed(client):
         return VaultSealedError(f"Vault at {client.url} is sealed")
-    return VaultUnavailableError(
-        f"Vault at {client.url} is not available: no login is possible now (HTTP status {status})"
+    reason = "it limits the rate of logins" if status == 429 else "no login is possible now"
+    seconds = seconds_in(response.headers.get("Retry-After"))
+    wait = "" if seconds is None else f" and asks to be left alone for {seconds:g} s"
+    error = VaultUnavailableError(
+        f"Vault at {client.url} is not available: {reason}{wait} (HTTP status {status})"
     )
+    error.retry_after = seconds
+    return error
+
+
+def seconds_in(text: str | None) -> float | None:
+    """Read a Retry-After header; in Vault it is never a date."""
+    if text is None or not text.isascii() or not text.isdigit():
+        return None
+    return min(float(text), _LONGEST_WAIT)
 
 
 def _is_sealed(client: hvac.Client) -> bool:
-    answer = _json_object(client.adapter.get("/v1/sys/seal-status"))
-    return answer is not None and answer.get("sealed") is True
+    response = client.adapter.get("/v1/sys/seal-status")
+    body = Members.parse(response.content, client.url)
+    return body is not None and body.get("sealed") is True
 
 
 def _malformed(client: hvac.Client, status: int) -> MalformedAnswerError:
