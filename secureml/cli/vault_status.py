@@ -31,8 +31,9 @@ def status(environment: str | None, as_json: bool) -> None:
     Prints each address with its state and version, the leader, the login with its TTL and
     policies, and what may be done with each key: read, history, write, destroy. Changes nothing.
 
-    Ends with 5 where Vault is unavailable or sealed at every address, and with 4 where it does
-    not accept the credentials or the key of the settings may not be read.
+    Ends with 5 where Vault is unavailable or sealed at every address, with 4 where it does not
+    accept the credentials or the key of the settings may not be read, and with 3 where that key
+    is absent or deleted.
     """
     from secureml.cli.inspection import inspect
     from secureml.settings import Layers, load_settings
@@ -63,7 +64,8 @@ def _print(settings: Settings, found: Status) -> None:
         click.echo(f"policies:   {', '.join(found.login.policies) or 'none'}")
     for key in found.keys:
         allowed = "not known" if key.permissions is None else ", ".join(key.permissions) or "none"
-        click.echo(f"key:        {key.path}  {allowed}")
+        state = "" if key.state in (None, "present") else f"{key.state}; allowed: "
+        click.echo(f"key:        {key.path}  {state}{allowed}")
 
 
 def _validity(login: Login) -> str:
@@ -101,6 +103,7 @@ def _print_json(settings: Settings, found: Status) -> None:
             {
                 "name": key.name,
                 "path": key.path,
+                "state": key.state,
                 "permissions": None if key.permissions is None else list(key.permissions),
             }
             for key in found.keys

@@ -77,6 +77,7 @@ def test_an_application_sees_what_it_may_do(run, use, here):
         {
             "name": name,
             "path": f"secret/secureml/staging/{name}",
+            "state": "present",
             "permissions": ["read", "history"],
         }
         for name in ("master_key", "another")
@@ -84,7 +85,9 @@ def test_an_application_sees_what_it_may_do(run, use, here):
     assert found["error"] is None
 
 
-def test_a_key_administrator_may_do_everything(run, use):
+def test_a_key_administrator_may_do_everything(run, use, here):
+    with KeyManager(environment="production") as manager:
+        manager.generate_key("master_key")
     use("secureml-keys-admin", "secureml-production-read")
     ran = run("vault", "status", "--env", "production")
     assert ran.code == 0, ran.err
@@ -99,6 +102,47 @@ def test_a_key_administrator_may_do_everything(run, use):
     )
 
 
+def allow(here, policy, capabilities):
+    """Make a policy that allows this, and what a token is to find out about itself."""
+    itself = {"auth/token/lookup-self": "read", "sys/capabilities-self": "update"}
+    here.client().sys.create_or_update_policy(
+        policy,
+        "".join(
+            f'path "{path}" {{ capabilities = ["{capability}"] }}\n'
+            for path, capability in {**itself, **capabilities}.items()
+        ),
+    )
+
+
+@pytest.mark.parametrize("policy", ["secureml-keys-admin", "reads", "lists"])
+def test_a_key_that_is_absent_is_told_apart(run, use, here, policy):
+    allow(here, "reads", {"secret/data/secureml/production/*": "read"})
+    allow(here, "lists", {"secret/metadata/secureml/production": "list"})
+    with KeyManager(environment="production") as manager:
+        manager.generate_key("another")
+    use(policy, "reads")
+    ran = run("vault", "status", "--env", "production")
+    assert ran.code == 3, ran.err
+    path = "secret/secureml/production/master_key"
+    assert f"key:        {path}  absent; allowed: read" in ran.out
+    assert ran.err == f"error: there is no key {path}\n"
+    ran = run("vault", "status", "--env", "production", "--json")
+    assert json.loads(ran.out)["keys"][0]["state"] == "absent"
+
+
+@pytest.mark.parametrize("policy", ["secureml-keys-admin", "reads"])
+def test_a_key_that_is_deleted_is_told_apart(run, use, here, policy):
+    allow(here, "reads", {"secret/data/secureml/production/*": "read"})
+    with KeyManager(environment="production") as manager:
+        manager.generate_key("master_key")
+    path = "secureml/production/master_key"
+    here.client().secrets.kv.v2.delete_latest_version_of_secret(path, mount_point="secret")
+    use(policy, "reads")
+    ran = run("vault", "status", "--env", "production")
+    assert ran.code == 3, ran.err
+    assert f"key:        secret/{path}  deleted; allowed: read" in ran.out
+
+
 def test_a_key_of_another_environment_is_denied(run, use):
     use("secureml-staging-read")
     ran = run("vault", "status", "--env", "production")
@@ -108,6 +152,8 @@ def test_a_key_of_another_environment_is_denied(run, use):
 
 
 def test_a_token_that_may_not_look_itself_up_is_good_where_it_reads(run, here, monkeypatch):
+    with KeyManager() as manager:
+        manager.generate_key("master_key")
     monkeypatch.setenv(
         "SECUREML_VAULT_TOKEN",
         here.policy_token(
@@ -149,7 +195,7 @@ def test_no_valid_token(run, here, monkeypatch, token):
 
 def test_it_leaves_no_trace(run, here):
     before = here.client().read("sys/mounts")["data"]
-    assert run("vault", "status").code == 0
+    assert run("vault", "status").code == 3
     assert here.client().list("secret/metadata/") is None
     assert here.client().read("sys/mounts")["data"] == before
 
@@ -158,7 +204,7 @@ def test_sealed_then_stopped(run, private_bao, monkeypatch):
     monkeypatch.setenv("SECUREML_VAULT_URL", private_bao.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", private_bao.root_token.reveal())
     active = run("vault", "status")
-    assert active.code == 0
+    assert active.code == 3
     assert f"leader:     {private_bao.url}\n" in active.out
     assert "login:      token, valid without an end\npolicies:   root\n" in active.out
     private_bao.seal()
@@ -185,6 +231,8 @@ def test_a_server_that_is_not_initialized(run, faulty, monkeypatch):
 def test_every_address_is_shown_and_one_that_serves_is_enough(
     run, here, faulty, monkeypatch, unused_port
 ):
+    with KeyManager() as manager:
+        manager.generate_key("master_key")
     down = f"http://127.0.0.1:{unused_port}"
     standby = faulty(
         b'{"initialized": true, "sealed": false, "version": "2.7.2", "ha_enabled": true, '
