@@ -18,7 +18,8 @@ help:
 	@echo 'make docs          build the documentation into docs/_build/html'
 	@echo 'make bench         measure speed and memory beside the AES floor and other packages'
 	@echo 'make bench-outages measure what becomes of outages, and what a read from Vault costs'
-	@echo 'make fuzz          throw a million inputs at formats, strategies, tables and manifests'
+	@echo 'make fuzz          throw a million inputs at formats, strategies, tables and manifests,'
+	@echo '                   and changed answers at what asks Vault'
 	@echo 'make clean         remove everything that these targets made'
 
 demo: .venv/.demo
@@ -53,6 +54,7 @@ bench-outages: .venv/.dev
 
 fuzz: .venv/.dev
 	.venv/bin/python benchmarks/fuzz.py
+	.venv/bin/python benchmarks/fuzz.py --target answers --inputs 20000
 
 clean:
 	rm -rf .venv .venv-core .venv-lowest .venv-poetry .venv-openbao-2.6 build dist docs/_build

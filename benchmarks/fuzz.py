@@ -5,6 +5,8 @@ or a manifest that was tampered with. What may happen: every value comes back ex
 reported as not of its format or of too small a domain; or all of it is refused by an error of
 ``secureml.errors``. Anything else is printed with what reproduces it, and the exit code is 1.
 
+With ``--target answers`` it changes what Vault answers instead; see fuzz_answers.py.
+
 Run by ``make fuzz``. The same seed throws the same inputs.
 """
 
@@ -19,8 +21,10 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -110,6 +114,9 @@ LETTERS += [
 ]
 DTYPES = ["str", "object", "string", "category", "large_string[pyarrow]", "string[python]"]
 NUMERIC = ["int64", "Int32", "uint64", "float64", "int8", "UInt16", "int64[pyarrow]", "Float64"]
+
+
+_Throw = Callable[[Random, int], tuple[str, Callable[[], str]]]
 
 
 class Surprise(Exception):
@@ -371,19 +378,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=3600, help="stop after so long")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--target", choices=["values", "answers"], default="values")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="throw this input alone")
     asked = parser.parse_args(arguments)
-    manager = KeyManager(store=MemoryStore(), environment="development")
-    manager.import_key("master_key", "5e" * 32)
-    warnings.simplefilter("error")
-    warnings.simplefilter("ignore", IrreversibleWarning)
+    with _answers() if asked.target == "answers" else _values() as throw:
+        return _run(asked, throw)
+
+
+def _run(asked: argparse.Namespace, throw: _Throw) -> int:
     counts: Counter[tuple[str, str]] = Counter()
     surprises, start = 0, time.monotonic()
     for number in range(asked.inputs) if asked.only is None else [asked.only]:
         if time.monotonic() - start > asked.seconds:
             break
-        fuzzer = Fuzzer(Random(f"{asked.seed}/{number}"), manager)
-        target = _target(fuzzer, number)
+        name, target = throw(Random(f"{asked.seed}/{number}"), number)
         try:
             outcome = target()
         except SecureMLError as error:
@@ -391,16 +399,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception:  # whatever it is, it is what is looked for
             outcome = "surprise"
             surprises += 1
-            print(
-                f"input {number} of seed {asked.seed}, {target.__name__}:\n{traceback.format_exc()}"
-            )
-        counts[target.__name__, outcome] += 1
+            print(f"input {number} of seed {asked.seed}, {name}:\n{traceback.format_exc()}")
+        counts[name, outcome] += 1
     took = time.monotonic() - start
     print(f"{counts.total():,} inputs in {took:,.0f} s, seed {asked.seed}")
     for (name, outcome), count in sorted(counts.items()):
         print(f"  {name:9} {outcome:18} {count:>9,}")
     print(f"surprises: {surprises}")
     return 1 if surprises else 0
+
+
+@contextmanager
+def _values() -> Iterator[_Throw]:
+    """Throw values at formats and strategies."""
+    manager = KeyManager(store=MemoryStore(), environment="development")
+    manager.import_key("master_key", "5e" * 32)
+
+    def throw(random: Random, number: int) -> tuple[str, Callable[[], str]]:
+        target = _target(Fuzzer(random, manager), number)
+        return target.__name__, target
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", IrreversibleWarning)
+        yield throw
+
+
+@contextmanager
+def _answers() -> Iterator[_Throw]:
+    """Throw answers at what asks Vault; this needs the extra ``server``."""
+    from fuzz_answers import serving
+
+    with warnings.catch_warnings(action="ignore"), serving() as fuzzer:
+        yield lambda random, number: ("answer", partial(fuzzer.throw, random, number))
 
 
 def _target(fuzzer: Fuzzer, number: int) -> Callable[[], str]:

@@ -17,6 +17,30 @@ def test_nothing_surprises(run_python):
     assert done.stdout.endswith("surprises: 0\n")
 
 
+def test_no_answer_of_vault_surprises_or_is_shown(run_python):
+    arguments = ("--target", "answers", "--inputs", "250", "--seed", "0")
+    done = run_python(str(FUZZ), *arguments, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("250 inputs in ")
+    assert "  answer    refused" in done.stdout
+    assert "  answer    recovered" in done.stdout
+
+
+def test_an_answer_that_breaks_or_is_shown_is_found(run_python):
+    broken = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import fuzz\n"
+        "from secureml.errors import MalformedAnswerError\n"
+        "from secureml.vault.answers import Members\n"
+        "Members.labels = lambda self, name: dict(self._members.get(name) or {})\n"
+        "Members.malformed = lambda self, _: MalformedAnswerError(repr(self._members))\n"
+        "raise SystemExit(fuzz.main(['--target', 'answers', '--inputs', '200']))\n"
+    )
+    done = run_python("-c", broken, str(FUZZ.parent), timeout=600)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Leak: " in done.stdout
+    assert "TypeError" in done.stdout or "ValueError" in done.stdout
+
+
 def test_what_is_lost_is_found(run_python):
     broken = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); import fuzz, numpy as np\n"
@@ -25,7 +49,7 @@ def test_what_is_lost_is_found(run_python):
         "def lossy(self, values, kind):\n"
         "    return recover(self, values, kind).replaced(np.array([0]), ['?'])\n"
         "Fpe.recover = lossy\n"
-        "raise SystemExit(fuzz.main(['--inputs', '100']))\n"
+        "raise SystemExit(fuzz.main(['--inputs', '200']))\n"
     )
     done = run_python("-c", broken, str(FUZZ.parent))
     assert done.returncode == 1

@@ -166,12 +166,12 @@ def fields_of(value: object) -> dict[str, object]:
 
 def key_text(record: Record) -> tuple[SecretText, str | None]:
     """Return a record's text and its declared encoding, or say that it is no key."""
-    encoding = record.fields.get("encoding")
     if not isinstance(record.fields.get("value"), str):
         raise KeyMaterialError(f"{record.path} holds no key: it has no text in the field 'value'")
-    if encoding is not None and not isinstance(encoding, str):
+    if not isinstance(record.fields.get("encoding"), str | None):
         raise KeyMaterialError(f"{record.path} holds no key: its field 'encoding' is no text")
-    return SecretText(str(record.fields["value"])), encoding
+    encoding = record.fields.get("encoding")
+    return SecretText(str(record.fields["value"])), None if encoding is None else str(encoding)
 
 
 def is_key(record: Record) -> bool:
