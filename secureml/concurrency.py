@@ -160,15 +160,17 @@ class Flights(Renewed, Generic[_Key, _Value]):
             if flight.result is not None:
                 return flight.result[0]
 
-    def cut_off(self, concerns: Callable[[_Key], bool]) -> None:
+    def cut_off(self, concerns: Callable[[_Key], bool], *, sparing_own: bool = False) -> None:
         """Let nobody else wait for work that has begun, and let its result not land.
 
         Args:
             concerns: tells by its key which work.
+            sparing_own: whether the work that this thread leads goes on.
         """
+        me = threading.get_ident() if sparing_own else None
         with self._mutex:
-            for key in list(self._flights):
-                if concerns(key):
+            for key, flight in list(self._flights.items()):
+                if flight.leader != me and concerns(key):
                     self._flights.pop(key, None)
 
     def _lead(

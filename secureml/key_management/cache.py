@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -118,13 +118,26 @@ class Cache(Generic[_Value]):
 
         return self._flights.run(key, work, landed)
 
-    def drop(self, name: str | None = None) -> None:
-        """Forget all that is held under one name, or everything, for an outage too."""
+    def drop(self, name: str | None = None, *, sparing_own: bool = False) -> None:
+        """Forget all that is held under one name, or everything, for an outage too.
+
+        Args:
+            name: the name; None for all.
+            sparing_own: whether what this thread is asking for may be held nevertheless.
+        """
+        self._drop(lambda held: name is None or held == name, sparing_own=sparing_own)
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget all that is held under other names than these."""
+        kept = frozenset(names)
+        self._drop(lambda held: held not in kept, sparing_own=True)
+
+    def _drop(self, concerns: Callable[[str], bool], *, sparing_own: bool) -> None:
         # First the flights: one that landed in between would stay otherwise.
-        self._flights.cut_off(lambda key: name is None or key[0] == name)
+        self._flights.cut_off(lambda key: concerns(key[0]), sparing_own=sparing_own)
         with self._lock.mutex:
             for key in list(self._entries):
-                if name is None or key[0] == name:
+                if concerns(key[0]):
                     self._entries.pop(key, None)
 
     def _put(self, key: _Key, holding: Holding[_Value]) -> None:

@@ -23,6 +23,7 @@ from secureml.errors import (
 from secureml.key_management.administration import KeyAdministration
 from secureml.key_management.cache import Cache
 from secureml.key_management.lifecycle import Lifecycle
+from secureml.key_management.observed import ObservedStore
 from secureml.key_management.policy import Finder, Found, error_of
 from secureml.key_management.records import (
     SecretInfo,
@@ -126,7 +127,7 @@ class KeyManager(KeyAdministration):
         self._lock = SharedLock()
         self._watch = Watch()
         self._cache: Cache[Found] = Cache(clock, chance)
-        self._finder = Finder(self._local, self._open_store, self._cache)
+        self._finder = Finder(self._local, self._observed_store, self._cache)
         self._audit = Audit(self._local)
         self._lifecycle = Lifecycle(
             store=self._writable_store,
@@ -542,8 +543,12 @@ class KeyManager(KeyAdministration):
                 self._store = configuration.open_store(self._local)
             return self._store
 
-    def _writable_store(self) -> SecretStore:
+    def _observed_store(self) -> SecretStore | None:
         store = self._open_store()
+        return None if store is None else ObservedStore(store, self._cache)
+
+    def _writable_store(self) -> SecretStore:
+        store = self._observed_store()
         if store is None:
             raise ConfigurationError(
                 "Vault is not configured: set vault_url, or run 'secureml keys configure-vault'"

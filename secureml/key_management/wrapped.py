@@ -186,7 +186,7 @@ def rotated(
     """
     transit = _transit_of(store)
     key = wrapped.envelope.transit_key
-    transit.rotate(wrapped.envelope)
+    transit.rotate(name, wrapped.envelope)
     # In this order, no other data key is left under an older version than the first one is, even
     # if somebody else rotates the transit key meanwhile.
     if new_material:

@@ -6,8 +6,6 @@ in silence leaves its reader with other settings than they believe.
 
 from __future__ import annotations
 
-import functools
-import importlib.resources
 import os
 import re
 import stat
@@ -27,7 +25,6 @@ __all__ = [
     "is_local",
     "is_trusted",
     "local_of",
-    "packaged_defaults",
     "read_sections",
 ]
 
@@ -123,13 +120,6 @@ def read_sections(path: Path) -> Sections:
             f"{path}: dynaconf_hooks.py lies beside it; secureml runs no hooks, move one of them"
         )
     return _sections(str(path), _parse(str(path), _read(path)))
-
-
-@functools.cache
-def packaged_defaults() -> Sections:
-    """Return the sections of the package's own ``defaults.toml``."""
-    content = importlib.resources.files("secureml.settings").joinpath("defaults.toml").read_bytes()
-    return _sections("defaults.toml", _parse("defaults.toml", content))
 
 
 def is_trusted(path: Path, also: Collection[int] = ()) -> bool:

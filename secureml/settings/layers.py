@@ -18,16 +18,16 @@ from typing import Any
 from secureml.concealed import conceal, reveal
 from secureml.concurrency import unforked
 from secureml.errors import ConfigurationError, IgnoredSettingWarning, warn
-from secureml.settings.environments import ENVIRONMENTS, Tier, resolve, tier_of
+from secureml.settings.environments import Tier, resolve, tier_of
 from secureml.settings.files import (
     Sections,
     find_files,
     is_local,
-    packaged_defaults,
     read_sections,
 )
 from secureml.settings.notices import Notice, exposed, ignored_files, ignored_variables
 from secureml.settings.offers import BY_NAME, Offer, check
+from secureml.settings.packaged import packaged_layers
 from secureml.settings.schema import SETTINGS, Settings, floor_problems
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, set_variables
 
@@ -274,14 +274,9 @@ def _environment(
 
 
 def _packaged(environment: str | None) -> list[Offer]:
-    sections = packaged_defaults()
     declared = Offer("default", {setting.name: setting.default for setting in SETTINGS})
-    offers = [declared, Offer("default", sections["default"])]
-    if environment is None:
-        return offers
-    # An environment that a user declares is as strict as production.
-    like = environment if environment in ENVIRONMENTS else "production"
-    return [*offers, Offer(f"default [{like}]", sections[like])]
+    packaged = (Offer(origin, values) for origin, values in packaged_layers(environment).items())
+    return [declared, *packaged]
 
 
 def _selected(files: Mapping[Path, Sections], environment: str | None) -> list[Offer]:

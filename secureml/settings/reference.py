@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secureml.settings.environments import ENVIRONMENTS
-from secureml.settings.files import packaged_defaults
+from secureml.settings.packaged import packaged_defaults
 from secureml.settings.rules import Profiles, Rules
 from secureml.settings.schema import SETTINGS
 from secureml.settings.setting import Setting

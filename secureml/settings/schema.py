@@ -26,6 +26,7 @@ from secureml.settings.checks import (
     is_loopback,
 )
 from secureml.settings.environments import NAME_RULE, Tier, canonical, is_name, tier_of
+from secureml.settings.packaged import default_in, is_default
 from secureml.settings.rules import Profiles, Rules
 from secureml.settings.setting import Setting, normalized
 
@@ -44,6 +45,10 @@ LOGIN_METHODS = (
     "cert",
     "none",
 )
+
+
+_BY_TIER: Any = None
+"""The default of a setting whose packaged default the environment decides."""
 
 
 def _about(doc: str, **traits: Any) -> dict[str, Any]:
@@ -222,9 +227,10 @@ class Settings:
         ),
     )
     use_env_fallback: bool = field(
-        default=True,
+        default=_BY_TIER,
         metadata=_about(
-            "Whether an environment variable may stand in for a secret that Vault lacks."
+            "Whether an environment variable may stand in for a secret that Vault lacks.",
+            default=True,
         ),
     )
     use_default_fallback: bool = field(
@@ -300,23 +306,36 @@ class Settings:
 
     def __post_init__(self) -> None:
         problems = []
-        origins = {"environment": "default" if self.environment is None else "argument"}
+        chosen_by = "default" if self.environment is None else "argument"
+        origins = {"environment": chosen_by, **self.origins}
         if self.environment is not None:
             object.__setattr__(self, "environment", canonical(self.environment))
             if not is_name(canonical(self.environment)):
                 problems.append(f"the name of an environment is {NAME_RULE}")
         for declared in SETTINGS:
-            value = getattr(self, declared.name)
-            origins[declared.name] = "default" if value == declared.default else "argument"
+            value, origin = self._given(declared)
+            origins[declared.name] = origin
             try:
                 object.__setattr__(self, declared.name, declared.convert(value))
             except ConfigurationError as error:
                 problems += error.problems
-        object.__setattr__(self, "origins", _Origins({**origins, **self.origins}))
+        object.__setattr__(self, "origins", _Origins(origins))
         values = {declared.name: getattr(self, declared.name) for declared in SETTINGS}
         problems += floor_problems(self.environment, values, self.origins)
         if problems:
             raise ConfigurationError.of(problems)
+
+    def _given(self, declared: Setting) -> tuple[object, str]:
+        """Return the value of a setting and its origin, as the environment's tier has it.
+
+        A packaged default that comes along from settings of another environment is none here.
+        """
+        value, origin = getattr(self, declared.name), self.origins.get(declared.name)
+        packaged = default_in(self.environment, declared.name)
+        if packaged is not None and (value is None or is_default(declared.name, value, origin)):
+            return packaged
+        untouched = packaged is None and value == declared.default
+        return value, origin or ("default" if untouched else "argument")
 
     def describe(self) -> list[tuple[str, str, str]]:
         """List every setting for a person to read.
@@ -418,8 +437,7 @@ def _declared() -> Iterator[Setting]:
             name=column.name,
             kind=kinds[0],
             optional=type(None) in kinds,
-            default=column.default,
-            **column.metadata,
+            **{"default": column.default, **column.metadata},
         )
 
 

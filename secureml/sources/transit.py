@@ -72,8 +72,13 @@ class Transit:
         wrapped = self._engine.encrypt(transit_key, material, self._context(name))
         return Envelope(wrapped=wrapped, transit_key=transit_key)
 
-    def rotate(self, envelope: Envelope) -> None:
-        """Give the transit key of a data key a new version, which wraps from now on."""
+    def rotate(self, name: str, envelope: Envelope) -> None:
+        """Give the transit key of a data key a new version, which wraps from now on.
+
+        Args:
+            name: the data key's name.
+            envelope: the data key, wrapped.
+        """
         self._engine.rotate_key(envelope.transit_key, envelope.transit_version)
 
     def rewrap(self, name: str, envelope: Envelope) -> Envelope:

@@ -27,6 +27,7 @@ from secureml.errors import (
 )
 from secureml.key_management import KeyManager
 from secureml.key_management.policy import POLICY
+from secureml.settings import Settings
 from secureml.sources import DevelopmentSource, Finding
 from secureml.vault.server import DevServer
 
@@ -360,3 +361,13 @@ def test_warnings_point_at_the_callers_line():
     with pytest.warns(DevelopmentKeyWarning) as caught:
         manager.get_encryption_key()
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("environment", ["production", "production-eu"])
+def test_no_variable_stands_in_for_a_key_where_finished_settings_are_strict(
+    environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECUREML_K", "ab" * 32)
+    manager = KeyManager(settings=Settings(environment=environment))
+    with pytest.raises(SecretNotFoundError):
+        manager.get_key("k")

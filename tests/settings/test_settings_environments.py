@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from secureml.errors import ConfigurationError
-from secureml.settings import Tier, tier_of
+from secureml.settings import Layers, Settings, Tier, load_settings, tier_of
 from secureml.settings.environments import resolve, section_problem
 
 
@@ -98,3 +100,29 @@ def test_a_section_may_be_named_after_any_environment(section: str) -> None:
 )
 def test_a_section_that_nothing_would_select_is_an_error(section: str, problem: str) -> None:
     assert problem in str(section_problem(section))
+
+
+@pytest.mark.parametrize(
+    ("environment", "env_fallback"),
+    [(None, True), ("dev", True), ("staging", True), ("Prod", False), ("production-eu", False)],
+)
+def test_settings_made_by_hand_have_the_defaults_of_their_tier(
+    environment: str | None, env_fallback: bool
+) -> None:
+    settings = Settings(environment=environment)
+    assert settings.use_env_fallback is env_fallback
+    assert Settings(environment=environment, use_env_fallback=True).use_env_fallback is True
+    assert Settings(environment=environment, use_env_fallback=False).use_env_fallback is False
+    if environment != "production-eu":
+        loaded = load_settings(Layers((), environment))
+        assert settings.origins["use_env_fallback"] == loaded.origins["use_env_fallback"]
+
+
+@pytest.mark.parametrize("environment", ["production", "production-eu"])
+def test_settings_that_move_to_a_stricter_tier_leave_the_defaults_of_theirs(
+    environment: str,
+) -> None:
+    for before in (Settings(environment="staging"), load_settings(Layers((), "staging"))):
+        assert replace(before, environment=environment).use_env_fallback is False
+    explicit = Settings(environment="staging", use_env_fallback=True)
+    assert replace(explicit, environment=environment).use_env_fallback is True

@@ -9,7 +9,8 @@ import pytest
 from secureml.errors import ConfigurationError
 from secureml.settings import FoundFiles, find_files, local_of
 from secureml.settings.environments import ENVIRONMENTS
-from secureml.settings.files import is_local, is_trusted, packaged_defaults, read_sections
+from secureml.settings.files import is_local, is_trusted, read_sections
+from secureml.settings.packaged import packaged_defaults
 
 Write = Callable[..., Path]
 
