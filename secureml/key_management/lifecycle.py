@@ -36,7 +36,15 @@ from secureml.key_management.wrapped import make, rewrapped_envelope, rotated, w
 from secureml.keys import Encoding, Envelope, KeyInfo, SecretBytes, decode, encode
 from secureml.settings import Settings
 from secureml.sources import Finding, Outcome, Record, SecretStore
-from secureml.sources.custom_metadata import DISABLED, ROTATION_PERIOD, state_key, state_of
+from secureml.sources.custom_metadata import (
+    CREATED_BY,
+    DISABLED,
+    PURPOSE,
+    ROTATION_PERIOD,
+    merged,
+    state_key,
+    state_of,
+)
 
 __all__ = ["Lifecycle"]
 
@@ -342,9 +350,25 @@ class Lifecycle:
             )
         if outcome.finding is not Finding.ABSENT:
             raise error_of(outcome)
+        merged(store.path_of(name), {}, about)
         content = fields(store)
-        store.keep_all_versions(name, about)
-        return self._write(access, store, name, content, cas=0)
+        store.keep_all_versions(name)
+        info = self._write(access, store, name, content, cas=0)
+        # Not before: of two writers, the one that is refused must not describe the other's key.
+        try:
+            store.annotate(name, about)
+        except SecretError as error:
+            error.args = (
+                f"{info.path} was made as version {info.version}, and its purpose and rotation "
+                f"period could not be written: {error}",
+            )
+            raise
+        return replace(
+            info,
+            purpose=about.get(PURPOSE),
+            created_by=about[CREATED_BY],
+            rotation_period=period_in(about.get(ROTATION_PERIOD)),
+        )
 
     def _write(
         self,

@@ -129,6 +129,36 @@ def test_what_an_operator_noted_beside_a_key_stays(manager_with, kv):
     }
 
 
+@pytest.mark.parametrize("step", ["keep_all_versions", "write"])
+def test_a_writer_that_is_refused_leaves_nothing_on_the_key_of_the_first(
+    manager_with, monkeypatch, step
+):
+    first, second = manager_with(), manager_with()
+    store = second._open_store()
+    proceed = getattr(store, step)
+
+    def overtaken(*arguments, **more):
+        first.generate_key("k", purpose="orders")
+        return proceed(*arguments, **more)
+
+    monkeypatch.setattr(store, step, overtaken)
+    with pytest.raises(SecretExistsError):
+        second.generate_key("k", purpose="others", rotation_period=2)
+    info = first.key_info("k")
+    assert (info.purpose, info.rotation_period) == ("orders", None)
+
+
+def test_a_key_that_can_not_be_described_is_said_to_be_there(manager_with, vault):
+    token = vault.policy_token(
+        'path "secret/data/*" { capabilities = ["create", "read", "update"] }\n'
+        'path "secret/metadata/*" { capabilities = ["create", "read", "update"] }',
+        no_default_policy=False,
+    )
+    with pytest.raises(AccessDeniedError, match="was made as version 1, and its purpose"):
+        manager_with(token).generate_key("k", purpose="orders")
+    assert manager_with().get_key("k").version == 1
+
+
 @pytest.mark.parametrize(
     ("about", "error"),
     [
