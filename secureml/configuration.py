@@ -1,11 +1,15 @@
-"""The settings of this process: built from every layer, Vault's too, and swapped as a whole."""
+"""The settings of this process, and those that override them in the context of a block.
+
+They are built from every layer, Vault's too, and swapped as a whole.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 
 from secureml.central import CentralSettings, read_record
@@ -15,25 +19,65 @@ from secureml.settings import Layers, Settings
 from secureml.sources.base import SecretStore
 
 __all__ = [
+    "attachments",
     "configure",
     "current_layers",
     "get_settings",
+    "is_overridden",
+    "on_reset",
     "open_store",
     "override",
     "reset",
-    "state_token",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    layers: Layers
-    central: CentralSettings | None
-
 
 _clock = time.monotonic
 _lock = SharedLock()
-_state = _State(Layers(), None)
+
+
+class _State:
+    """The settings of one recipe, built on first use, and what was made for them."""
+
+    def __init__(self, layers: Layers, central: CentralSettings | None = None) -> None:
+        self.layers = layers
+        self.attachments: dict[str, object] = {}
+        self._central = central
+
+    @property
+    def central(self) -> CentralSettings:
+        """The settings; all threads get the same, so that Vault is asked once."""
+        if self._central is None:
+            with _lock.mutex:
+                if self._central is None:
+                    self._central = _central(self.layers)
+        return self._central
+
+
+class _Override:
+    """What one block puts on top of the settings below it, until it is over."""
+
+    def __init__(self, environment: str | None, arguments: Mapping[str, object]) -> None:
+        self.over = False
+        self._environment = environment
+        self._arguments = arguments
+        self._made: tuple[_State, _State] | None = None
+
+    def on(self, below: _State) -> _State:
+        """Return the state on top of another one; the same as long as that is the same."""
+        with _lock.mutex:
+            if self._made is None or self._made[0] is not below:
+                layers = _on_top(below.layers, self._environment, self._arguments)
+                self._made = below, _State(layers)
+            return self._made[1]
+
+    def end(self) -> None:
+        """Be in force nowhere, also in a context that was copied inside the block."""
+        self.over = True
+        self._made = None
+
+
+_state = _State(Layers())
+_overrides: ContextVar[tuple[_Override, ...]] = ContextVar("secureml_overrides", default=())
+_on_reset: list[Callable[[], None]] = []
 
 
 @conceals("host")
@@ -84,28 +128,29 @@ def get_settings() -> Settings:
     Warns:
         FallbackWarning: Vault's layer can't be read again.
     """
-    global _state
-    state = _state
-    if state.central is not None:
-        return state.central.current()
-    central = _central(state.layers)
-    settings = central.current()
-    with _lock.mutex:
-        if _state is state:
-            _state = _State(state.layers, central)
-    return settings
+    return _in_force().central.current()
 
 
 def reset() -> None:
-    """Forget the settings and what ``configure`` was given; the next use builds them anew."""
+    """Forget what this process was given: the settings, the default manager and its callbacks.
+
+    The next use builds them anew. Made for tests. An ``override`` block goes on until its end.
+    """
     global _state
-    _state = _State(Layers(), None)
+    _state = _State(Layers())
+    for forget in _on_reset:
+        forget()
 
 
 @conceals()
 @contextmanager
 def override(*, environment: str | None = None, **settings: object) -> Iterator[Settings]:
-    """Use other settings for the length of a ``with`` block, in the whole process; made for tests.
+    """Put other settings on top, for the length of a ``with`` block and in its context.
+
+    They hold in the thread or the asyncio task that enters the block, in tasks that begin inside
+    it, and in what ``asyncio.to_thread`` and ``contextvars.copy_context().run`` call there; not in
+    other tasks, nor in threads that are started in another way. What ``configure`` sets meanwhile
+    stays, below them. At the end of the block they hold nowhere. Blocks may overlap.
 
     Args:
         environment: another environment.
@@ -117,12 +162,13 @@ def override(*, environment: str | None = None, **settings: object) -> Iterator[
     Raises:
         ConfigurationError: with every problem found.
     """
-    global _state
-    before = _state
+    mine = _Override(environment, _given(settings))
+    _overrides.set((*_active_overrides(), mine))
     try:
-        yield _install(current_layers(environment, settings))
+        yield get_settings()
     finally:
-        _state = before
+        mine.end()
+        _overrides.set(_active_overrides())
 
 
 def current_layers(environment: str | None, arguments: Mapping[str, object]) -> Layers:
@@ -132,17 +178,26 @@ def current_layers(environment: str | None, arguments: Mapping[str, object]) -> 
         environment: the environment; None leaves it as it is.
         arguments: settings by name; those that are None are left to the other layers.
     """
-    layers = _state.layers
-    return replace(
-        layers,
-        environment=layers.environment if environment is None else environment,
-        arguments={**layers.arguments, **_given(arguments)},
-    )
+    return _on_top(_in_force().layers, environment, _given(arguments))
 
 
-def state_token() -> object:
-    """Return an object that is another one as soon as the settings have been replaced."""
-    return _state.layers
+def attachments() -> dict[str, object]:
+    """Return what was made for the settings in force; it goes as soon as they are replaced."""
+    return _in_force().attachments
+
+
+def is_overridden() -> bool:
+    """Tell whether an ``override`` block is in force in this context."""
+    return bool(_active_overrides())
+
+
+def on_reset(forget: Callable[[], None]) -> None:
+    """Have a function called by ``reset``.
+
+    Args:
+        forget: forgets what a module keeps for the process.
+    """
+    _on_reset.append(forget)
 
 
 def open_store(settings: Settings) -> SecretStore | None:
@@ -171,9 +226,27 @@ def _install(layers: Layers) -> Settings:
     global _state
     central = _central(layers)
     settings = central.current()
-    with _lock.mutex:
-        _state = _State(layers, central)
+    _state = _State(layers, central)
     return settings
+
+
+def _active_overrides() -> tuple[_Override, ...]:
+    return tuple(each for each in _overrides.get() if not each.over)
+
+
+def _in_force() -> _State:
+    state = _state
+    for each in _active_overrides():
+        state = each.on(state)
+    return state
+
+
+def _on_top(layers: Layers, environment: str | None, arguments: Mapping[str, object]) -> Layers:
+    return replace(
+        layers,
+        environment=layers.environment if environment is None else environment,
+        arguments={**layers.arguments, **arguments},
+    )
 
 
 def _central(layers: Layers) -> CentralSettings:

@@ -10,6 +10,7 @@ from secureml import configuration
 from secureml.concealed import conceals
 from secureml.concurrency import SharedLock
 from secureml.key_management.manager import KeyManager
+from secureml.key_management.watch import Watch
 from secureml.keys import written
 
 if TYPE_CHECKING:
@@ -21,12 +22,14 @@ __all__ = ["configure_default_key_manager", "get_default_key_manager", "get_encr
 @dataclass(frozen=True, slots=True)
 class _Default:
     manager: KeyManager
-    built_for: object
+    arguments: Mapping[str, Any]
 
 
-_default: _Default | None = None
-_default_arguments: dict[str, Any] = {}
-_default_lock = SharedLock()
+_ATTACHED = "default manager"
+
+_arguments: Mapping[str, Any] = {}
+_watch = Watch()
+_lock = SharedLock()
 
 
 @conceals("vault_url", "vault_token", "vault_path")
@@ -56,7 +59,7 @@ def configure_default_key_manager(
     Raises:
         ConfigurationError: with every problem found.
     """
-    global _default, _default_arguments
+    global _arguments
     arguments = {
         "vault_url": vault_url,
         "vault_token": vault_token,
@@ -65,26 +68,25 @@ def configure_default_key_manager(
         "use_default_fallback": use_default_fallback,
         **more,
     }
-    with _default_lock.mutex:
-        made = _built(arguments)
-        _default, _default_arguments = made, arguments
-    return made.manager
+    with _lock.mutex:
+        manager = _built(arguments)
+        _arguments = arguments
+    return manager
 
 
 def get_default_key_manager() -> KeyManager:
     """Return the process-wide default manager, built on first use and anew after ``configure``.
 
+    In an ``override`` block it is another one, for the length of the block.
+
     Raises:
         ConfigurationError: with every problem found.
     """
-    global _default
-    current = _default
-    if current is not None and current.built_for is configuration.state_token():
-        return current.manager
-    with _default_lock.mutex:
-        if _default is None or _default.built_for is not configuration.state_token():
-            _default = _built(_default_arguments)
-        return _default.manager
+    current = _current()
+    if current is not None:
+        return current
+    with _lock.mutex:
+        return _current() or _built(_arguments)
 
 
 def get_encryption_key(
@@ -113,10 +115,32 @@ def get_encryption_key(
     return written(key.material, encoding)
 
 
-def _built(arguments: Mapping[str, Any]) -> _Default:
+def _current() -> KeyManager | None:
+    """Return the default manager for the settings in force and the arguments last given."""
+    made = configuration.attachments().get(_ATTACHED)
+    if isinstance(made, _Default) and made.arguments is _arguments:
+        return made.manager
+    return None
+
+
+def _built(arguments: Mapping[str, Any]) -> KeyManager:
     """Build the manager that comes after the default one."""
-    token = configuration.state_token()
+    global _watch
+    attachments = configuration.attachments()
     manager = KeyManager(**arguments)
-    if _default is not None:
-        manager.succeed(_default.manager)
-    return _Default(manager, token)
+    if configuration.is_overridden():
+        manager.watch_with(_watch.sibling())
+    else:
+        _watch = _watch.successor()
+        manager.watch_with(_watch)
+    attachments[_ATTACHED] = _Default(manager, arguments)
+    return manager
+
+
+def _forget() -> None:
+    global _arguments, _watch
+    with _lock.mutex:
+        _arguments, _watch = {}, Watch()
+
+
+configuration.on_reset(_forget)

@@ -324,7 +324,7 @@ class KeyManager(KeyAdministration):
                 key = key_of(name, found.record, self.environment, key_bytes)
                 found.keys[key_bytes] = key
         if version is None and key.info is not self._watch.last and self._is_master_key(name):
-            self._watch.saw(key, self._is_master_key)
+            self._watch.saw(key, found.asked_at, self._is_master_key)
         return key
 
     def unwrap_key(
@@ -444,14 +444,18 @@ class KeyManager(KeyAdministration):
 
         The current key is what ``get_key`` and ``get_encryption_key`` hand out for the master key
         where no version is asked for. A read of it notices that its name, version or fingerprint
-        is not that of the last one, and calls back once, in its own thread, before it returns.
-        Nothing is read in the background. The first key that is read is no change.
+        is not that of the last one, and calls back once, in its own thread, before it returns;
+        if a thread is calling back already, that one goes on with this change, so that callbacks
+        hear of changes in order. An answer that comes late is no change, and there is none back
+        to a lower version, unless the key was removed and made anew. Nothing is read in the
+        background. The first key that is read is no change.
 
         A callback of the process's default manager is one of every later default manager too.
 
         Args:
             callback: takes the ``KeyInfo`` of the key before and of the new one. An exception that
-                it raises becomes a ``SecureMLWarning``.
+                it raises becomes a ``SecureMLWarning``; ``SystemExit`` and ``KeyboardInterrupt``
+                are raised once all callbacks were called.
 
         Returns:
             A function that ends it.
@@ -461,16 +465,13 @@ class KeyManager(KeyAdministration):
         """
         return self._watch.add(callback)
 
-    def succeed(self, other: KeyManager) -> None:
-        """Take the place of another manager, as a new default manager does.
-
-        The callbacks of either are those of both from then on, and a key that is not the one which
-        the other has handed out last is a change.
+    def watch_with(self, watch: Watch) -> None:
+        """Go on with the callbacks of another manager, as a new default manager does.
 
         Args:
-            other: the manager before this one.
+            watch: what tells of changes from here on.
         """
-        self._watch = other._watch.successor()
+        self._watch = watch
 
     def close(self) -> None:
         """Forget cached keys and close connections; the manager can't be used afterwards."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -59,9 +60,16 @@ argument where no environment is selected.
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """What a source has, and the keys that were made of it so far, by their length in bytes."""
+    """What came of asking the sources.
+
+    Args:
+        outcome: what a source has.
+        asked_at: when Vault was asked, or would have been, in seconds of the monotonic clock.
+        keys: the keys that were made of it so far, by their length in bytes.
+    """
 
     outcome: Outcome
+    asked_at: float = field(default_factory=time.monotonic)
     keys: dict[int, Key] = field(default_factory=dict)
 
     @property
@@ -133,7 +141,7 @@ class Finder:
             looked_in.append(other.where)
             if other.record is not None:
                 _warn(name, outcome, other)
-                return Found(other)
+                return Found(other, found.asked_at)
         if outcome.error is not None:
             # Threads that waited for one request share its outcome, and each raises an error of
             # its own: a traceback belongs to one thread.
@@ -152,10 +160,15 @@ class Finder:
             return Found(Outcome(finding=Finding.NOT_CONFIGURED, where=where))
         if not unwrap:
             return Found(store.read(name, version))
+
+        def ask() -> Found:
+            asked_at = time.monotonic()
+            return Found(unwrapped(store, name, store.read(name, version)), asked_at)
+
         self._cache.size = settings.cache_size
         return self._cache.fetch(
             (name, version),
-            ask=lambda: Found(unwrapped(store, name, store.read(name, version))),
+            ask=ask,
             hold=lambda found: _holding(found, settings),
         )
 
@@ -168,7 +181,8 @@ class Finder:
             return None
         when = found.record.fetched_at.isoformat(timespec="seconds")
         warn(f"{outcome.error}; {name!r} is served as it was read at {when}", FallbackWarning)
-        return Found(replace(found.outcome, record=replace(found.record, stale=True)))
+        stale = replace(found.outcome, record=replace(found.record, stale=True))
+        return Found(stale, found.asked_at)
 
     def _stand_ins(self, outcome: Outcome, version: int | None) -> tuple[str, ...]:
         if version is not None:
@@ -193,7 +207,7 @@ def _holding(found: Found, settings: Settings) -> Holding[Found] | None:
     if outcome.record is not None:
         record = replace(outcome.record, cached=True)
         return Holding(
-            value=Found(replace(outcome, record=record), found.keys),
+            value=Found(replace(outcome, record=record), found.asked_at, found.keys),
             ttl=settings.cache_ttl,
             stale_ttl=settings.stale_ttl,
             uses=settings.cache_max_uses,

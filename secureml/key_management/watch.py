@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
+from collections import deque
 from collections.abc import Callable
-from datetime import datetime
 
 from secureml.concurrency import SharedLock
 from secureml.errors import SecureMLWarning, warn
@@ -26,8 +28,11 @@ class Watch:
         self._lock = SharedLock()
         # No Key: its material is to stay no longer than in the cache.
         self.last: KeyInfo | None = None
-        self._last_fetched_at = datetime.min
+        self._last_version: KeyInfo | None = None
+        self._last_asked_at = -math.inf
         self._callbacks: dict[object, Callback] = {}
+        self._changes: deque[tuple[KeyInfo, KeyInfo]] = deque()
+        self._telling_process: int | None = None
 
     def add(self, callback: Callback) -> Callable[[], None]:
         """Register a callback; return what takes it away again."""
@@ -43,19 +48,26 @@ class Watch:
 
         return remove
 
-    def successor(self) -> Watch:
-        """Return a watch that goes on from what this one saw last, with the same callbacks."""
+    def sibling(self) -> Watch:
+        """Return a watch with the same callbacks, which has seen nothing."""
         made = Watch()
-        with self._lock.mutex:
-            made._lock, made._callbacks = self._lock, self._callbacks
-            made.last, made._last_fetched_at = self.last, self._last_fetched_at
+        made._lock, made._callbacks = self._lock, self._callbacks
         return made
 
-    def saw(self, key: Key, is_current: Callable[[str], bool]) -> None:
+    def successor(self) -> Watch:
+        """Return a watch that goes on from what this one saw last, with the same callbacks."""
+        made = self.sibling()
+        with self._lock.mutex:
+            made.last, made._last_version = self.last, self._last_version
+            made._last_asked_at = self._last_asked_at
+        return made
+
+    def saw(self, key: Key, asked_at: float, is_current: Callable[[str], bool]) -> None:
         """Take note of a key that was handed out as the current one.
 
         Args:
             key: the key.
+            asked_at: when its source was asked for it, in seconds of the monotonic clock.
             is_current: tells whether this name is that of the current key by now.
 
         Warns:
@@ -64,37 +76,78 @@ class Watch:
         new = key.info
         with self._lock.mutex:
             old = self.last
-            if old is not None and (not is_current(new.name) or self._is_overtaken(key, old)):
+            if old is not None and (not is_current(new.name) or self._is_overtaken(new, asked_at)):
                 return
-            self.last, self._last_fetched_at = new, key.fetched_at
-            callbacks = tuple(self._callbacks.values())
-        if old is None or _identity(new) == _identity(old):
-            return
-        failures = [_call(callback, old, new) for callback in callbacks]
-        for failure in filter(None, failures):
+            self.last = new
+            self._last_asked_at = max(asked_at, self._last_asked_at)
+            if new.version is not None:
+                self._last_version = new
+            if old is None or _identity(new) == _identity(old):
+                return
+            self._changes.append((old, new))
+            if self._telling_process == os.getpid():
+                # Whoever is telling of an earlier change goes on with this one.
+                return
+            self._telling_process = os.getpid()
+        self._tell()
+
+    def _is_overtaken(self, new: KeyInfo, asked_at: float) -> bool:
+        """Tell whether a thread comes late with what was there before the key seen last."""
+        before = self._last_version
+        if before is not None and before.name == new.name and before.version != new.version:
+            order = _order(new, before)
+            if order:
+                return order < 0
+        return asked_at < self._last_asked_at
+
+    def _tell(self) -> None:
+        """Call back for all changes in order, one thread at a time."""
+        failures: list[str] = []
+        exits: list[BaseException] = []
+        try:
+            while (change := self._next()) is not None:
+                for callback in tuple(self._callbacks.values()):
+                    try:
+                        callback(*change)
+                    except Exception as error:  # whoever asked for a key still gets it
+                        failures.append(_description(callback, error))
+                    except BaseException as error:  # the others are to hear of the change first
+                        exits.append(error)
+        except BaseException:  # a signal handler raised it between two callbacks
+            self._telling_process = None
+            raise
+        for exit_ in exits[:1]:
+            raise exit_
+        for failure in failures:
             warn(failure, SecureMLWarning)
 
-    def _is_overtaken(self, key: Key, last: KeyInfo) -> bool:
-        """Tell whether a thread comes late with what was read before the last one was."""
-        return (
-            key.name == last.name
-            and key.fetched_at < self._last_fetched_at
-            and (key.version or 0) < (last.version or 0)
-        )
+    def _next(self) -> tuple[KeyInfo, KeyInfo] | None:
+        with self._lock.mutex:
+            if self._changes:
+                return self._changes.popleft()
+            self._telling_process = None
+            return None
 
 
 def _identity(info: KeyInfo) -> tuple[str, int | None, str | None]:
     return info.name, info.version, info.fingerprint
 
 
-def _call(callback: Callback, old: KeyInfo, new: KeyInfo) -> str | None:
-    """Call back; return what to warn of.
+def _order(new: KeyInfo, old: KeyInfo) -> int:
+    """Return 1 for a version after another one, -1 for one before it.
 
-    The message does not tell what the exception says, as nobody knows what that holds.
+    0 is for one that version and time of creation contradict each other about: a key that was
+    removed and made anew begins at 1 again.
     """
-    try:
-        callback(old, new)
-    except Exception as error:  # it may be any, and whoever asked for a key still gets it
-        name = getattr(callback, "__qualname__", type(callback).__name__)
-        return f"the on_rotate callback {name} failed with {type(error).__name__}"
-    return None
+    if new.version is None or old.version is None:
+        return 0
+    is_higher = new.version > old.version
+    if new.created is None or old.created is None or is_higher == (new.created > old.created):
+        return 1 if is_higher else -1
+    return 0
+
+
+def _description(callback: Callback, error: Exception) -> str:
+    """Say which callback failed, and not what the exception says: nobody knows what that holds."""
+    name = getattr(callback, "__qualname__", type(callback).__name__)
+    return f"the on_rotate callback {name} failed with {type(error).__name__}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -191,48 +193,178 @@ def test_a_callback_can_be_called(manager: KeyManager, wrong: Any) -> None:
         manager.on_rotate(wrong)
 
 
-def key(version: int, minute: int, name: str = "k") -> Key:
+def key(version: int | None, name: str = "k", created: datetime | None = None) -> Key:
     info = KeyInfo(
         name=name,
         version=version,
-        fingerprint=f"{version:016x}",
+        fingerprint=f"{version or 0:016x}",
         source="vault",
         environment=None,
         path="p",
+        created=created,
     )
-    return Key(
-        info=info,
-        material=SecretBytes(bytes(32)),
-        fetched_at=MORNING + timedelta(minutes=minute),
-    )
+    return Key(info=info, material=SecretBytes(bytes(32)), fetched_at=MORNING)
 
 
-def test_a_thread_that_comes_late_with_the_old_key_is_no_change() -> None:
+def always(name: str) -> bool:
+    return True
+
+
+@pytest.fixture
+def watched() -> tuple[Watch, list[tuple[int | None, int | None]]]:
+    """A watch, and the versions that it told of."""
     watch = Watch()
-    seen: list[tuple[int | None, int | None]] = []
-    watch.add(lambda old, new: seen.append((old.version, new.version)))
-    watch.saw(key(1, 0), lambda name: True)
-    watch.saw(key(2, 2), lambda name: True)
-    watch.saw(key(1, 1), lambda name: True)
-    watch.saw(key(2, 3), lambda name: True)
-    assert seen == [(1, 2)]
-    # Read later, it is what Vault has by now.
-    watch.saw(key(1, 4), lambda name: True)
-    assert seen == [(1, 2), (2, 1)]
+    told: list[tuple[int | None, int | None]] = []
+    watch.add(lambda old, new: told.append((old.version, new.version)))
+    return watch, told
+
+
+def test_a_thread_that_comes_late_with_the_old_key_is_no_change(watched: Any) -> None:
+    watch, told = watched
+    for version, asked_at in ((1, 0), (2, 2), (1, 1), (2, 3), (1, 4)):
+        watch.saw(key(version), asked_at, always)
+    assert told == [(1, 2)]
+
+
+def test_a_new_version_is_a_change_although_it_was_asked_for_before_the_old_one_was(
+    watched: Any,
+) -> None:
+    watch, told = watched
+    for version, asked_at in ((1, 0), (1, 2), (2, 1)):
+        watch.saw(key(version), asked_at, always)
+    assert told == [(1, 2)]
+
+
+def test_a_key_removed_and_made_anew_begins_at_version_1_again(watched: Any) -> None:
+    watch, told = watched
+    noon = MORNING + timedelta(hours=6)
+    for version, asked_at, created in ((3, 0, MORNING), (1, 2, noon), (3, 1, MORNING)):
+        watch.saw(key(version, created=created), asked_at, always)
+    assert told == [(3, 1)]
+
+
+def test_after_a_stand_in_an_older_version_is_no_change_either(watched: Any) -> None:
+    watch, told = watched
+    for version, asked_at in ((2, 0), (None, 1), (1, 2), (2, 3)):
+        watch.saw(key(version), asked_at, always)
+    assert told == [(2, None), (None, 2)]
+
+
+def test_nor_is_a_late_stand_in(watched: Any) -> None:
+    watch, told = watched
+    for version, asked_at in ((1, 0), (2, 2), (None, 1)):
+        watch.saw(key(version), asked_at, always)
+    assert told == [(1, 2)]
 
 
 def test_nor_is_one_that_comes_late_with_a_key_of_the_old_name() -> None:
     watch = Watch()
     seen: list[tuple[str, str]] = []
     watch.add(lambda old, new: seen.append((old.name, new.name)))
-    watch.saw(key(1, 0, "old"), lambda name: name == "old")
-    watch.saw(key(1, 1, "new"), lambda name: name == "new")
-    watch.saw(key(1, 2, "old"), lambda name: name == "new")
+    watch.saw(key(1, "old"), 0, lambda name: name == "old")
+    watch.saw(key(1, "new"), 1, lambda name: name == "new")
+    watch.saw(key(1, "old"), 2, lambda name: name == "new")
     assert seen == [("old", "new")]
+
+
+def test_a_read_whose_answer_is_slow_is_dated_by_when_it_was_asked(store: MemoryStore) -> None:
+    class Slow(MemoryStore):
+        """Answers one reader when another one has seen the next version."""
+
+        meanwhile: Any = None
+
+        def read(self, *arguments: Any, **more: Any) -> Any:
+            outcome = super().read(*arguments, **more)
+            meanwhile, self.meanwhile = self.meanwhile, None
+            if meanwhile is None:
+                return outcome
+            meanwhile()
+            return replace(outcome, record=replace(outcome.record, fetched_at=datetime.now(UTC)))
+
+    slow = Slow()
+    manager = KeyManager(store=slow, environment="development", cache_ttl=0)
+    told: list[tuple[int | None, int | None]] = []
+    manager.on_rotate(lambda old, new: told.append((old.version, new.version)))
+    manager.generate_key("master_key")
+    manager.get_key()
+
+    def rotate_and_read() -> None:
+        manager.rotate_key()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(manager.get_key).result(30)
+
+    slow.meanwhile = rotate_and_read
+    assert manager.get_key().version == 1
+    manager.get_key()
+    assert told == [(1, 2)]
+
+
+def test_changes_are_told_of_in_order_although_one_comes_while_another_is_told_of() -> None:
+    watch = Watch()
+    told: list[tuple[str, int | None]] = []
+
+    def first(old: KeyInfo, new: KeyInfo) -> None:
+        if new.version == 2:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(watch.saw, key(3), 3, always).result(30)
+            watch.saw(key(4), 4, always)
+        told.append(("first", new.version))
+
+    watch.add(first)
+    watch.add(lambda old, new: told.append(("second", new.version)))
+    watch.saw(key(1), 1, always)
+    watch.saw(key(2), 2, always)
+    assert told == [(who, version) for version in (2, 3, 4) for who in ("first", "second")]
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_a_callback_that_exits_does_not_keep_the_others_from_hearing(
+    watched: Any, kind: type[BaseException]
+) -> None:
+    watch = Watch()
+    told: list[int | None] = []
+
+    def leaves(old: KeyInfo, new: KeyInfo) -> None:
+        raise kind
+
+    end = watch.add(leaves)
+    watch.add(lambda old, new: told.append(new.version))
+    watch.saw(key(1), 1, always)
+    with pytest.raises(kind):
+        watch.saw(key(2), 2, always)
+    end()
+    watch.saw(key(3), 3, always)
+    assert told == [2, 3]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_while_the_parent_tells_of_a_change_tells_of_its_own() -> None:
+    watch = Watch()
+    told: list[int | None] = []
+    pid: list[int] = []
+
+    def fork(old: KeyInfo, new: KeyInfo) -> None:
+        if new.version == 2:
+            with ThreadPoolExecutor(1) as pool:
+                pid.append(pool.submit(child).result(30))
+
+    def child() -> int:
+        made = os.fork()
+        if made == 0:
+            watch.saw(key(3), 3, always)
+            os._exit(told.count(3))
+        return made
+
+    watch.add(fork)
+    watch.add(lambda old, new: told.append(new.version))
+    watch.saw(key(1), 1, always)
+    watch.saw(key(2), 2, always)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid[0], 0)[1]) == 1
 
 
 def test_what_is_remembered_holds_no_material() -> None:
     watch = Watch()
-    watch.saw(key(1, 0), lambda name: True)
+    watch.saw(key(1), 0, always)
     assert watch.last is not None
     assert not any(isinstance(value, Key | SecretBytes) for value in vars(watch).values())
