@@ -22,11 +22,12 @@ __all__ = [
     "override",
     "reidentify",
     "rekey",
+    "reset",
 ]
 
 if TYPE_CHECKING:
     from secureml.anonymization import anonymize, merge_manifests, reidentify, rekey
-    from secureml.configuration import configure, get_settings, override
+    from secureml.configuration import configure, get_settings, override, reset
     from secureml.key_management import (
         KeyManager,
         configure_default_key_manager,
@@ -44,6 +45,7 @@ _ROOMS = {
     "override": "configuration",
     "reidentify": "anonymization",
     "rekey": "anonymization",
+    "reset": "configuration",
 }
 
 

@@ -234,12 +234,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _home: Pa
 def _fresh_process() -> Iterator[None]:
     """Let no test see what another one configured for the whole process."""
     yield
-    configuration = sys.modules.get("secureml.configuration")
-    if configuration is not None:
-        configuration.reset()
-    default = sys.modules.get("secureml.key_management.default")
-    if default is not None:
-        default._default, default._default_arguments = None, {}
+    secureml.reset()
 
 
 def _configures_something(name: str) -> bool:

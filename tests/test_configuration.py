@@ -1,11 +1,14 @@
 """The process's settings: built once, replaced as a whole, with Vault's layer at its place."""
 
+import asyncio
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from secureml import KeyManager, configure, get_settings, override
-from secureml.configuration import reset
+from secureml import KeyManager, configuration, configure, get_settings, override, reset
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -79,6 +82,133 @@ def test_override_ends_with_its_block_and_survives_an_exception():
     with pytest.raises(ZeroDivisionError), override(environment="staging"):
         raise ZeroDivisionError
     assert get_settings().environment is None
+
+
+@pytest.mark.parametrize("first_to_end", [0, 1])
+def test_override_blocks_that_overlap_each_end_their_own_in_one_context(first_to_end):
+    configure(vault_path="outer")
+    blocks = [override(environment="staging"), override(environment="development")]
+    for block in blocks:
+        block.__enter__()
+    assert get_settings().environment == "development"
+    blocks[first_to_end].__exit__(None, None, None)
+    assert get_settings().environment == ("development", "staging")[first_to_end]
+    blocks[1 - first_to_end].__exit__(None, None, None)
+    assert (get_settings().environment, get_settings().vault_path) == (None, "outer")
+
+
+def test_override_blocks_of_threads_that_overlap_hold_for_their_own_thread():
+    both_in, first_out = threading.Barrier(2), threading.Event()
+
+    def run(environment, last):
+        with override(environment=environment):
+            both_in.wait(30)
+            found = [get_settings().environment]
+            if last:
+                assert first_out.wait(30)
+        found.append(get_settings().environment)
+        first_out.set()
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(run, environment, environment == "staging")
+            for environment in ("development", "staging")
+        ]
+        assert get_settings().environment is None
+        found = [each.result(30) for each in runs]
+    assert found == [["development", None], ["staging", None]]
+    assert get_settings().environment is None
+
+
+def test_override_blocks_of_tasks_hold_for_their_task_and_what_it_starts():
+    async def run(environment, mine, other):
+        with override(environment=environment):
+            mine.set()
+            await other.wait()
+            return [
+                get_settings().environment,
+                (await asyncio.create_task(read())).environment,
+                (await asyncio.to_thread(get_settings)).environment,
+            ]
+
+    async def read():
+        return get_settings()
+
+    async def both():
+        one, other = asyncio.Event(), asyncio.Event()
+        return await asyncio.gather(
+            run("staging", one, other), run("development", other, one), read()
+        )
+
+    staging, development, neither = asyncio.run(both())
+    assert (staging, development) == (["staging"] * 3, ["development"] * 3)
+    assert neither.environment is None
+
+
+def test_a_task_that_outlives_the_block_it_began_in_leaves_it():
+    async def outlives(ended):
+        await ended.wait()
+        return get_settings().environment
+
+    async def main():
+        ended = asyncio.Event()
+        with override(environment="staging"):
+            task = asyncio.create_task(outlives(ended))
+        ended.set()
+        return await task
+
+    assert asyncio.run(main()) is None
+
+
+def test_what_configure_sets_in_another_thread_survives_a_block_that_fails_or_ends():
+    def configured(path):
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(configure, vault_path=path).result(30)
+
+    with override(environment="staging"):
+        configured("first")
+        assert (get_settings().environment, get_settings().vault_path) == ("staging", "first")
+    assert get_settings().vault_path == "first"
+    with contextlib.suppress(ZeroDivisionError), override(environment="staging"):
+        configured("second")
+        raise ZeroDivisionError
+    assert (get_settings().environment, get_settings().vault_path) == (None, "second")
+
+
+def test_a_wrong_override_does_not_undo_what_another_thread_configures_meanwhile(monkeypatch):
+    build = configuration._central
+
+    def meanwhile(layers):
+        monkeypatch.setattr(configuration, "_central", build)
+        configure(vault_path="configured")
+        return build(layers)
+
+    monkeypatch.setattr(configuration, "_central", meanwhile)
+    with pytest.raises(ConfigurationError), override(cache_ttl="soon"):
+        pass
+    assert get_settings().vault_path == "configured"
+
+
+def test_the_first_settings_are_read_from_vault_once_for_all_threads(vault, relay):
+    record(vault, master_key_name="from-vault")
+    through = relay(vault.url)
+    with override(environment="production", **arguments_for(vault, vault_url=through.url)):
+        pass
+    before = through.connections
+    configuration._state = configuration._State(
+        configuration.current_layers("production", arguments_for(vault, vault_url=through.url))
+    )
+    begin = threading.Barrier(8)
+
+    def read(_):
+        begin.wait(30)
+        return get_settings()
+
+    with ThreadPoolExecutor(8) as pool:
+        found = set(map(id, pool.map(read, range(8))))
+    assert len(found) == 1
+    assert through.connections == before + 1
 
 
 def test_a_wrong_override_changes_nothing():

@@ -1,5 +1,7 @@
 """The process-wide default manager: built once, replaced as a whole."""
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -63,6 +65,69 @@ def test_it_follows_override_there_and_back():
     with secureml.override(environment="staging", master_key_name="other"):
         assert get_default_key_manager().settings.master_key_name == "other"
     assert get_default_key_manager().settings.master_key_name == "master_key"
+
+
+def test_one_that_is_built_in_an_override_block_ends_with_it():
+    before = get_default_key_manager()
+    with secureml.override(environment="staging"):
+        inside = weakref.ref(get_default_key_manager())
+        assert get_default_key_manager() is inside() is not before
+    gc.collect()
+    assert inside() is None
+    assert get_default_key_manager() is before
+
+
+def test_arguments_given_in_an_override_block_are_those_of_the_next_one_outside():
+    before = get_default_key_manager()
+    with secureml.override(environment="staging"):
+        made = configure_default_key_manager(vault_path="mine")
+        assert get_default_key_manager() is made
+    after = get_default_key_manager()
+    assert after not in (before, made)
+    assert (after.environment, after.settings.vault_path) == (None, "mine")
+
+
+def test_threads_in_and_out_of_a_block_each_keep_one():
+    before = get_default_key_manager()
+    with secureml.override(environment="staging"), ThreadPoolExecutor(1) as pool:
+        inside = get_default_key_manager()
+        assert pool.submit(get_default_key_manager).result(30) is before
+        assert get_default_key_manager() is inside
+
+
+def test_the_key_of_an_override_block_is_no_change_of_the_current_key_there_or_back():
+    manager = configure_default_key_manager(store=MemoryStore())
+    for name in ("master_key", "other"):
+        manager.generate_key(name)
+    seen = []
+    manager.on_rotate(lambda old, new: seen.append((new.name, new.version)))
+    get_encryption_key()
+    with secureml.override(master_key_name="other"):
+        get_encryption_key()
+        assert seen == []
+        get_default_key_manager().rotate_key()
+        get_encryption_key()
+        assert seen == [("other", 2)]
+    get_encryption_key()
+    assert seen == [("other", 2)]
+
+
+def test_reset_forgets_it_with_its_arguments_and_callbacks():
+    seen = []
+    before = configure_default_key_manager(store=MemoryStore(), vault_path="mine")
+    before.on_rotate(lambda old, new: seen.append(new))
+    before.generate_key("master_key")
+    get_encryption_key()
+    secureml.reset()
+    after = get_default_key_manager()
+    assert after is not before
+    assert after.settings.vault_path == "secureml"
+    manager = configure_default_key_manager(store=MemoryStore())
+    manager.generate_key("master_key")
+    get_encryption_key()
+    manager.rotate_key()
+    get_encryption_key()
+    assert seen == []
 
 
 @pytest.fixture
