@@ -118,8 +118,11 @@ class CentralSettings:
             problem = str(error)
         if problem is not None:
             self._swap(begun, replace(begun, due=self._clock() + _PAUSE))
+            consequence = "the settings stay as they were read from Vault before"
             warn(
-                f"{problem}; the settings stay as they were read from Vault before", FallbackWarning
+                f"the record in Vault can't be read again; {consequence}",
+                FallbackWarning,
+                f"{problem}; {consequence}",
             )
         return self._current or old
 

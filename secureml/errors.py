@@ -8,6 +8,7 @@ the credentials of a URL: build the message from names, paths and sizes, and rai
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import warnings
@@ -222,7 +223,15 @@ class MissingExtraError(SecureMLError, ImportError):
 
 
 class SecureMLWarning(UserWarning):
-    """The root of secureml's warnings."""
+    """The root of secureml's warnings.
+
+    The text of each kind is always the same, as Python remembers every text that was shown.
+    ``details`` tells what this one is about; so does the logger ``secureml.warnings``.
+    """
+
+    def __init__(self, message: str, *, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class FallbackWarning(SecureMLWarning):
@@ -249,16 +258,23 @@ class DevelopmentKeyWarning(SecureMLWarning):
     """A development default was handed out; it is public and protects nothing."""
 
 
-def warn(message: str, category: type[SecureMLWarning]) -> None:
+_log = logging.getLogger("secureml.warnings")
+# The warning itself is shown; its details appear where the application has set up a log.
+_log.addHandler(logging.NullHandler())
+
+
+def warn(message: str, category: type[SecureMLWarning], details: str) -> None:
     """Warn, on the line of the caller's own code that called into secureml.
 
     Args:
-        message: what to warn of.
+        message: what to warn of; a constant.
         category: the kind of warning.
+        details: the names, places and times of this one, as a sentence of its own.
     """
+    _log.warning("%s", details)
     level = 1
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("secureml."):
         frame = frame.f_back
         level += 1
-    warnings.warn(message, category, stacklevel=level)
+    warnings.warn(category(message, details=details), stacklevel=level)

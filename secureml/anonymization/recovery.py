@@ -62,8 +62,8 @@ def recovered(
     lost = [name for name, entry in present.items() if not entry.recipe.reversible]
     if lost:
         named = ", ".join(f"{name!r} ({present[name].recipe.strategy})" for name in lost)
-        message = f"columns that can't be turned back stay as they are: {named}"
-        warn(message, IrreversibleWarning)
+        message = "columns that can't be turned back stay as they are"
+        warn(message, IrreversibleWarning, f"{message}: {named}")
     keyrings = {found.key.version: keyring}
     arrays = {}
     for name, entry in present.items():

@@ -229,7 +229,7 @@ def reidentify(
         SecretError: the key can't be had.
 
     Warns:
-        IrreversibleWarning: some columns can't be recovered; it names them.
+        IrreversibleWarning: some columns can't be recovered; its details name them.
     """
     frame = check_frame(data)
     found = _manifest(frame, manifest)
@@ -271,7 +271,7 @@ def rekey(
         SecretError: a key can't be had.
 
     Warns:
-        IrreversibleWarning: some columns stay as they are; it names them.
+        IrreversibleWarning: some columns stay as they are; its details name them.
     """
     frame = check_frame(data)
     found = _manifest(frame, manifest)

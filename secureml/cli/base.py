@@ -129,8 +129,10 @@ def _print_our_warnings() -> None:
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if not issubclass(category, SecureMLWarning):
             others(message, category, *place, **more)
-        elif str(message) not in printed:
-            printed.add(str(message))
-            warn(str(message))
+            return
+        text = getattr(message, "details", "") or str(message)
+        if text not in printed:
+            printed.add(text)
+            warn(text)
 
     warnings.showwarning = show

@@ -444,10 +444,11 @@ def _is_due(record: Record, now: datetime) -> bool:
         return False
     period = period_in(text)
     if period is None:
+        problem = "rotation period that can't be read: it takes a number and one of d, h, m and s"
         warn(
-            f"{record.path} has a rotation period that can't be read: it takes a number and one "
-            "of d, h, m and s, such as 90d",
+            f"a key has a {problem}, such as 90d",
             SecureMLWarning,
+            f"{record.path} has a {problem}, such as 90d",
         )
         return False
     return record.created + period <= now

@@ -180,7 +180,11 @@ class Finder:
         if found is None:
             return None
         when = found.record.fetched_at.isoformat(timespec="seconds")
-        warn(f"{outcome.error}; {name!r} is served as it was read at {when}", FallbackWarning)
+        warn(
+            "Vault is unavailable; a secret is served as it was read before",
+            FallbackWarning,
+            f"{outcome.error}; {name!r} is served as it was read at {when}",
+        )
         stale = replace(found.outcome, record=replace(found.record, stale=True))
         return Found(stale, found.asked_at)
 
@@ -242,7 +246,15 @@ def _column(environment: str | None) -> str:
 
 def _warn(name: str, vault: Outcome, used: Outcome) -> None:
     if vault.finding is Finding.UNAVAILABLE:
-        warn(f"{vault.error}; {name!r} comes from the {used.where}", FallbackWarning)
+        warn(
+            "Vault is unavailable; a secret comes from another source",
+            FallbackWarning,
+            f"{vault.error}; {name!r} comes from the {used.where}",
+        )
     if used.record is not None and used.record.source == _DEFAULT:
-        message = f"{name!r} is the development default: everybody knows it, it protects nothing"
-        warn(message, DevelopmentKeyWarning)
+        worth = "everybody knows it, it protects nothing"
+        warn(
+            f"a secret is the development default: {worth}",
+            DevelopmentKeyWarning,
+            f"{name!r} is the development default: {worth}",
+        )

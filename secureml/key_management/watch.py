@@ -119,7 +119,7 @@ class Watch:
         for exit_ in exits[:1]:
             raise exit_
         for failure in failures:
-            warn(failure, SecureMLWarning)
+            warn("an on_rotate callback failed", SecureMLWarning, failure)
 
     def _next(self) -> tuple[KeyInfo, KeyInfo] | None:
         with self._lock.mutex:

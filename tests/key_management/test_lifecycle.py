@@ -499,9 +499,10 @@ def test_a_period_that_can_not_be_read_is_told(manager_with, kv):
     manager.generate_key("a", rotation_period=1)
     manager.generate_key("b", rotation_period=1)
     kv.update_metadata("secureml/staging/a", custom_metadata={"secureml.rotation_period": "soon"})
-    with pytest.warns(SecureMLWarning, match="staging/a has a rotation period") as caught:
+    with pytest.warns(SecureMLWarning, match="a key has a rotation period") as caught:
         rotated = manager.rotate_due(datetime.now(UTC) + timedelta(days=2))
     assert [info.name for info in rotated] == ["b"]
+    assert caught[0].message.details.startswith("secret/secureml/staging/a has a rotation period")
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
