@@ -118,7 +118,7 @@ class KeyAdministration:
         none is rotated.
 
         Args:
-            now: the time to go by, with its time zone; the present by default.
+            now: the time to go by, with its time zone; by default the present by Vault's clock.
 
         Returns:
             The new versions; without those that another writer made meanwhile.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from secureml.concealed import SecretBytes
@@ -39,6 +40,10 @@ class ObservedStore(SecretStore):
     def transit(self) -> Transit | None:
         """What wraps keys for this store."""
         return self._transit
+
+    def now(self) -> datetime:
+        """Return the time by the store's own clock."""
+        return self._store.now()
 
     def path_of(self, name: str) -> str:
         """Return the full path of a secret."""

@@ -113,6 +113,10 @@ class SecretStore(ABC):
         """What wraps keys for this store; None where there is no such thing."""
         return None
 
+    def now(self) -> datetime:
+        """Return the time by the store's own clock, which dates its versions."""
+        return datetime.now(UTC)
+
     @abstractmethod
     def path_of(self, name: str) -> str:
         """Return the full path of a secret, for messages and provenance."""

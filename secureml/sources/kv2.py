@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from secureml.errors import MalformedAnswerError
 from secureml.sources.base import VersionInfo
@@ -18,6 +19,7 @@ __all__ = [
     "deleted_state",
     "malformed",
     "request_id_in",
+    "sent_at",
     "version_in",
 ]
 
@@ -42,11 +44,12 @@ class SecretMetadata:
     versions: tuple[VersionInfo, ...]
 
     @classmethod
-    def of(cls, data: Members) -> SecretMetadata:
+    def of(cls, data: Members, now: datetime | None = None) -> SecretMetadata:
         """Read the answer to a request for metadata; an empty one is that of no secret.
 
         Args:
             data: the answer's object ``data``.
+            now: the time by the server's clock; that of this machine by default.
         """
         known = data.section("versions")
         if not all(map(_VERSION.fullmatch, known)):
@@ -58,7 +61,7 @@ class SecretMetadata:
             VersionInfo(
                 version=number,
                 created=known.section(str(number)).time("created_time"),
-                state=deleted_state(known.section(str(number)))
+                state=deleted_state(known.section(str(number)), now)
                 or state_of(custom_metadata, number, newest),
             )
             for number in numbers
@@ -83,14 +86,28 @@ class SecretMetadata:
         return next((info.version for info in pruned if info.state != "destroyed"), None)
 
 
-def deleted_state(metadata: Members) -> str:
-    """Return ``deleted`` or ``destroyed`` where a version is; empty where its content is there."""
+def deleted_state(metadata: Members, now: datetime | None = None) -> str:
+    """Return ``deleted`` or ``destroyed`` where a version is; empty where its content is there.
+
+    Args:
+        metadata: that of the version.
+        now: the time by the server's clock; that of this machine by default.
+    """
     if metadata.flag("destroyed"):
         return "destroyed"
     # A version with ``delete_version_after`` carries the time at which it will be deleted.
     moment = metadata.time("deletion_time")
-    is_past = moment is not None and moment <= datetime.now(moment.tzinfo)
+    is_past = moment is not None and moment <= (now or datetime.now(UTC))
     return "deleted" if is_past else ""
+
+
+def sent_at(answer: Answer) -> datetime | None:
+    """Return when an answer was sent, by the server's clock; None where it does not tell."""
+    try:
+        moment = parsedate_to_datetime(answer.date or "")
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def version_in(metadata: Members, where: str) -> int:

@@ -39,6 +39,10 @@ class MemoryStore(SecretStore):
         self._custom_metadata: dict[str, dict[str, str]] = {}
         self._lock = SharedLock()
 
+    def now(self) -> datetime:
+        """Return the time by the store's clock."""
+        return self._clock()
+
     def path_of(self, name: str) -> str:
         """Return the path of a secret."""
         return f"memory/{name}"

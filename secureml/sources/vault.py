@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from secureml.concealed import revealed
@@ -25,6 +26,7 @@ from secureml.sources.kv2 import (
     deleted_state,
     malformed,
     request_id_in,
+    sent_at,
     version_in,
 )
 from secureml.sources.transit import Transit
@@ -58,6 +60,7 @@ class VaultStore(SecretStore):
         # Where no environment is selected, the folders beside the secrets are those of others.
         self._hidden = frozenset() if settings.environment else frozenset(ENVIRONMENTS)
         self._freshness = Freshness()
+        self._ahead = timedelta()
 
     @property
     def session(self) -> VaultSession:
@@ -68,6 +71,10 @@ class VaultStore(SecretStore):
     def transit(self) -> Transit:
         """The transit engine of the same Vault."""
         return self._transit
+
+    def now(self) -> datetime:
+        """Return the time by the clock of the server that answered last; ours before that."""
+        return datetime.now(UTC) + self._ahead
 
     def path_of(self, name: str) -> str:
         """Return the path of a secret, its mount first."""
@@ -225,7 +232,7 @@ class VaultStore(SecretStore):
         repeatable: bool = True,
         objection: Objection | None = None,
     ) -> Answer:
-        return self._session.request(
+        answer = self._session.request(
             send,
             mount=self._mount,
             path=self._api_path(section, name),
@@ -233,6 +240,10 @@ class VaultStore(SecretStore):
             repeatable=repeatable,
             objection=objection,
         )
+        sent = sent_at(answer)
+        if sent is not None:
+            self._ahead = sent - datetime.now(UTC)
+        return answer
 
     def _read(self, name: str, version: int | None, where: str) -> Outcome:
         known = self._freshness.known(name)
@@ -257,12 +268,13 @@ class VaultStore(SecretStore):
             raise malformed(where)
         found = Sighting(version_in(metadata, where), metadata.time("created_time"))
         self._freshness.saw(name, found)
-        if answer.status == 404 or deleted_state(metadata):
+        # Vault knows by its own clock whether a deletion that was planned has happened.
+        fields = answer.data.mapping("data")
+        if answer.status == 404 or (fields is None and deleted_state(metadata, self.now())):
             gone = SecretDeletedError(_gone(where, metadata), looked_in=(where,))
             gone.request_id = request_id_in(answer)
             raise gone
         self._expect_success(answer, "data", name)
-        fields = answer.data.mapping("data")
         if fields is None:
             raise malformed(where)
         custom_metadata = metadata.labels("custom_metadata")
@@ -301,7 +313,7 @@ class VaultStore(SecretStore):
         if answer.status == 404:
             return _NO_METADATA
         self._expect_success(answer, "metadata", name)
-        metadata = SecretMetadata.of(answer.data)
+        metadata = SecretMetadata.of(answer.data, self.now())
         if metadata.versions:
             self._freshness.saw(name, Sighting(metadata.newest, metadata.created))
         return metadata
@@ -383,6 +395,6 @@ def _taken(path: str, cas: int) -> str:
 
 
 def _gone(where: str, metadata: Members) -> str:
-    if deleted_state(metadata) == "destroyed":
+    if metadata.flag("destroyed"):
         return f"{where} was destroyed; its content can't be had back"
     return f"{where} was deleted; an operator can undelete it"

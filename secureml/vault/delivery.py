@@ -64,11 +64,13 @@ class Answer:
         status: the HTTP status.
         body: the answer's members, none where there is no body.
         repeated: whether an earlier attempt may have reached Vault as well.
+        date: when it was sent, by the server's clock, as HTTP writes a time.
     """
 
     status: int
     body: Members
     repeated: bool = False
+    date: str | None = None
 
     @property
     def data(self) -> Members:
@@ -146,7 +148,7 @@ class Delivery:
         result = self._repeated(attempt, repeatable=repeatable)
         if isinstance(result, Failure):
             raise result.error
-        return Answer(result.status, result.body, repeated=attempts > 1) if attempts > 1 else result
+        return replace(result, repeated=True) if attempts > 1 else result
 
     def log_in(self, auth: AuthMethod) -> Login:
         """Log in.
@@ -323,9 +325,9 @@ class Delivery:
             return reply
         status = reply.status
         if status in (401, 403, 204):
-            return Answer(status, Members({}, address.shown))
+            return Answer(status, Members({}, address.shown), date=reply.date)
         if status in (200, 400, 404) and reply.body is not None:
-            return Answer(status, reply.body)
+            return Answer(status, reply.body, date=reply.date)
         if status == 503 and self._says_sealed(address):
             sealed = VaultSealedError(f"Vault at {address.shown} is sealed")
             return Failure(error=sealed, elsewhere=True, unsent=True)

@@ -58,12 +58,14 @@ class Reply:
         body: the answer's members; None where it is no JSON object.
         location: where a redirect leads.
         retry_after: for how many seconds Vault asks to be left alone.
+        date: when it was sent, by the server's clock, as HTTP writes a time.
     """
 
     status: int
     body: Members | None
     location: str | None = field(default=None, repr=False)
     retry_after: float | None = None
+    date: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +135,7 @@ class Transport:
             body=Members.parse(response.content, address.shown),
             location=response.headers.get("Location"),
             retry_after=seconds_in(response.headers.get("Retry-After")),
+            date=response.headers.get("Date"),
         )
 
     def guarded(self, call: Callable[[], _Result], address: Address) -> _Result | Failure:

@@ -19,10 +19,11 @@ from secureml.errors import (
     SecretNotFoundError,
     SecureMLWarning,
 )
-from secureml.key_management import KeyManager
+from secureml.key_management import KeyManager, lifecycle
 from secureml.key_management.rotation import period_in, period_text
 from secureml.keys import fingerprint_of
-from secureml.sources import MemoryStore
+from secureml.sources import MemoryStore, kv2
+from secureml.sources import vault as vault_store
 
 KEY = bytes(range(32))
 
@@ -551,3 +552,33 @@ def test_a_newest_version_that_was_deleted_is_left_to_be_undeleted(manager_with,
     kv.delete_latest_version_of_secret("secureml/staging/k")
     with pytest.raises(SecretDeletedError, match="undelete"):
         manager.rotate_key("k")
+
+
+class _Ahead(datetime):
+    """A machine whose clock is a hundred days ahead."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.now(tz) + timedelta(days=100)
+
+
+def test_keys_are_due_by_the_clock_of_vault_and_not_by_that_of_this_machine(
+    manager_with, monkeypatch
+):
+    manager = manager_with()
+    manager.generate_key("k", rotation_period=90)
+    for module in (lifecycle, vault_store, kv2):
+        monkeypatch.setattr(module, "datetime", _Ahead)
+    assert manager.rotate_due() == ()
+
+
+def test_whether_a_planned_deletion_has_happened_is_said_by_the_clock_of_vault(
+    manager_with, kv, monkeypatch
+):
+    manager = manager_with()
+    kv.update_metadata("secureml/staging/k", delete_version_after="48h")
+    manager.generate_key("k")
+    for module in (vault_store, kv2):
+        monkeypatch.setattr(module, "datetime", _Ahead)
+    assert manager.get_key("k").version == 1
+    assert states(manager) == ["enabled"]
