@@ -6,16 +6,19 @@ Events go to the logger ``secureml.audit``, and as JSON lines to the file that `
 from __future__ import annotations
 
 import errno
+import functools
+import getpass
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from secureml.concurrency import BusyError, SharedLock
 from secureml.errors import SecretError
@@ -96,26 +99,33 @@ class Access:
 class Audit:
     """Keeps the record of all accesses, as the settings ask for it.
 
-    Each event has these members: ``time`` (UTC), ``pid``, ``environment``, ``id`` (the access's),
-    ``operation``, ``name``, ``version``, ``source``, ``purpose``, ``cached``, ``stale``,
-    ``request_id``, ``outcome`` and ``duration`` (seconds). ``request_id`` is the last
-    one that Vault told of, and finds the access in Vault's own audit log; that of a cached key is
-    of the request that fetched it. ``outcome`` is "ok", the name of an error's class, or
-    "attempt", which comes before each change.
+    Each event has these members: ``time`` (UTC), ``host``, ``user``, ``pid``, ``role`` (with which
+    the settings log in, or their user name in Vault), ``accessor`` (of the token that a login
+    brought), ``environment``, ``id`` (the access's), ``operation``, ``name``, ``version``,
+    ``source``, ``purpose``, ``cached``, ``stale``, ``request_id``, ``outcome`` and ``duration``
+    (seconds). ``request_id`` is the last one that Vault told of, and finds the access in Vault's
+    own audit log; that of a cached key is of the request that fetched it. ``outcome`` is "ok", the
+    name of an error's class, or "attempt", which comes before each change.
 
     No file is held open: a fork needs no care, and log rotation no signal. A file that another
     process keeps locked for seconds can't be written, and neither can a symbolic link.
 
     Args:
-        settings: ``audit_log``, ``audit_required`` and the environment.
+        settings: ``audit_log``, ``audit_required``, the environment and who logs in.
+        accessor: returns the accessor of the token in use, where it is known.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, accessor: Callable[[], str | None] = lambda: None
+    ) -> None:
         file = settings.audit_log
         # Absolute, so that the file stays the same one when the process changes its folder.
         self._file = None if file is None else Path(file).expanduser().absolute()
         self._required = settings.audit_required
         self._environment = settings.environment
+        role = settings.vault_role or settings.vault_username
+        self._role = None if role is None else _short(role)
+        self._accessor = accessor
         self._losing = False
 
     def access(self, operation: str) -> Access:
@@ -146,7 +156,11 @@ class Audit:
         """
         event = {
             "time": datetime.now(UTC).isoformat(),
+            "host": socket.gethostname(),
+            "user": _user(),
             "pid": os.getpid(),
+            "role": self._role,
+            "accessor": self._accessor(),
             "environment": self._environment,
             **access,
         }
@@ -233,6 +247,24 @@ class _Watched(Access):
 
 
 _UNWATCHED = Access()
+
+
+def _user() -> str:
+    """Return who runs the process, by the system and not by variables that anybody can set."""
+    try:
+        import pwd
+    except ImportError:  # POSIX has it
+        return getpass.getuser()
+    return _name_of(os.geteuid(), pwd.getpwuid)
+
+
+@functools.lru_cache
+def _name_of(uid: int, entry: Callable[[int], Any]) -> str:
+    try:
+        name: str = entry(uid).pw_name
+    except KeyError:
+        return str(uid)
+    return name
 
 
 def _short(text: str) -> str:

@@ -6,7 +6,9 @@ import contextlib
 import json
 import logging
 import os
+import pwd
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -40,7 +42,8 @@ from secureml.vault.server import DevServer
 
 KEY = bytes(range(100, 132))
 MEMBERS = [
-    *("time", "pid", "environment", "id", "operation", "name", "version", "source", "purpose"),
+    *("time", "host", "user", "pid", "role", "accessor", "environment", "id", "operation"),
+    *("name", "version", "source", "purpose"),
     *("cached", "stale", "request_id", "outcome", "duration"),
 ]
 NO_VAULT = {"vault_url": "http://127.0.0.1:9", "vault_token": "t", "vault_timeout": 0.2}
@@ -104,7 +107,11 @@ def test_an_event_tells_who_when_what_and_how_it_went(log):
     assert 0 <= event.pop("duration") < 300
     assert len(event.pop("id")) == 16
     assert event == {
+        "host": socket.gethostname(),
+        "user": pwd.getpwuid(os.geteuid()).pw_name,
         "pid": os.getpid(),
+        "role": None,
+        "accessor": None,
         "environment": "development",
         "operation": "get_key",
         "name": "k",
@@ -116,6 +123,35 @@ def test_an_event_tells_who_when_what_and_how_it_went(log):
         "request_id": None,
         "outcome": "ok",
     }
+
+
+def test_an_event_names_the_user_in_vault_and_the_token_of_the_login(vault, log):
+    client = vault.client()
+    client.sys.enable_auth_method("userpass")
+    client.sys.create_or_update_policy("all", 'path "secret/*" { capabilities = ["read"] }')
+    client.auth.userpass.create_or_update_user("alice", "hunter2", policies="all")
+    client.secrets.kv.v2.create_or_update_secret("secureml/staging/k", {"value": KEY.hex()})
+    login = {"vault_auth": "userpass", "vault_username": "alice", "vault_password": "hunter2"}
+    manager = KeyManager(
+        vault.url,
+        vault_namespace=vault.namespace,
+        environment="staging",
+        audit_log=log.path,
+        **login,
+    )
+    manager.get_key("k")
+    role, accessor = log.last("role", "accessor")
+    assert role == "alice"
+    found = client.auth.token.lookup_accessor(accessor)["data"]
+    assert found["display_name"].endswith("userpass-alice")
+    manager.close()
+
+
+def test_the_user_is_said_by_the_system_and_not_by_variables(log, manager, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody")
+    manager.generate_key("k")
+    assert log.last("user") == (pwd.getpwuid(os.geteuid()).pw_name,)
 
 
 def test_the_logger_is_told_the_same_as_the_file(log, manager, caplog):

@@ -128,7 +128,7 @@ class KeyManager(KeyAdministration):
         self._watch = Watch()
         self._cache: Cache[Found] = Cache(clock, chance)
         self._finder = Finder(self._local, self._observed_store, self._cache)
-        self._audit = Audit(self._local)
+        self._audit = Audit(self._local, self._accessor)
         self._lifecycle = Lifecycle(
             store=self._writable_store,
             settings=lambda: self.settings,
@@ -543,6 +543,10 @@ class KeyManager(KeyAdministration):
             if self._store is None:
                 self._store = configuration.open_store(self._local)
             return self._store
+
+    def _accessor(self) -> str | None:
+        session = getattr(self._store, "session", None)
+        return None if session is None else session.accessor
 
     def _observed_store(self) -> SecretStore | None:
         store = self._open_store()

@@ -131,6 +131,12 @@ class VaultSession:
         """The addresses, the one that answered last first."""
         return tuple(address.shown for address in self._here().delivery.in_turn())
 
+    @property
+    def accessor(self) -> str | None:
+        """The accessor of the token that this process obtained; None where it is not known."""
+        current = self._current if self._process == os.getpid() else None
+        return None if current is None else current.login.accessor
+
     def request(
         self,
         send: Send,
@@ -309,7 +315,7 @@ class VaultSession:
         left = (old.ends_at or 0) - self._clock()
         if seconds <= left + 1:
             return None
-        login = Login(token=token, ttl=float(seconds), renewable=True, own=True)
+        login = replace(old.login, ttl=float(seconds), renewable=True)
         return _LoggedIn.since(login, self._clock())
 
     def _replaced(self, here: _Process, old: _LoggedIn) -> _LoggedIn:

@@ -23,12 +23,14 @@ class Login:
         ttl: seconds that it is valid for; None where that is unlimited or not known.
         renewable: whether its life can be prolonged.
         own: whether the library obtained it, and so may revoke it.
+        accessor: what Vault calls the token by where it must not show it; None where not known.
     """
 
     token: SecretText
     ttl: float | None = None
     renewable: bool = False
     own: bool = False
+    accessor: str | None = None
 
 
 class AuthMethod(ABC):

@@ -122,6 +122,7 @@ def log_in(client: hvac.Client, attempt: Attempt, body: Mapping[str, object]) ->
         ttl=float(auth.seconds("lease_duration")) or None,
         renewable=auth.flag("renewable"),
         own=True,
+        accessor=auth.word("accessor") or None,
     )
 
 
