@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 __all__ = ["Answer", "Delivery", "Objection", "seconds_left"]
+
+_log = logging.getLogger("secureml.vault")
+# A failover is no matter of the user's until the application has set up a log.
+_log.addHandler(logging.NullHandler())
 
 _Result = TypeVar("_Result")
 
@@ -256,6 +261,9 @@ class Delivery:
             with share(_HALF if has_others and repeatable else _ALL):
                 result = at(address)
             if not isinstance(result, Failure) or not result.elsewhere:
+                if failures:
+                    problem = _summary(failures).error
+                    _log.warning("%s; %s is asked from here on", problem, address.shown)
                 self.preferred = address
                 return result
             failures.append(result)

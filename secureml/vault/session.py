@@ -134,7 +134,8 @@ class VaultSession:
     @property
     def accessor(self) -> str | None:
         """The accessor of the token that this process obtained; None where it is not known."""
-        current = self._current if self._process == os.getpid() else None
+        here = self._process
+        current = here.login if here.pid == os.getpid() else None
         return None if current is None else current.login.accessor
 
     def request(

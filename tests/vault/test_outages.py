@@ -502,13 +502,16 @@ def test_it_goes_to_the_next_address_where_the_first_is_dead(
 
 
 def test_a_dead_address_is_passed_over_and_not_asked_again(
-    dead: str, faulty: Any, session_of: Any
+    dead: str, faulty: Any, session_of: Any, caplog: Any
 ) -> None:
     server = faulty(**FOUND)
     session = session_of(f"{dead},{server.url}")
     assert session.addresses == (dead, server.url)
     assert value_of(session) == "v"
     assert session.addresses == (server.url, dead)
+    assert value_of(session) == "v"
+    told = [record.getMessage() for record in caplog.records if record.name == "secureml.vault"]
+    assert told == [f"Vault at {dead} can't be reached; {server.url} is asked from here on"]
 
 
 def test_a_sealed_address_is_passed_over(
