@@ -209,7 +209,7 @@ FORK = """
 
     def hold():
         locks = (manager._lock, manager._cache._lock, manager._watch._lock, manager._central._lock,
-                 configuration._lock, default._default_lock)
+                 configuration._lock, default._lock)
         for lock in locks:
             lock.mutex.__enter__()
         manager.get_key("other")
