@@ -43,6 +43,12 @@ _DEEPEST_FOLDER = 16
 
 _NO_METADATA = SecretMetadata(newest=0, limit=0, custom_metadata={}, versions=())
 
+_DATE_STEP = timedelta(seconds=1)
+"""An HTTP date has no fractions; what happened in its second counts as past."""
+
+_CLOCKS_AGREE = timedelta(seconds=5)
+"""A difference up to which the machine's clock is taken, which has fractions."""
+
 
 class VaultStore(SecretStore):
     """Keeps secrets at ``<vault_mount>/<vault_path>/<environment>/<name>``.
@@ -242,7 +248,8 @@ class VaultStore(SecretStore):
         )
         sent = sent_at(answer)
         if sent is not None:
-            self._ahead = sent - datetime.now(UTC)
+            ahead = sent + _DATE_STEP - datetime.now(UTC)
+            self._ahead = ahead if abs(ahead) > _CLOCKS_AGREE else timedelta()
         return answer
 
     def _read(self, name: str, version: int | None, where: str) -> Outcome:
