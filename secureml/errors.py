@@ -263,15 +263,15 @@ _log = logging.getLogger("secureml.warnings")
 _log.addHandler(logging.NullHandler())
 
 
-def warn(message: str, category: type[SecureMLWarning], details: str) -> None:
+def warn(message: str, category: type[SecureMLWarning], details: str = "") -> None:
     """Warn, on the line of the caller's own code that called into secureml.
 
     Args:
-        message: what to warn of; a constant.
+        message: what to warn of; a constant, or one of as few texts as there are settings.
         category: the kind of warning.
-        details: the names, places and times of this one, as a sentence of its own.
+        details: the names, places and times of this one, as a sentence of its own; none by default.
     """
-    _log.warning("%s", details)
+    _log.warning("%s", details or message)
     level = 1
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("secureml."):
