@@ -5,6 +5,7 @@ Numpy and AES leave the interpreter free while they work, so threads share the c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -49,13 +50,21 @@ def on_cores(work: Callable[[_Part], _Made], parts: Sequence[_Part], rows: int) 
         work: the function; several threads may call it.
         parts: of a column.
         rows: of the column; a short one is worked on by the calling thread alone, and so are the
-            parts of what is a part already.
+            parts of what is a part already, and those that no thread can be started for.
     """
     threads = min(cores(), rows // FEWEST, len(parts))
     if threads < 2 or hasattr(_thread, "helps"):
         return [work(part) for part in parts]
-    with ThreadPoolExecutor(threads, initializer=_help) as pool:
-        return list(pool.map(work, parts))
+    pool, futures = ThreadPoolExecutor(threads, initializer=_help), []
+    try:
+        # After the main thread has ended, or if the process has all its threads, none starts.
+        with contextlib.suppress(RuntimeError):
+            for part in parts:
+                futures.append(pool.submit(work, part))
+        rest = [work(part) for part in parts[len(futures) :]]
+        return [future.result() for future in futures] + rest
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _help() -> None:

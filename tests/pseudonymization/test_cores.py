@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -78,3 +80,65 @@ def test_a_process_that_is_bound_to_one_core_uses_one() -> None:
     finally:
         os.sched_setaffinity(0, before)
     assert cores.cores() == len(before)
+
+
+_LATE = """
+import atexit, sys, threading
+from secureml.pseudonymization import cores
+
+cores.cores = lambda: 3
+
+def work(part):
+    return cores.on_cores(lambda one: -one, range(part, part + 3), 2 * cores.FEWEST)
+
+def last():
+    if threading.current_thread() is not threading.main_thread():
+        threading.main_thread().join()
+    print(work(0))
+
+if sys.argv[1] == "thread":
+    threading.Thread(target=last).start()
+else:
+    atexit.register(last)
+"""
+
+
+@pytest.mark.parametrize("when", ["thread", "atexit"])
+def test_after_the_main_thread_has_ended_the_calling_thread_does_the_work(when: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _LATE, when], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "[0, -1, -2]\n", "")
+
+
+@pytest.mark.usefixtures("three")
+def test_what_no_thread_can_be_started_for_is_the_calling_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, started = threading.Thread.start, []
+
+    def refuse(thread: threading.Thread) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    together = threading.Event()
+
+    def work(part: int) -> int:
+        if part == 0:
+            assert together.wait(30)  # or the first thread would take the others too
+        together.set() if part == 9 else None
+        return -part
+
+    assert cores.on_cores(work, range(10), 1000) == [-part for part in range(10)]
+
+
+@pytest.mark.usefixtures("three")
+def test_an_error_in_the_work_is_not_taken_for_the_want_of_a_thread() -> None:
+    def work(part: int) -> int:
+        raise RuntimeError(f"part {part}")
+
+    with pytest.raises(RuntimeError, match="part 0"):
+        cores.on_cores(work, range(10), 1000)
