@@ -17,6 +17,7 @@ from secureml import anonymize, reidentify, rekey
 from secureml.ciphers.ff1 import FF1
 from secureml.errors import (
     DomainTooSmallError,
+    InvalidValueError,
     KeyMaterialError,
     ManifestError,
     PseudonymizationError,
@@ -638,3 +639,50 @@ class TestRekey:
         result.attrs["secureml"]["columns"]["ssn"]["rows"] = 99
         with pytest.raises(ManifestError, match="MAC"):
             rekey(result, key_manager=manager)
+
+
+MOST = 1 << 16
+LONG = {
+    "class": ("7" * MOST, "7a" * MOST),
+    "digits": ("7-" * (MOST // 2), "7-" * MOST),
+    "letters": ("a" * MOST, "aÉ" * MOST),
+    "alphabet:ab": ("ab" * (MOST // 2), "ab" * MOST),
+    "regex:x([a-z]*)": ("x" * MOST, "x" * MOST + "x"),
+}
+
+
+@pytest.mark.parametrize("written", LONG)
+def test_a_value_that_is_too_long_is_refused_with_its_column_and_row(
+    manager: KeyManager, written: str
+) -> None:
+    longest, long = LONG[written]
+    frame = pd.DataFrame({"note": [None, longest, long]})
+    how: Any = {
+        "sensitive_columns": ["note"],
+        "formats": {"note": written},
+        "key_manager": manager,
+    }
+    said = r"column 'note': 1 rows are .* the first of them row 3.*; 1 have more than 65,536"
+    with pytest.raises(InvalidValueError, match=said):
+        anonymize(frame, **how)
+    hidden = anonymize(frame, **how, on_invalid="token")
+    assert len(hidden["note"][1]) == MOST
+    assert hidden["note"][2].startswith("~")
+    pd.testing.assert_frame_equal(reidentify(hidden, key_manager=manager), frame)
+    hidden.loc[2, "note"] = long
+    with pytest.raises(PseudonymizationError, match="1 values can't be pseudonyms"):
+        reidentify(hidden, check_table=False, key_manager=manager)
+
+
+@pytest.mark.parametrize("strategy", ["token", "hash", "mask", "redact"])
+def test_other_strategies_take_values_of_any_length(manager: KeyManager, strategy: str) -> None:
+    frame = pd.DataFrame({"note": ["é" * (4 * MOST)]})
+    made = anonymize(frame, "pseudonymization", strategy, ["note"], key_manager=manager)
+    if strategy == "token":
+        pd.testing.assert_frame_equal(reidentify(made, key_manager=manager), frame)
+
+
+def test_a_tweak_that_is_too_long_is_refused(manager: KeyManager) -> None:
+    frame = pd.DataFrame({"ssn": SSNS, "salt": ["a", "b" * MOST, "c" * MOST + "c"]})
+    with pytest.raises(PseudonymizationError, match="a tweak has at most 65,536 characters"):
+        anonymize(frame, sensitive_columns=["ssn"], tweaks={"ssn": "salt"}, key_manager=manager)

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from secureml.anonymization.jobs import Job
-from secureml.anonymization.problems import in_column
+from secureml.anonymization.problems import in_column, rows_at
 from secureml.anonymization.protection import applied, row_tweaks
-from secureml.frames.columns import CategoryColumn
-from secureml.frames.repeated import RepeatedColumn
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.strategies import Outcome, collision_probability
 
@@ -120,7 +117,8 @@ def previewed(
             outcome = in_column(name, strategy.protect, job.recipe.prepared(column.values))
             made = in_column(name, column.rebuilt, outcome.values, outcome.nulled)
             after = pd.Series(made).astype(object)
-            after[_refused(job, outcome)] = "<refused>"
+            refused = np.union1d(outcome.small.rows, outcome.invalid).astype(np.intp)
+            after[rows_at(column, refused)] = "<refused>"
         shown[f"{name}, before"] = frame[name].head(count).reset_index(drop=True)
         shown[f"{name}, after"] = after.head(count)
         columns.append(_figures(name, job, frame[name], outcome))
@@ -160,19 +158,6 @@ def _figures(name: str, job: Job, series: pd.Series, outcome: Outcome) -> Column
         reversible=recipe.reversible,
         remark=remark,
     )
-
-
-def _refused(job: Job, outcome: Outcome) -> NDArray[np.bool_]:
-    """Tell which rows hold values that would be refused, shape (rows,)."""
-    column = job.column
-    places = np.union1d(outcome.small.rows, outcome.invalid).astype(np.intp)
-    if isinstance(column, CategoryColumn | RepeatedColumn):
-        return np.isin(column.codes, places)
-    # A column of text has a value for every row, others for those that are not null.
-    rows = np.flatnonzero(~column.nulls) if len(column.values) < len(column.nulls) else None
-    marked = np.zeros(len(column.nulls), np.bool_)
-    marked[places if rows is None else rows[places]] = True
-    return marked
 
 
 def _share(part: int, whole: int) -> str:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from secureml.anonymization.jobs import Job
 from secureml.errors import DomainTooSmallError, InvalidValueError, PseudonymizationError
+from secureml.frames.columns import CategoryColumn, Column
+from secureml.frames.opaque import OpaqueColumn
+from secureml.frames.repeated import RepeatedColumn
 from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.parallel import MOST_CHARACTERS
 from secureml.pseudonymization.permutation import MIN_DOMAIN
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import numbers
 
-__all__ = ["in_column", "invalid_values", "refusal"]
+__all__ = ["in_column", "invalid_values", "refusal", "rows_at"]
 
 _LOOKED_AT = 100
 _SHOWN = 32
@@ -54,18 +61,21 @@ def invalid_values(refused: Mapping[str, tuple[Job, Index]]) -> InvalidValueErro
     listing = []
     for name, (job, places) in refused.items():
         values = job.column.values
-        some = places[:_LOOKED_AT]
-        strings = (
-            values.strings_at(some)
-            if isinstance(values, Text)
-            else numbers(values).at(some).strings()
-        )
+        some, long = places[:_LOOKED_AT], 0
+        if isinstance(values, Text):
+            strings = values.strings_at(some)
+            long = int((values.lengths[places] > MOST_CHARACTERS).sum())
+        else:
+            strings = numbers(values).at(some).strings()
         examples = list(dict.fromkeys(map(_masked, strings)))[:3]
-        rows = job.column.occurrences(places)
+        rows = np.flatnonzero(rows_at(job.column, places))
+        first = f", the first of them row {rows[0] + 1}" if len(rows) else ""
         listing.append(
-            f"column {name!r}: {rows} rows are not of the format {job.recipe.format!r}, such as"
-            f" {', '.join(map(repr, examples))} (letters as x, digits as 9)"
+            f"column {name!r}: {len(rows)} rows are not of the format {job.recipe.format!r}{first},"
+            f" such as {', '.join(map(repr, examples))} (letters as x, digits as 9)"
         )
+        if long:
+            listing[-1] += f"; {long} have more than {MOST_CHARACTERS:,} characters"
     name, (job, places) = next(iter(refused.items()))
     return InvalidValueError(
         "; ".join(listing) + ". Pass on_invalid='token' to replace them by reversible tokens, or"
@@ -73,6 +83,17 @@ def invalid_values(refused: Mapping[str, tuple[Job, Index]]) -> InvalidValueErro
         column=name,
         rows=job.column.occurrences(places),
     )
+
+
+def rows_at(column: Column | OpaqueColumn, places: Index) -> NDArray[np.bool_]:
+    """Tell which rows hold the values at these places, shape (rows,)."""
+    if isinstance(column, CategoryColumn | RepeatedColumn):
+        return np.isin(column.codes, places)
+    # A column of text has a value for every row, others for those that are not null.
+    rows = np.flatnonzero(~column.nulls) if len(column.values) < len(column.nulls) else None
+    marked = np.zeros(len(column.nulls), np.bool_)
+    marked[places if rows is None else rows[places]] = True
+    return marked
 
 
 def _masked(text: str) -> str:

@@ -23,6 +23,7 @@ from secureml.frames.repeated import RepeatedColumn
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.numbers import WholeNumbers
+from secureml.pseudonymization.parallel import MOST_CHARACTERS
 from secureml.pseudonymization.permutation import RowTweaks
 from secureml.pseudonymization.strategies import Strategy
 from secureml.pseudonymization.text import Text
@@ -44,12 +45,14 @@ def read_tweaks(series: pd.Series, column: Column, *, dense: bool = False) -> Ro
         dense: whether nulls are no values of the column; those of numbers never are.
 
     Raises:
-        PseudonymizationError: the tweaks are neither text nor whole numbers.
+        PseudonymizationError: the tweaks are neither text nor whole numbers, or one is too long.
     """
     tweaks = read_column(_uncategorized(series))
     assert not isinstance(tweaks, CategoryColumn | RepeatedColumn)
     if type(tweaks.values) not in (Text, WholeNumbers):  # files of text write them in many ways
         raise PseudonymizationError("its tweaks are neither text nor whole numbers")
+    if isinstance(tweaks.values, Text) and tweaks.values.lengths.max(initial=0) > MOST_CHARACTERS:
+        raise PseudonymizationError(f"a tweak has at most {MOST_CHARACTERS:,} characters")
     numbers, distinct = pd.factorize(np.array(tweaks.values.strings(), dtype=object))
     number = np.zeros(len(series), np.intp)
     filled = ~tweaks.nulls

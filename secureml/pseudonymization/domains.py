@@ -6,7 +6,7 @@ The rank of a value among all the values of its template is what a cipher permut
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -35,11 +35,12 @@ class MixedRadix:
         limbs: how many hold the ranks; 1 is a whole word, of 64 bits.
     """
 
-    __slots__ = ("_limbs", "_products", "limbs")
+    __slots__ = ("_blocks", "_limbs", "_products", "_sizes", "limbs")
 
     def __init__(self, sizes: Numbers, blocks: Sequence[range], most: int | None) -> None:
         starts = [block[0] for block in blocks]
         self._products = np.multiply.reduceat(sizes, starts, axis=1, dtype=np.uint64)
+        self._blocks, self._sizes = range(len(blocks)), dict[range, Integers]()
         self.limbs, self._limbs = 0, list[int]()
         if most is None:
             return
@@ -90,27 +91,53 @@ class MixedRadix:
     def rank_integers(self, cells: Cells, group: Index | None) -> Integers:
         """Return each row's rank as a Python integer.
 
-        Values may have any length, and Python multiplies long numbers faster than limb by limb.
+        Halves are joined, and their halves before, so that a long rank takes few large products.
 
         Args:
             cells: as for ``rank``.
             group: as for ``rank``.
         """
-        values = cells.read()
-        ranks = next(values).astype(object)
-        for factor, value in zip(self._factors(group).astype(object)[1:], values, strict=True):
-            ranks = ranks * factor + value.astype(object)
-        return ranks
+        return self._joined(cells.read(), self._blocks, group)
 
     def unrank_integers(self, ranks: Integers, cells: Cells, group: Index | None) -> None:
         """Write the characters of each row's rank; the inverse of ``rank_integers``."""
-        values = []
-        for divisor in self._factors(group).astype(object)[:0:-1]:
-            quotient = ranks // divisor
-            values.append((ranks - quotient * divisor).astype(np.uint64))
-            ranks = quotient
-        cells.write([ranks.astype(np.uint64), *reversed(values)])
+        cells.write([*self._split(ranks, self._blocks, group)])
+
+    def _joined(self, values: Iterator[Words], blocks: range, group: Index | None) -> Integers:
+        if len(blocks) == 1:
+            return next(values).astype(object)
+        first, rest = _halves(blocks)
+        high = self._joined(values, first, group)
+        joined: Integers = high * self._size(rest, group) + self._joined(values, rest, group)
+        return joined
+
+    def _split(self, ranks: Integers, blocks: range, group: Index | None) -> Iterator[Words]:
+        if len(blocks) == 1:
+            yield ranks.astype(np.uint64)
+            return
+        first, rest = _halves(blocks)
+        size = self._size(rest, group)
+        high = ranks // size
+        yield from self._split(high, first, group)
+        yield from self._split(ranks - high * size, rest, group)
+
+    def _size(self, blocks: range, group: Index | None) -> Any:
+        """Return the number of values of some blocks: a scalar if there is one group."""
+        sizes = self._sizes.get(blocks)
+        if sizes is None:
+            if len(blocks) == 1:
+                sizes = self._products[:, blocks[0]].astype(object)
+            else:
+                first, rest = _halves(blocks)
+                sizes = self._size(first, None) * self._size(rest, None)
+            self._sizes[blocks] = sizes
+        return sizes if group is None else sizes.take(group)
 
     def _factors(self, group: Index | None) -> Any:
         """Return the number of values of each block: a scalar if there is one group."""
         return self._products[0] if group is None else self._products.take(group, axis=0).T
+
+
+def _halves(blocks: range) -> tuple[range, range]:
+    middle = len(blocks) // 2
+    return blocks[:middle], blocks[middle:]

@@ -6,6 +6,7 @@ What a format needs on the way, it needs for these alone, however long the colum
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,12 +14,16 @@ from secureml.pseudonymization.assembly import assembly
 from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS, Format, TooSmall, Transformed
+from secureml.pseudonymization.formats.pieces import blanked
 from secureml.pseudonymization.permutation import Permutation
 from secureml.pseudonymization.repeats import find_repeats
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values, numbers
 
-__all__ = ["transform"]
+__all__ = ["MOST_CHARACTERS", "transform"]
+
+MOST_CHARACTERS = 1 << 16
+"""Of a value. What FF1 costs grows faster than the value, and so would a table of long ones."""
 
 _LONGEST = 1 << 17
 """Rows of a slice at most: what a format needs on the way, it needs for these."""
@@ -31,7 +36,15 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
         form: the format.
         values: of a kind that it takes.
         permutation: of the column.
+
+    Returns:
+        As ``form.transform``; values of more than MOST_CHARACTERS are invalid, whatever the format.
     """
+    if isinstance(values, Text):
+        long = np.flatnonzero(values.lengths > MOST_CHARACTERS)
+        if len(long):
+            rest = transform(form, blanked(values, long), permutation)
+            return replace(rest, invalid=np.union1d(rest.invalid, long))
     if not isinstance(values, Text) and permutation.row_tweaks is None:
         repeats = find_repeats(numbers(values))
         if repeats is not None:

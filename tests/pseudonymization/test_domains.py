@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -148,3 +149,57 @@ def test_only_the_cells_of_the_rows_are_written(dtype: type) -> None:
     cells = GridCells(canvas, 4, slice(None), digits, blocks)
     cells.write(list(cells.read()))
     assert target.tolist() == [[0, ord("7"), 0, ord("7")]] * 3
+
+
+class Metered(int):
+    """A number that counts the bits of all that it is calculated with."""
+
+    bits = 0
+
+    def _noted(self, result: int) -> Metered:
+        Metered.bits += self.bit_length()
+        return Metered(result)
+
+    def __add__(self, other: int) -> Metered:
+        return self._noted(int(self) + other)
+
+    def __sub__(self, other: int) -> Metered:
+        return self._noted(int(self) - other)
+
+    def __mul__(self, other: int) -> Metered:
+        return self._noted(int(self) * other)
+
+    def __floordiv__(self, other: int) -> Metered:
+        return self._noted(int(self) // other)
+
+
+class Row:
+    """One value of many blocks, which are numbers of their own."""
+
+    def __init__(self, blocks: int) -> None:
+        self.values = list(range(1, blocks + 1))
+
+    def read(self) -> Iterator[NDArray[np.object_]]:
+        for value in self.values:
+            yield np.array([Metered(value)], object)
+
+    def write(self, values: Sequence[NDArray[np.uint64]]) -> None:
+        self.written = [int(value[0]) for value in values]
+
+
+def bits_of(blocks: int) -> int:
+    """Rank a value and turn the rank back, and count the bits that it took."""
+    radix = MixedRadix(
+        np.full((1, blocks), 1 << 30, np.uint32), [range(n, n + 1) for n in range(blocks)], None
+    )
+    row, Metered.bits = Row(blocks), 0
+    ranks = radix.rank_integers(row, None)
+    assert int(ranks[0]) == sum(n << 30 * (blocks - n) for n in range(1, blocks + 1))
+    radix.unrank_integers(ranks, row, None)
+    assert row.written == row.values
+    return Metered.bits
+
+
+def test_twice_as_long_a_value_takes_hardly_more_than_twice_as_many_bits() -> None:
+    assert bits_of(100) > 0
+    assert bits_of(4000) < 2.5 * bits_of(2000)
