@@ -38,6 +38,7 @@ from secureml.pseudonymization.values import Values
 __all__ = ["RegexFormat"]
 
 _SAMPLES = 256
+_AT_ONCE = 1 << 20  # characters of samples that are looked at together
 _KEPT_INSIDE = 2 * CLASS_SYMBOL
 """Added, in a template, to a character in a group that is of no class."""
 
@@ -180,16 +181,18 @@ class RegexFormat(Format):
         seed = shake_256(self._pattern.pattern.encode("utf-8", "surrogatepass"))
         seed.update(template.astype(">u4").tobytes())
         octets = seed.digest(4 * _SAMPLES * len(places))
-        drawn = np.frombuffer(octets, ">u4").astype(np.uint32).reshape(_SAMPLES, -1)
-        members = np.tile(
-            np.where(template < _KEPT_INSIDE, template, template - _KEPT_INSIDE), (_SAMPLES, 1)
-        )
-        members[:, places] = table.codes(table.starts[classes] + drawn % sizes)
-        offsets = np.arange(_SAMPLES + 1) * len(template)
-        chosen, failed = self._groups(Text(members.ravel(), offsets))
-        alike = (chosen.reshape(_SAMPLES, -1) == groups).all(axis=1) & ~failed
+        drawn = np.frombuffer(octets, ">u4").reshape(_SAMPLES, -1)
+        kept = np.where(template < _KEPT_INSIDE, template, template - _KEPT_INSIDE)
+        alike, step = 0, max(_AT_ONCE // len(template), 1)
+        for some in (drawn[start : start + step] for start in range(0, _SAMPLES, step)):
+            members = np.tile(kept, (len(some), 1))
+            members[:, places] = table.codes(table.starts[classes] + some.astype(np.uint32) % sizes)
+            offsets = np.arange(len(some) + 1) * len(template)
+            chosen, failed = self._groups(Text(members.ravel(), offsets))
+            fits = (chosen.reshape(len(some), -1) == groups).all(axis=1) & ~failed
+            alike += int(fits.sum())
         size: int = math.prod(sizes.tolist())
-        return max(size * int(alike.sum()) // _SAMPLES, 1)
+        return max(size * alike // _SAMPLES, 1)
 
 
 def _problem(pattern: re.Pattern[str]) -> str | None:
