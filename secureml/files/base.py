@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -45,7 +46,7 @@ class Table(ABC):
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(schema.names).items() if count > 1)
         if twice:
             raise PseudonymizationError(
                 f"{path}: column names occur more than once: {', '.join(map(repr, twice))}"

@@ -55,10 +55,11 @@ def check_columns(table: Table, names: Iterable[str]) -> None:
     Raises:
         PseudonymizationError: one is missing.
     """
+    there = dict.fromkeys(table.schema.names)
     for name in names:
-        if name in table.schema.names:
+        if name in there:
             continue
-        near = get_close_matches(name, table.schema.names, 1)
+        near = get_close_matches(name, there, 1)
         hint = f"did you mean {near[0]!r}?" if near else "its first line must name the columns"
         raise PseudonymizationError(f"{table.path} has no column {name!r}; {hint}")
 

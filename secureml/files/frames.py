@@ -29,13 +29,11 @@ def pseudonyms_of(chunk: pa.Table, entries: Mapping[str, Entry]) -> pd.DataFrame
         chunk: the rows as they were read. In a file of text, a number that is missing is empty.
         entries: what the manifest tells of the columns.
     """
+    columns = dict(zip(chunk.column_names, chunk.columns, strict=True))
     for name, entry in entries.items():
-        if name in chunk.column_names and numbers_before(entry) is not None:
-            column = chunk.column(name)
-            if is_text(column.type):
-                filled = pc.if_else(pc.equal(column, ""), None, column)
-                chunk = chunk.set_column(chunk.column_names.index(name), name, filled)
-    return frame_of(chunk)
+        if name in columns and numbers_before(entry) is not None and is_text(columns[name].type):
+            columns[name] = pc.if_else(pc.equal(columns[name], ""), None, columns[name])
+    return frame_of(pa.table(columns))
 
 
 def with_frame(
@@ -53,11 +51,15 @@ def with_frame(
         PseudonymizationError: the values do not fit the schema.
     """
     arrays = {}
+    columns = dict(zip(chunk.column_names, chunk.columns, strict=True))
+    frame = frame.copy(deep=False)
+    frame.attrs = {}  # pandas copies them with every column that is taken out
     for name in frame.columns:
-        if name in chunk.column_names and name not in replaced:
-            arrays[name] = chunk.column(name)
+        column = columns.get(name)
+        if column is not None and name not in replaced:
+            arrays[name] = column
             continue
-        before = chunk.field(name).type if name in chunk.column_names else None
+        before = None if column is None else column.type
         wanted = None if schema is None else schema.field(name).type
         arrays[name] = _array_of(frame[name], before, wanted)
     return pa.table(arrays, metadata=_dtypes_of(frame, replaced))

@@ -51,8 +51,14 @@ class ParquetTable(Table):
     def __init__(self, path: Path) -> None:
         with _opened(path) as file:
             about = file.metadata
-            super().__init__(path, file.schema_arrow)
-        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+            groups = [about.row_group(number) for number in range(about.num_row_groups)]
+            schema = _read(path, lambda: file.schema_arrow)
+            super().__init__(path, schema)
+            if groups and schema.names:
+                # Of a codec that it does not know, Arrow ends the process if it is asked for the
+                # name; reading raises.
+                some = {"row_groups": [0], "columns": schema.names[:1]}
+                _read(path, lambda: next(file.iter_batches(1, **some), None))
         self._rows = about.num_rows
         size = sum(group.total_byte_size for group in groups)
         self._chunk_rows = max(1, CHUNK_BYTES * self._rows // max(size, 1))
@@ -68,7 +74,7 @@ class ParquetTable(Table):
         if _KEY in metadata:
             return str(metadata[_KEY], "utf-8", "replace")
         found = _attributes(metadata).get(ATTRIBUTE)
-        return None if found is None else json.dumps(found)
+        return None if found is None else _json(found)
 
     def writer(self, file: BinaryIO, schema: pa.Schema) -> TableWriter:
         """Start a file with the same compression and metadata."""
@@ -83,7 +89,7 @@ class ParquetTable(Table):
             batches = file.iter_batches(min(self._chunk_rows, 1 << 20))
             while batch := _read(self.path, lambda: next(batches, None)):
                 rows += len(batch)
-                yield pa.Table.from_batches([batch]), rows / self._rows
+                yield pa.Table.from_batches([batch]), rows / max(self._rows, rows)
 
 
 class _ParquetWriter(TableWriter):
@@ -111,7 +117,7 @@ class _ParquetWriter(TableWriter):
             metadata[_KEY] = manifest.encode()
             attributes[ATTRIBUTE] = json.loads(manifest)
         if attributes:
-            metadata[_PANDAS] = json.dumps(attributes).encode()
+            metadata[_PANDAS] = _json(attributes).encode()
         schema = self._schema.with_metadata(metadata)
         stored = base64.b64encode(schema.serialize().to_pybytes())
         self._writer.add_key_value_metadata({**metadata, b"ARROW:schema": stored})
@@ -133,38 +139,42 @@ def _dtypes(text: bytes, before: pa.Schema, after: pa.Schema) -> bytes:
     dtypes = _object_in(text)
     stay, aside = [], [one for one in _columns_in(dtypes, _ASIDE) if _TYPE in one]
     dtypes.pop(_ASIDE, None)
+    types, new_types = _types_in(before), _types_in(after)
     for column in _columns_in(dtypes, "columns"):
-        name = column.get("field_name")
-        kind = str(before.field(name).type) if name in before.names else None
-        if kind is None or kind == _type_in(after, name):
+        name = column["field_name"]
+        kind = types.get(name)
+        if kind is None or kind == new_types.get(name):
             stay.append(column)
-        elif name in after.names:
+        elif name in new_types:
             aside.append({**column, _TYPE: kind})
-    back = [one for one in aside if one[_TYPE] == _type_in(after, one.get("field_name"))]
-    told = {one.get("field_name") for one in (*stay, *back)}
+    back = [one for one in aside if one[_TYPE] == new_types.get(one["field_name"])]
+    told = {one["field_name"] for one in (*stay, *back)}
     new = _columns_in(_object_in((after.metadata or {}).get(_DTYPES, b"{}")), "columns")
     columns = [
         *stay,
         *({key: value for key, value in one.items() if key != _TYPE} for one in back),
-        *(one for one in new if one.get("field_name") not in told),
+        *(one for one in new if one["field_name"] not in told),
     ]
     place = {name: number for number, name in enumerate(after.names)}
-    dtypes["columns"] = sorted(
-        columns, key=lambda one: place.get(one.get("field_name"), len(place))
-    )
-    if rest := [one for one in aside if one not in back]:
+    dtypes["columns"] = sorted(columns, key=lambda one: place.get(one["field_name"], len(place)))
+    if rest := [one for one in aside if one["field_name"] not in told]:
         dtypes[_ASIDE] = rest
-    return json.dumps(dtypes).encode()
+    return _json(dtypes).encode()
 
 
 def _columns_in(dtypes: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
-    """Return entries of columns; a file may hold anything in their place."""
+    """Return entries of columns with a name; a file may hold anything in their place."""
     found = dtypes.get(kind)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    found = found if isinstance(found, list) else []
+    return [
+        one
+        for one in found
+        if isinstance(one, dict) and isinstance(one.setdefault("field_name", None), str | None)
+    ]
 
 
-def _type_in(schema: pa.Schema, name: object) -> str | None:
-    return str(schema.field(name).type) if name in schema.names else None
+def _types_in(schema: pa.Schema) -> dict[str | None, str]:
+    return {field.name: str(field.type) for field in schema}
 
 
 def _attributes(metadata: dict[bytes, bytes]) -> dict[str, Any]:
@@ -175,9 +185,25 @@ def _object_in(text: bytes) -> dict[str, Any]:
     found = None
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {}
+
+
+def _json(content: object) -> str:
+    """Write JSON.
+
+    Raises:
+        PseudonymizationError: what the file holds is nested too deeply for it.
+    """
+    text = None
+    try:
+        text = json.dumps(content)
+    except RecursionError:
+        text = None
+    if text is None:
+        raise PseudonymizationError("what pandas keeps in the file's metadata is nested too deeply")
+    return text
 
 
 def _opened(path: Path) -> parquet.ParquetFile:

@@ -179,7 +179,7 @@ def reidentify_file(
                     check_table=check_table,
                     key_manager=manager,
                 )
-            replaced = [name for name, entry in entries.items() if entry.recipe.reversible]
+            replaced = {name for name, entry in entries.items() if entry.recipe.reversible}
             made = with_frame(chunk, plain, replaced, schema)
             if writer is None:
                 schema = made.schema

@@ -88,11 +88,10 @@ def _table_of(manifest: Path, delimiter: str) -> Table:
 
 def _counted(table: Table, names: list[str], newest: int | None) -> Counter[int | None]:
     """Count the rows of each version; of several columns, the highest number."""
-    totals = {name: Counter[int | None]() for name in names if name in table.schema.names}
+    there = frozenset(table.schema.names)
+    totals = {name: Counter[int | None]() for name in names if name in there}
+    wanted = [c for name in totals for c in (name, version_column(name)) if c in there]
     for chunk in table.chunks():
-        wanted = [
-            c for name in totals for c in (name, version_column(name)) if c in chunk.schema.names
-        ]
         frame = frame_of(pa.table({c: chunk.column(c) for c in wanted}))
         for name, total in totals.items():
             for version, rows in rows_by_version(frame, name, newest).items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -215,3 +217,45 @@ def test_what_is_held_of_a_file_does_not_grow_with_it(sheet, groups):
     before = pa.total_allocated_bytes()
     held = max(pa.total_allocated_bytes() - before for _ in open_table(path).chunks())
     assert held < 3 * CHUNK_BYTES
+
+
+@pytest.mark.parametrize("codec", [63, 3, 8])  # none that is known, LZO, none that is known
+def test_a_codec_that_can_not_be_read_is_an_error_that_names_the_file(sheet, codec):
+    path = sheet({"ssn": ["123-45-6789"] * 30})
+    content = path.read_bytes()
+    place = content.rindex(b"\x15\x02\x16")  # in a column's metadata: SNAPPY, then the next field
+    path.write_bytes(content[: place + 1] + bytes([2 * codec]) + content[place + 2 :])
+    program = """
+import sys
+from secureml.errors import PseudonymizationError
+from secureml.files.tables import open_table
+try:
+    open_table(sys.argv[1])
+except PseudonymizationError as error:
+    print(error)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert str(path) in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {b"PANDAS_ATTRS": b"[" * 100_000},
+        {b"PANDAS_ATTRS": b'{"secureml":' + b"[" * 100_000},
+        {b"pandas": b'{"columns": [{"field_name": []}, {"field_name": {}}, 1, {}]}'},
+    ],
+)
+def test_odd_metadata_of_pandas_is_no_obstacle(sheet, tmp_path, manager, kept):
+    table = pa.table({"ssn": ["123-45-6789"]}).replace_schema_metadata(kept)
+    hidden = tmp_path / "hidden.parquet"
+    anonymize_file(sheet(table), hidden, ["ssn"], key_manager=manager)
+    reidentify_file(hidden, tmp_path / "back.parquet", key_manager=manager)
+    assert parquet.read_table(tmp_path / "back.parquet")["ssn"].to_pylist() == ["123-45-6789"]
