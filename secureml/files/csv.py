@@ -21,6 +21,20 @@ from secureml.files.base import CHUNK_BYTES, Table, TableWriter
 __all__ = ["CsvTable"]
 
 _HEAD = 1 << 16
+_MARK = b"\xef\xbb\xbf"
+"""Some programs start a file in UTF-8 with it."""
+
+_UTF16 = "convert it to UTF-8 first, for instance with iconv -f UTF-16 -t UTF-8"
+_NOT_UTF8 = (
+    "holds text that is not UTF-8: convert it first, for instance with iconv -f CP1252 -t UTF-8"
+)
+_OTHERS = (
+    (b"\xff\xfe", "in UTF-16", _UTF16),
+    (b"\xfe\xff", "in UTF-16", _UTF16),
+    (b"\x1f\x8b", "compressed by gzip", "decompress it first with gunzip"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "decompress it first with unzstd"),
+)
+"""What files that can't be read begin with, what they are, and the remedy."""
 
 
 class CsvTable(Table):
@@ -43,16 +57,23 @@ class CsvTable(Table):
             raise PseudonymizationError(f"the delimiter {delimiter!r} is not one ASCII character")
         with path.open("rb") as file:
             head = file.read(_HEAD)
+        for mark, what, remedy in _OTHERS:
+            if head.startswith(mark):
+                raise PseudonymizationError(f"{path} is {what}: {remedy}")
         if b"\0" in head:
             raise PseudonymizationError(f"{path} is neither a CSV nor a Parquet file")
         self._delimiter = delimiter
         self._line_end = "\r\n" if head.partition(b"\n")[0].endswith(b"\r") else "\n"
         wrong: list[str] = []
         names = _read(path, lambda: self._open(path, (), wrong).schema.names, wrong)
+        if len(names) == 1:
+            _check_delimiter(path, head)
+        self._mark = _MARK if head.startswith(_MARK) else b""
         super().__init__(path, pa.schema([(name, pa.string()) for name in names]))
 
     def writer(self, file: BinaryIO, schema: pa.Schema) -> TableWriter:
-        """Start a file with the same delimiter and line ends."""
+        """Start a file with the same byte order mark, delimiter and line ends."""
+        file.write(self._mark)
         return _CsvWriter(file, schema, self._delimiter, self._line_end)
 
     def _chunks(self) -> Iterator[tuple[pa.Table, float]]:
@@ -123,8 +144,11 @@ class _CsvWriter(TableWriter):
         self._file = file
         self._delimiter = _large(delimiter)
         self._line_end = _large(line_end)
-        self._special = f'^$|["\r\n{re.escape(delimiter)}]'
+        # The name of an only column is not to look like several.
+        others = ";\t|," if len(schema.names) == 1 else ""
+        self._special = f'^$|["\r\n{re.escape(delimiter)}{others}]'
         self._write([pa.array([name], pa.large_string()) for name in schema.names])
+        self._special = f'^$|["\r\n{re.escape(delimiter)}]'
 
     def write(self, chunk: pa.Table) -> None:
         self._write([column.combine_chunks() for column in chunk.columns])
@@ -153,6 +177,24 @@ class _CsvWriter(TableWriter):
         )
 
 
+def _check_delimiter(path: Path, head: bytes) -> None:
+    """Refuse what looks like several columns that another delimiter separates.
+
+    Args:
+        path: the file, which has one column.
+        head: what it begins with.
+    """
+    lines = re.sub(rb'"[^"]*"', b"", head).splitlines()[:2]
+    for other in b";\t|,":
+        counts = {line.count(other) for line in lines}
+        if len(counts) == 1 and counts != {0}:
+            name = {"\t": "\\t"}.get(chr(other), chr(other))
+            raise PseudonymizationError(
+                f"{path} looks like one column, and has '{name}' in each line: name the delimiter"
+                f" (--delimiter '{name}')"
+            )
+
+
 def _large(text: str) -> pa.Scalar:
     return pa.scalar(text, pa.large_string())
 
@@ -170,7 +212,7 @@ def _read(path: Path, action: Callable[[], Any], wrong: Sequence[str] = ()) -> A
     try:
         return action()
     except UnicodeDecodeError:
-        problem = "is not UTF-8"
+        problem = _NOT_UTF8
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         problem = _problem_in(str(error), wrong)
     raise PseudonymizationError(f"{path} {problem}")
@@ -180,7 +222,7 @@ def _problem_in(message: str, wrong: Sequence[str]) -> str:
     if wrong:
         return f"is not a whole table: {wrong[0]}"
     if "UTF8" in message:
-        return "holds text that is not UTF-8"
+        return _NOT_UTF8
     if "straddl" in message:
         return (
             f"has a row of more than {CHUNK_BYTES >> 20} MiB, or a quotation mark that is not"

@@ -36,6 +36,12 @@ VALUE = b"123-45-6789"
         (b"ss\xffn,b\n123-45-6789,x\n", "not UTF-8"),
         (b'b,ssn\n1,"123-45-6789\n', "ends inside of quotation marks"),
         (b'b,ssn\n1,123-45-6789\n2,"', "ends inside of quotation marks"),
+        (b"a;ssn\n1;123-45-6789\n", "one column.*--delimiter ';'"),
+        (b"a\tssn\n1\t123-45-6789\n", r"one column.*--delimiter '\\t'"),
+        ("ssn\n1\n".encode("utf-16"), "in UTF-16: convert it"),
+        (b"\x1f\x8b\x08\0", "gzip: decompress it"),
+        (b"\x28\xb5\x2f\xfd\0", "zstd: decompress it"),
+        (b"ssn,b\n123-45-6789,\x80\n", "iconv -f CP1252"),
         (b"PK\x03\x04\0\0\0ssn", "neither a CSV nor a Parquet file"),
         (b"PAR1 and then 123-45-6789", "not a whole Parquet file"),
         (b"123-45-6789,1\n234-56-7890,2\n", "no column 'ssn'; its first line must name"),
@@ -224,3 +230,20 @@ def test_manifests_that_are_missing_broken_or_changed(people, tmp_path, manager)
     shutil.copy(people, hidden)
     with pytest.raises(ManifestError, match="not of this table"):
         reidentify_file(hidden, again, force=True, key_manager=manager)
+
+
+@pytest.mark.parametrize("content", [b'"a;b"\n1;2\n', b"a;b\n123456789\n"])
+def test_one_column_with_a_semicolon_in_its_name_is_read(tmp_path, manager, content):
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    how = {"small_domain": "permute", "key_manager": manager}
+    assert anonymize_file(path, tmp_path / "h.csv", ["a;b"], **how).rows == 1
+
+
+def test_a_byte_order_mark_survives(tmp_path, manager):
+    path, hidden, back = (tmp_path / name for name in ("a.csv", "h.csv", "b.csv"))
+    path.write_bytes(b"\xef\xbb\xbfssn\n123456789\n")
+    anonymize_file(path, hidden, ["ssn"], key_manager=manager)
+    assert hidden.read_bytes().startswith(b"\xef\xbb\xbfssn\n")
+    reidentify_file(hidden, back, key_manager=manager)
+    assert back.read_bytes() == path.read_bytes()
