@@ -21,7 +21,10 @@ _COMMANDS = {
 }
 
 
-@click.group(cls=Program, commands_at=_COMMANDS, context_settings={"max_content_width": 100})
+_CONTEXT = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
+
+
+@click.group(cls=Program, commands_at=_COMMANDS, context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="secureml")
 def main() -> None:
     """Keys from Vault or OpenBao, and tables pseudonymized with them.
@@ -34,4 +37,5 @@ def main() -> None:
       3  not found
       4  denied, or the credentials are not accepted
       5  Vault is unavailable or sealed
+      130  interrupted
     """

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
 
+from secureml.cli.output import show
 from secureml.cli.signals import tidied_up
 from secureml.errors import (
     AccessDeniedError,
@@ -20,7 +23,19 @@ from secureml.errors import (
     VaultUnavailableError,
 )
 
-__all__ = ["Program", "command", "exit_code_of", "fail", "note", "warn"]
+__all__ = [
+    "INTERRUPTED",
+    "Interrupted",
+    "Program",
+    "command",
+    "exit_code_of",
+    "fail",
+    "note",
+    "warn",
+]
+
+INTERRUPTED = 130
+"""The exit code of what was stopped by Ctrl-C: 128 and the number of the signal, as in shells."""
 
 _EXIT_CODES: tuple[tuple[type[SecureMLError], int], ...] = (
     (ConfigurationError, 2),
@@ -55,6 +70,30 @@ class Program(click.Group):
         found: click.Command = getattr(importlib.import_module(module), attribute)
         return found
 
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the program and end it; click's own errors are printed as all else is."""
+        run = super().main
+        if not standalone_mode:
+            return run(args, prog_name, complete_var, standalone_mode=False, **extra)
+        try:
+            code = run(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            message = io.StringIO()
+            error.show(message)
+            show(*message.getvalue().splitlines(), err=True)
+            code = error.exit_code
+        except click.Abort:
+            show("interrupted", err=True)
+            code = INTERRUPTED
+        sys.exit(code if isinstance(code, int) else 0)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run a subcommand, turning an error of ours into one line and an exit code."""
         try:
@@ -66,24 +105,41 @@ class Program(click.Group):
         return fail(str(failure), exit_code_of(failure))
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C stopped a command; the message tells what is where."""
+
+
 class _Command(click.Command):
-    """A command that takes options alone."""
+    """A command whose every value goes behind an option."""
+
+    interrupted = ""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.allow_extra_args = True
         super().parse_args(ctx, args)
-        if ctx.args:
+        if ctx.args and not ctx.resilient_parsing:
             # Not repeated in the message: it may be a token that lost its option.
             ctx.fail("An argument without an option; every value goes behind one.")
         return ctx.args
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            state = str(interrupt) or self.interrupted
+        show("", f"interrupted: {state}", err=True)
+        raise click.exceptions.Exit(INTERRUPTED)
 
-def command(name: str, examples: str) -> Callable[[Callable[..., None]], click.Command]:
+
+def command(
+    name: str, examples: str, interrupted: str = "nothing was changed"
+) -> Callable[[Callable[..., None]], click.Command]:
     """Make a function a command with ``--env``, which it gets as ``environment``.
 
     Args:
         name: the command's name.
         examples: lines that show its use, for ``--help``.
+        interrupted: what is printed where Ctrl-C stops it: what is where.
     """
     lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
 
@@ -94,7 +150,9 @@ def command(name: str, examples: str) -> Callable[[Callable[..., None]], click.C
             metavar="NAME",
             help="The environment to work in; wins over SECUREML_ENV.",
         )(function)
-        return click.command(name, cls=_Command, epilog=f"\b\nExamples:\n{lines}")(with_env)
+        made = click.command(name, cls=_Command, epilog=f"\b\nExamples:\n{lines}")(with_env)
+        made.interrupted = interrupted
+        return made
 
     return decorate
 
@@ -106,33 +164,33 @@ def exit_code_of(error: SecureMLError) -> int:
 
 def fail(message: str, exit_code: int) -> NoReturn:
     """End the program with an ``error:`` line and an exit code."""
-    click.echo(f"error: {message}", err=True)
+    show(*f"error: {message}".split("\n"), err=True)
     raise click.exceptions.Exit(exit_code)
 
 
 def note(message: str) -> None:
     """Print a line that is not the command's result."""
-    click.echo(f"note: {message}", err=True)
+    show(f"note: {message}", err=True)
 
 
 def warn(message: str) -> None:
     """Print a line about something that may not be as wanted."""
-    click.echo(f"warning: {message}", err=True)
+    show(*f"warning: {message}".split("\n"), err=True)
 
 
 def _print_our_warnings() -> None:
-    """Print warnings of this package, each once, as a line; leave all others as they are."""
+    """Print warnings of this package, each once, as a line, and all others as Python does."""
     warnings.simplefilter("always", SecureMLWarning)
-    others = warnings.showwarning
     printed = set()
 
-    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    def show_one(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if not issubclass(category, SecureMLWarning):
-            others(message, category, *place, **more)
+            text = warnings.formatwarning(message, category, *place[:2])
+            show(*text.splitlines(), err=True)
             return
         text = getattr(message, "details", "") or str(message)
         if text not in printed:
             printed.add(text)
             warn(text)
 
-    warnings.showwarning = show
+    warnings.showwarning = show_one

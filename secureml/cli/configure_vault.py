@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from secureml.cli.base import command, exit_code_of, fail, note, warn
+from secureml.cli.output import ask_hidden, show
 
 if TYPE_CHECKING:
     from secureml.concealed import SecretText
@@ -168,11 +169,11 @@ def _test(settings: Settings, token_file: Path | None) -> None:
     for check in check_connection(settings, auth):
         if check.error is not None:
             first = first or check.error
-            click.echo(f"failed   {check.name}: {check.error}; {check.detail}", err=True)
+            show(f"failed   {check.name}: {check.error}; {check.detail}", err=True)
         elif check.is_known:
-            click.echo(f"ok       {check.name}: {check.detail}")
+            show(f"ok       {check.name}: {check.detail}")
         else:
-            click.echo(f"unknown  {check.name}: {check.detail}", err=True)
+            show(f"unknown  {check.name}: {check.detail}", err=True)
     if first is not None:
         fail("the connection test failed; nothing was saved", exit_code_of(first))
 
@@ -182,9 +183,9 @@ def _report(change: _Change, environment: str | None) -> None:
     from secureml.cli.settings_file import is_tracked
     from secureml.settings import Layers, load_settings
 
-    click.echo(f"saved in {change.file} [{change.section}]: {', '.join(change.values)}")
+    show(f"saved in {change.file} [{change.section}]: {', '.join(change.values)}")
     if change.token_file is not None:
-        click.echo(f"the token is in {change.token_file}, for you alone to read")
+        show(f"the token is in {change.token_file}, for you alone to read")
     if change.file.stem.endswith(".local") and is_tracked(change.file):
         warn(f"git does not ignore {change.file.name}; add it to .gitignore")
 
@@ -223,6 +224,6 @@ def _token(option: str | None, file: Path | None, *, only_test: bool) -> SecretT
 
 def _token_from_input() -> str:
     if sys.stdin.isatty():
-        return str(click.prompt("Vault token", hide_input=True, err=True)).strip()
+        return ask_hidden("Vault token").strip()
     # A token is ASCII; whatever else is there must not end up in an error message.
     return sys.stdin.buffer.read(_LONGEST_TOKEN).decode("ascii", "replace").strip()

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from secureml.anonymization import anonymize, reidentify
 from secureml.cli.base import note
+from secureml.cli.output import show, show_table
 from secureml.errors import ConfigurationError, MissingExtraError, SecureMLError
 from secureml.key_management import KeyManager
 from secureml.settings import ENVIRONMENTS, Settings
@@ -51,9 +47,6 @@ def run(environment: str, data: Path | None) -> None:
         ConfigurationError: there is no such environment, or the file is no CSV.
         SecureMLError: a step failed.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # The table has letters of many scripts, and not every terminal has them.
-        sys.stdout.reconfigure(errors="replace")
     environment = Settings(environment=environment).environment or ""
     if environment not in ENVIRONMENTS:
         raise ConfigurationError(f"the demonstration has keys for {', '.join(ENVIRONMENTS)} alone")
@@ -72,22 +65,23 @@ def _with_server(
 ) -> None:
     started = time.perf_counter()
     with server:
-        click.echo(f"OpenBao runs at {server.url} ({time.perf_counter() - started:.1f} s).")
-        click.echo("\nA master key for each environment:")
+        show(f"OpenBao runs at {server.url} ({time.perf_counter() - started:.1f} s).")
+        show("", "A master key for each environment:")
         for name in ENVIRONMENTS:
             with _manager(server, name) as manager:
                 made = manager.generate_key(_KEY)
-            click.echo(f"  {made.path}  version {made.version}  fingerprint {made.fingerprint}")
+            show(f"  {made.path}  version {made.version}  fingerprint {made.fingerprint}")
         with _manager(server, environment) as manager:
             protected = _pseudonymize(table, columns, manager)
             _recover(table, protected, manager)
             made = manager.rotate_key(_KEY)
-            click.echo(
-                f"\nThe key is rotated to version {made.version}, fingerprint {made.fingerprint}. "
-                "The table is still that of version 1."
+            show(
+                "",
+                f"The key is rotated to version {made.version}, fingerprint {made.fingerprint}. "
+                "The table is still that of version 1.",
             )
             _recover(table, protected, manager)
-    click.echo("\nThe server is stopped, and all it held is gone.")
+    show("", "The server is stopped, and all it held is gone.")
 
 
 def _without_server(table: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -97,7 +91,7 @@ def _without_server(table: pd.DataFrame, columns: Sequence[str]) -> None:
     with KeyManager(settings=settings) as manager:
         protected = _pseudonymize(table, columns, manager)
         _recover(table, protected, manager)
-    click.echo("\nThe development key has no versions: rotation takes a server.")
+    show("", "The development key has no versions: rotation takes a server.")
 
 
 def _server(folder: str) -> DevServer | None:
@@ -138,9 +132,10 @@ def _pseudonymize(table: pd.DataFrame, columns: Sequence[str], manager: KeyManag
         key_manager=manager,
     )
     seconds = time.perf_counter() - started
-    click.echo(
-        f"\n{len(table):,} rows, {len(columns)} columns pseudonymized in {seconds:.2f} s under the "
-        f"key of {manager.environment}, fingerprint {key.fingerprint}:"
+    show(
+        "",
+        f"{len(table):,} rows, {len(columns)} columns pseudonymized in {seconds:.2f} s under the "
+        f"key of {manager.environment}, fingerprint {key.fingerprint}:",
     )
     _print(table[columns], protected[columns])
     tokens = {
@@ -150,7 +145,7 @@ def _pseudonymize(table: pd.DataFrame, columns: Sequence[str], manager: KeyManag
     }
     if tokens:
         listing = ", ".join(f"{count:,} in {name}" for name, count in tokens.items())
-        click.echo(f"Too short to keep their format, and replaced by tokens: {listing}.")
+        show(f"Too short to keep their format, and replaced by tokens: {listing}.")
     return protected
 
 
@@ -160,7 +155,7 @@ def _recover(table: pd.DataFrame, protected: pd.DataFrame, manager: KeyManager) 
         raise SecureMLError("what was recovered is not the original")
     version = protected.attrs["secureml"]["key"]["version"]
     under = f" with version {version} of the key" if version else ""
-    click.echo(f"Recovered{under}: all {len(table):,} rows equal the original.")
+    show(f"Recovered{under}: all {len(table):,} rows equal the original.")
 
 
 def _read(data: Path | None) -> pd.DataFrame:
@@ -184,15 +179,11 @@ def _sensitive_columns(table: pd.DataFrame) -> list[str]:
 
 def _print(before: pd.DataFrame, after: pd.DataFrame) -> None:
     """Print some rows of both tables side by side, without what is null."""
-    listing = Table("column")
-    for title in ("before", "after"):
-        listing.add_column(title, overflow="fold")
+    listing: list[Sequence[object]] = []
     shown = before.reset_index(drop=True).sample(min(_ROWS_SHOWN, len(before)), random_state=_SEED)
     for row in shown.index:
         for place, name in enumerate(before.columns):
-            # Text, so that nothing in a value is taken for markup.
-            values = [Text(str(frame.iat[row, place])) for frame in (before, after)]
             if not pd.isna(before.iat[row, place]):
-                listing.add_row(Text(name), *values)
-        listing.add_section()
-    Console(highlight=False).print(listing)
+                listing.append((name, before.iat[row, place], after.iat[row, place]))
+        listing.append(())
+    show_table(("column", "before", "after"), listing)

@@ -15,6 +15,7 @@ from secureml.cli.keys_shown import (
     print_keys,
     version_option,
 )
+from secureml.cli.output import ask, confirm, show
 
 if TYPE_CHECKING:
     from secureml.key_management import KeyManager
@@ -96,7 +97,7 @@ def disable(
     with KeyManager(environment=environment) as manager:
         if not yes:
             _show(_version_of(manager, key_name, version))
-            if not _agreed("Disable it? Programs that need it fail until it is enabled again"):
+            if not confirm("Disable it? Programs that need it fail until it is enabled again"):
                 fail("nothing was disabled", 1)
         print_facts(manager.disable_key_version(key_name, version), as_json=as_json)
 
@@ -173,24 +174,16 @@ def _version_of(manager: KeyManager, name: str, version: int) -> KeyInfo:
 
 
 def _show(info: KeyInfo) -> None:
-    click.echo(
-        f"{info.name}, version {info.version}, {info.state}, at {info.path}\n"
+    show(
+        f"{info.name}, version {info.version}, {info.state}, at {info.path}",
         f"fingerprint {info.fingerprint or 'not known'}",
         err=True,
     )
 
 
-def _agreed(question: str) -> bool:
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort:
-        click.echo(err=True)
-    return False
-
-
 def _typed(question: str) -> str:
     try:
-        return str(click.prompt(question, err=True)).strip()
+        return ask(question)
     except click.Abort:
-        click.echo(err=True)
+        show("", err=True)
     return fail("nothing was destroyed", 1)

@@ -10,6 +10,7 @@ import click
 
 from secureml.cli.base import command
 from secureml.cli.keys_shown import as_json_option, key_name_option, print_facts
+from secureml.cli.output import ask_hidden
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -158,7 +159,7 @@ def _content(source: Path) -> SecretBytes:
 
     if str(source) == "-":
         if sys.stdin.isatty():
-            return SecretBytes(str(click.prompt("Key", hide_input=True, err=True)).encode())
+            return SecretBytes(ask_hidden("Key").encode())
         return SecretBytes(sys.stdin.buffer.read(_LONGEST_INPUT))
     if not source.is_file():
         # Not repeated: it may be the key itself.

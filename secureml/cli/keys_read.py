@@ -12,9 +12,9 @@ from secureml.cli.keys_shown import (
     facts_of,
     key_name_option,
     print_facts,
-    print_json,
     print_keys,
 )
+from secureml.cli.output import show, show_json
 
 if TYPE_CHECKING:
     from secureml.keys import Encoding
@@ -80,11 +80,11 @@ def get_key(
         return
     if as_json:
         shown = {"key": encode(key.material, encoding), "encoding": encoding}
-        print_json(shown | facts_of(key.info))
+        show_json(shown | facts_of(key.info))
         return
     kept = f"version {key.version}" if key.version else "no version"
     note(f"{key.name}, {kept}, from {key.source} {key.path}, fingerprint {key.fingerprint}")
-    click.echo(encode(key.material, encoding))
+    show(encode(key.material, encoding))
 
 
 @command(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+
+from secureml.cli.output import is_terminal, show, show_json, show_table
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,7 +20,6 @@ __all__ = [
     "facts_of",
     "key_name_option",
     "print_facts",
-    "print_json",
     "print_keys",
     "version_option",
 ]
@@ -50,27 +49,22 @@ def print_facts(info: KeyInfo, *, as_json: bool = False) -> None:
     """Print what is known of one version, a line for each fact."""
     facts = facts_of(info)
     if as_json:
-        print_json(facts)
+        show_json(facts)
         return
     for name, value in facts.items():
         if value is not None and value is not False:
-            click.echo(f"{name.replace('_', ' ') + ':':<16} {value}")
+            show(f"{name.replace('_', ' ') + ':':<16} {value}")
 
 
 def print_keys(infos: Sequence[KeyInfo], *, as_json: bool) -> None:
     """Print several keys or versions: as a table on a terminal, else a line for each."""
     if as_json:
-        print_json([facts_of(info) for info in infos])
-    elif infos and sys.stdout.isatty():
+        show_json([facts_of(info) for info in infos])
+    elif infos and is_terminal():
         _print_table(infos)
     else:
         for info in infos:
-            click.echo("  ".join(_line(info)))
-
-
-def print_json(value: Mapping[str, object] | Sequence[object]) -> None:
-    """Print a value as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+            show("  ".join(_line(info)))
 
 
 def _line(info: KeyInfo) -> list[str]:
@@ -81,13 +75,9 @@ def _line(info: KeyInfo) -> list[str]:
 
 
 def _print_table(infos: Sequence[KeyInfo]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("key", "version", "state", "fingerprint", "created", "due", "purpose")
-    for info in infos:
-        cells = (
+    names = ("key", "version", "state", "fingerprint", "created", "due", "purpose")
+    rows = [
+        (
             info.name,
             info.version,
             info.state,
@@ -96,8 +86,9 @@ def _print_table(infos: Sequence[KeyInfo]) -> None:
             _short(info.due),
             info.purpose,
         )
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
-    Console().print(table)
+        for info in infos
+    ]
+    show_table(names, rows, whole=("version", "state", "fingerprint"))
 
 
 def _iso(moment: datetime | None) -> str | None:

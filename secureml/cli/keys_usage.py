@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from secureml.cli.base import command, note, warn
-from secureml.cli.keys_shown import as_json_option, print_json
+from secureml.cli.keys_shown import as_json_option
+from secureml.cli.output import is_terminal, show, show_json, show_table
 
 if TYPE_CHECKING:
     from secureml.files import KeyUsage
@@ -53,7 +53,7 @@ def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_j
         states = _states(manager, found)
     rows = [row for one in found for row in _rows(one, states)]
     if as_json:
-        print_json([*rows, *broken])
+        show_json([*rows, *broken])
         return
     _print(rows)
     for row in broken:
@@ -105,22 +105,15 @@ def _print(rows: Sequence[Row]) -> None:
     if not rows:
         return
     names = ("file", "key", "version", "state", "rows", "columns")
-    lines = [[_shown(row[name]) for name in names] for row in rows]
-    if not sys.stdout.isatty():
-        for file, key, version, state, count, columns in lines:
-            click.echo(f"{file}  {key}  version {version}  {state}  {count} rows  {columns}")
+    lines = [[_text(row[name]) for name in names] for row in rows]
+    if is_terminal():
+        show_table(names, lines, whole=("version",))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*names)
-    for line in lines:
-        table.add_row(*map(Text, line))
-    Console().print(table)
+    for file, key, version, state, count, columns in lines:
+        show(f"{file}  {key}  version {version}  {state}  {count} rows  {columns}")
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(value)
     return "-" if value is None else str(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.base import command, note
+from secureml.cli.output import show, show_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def scan(environment: str | None, *, file: str, write: bool, as_json: bool, deli
             {**dataclasses.asdict(one), "rule": one.rule.document(), "ruled": one.column in ruled}
             for one in proposals
         ]
-        click.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+        show_json(entries)
     else:
         _print(proposals, ruled)
     if write:
@@ -86,13 +86,13 @@ def _sample(file: str, delimiter: str) -> pd.DataFrame:
 
 def _print(proposals: tuple[Proposal, ...], ruled: set[str]) -> None:
     if not proposals:
-        click.echo("No column seems to hold personal data.")
+        show("No column seems to hold personal data.")
     for proposal in proposals:
         rule = ", ".join(f"{name} = {value!r}" for name, value in proposal.rule.document().items())
-        click.echo(f"{proposal.column}: {proposal.kind}")
-        click.echo(f"    {proposal.evidence}")
+        show(f"{proposal.column}: {proposal.kind}")
+        show(f"    {proposal.evidence}")
         has_one = " (the settings have a rule for it)" if proposal.column in ruled else ""
-        click.echo(f"    {rule}{has_one}")
+        show(f"    {rule}{has_one}")
 
 
 def _write(rules: Mapping[str, Mapping[str, Any]]) -> None:
@@ -105,4 +105,5 @@ def _write(rules: Mapping[str, Mapping[str, Any]]) -> None:
         return
     path = find_files(os.environ).main or Path.cwd() / "settings.toml"
     write_together([NewFile(path, with_rules(path, "default", rules))])
-    note(f"{path} has new rules for: {', '.join(rules)}; read them before you rely on them")
+    listing = ", ".join(rules)
+    note(f"{path} has new rules for: {listing}; read them before you rely on them")

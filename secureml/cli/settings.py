@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from secureml.cli.base import command
+from secureml.cli.output import show as print_line
+from secureml.cli.output import show_json, shown
 
 if TYPE_CHECKING:
     from secureml.settings import Settings
@@ -38,12 +39,12 @@ def show(environment: str | None, as_json: bool) -> None:
 
     settings = configure(environment=environment)
     if as_json:
-        click.echo(json.dumps(_entries(settings), indent=2, ensure_ascii=False))
+        show_json(_entries(settings))
         return
-    rows = settings.describe()
+    rows = [tuple(map(shown, row)) for row in settings.describe()]
     names, values = (max(len(row[column]) for row in rows) for column in (0, 1))
     for name, value, origin in rows:
-        click.echo(f"{name:<{names}}  {value:<{values}}  {origin}")
+        print_line(f"{name:<{names}}  {value:<{values}}  {origin}")
 
 
 @settings.add_command
@@ -55,7 +56,7 @@ def schema(environment: str | None) -> None:
     """
     from secureml.settings import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    show_json(json_schema())
 
 
 def _entries(settings: Settings) -> dict[str, dict[str, object]]:

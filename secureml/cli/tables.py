@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from secureml.cli.base import command
 from secureml.cli.column_options import by_column, options_of, pairs, strategies
+from secureml.cli.output import progress, show, show_json
 
 if TYPE_CHECKING:
     from secureml.anonymization.preview import Preview
@@ -136,9 +135,9 @@ def anonymize(
     from secureml.files import anonymize_file, preview_file
     from secureml.key_management import KeyManager
 
-    with KeyManager(environment=environment) as manager, _progress(file) as on_progress:
+    with KeyManager(environment=environment) as manager, progress(file) as on_progress:
         if output is None:
-            shown = preview_file(
+            previewed = preview_file(
                 file,
                 names,
                 rows=preview or 0,
@@ -147,7 +146,7 @@ def anonymize(
                 key_manager=manager,
                 **rules,
             )
-            _print_preview(shown, as_json=as_json)
+            _print_preview(previewed, as_json=as_json)
             return
         written = anonymize_file(
             file,
@@ -193,7 +192,7 @@ def reidentify(
     from secureml.files import reidentify_file
     from secureml.key_management import KeyManager
 
-    with KeyManager(environment=environment) as manager, _progress(file) as on_progress:
+    with KeyManager(environment=environment) as manager, progress(file) as on_progress:
         written = reidentify_file(
             file,
             output,
@@ -243,7 +242,7 @@ def rekey(
     from secureml.files import rekey_file
     from secureml.key_management import KeyManager
 
-    with KeyManager(environment=environment) as manager, _progress(file) as on_progress:
+    with KeyManager(environment=environment) as manager, progress(file) as on_progress:
         written = rekey_file(
             file,
             delimiter=_character(delimiter),
@@ -258,28 +257,13 @@ def _character(delimiter: str) -> str:
     return "\t" if delimiter == "\\t" else delimiter
 
 
-@contextlib.contextmanager
-def _progress(file: str) -> Iterator[Callable[[float], object] | None]:
-    """Show on a terminal how far the work is."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(escape(file), total=1.0)
-        yield lambda fraction: progress.update(task, completed=fraction)
-
-
-def _print_preview(shown: Preview, *, as_json: bool) -> None:
+def _print_preview(preview: Preview, *, as_json: bool) -> None:
     if not as_json:
-        click.echo(str(shown))
+        show(*str(preview).split("\n"))
         return
-    columns = [dataclasses.asdict(column) for column in shown.columns]
-    rows = json.loads(shown.rows.to_json(orient="records", date_format="iso"))
-    click.echo(json.dumps({"columns": columns, "rows": rows}, indent=2, ensure_ascii=False))
+    columns = [dataclasses.asdict(column) for column in preview.columns]
+    rows = json.loads(preview.rows.to_json(orient="records", date_format="iso"))
+    show_json({"columns": columns, "rows": rows})
 
 
 def _print(written: Written, *, as_json: bool) -> None:
@@ -290,8 +274,8 @@ def _print(written: Written, *, as_json: bool) -> None:
     if written.manifest_path is not None:
         facts |= {"manifest": str(written.manifest_path)}
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        show_json(facts)
         return
     for name, value in facts.items():
         if value is not None:
-            click.echo(f"{name + ':':<9} {value}")
+            show(f"{name + ':':<9} {value}")

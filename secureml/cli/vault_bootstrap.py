@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from secureml.cli.base import command, fail, note, warn
+from secureml.cli.output import confirm, show
 
 if TYPE_CHECKING:
     from secureml.settings import Settings
@@ -146,7 +147,7 @@ def _layout(
 
 def _print_hcl(layout: Layout) -> None:
     for name, policy in layout.policies.items():
-        click.echo(f"# Policy {name}\n{policy}")
+        show(f"# Policy {name}", *policy.split("\n"))
 
 
 def _run(settings: Settings, layout: Layout, *, only_plan: bool, yes: bool) -> None:
@@ -175,8 +176,8 @@ def _run(settings: Settings, layout: Layout, *, only_plan: bool, yes: bool) -> N
 
 def _print_plan(changes: Sequence[Change]) -> None:
     for change in changes:
-        click.echo(change.diff() + "\n")
-    click.echo(
+        show(*change.diff().split("\n"), "")
+    show(
         f"{_counted(changes)} to make; nothing was changed."
         if changes
         else "There is nothing to do: all is as it should be."
@@ -189,21 +190,16 @@ def _apply(work: Bootstrap, changes: Sequence[Change], *, yes: bool) -> None:
         _ask(overwriting)
     for change in changes:
         work.apply(change)
-        click.echo(f"{'changed' if change.before else 'created'}  {change.title}")
+        show(f"{'changed' if change.before else 'created'}  {change.title}")
     if not changes:
-        click.echo("There was nothing to do: all is as it should be.")
+        show("There was nothing to do: all is as it should be.")
 
 
 def _ask(changes: Sequence[Change]) -> None:
     """Have the user agree, or end; nothing has been changed yet."""
     for change in changes:
-        click.echo(change.diff() + "\n", err=True)
-    try:
-        agreed = click.confirm(f"Make {_counted(changes)} to what is there?", err=True)
-    except click.Abort:
-        agreed = False
-        click.echo(err=True)
-    if not agreed:
+        show(*change.diff().split("\n"), "", err=True)
+    if not confirm(f"Make {_counted(changes)} to what is there?"):
         fail("nothing was changed; --yes changes without asking", 1)
 
 
@@ -213,7 +209,7 @@ def _counted(changes: Sequence[Change]) -> str:
 
 def _print_audit(audit: Audit) -> None:
     if audit.devices:
-        click.echo(f"Audit devices: {', '.join(audit.devices)}")
+        show(f"Audit devices: {', '.join(audit.devices)}")
     elif audit.devices is None:
         note(f"whether an audit device is on could not be checked: {audit.reason}")
     else:
@@ -229,11 +225,12 @@ def _print_roles(work: Bootstrap, layout: Layout, namespace: str | None) -> None
     where = f"-namespace={namespace} " if namespace else ""
     for environment, role_id in work.role_ids().items():
         secret_id = f"auth/{layout.approle}/role/{layout.role(environment)}/secret-id"
-        click.echo(
-            f"\n{environment}\n"
-            f"  role_id    {role_id}\n"
-            f"  secret_id  vault write {where}-f {secret_id}\n"
-            f"  wrapped    vault write {where}-wrap-ttl=5m -f {secret_id}"
+        show(
+            "",
+            environment,
+            f"  role_id    {role_id}",
+            f"  secret_id  vault write {where}-f {secret_id}",
+            f"  wrapped    vault write {where}-wrap-ttl=5m -f {secret_id}",
         )
     mount = f"SECUREML_VAULT_AUTH_MOUNT={layout.approle}, " if layout.approle != "approle" else ""
     note(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from secureml.cli.base import command, note, warn
+from secureml.cli.output import show
 
 if TYPE_CHECKING:
     from secureml.concealed import SecretText
@@ -98,8 +99,8 @@ def _serve(settings: Settings, folder: Path, port: int, *, persist: bool) -> Non
         token = _set_up(server, settings)
         if settings.vault_namespace is not None:
             warn("vault_namespace is set, and this server has no namespaces; leave it out here")
-        click.echo(f"export SECUREML_VAULT_URL={shlex.quote(server.url)}")
-        click.echo(f"export SECUREML_VAULT_TOKEN={shlex.quote(token.reveal())}")
+        show(f"export SECUREML_VAULT_URL={shlex.quote(server.url)}")
+        show(f"export SECUREML_VAULT_TOKEN={shlex.quote(token.reveal())}")
         stays = f"its data stay in {folder}" if persist else "then all it held is gone"
         note(f"OpenBao runs at {server.url}; Ctrl-C stops it, and {stays}")
         server.wait()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
 from secureml.cli.base import command, exit_code_of, fail
+from secureml.cli.output import show, show_json
 
 if TYPE_CHECKING:
     from secureml.cli.inspection import Login, Status
@@ -53,19 +53,19 @@ def _print(settings: Settings, found: Status) -> None:
     for node in found.nodes:
         version = f", version {node.version}" if node.version else ""
         reason = f": {node.error}" if node.state == "unavailable" else ""
-        click.echo(f"address:    {node.address}  {node.state}{version}{reason}")
-    click.echo(f"leader:     {_leader(found) or 'not known'}")
+        show(f"address:    {node.address}  {node.state}{version}{reason}")
+    show(f"leader:     {_leader(found) or 'not known'}")
     if settings.vault_namespace:
-        click.echo(f"namespace:  {settings.vault_namespace}")
+        show(f"namespace:  {settings.vault_namespace}")
     if found.login is None:
         return
-    click.echo(f"login:      {found.login.method}, {_validity(found.login)}")
+    show(f"login:      {found.login.method}, {_validity(found.login)}")
     if found.login.policies is not None:
-        click.echo(f"policies:   {', '.join(found.login.policies) or 'none'}")
+        show(f"policies:   {', '.join(found.login.policies) or 'none'}")
     for key in found.keys:
         allowed = "not known" if key.permissions is None else ", ".join(key.permissions) or "none"
         state = "" if key.state in (None, "present") else f"{key.state}; allowed: "
-        click.echo(f"key:        {key.path}  {state}{allowed}")
+        show(f"key:        {key.path}  {state}{allowed}")
 
 
 def _validity(login: Login) -> str:
@@ -110,4 +110,4 @@ def _print_json(settings: Settings, found: Status) -> None:
         ],
         "error": None if found.error is None else str(found.error),
     }
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    show_json(value)

@@ -120,7 +120,7 @@ def test_ctrl_c_stops_the_server_and_removes_its_folder(start, temporary):
     address = address_in(process.stdout.readline().decode())
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert b"Traceback" not in error
     assert not is_listening(address)
     assert list(temporary.iterdir()) == []

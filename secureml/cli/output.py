@@ -1,0 +1,169 @@
+"""All that commands print goes through here, so that data can't steer the terminal.
+
+Names of columns and files, cells, manifests and a server's answers are other people's text. What
+is not printable in them (control characters, escape sequences, marks that reorder a line) is
+printed as an escape such as ``\\x1b``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from secureml.errors import SecureMLError
+
+__all__ = [
+    "ask",
+    "ask_hidden",
+    "confirm",
+    "is_terminal",
+    "progress",
+    "show",
+    "show_json",
+    "show_table",
+    "shown",
+]
+
+
+def shown(value: object) -> str:
+    """Return a value as text on one line, with what is not printable escaped."""
+    text = str(value)
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def show(*lines: object, err: bool = False) -> None:
+    """Print lines, each of which stays one, whatever it holds.
+
+    Args:
+        *lines: what to print.
+        err: on standard error, and not on standard output.
+
+    Raises:
+        SecureMLError: standard output can't be written.
+    """
+    stream = sys.stderr if err else sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = "\n".join(map(shown, lines)).encode(encoding, "backslashreplace")
+    problem = None
+    try:
+        click.echo(text.decode(encoding), err=err)
+    except BrokenPipeError:
+        raise  # the reader went away, which is no error
+    except OSError as error:
+        problem = f"the output can't be written ({error.strerror or type(error).__name__})"
+        _discard(stream)
+    if problem and not err:
+        raise SecureMLError(problem)
+
+
+def show_json(value: object) -> None:
+    """Print a value as JSON, in ASCII alone."""
+    show(*json.dumps(value, indent=2).split("\n"))
+
+
+def show_table(
+    names: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Sequence[str] = ()
+) -> None:
+    """Print a table as wide as the terminal, or wider where a value must not be cut.
+
+    Args:
+        names: of the columns.
+        rows: their values; None is shown as nothing. An empty row is a line between others.
+        whole: columns whose values stay on one line.
+    """
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for name in names:
+        table.add_column(name, overflow="fold", no_wrap=name in whole)
+    for row in rows:
+        if not row:
+            table.add_section()
+            continue
+        # Text, so that nothing in a value is taken for markup.
+        table.add_row(*(Text("" if value is None else shown(value)) for value in row))
+    console = Console(color_system=None, highlight=False)
+    console.width = max(console.width, Measurement.get(console, console.options, table).minimum)
+    with console.capture() as capture:
+        console.print(table)
+    show(*capture.get().splitlines())
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Callable[[float], object] | None]:
+    """Show on a terminal how far some work is; yields what takes the fraction that is done."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(escape(shown(title)), total=1.0)
+        yield lambda fraction: bar.update(task, completed=fraction)
+
+
+def ask(question: str) -> str:
+    """Return what is typed, without the blanks around it.
+
+    Raises:
+        click.Abort: the input ended.
+    """
+    return str(_asked(click.prompt, question)).strip()
+
+
+def ask_hidden(question: str) -> str:
+    """Return what is typed, which is not shown.
+
+    Raises:
+        click.Abort: the input ended.
+    """
+    return str(_asked(click.prompt, question, hide_input=True))
+
+
+def confirm(question: str) -> bool:
+    """Return whether the user agrees; the end of the input is no."""
+    try:
+        return bool(_asked(click.confirm, question))
+    except click.Abort:
+        show("", err=True)
+    return False
+
+
+def _asked(function: Callable[..., Any], question: str, **how: bool) -> Any:
+    try:
+        return function(shown(question), err=True, **how)
+    except click.Abort as abort:
+        interrupted = isinstance(abort.__context__, KeyboardInterrupt)
+        if not interrupted:
+            raise
+    show("", err=True)
+    raise KeyboardInterrupt
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable() or unicodedata.category(char) == "Zs":
+        return char
+    return char.encode("unicode_escape", "surrogatepass").decode()
+
+
+def _discard(stream: Any) -> None:
+    """Let nothing fail again when the process ends and writes what a stream still holds."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), stream.fileno())

@@ -1,0 +1,175 @@
+"""What is printed: by one module alone, and never with a character that steers a terminal."""
+
+from __future__ import annotations
+
+import ast
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+import secureml.cli
+from secureml import anonymize
+from secureml.cli.output import show
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\x08\u202e\u2066\ud800"
+"""Sets a terminal's title, clears it, and has controls of every kind, also a lone surrogate."""
+IN_FILES = HOSTILE.replace("\ud800", "")
+"""The same for files in UTF-8, which have no lone surrogates."""
+
+FOLDER = Path(secureml.cli.__file__).parent
+PRINTERS = {"echo", "secho", "echo_via_pager", "prompt", "confirm", "style", "progressbar"}
+STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
+
+
+def steers(text: str) -> list[str]:
+    """The characters of a text that a terminal may take for orders, or that reorder a line."""
+    return [c for c in text if c not in "\n" and unicodedata.category(c) in {"Cc", "Cf", "Cs"}]
+
+
+def printers_in(module: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name) and node.id in {"print", "Console"}:
+            found.append(node.id)
+        if isinstance(node, ast.Attribute) and node.attr in PRINTERS | STREAMS:
+            found.append(node.attr)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = {getattr(node, "module", None), *(alias.name for alias in node.names)}
+            found += [name for name in modules if name and name.partition(".")[0] == "rich"]
+        if isinstance(node, ast.ImportFrom) and node.module in {"click", "sys", "builtins"}:
+            found += [alias.name for alias in node.names]
+    return found
+
+
+def test_one_module_alone_prints():
+    others = {path.name: printers_in(path) for path in FOLDER.glob("*.py")}
+    assert printers_in(FOLDER / "output.py")
+    assert {name: found for name, found in others.items() if found} == {
+        "output.py": others["output.py"]
+    }
+
+
+@pytest.mark.parametrize("err", [False, True])
+def test_what_is_not_printable_is_escaped(capsys, err):
+    show(f"a{HOSTILE}b\tc\nd\xa0é", "e", err=err)
+    captured = capsys.readouterr()
+    printed = captured.err if err else captured.out
+    assert printed == (
+        "a\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\x7f\\x08\\u202e\\u2066\\ud800b\\tc\\nd\xa0é\ne\n"
+    )
+
+
+def test_what_the_stream_has_no_character_for_is_escaped(python):
+    script = "from secureml.cli.output import show; show('Łukasz')"
+    assert python("-c", script, PYTHONIOENCODING="latin-1", PYTHONUTF8="0").out == "\\u0141ukasz\n"
+
+
+class TestNoControlCharacterReaches:
+    """Whatever the data holds."""
+
+    @pytest.fixture
+    def clean(self, run):
+        """Run a command, and check that none of the characters was printed."""
+
+        def check(*arguments, code=0):
+            ran = run(*arguments)
+            assert steers(ran.out + ran.err) == []
+            assert ran.code == code, ran.err
+            assert "owned" in ran.out + ran.err
+            return ran
+
+        return check
+
+    @pytest.fixture
+    def table(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("SECUREML_ENV", "development")
+        monkeypatch.setenv("SECUREML_USE_DEFAULT_FALLBACK", "true")
+        path = tmp_path / "t.csv"
+        rows = "".join(f'"{IN_FILES}{i}",{i}@example.org\n' for i in range(1_000_000, 1_000_050))
+        path.write_text(f'"{IN_FILES}\nerror: no","{IN_FILES}email"\n{rows}', encoding="utf-8")
+        return path
+
+    @pytest.mark.parametrize("options", [[], ["--json"], ["--write"]])
+    def test_from_headers_by_scan(self, clean, table, options):
+        ran = clean("scan", table, *options)
+        if options == ["--json"]:
+            assert json.loads(ran.out)[0]["column"].startswith(IN_FILES)
+        assert "\nerror: no" not in ran.out + ran.err
+
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_from_cells_by_preview(self, clean, table, options):
+        name = f"{IN_FILES}\nerror: no"
+        clean(
+            *("anonymize", table, "--columns", name, "--strategy", "token", "--preview"),
+            *options,
+        )
+
+    def test_from_names_of_columns_in_errors(self, clean, table):
+        clean("anonymize", table, "--columns", f"nothing{IN_FILES}", "--preview", code=1)
+        clean("anonymize", table, "--columns", "x", "--format", IN_FILES, "--preview", code=2)
+
+    def test_from_names_of_files(self, clean, tmp_path):
+        clean("scan", tmp_path / f"{IN_FILES}.csv".replace("/", ""), code=1)
+
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_from_manifests_that_nobody_verified(self, clean, tmp_path, monkeypatch, options):
+        import pandas as pd
+
+        monkeypatch.setenv("SECUREML_MASTER_KEY", "ab" * 32)
+        frame = pd.DataFrame({"ssn": ["219-09-9999"]})
+        document = anonymize(frame, sensitive_columns=["ssn"]).attrs["secureml"]
+        document["key"]["name"] = HOSTILE
+        document["columns"][HOSTILE] = document["columns"].pop("ssn")
+        manifest = tmp_path / "m.json"
+        manifest.write_text(json.dumps(document))
+        clean("keys", "usage", manifest, *options)
+
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_from_answers_of_a_server(self, clean, faulty, monkeypatch, options):
+        text = HOSTILE + "owned"
+        body = {
+            "initialized": True,
+            "sealed": False,
+            "version": text,
+            "leader_address": text,
+            "ha_enabled": True,
+            "data": {"ttl": 5, "policies": [text], "keys": [text]},
+        }
+        server = faulty(json.dumps(body).encode())
+        monkeypatch.setenv("SECUREML_VAULT_URL", server.url)
+        monkeypatch.setenv("SECUREML_VAULT_TOKEN", "t")
+        clean("vault", "status", *options, code=4)
+
+    def test_from_what_is_at_a_server_by_a_plan(self, clean, vault, monkeypatch):
+        monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
+        monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
+        monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace)
+        policy = f'# {IN_FILES}owned\npath "a" {{ capabilities = ["read"] }}'
+        vault.client().sys.create_or_update_policy("secureml-development-read", policy)
+        clean("vault", "bootstrap", "--plan")
+
+    def test_from_names_of_settings(self, clean, tmp_path):
+        name = json.dumps(IN_FILES)
+        (tmp_path / "settings.toml").write_text(
+            f"[default]\n{name} = 1\nvault_url = {name}\n[default.columns.{name}]\nformat = 1\n",
+            encoding="utf-8",
+        )
+        clean("settings", "show", code=2)
+
+    def test_from_values_of_settings(self, clean, tmp_path):
+        name = json.dumps(IN_FILES)
+        (tmp_path / "settings.toml").write_text(
+            f"[default]\naudit_log = {name}\ncolumns = {{{name} = {{strategy = 'token'}}}}\n",
+            encoding="utf-8",
+        )
+        clean("settings", "show")
+        clean("settings", "show", "--json")
+
+    def test_from_the_command_line(self, clean):
+        clean(IN_FILES, code=2)
+        clean("keys", IN_FILES, code=2)
+        clean("settings", "show", f"--{IN_FILES}", code=2)
+        clean("settings", "show", "--env", IN_FILES, code=2)
+        clean("keys", "get-key", "--encoding", IN_FILES, code=2)
