@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "AccessDeniedError",
+    "ArgumentError",
     "AuthenticationError",
     "ConfigurationError",
     "DevelopmentKeyWarning",
@@ -166,6 +167,33 @@ class SecretExistsError(SecretError):
 
 class PseudonymizationError(SecureMLError, ValueError):
     """The table can't be pseudonymized or recovered as asked."""
+
+
+class ArgumentError(PseudonymizationError):
+    """An argument can't be used; nothing was done.
+
+    ``argument`` is its name, and ``problem`` what is wrong with it.
+    """
+
+    def __init__(self, message: str, *, argument: str = "", problem: str = "") -> None:
+        super().__init__(message)
+        self.argument = argument
+        self.problem = problem or message
+
+    @classmethod
+    def of(cls, argument: str, problem: str, given: str = "") -> ArgumentError:
+        """Name the argument.
+
+        Args:
+            argument: its name.
+            problem: what is wrong with it, as the rest of a sentence.
+            given: what follows the name: its value or the place in it, such as ``['ssn']``.
+        """
+        return cls(
+            f"{argument}{given} {problem}",
+            argument=argument,
+            problem=f"{given.removeprefix('=')} {problem}".strip(),
+        )
 
 
 class DomainTooSmallError(PseudonymizationError):

@@ -8,17 +8,19 @@ from typing import Any
 
 import pandas as pd
 
-from secureml.errors import PseudonymizationError
+from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.frames.columns import Column, dtype_name, read_column
 from secureml.frames.opaque import OpaqueColumn
 from secureml.frames.pandas import by_column, check_columns, check_sensitive
-from secureml.pseudonymization.recipe import BLIND, Recipe, scale_of
+from secureml.pseudonymization.formats import resolve_format
+from secureml.pseudonymization.recipe import BLIND, NAMED, Recipe, check_choice, scale_of
 from secureml.settings.rules import ColumnRule, Option
 
 __all__ = [
     "Function",
     "Job",
     "check_tweaks",
+    "checked_formats",
     "checked_options",
     "chosen_strategies",
     "job_of",
@@ -51,13 +53,41 @@ def chosen_strategies(
     """Return the strategy of each column that has one by name, and of each that has a function.
 
     Raises:
-        PseudonymizationError: one is neither, or names another column.
+        ArgumentError: one is neither, or names another column.
     """
+    if not (given is None or isinstance(given, str | Mapping) or callable(given)):
+        raise ArgumentError.of("strategy", "must be a name, a function, or a mapping by column")
     chosen = dict(given) if isinstance(given, Mapping) else dict.fromkeys(names, given)
     functions = {name: one for name, one in chosen.items() if callable(one)}
     named = {name: one for name, one in chosen.items() if one is not None and not callable(one)}
     check_sensitive("strategy", functions, names)
-    return by_column("strategy", named, names), functions
+    found = by_column("strategy", named, names)
+    for one in found.values():
+        check_choice("strategy", one, NAMED)
+    return found, functions
+
+
+def checked_formats(
+    given: Mapping[str, str] | None,
+    options: Mapping[str, Mapping[str, Option]],
+    names: Sequence[str],
+) -> dict[str, str]:
+    """Return the format of each column that is given one.
+
+    Raises:
+        ArgumentError: it is none, names another column, or has an option that does not fit.
+    """
+    formats = by_column("formats", given, names)
+    problem = ""
+    for name, written in formats.items():
+        try:
+            resolve_format(written, options.get(name, {}))
+        except PseudonymizationError as error:
+            problem = f"column {name!r}: {error}"
+            break
+    if problem:
+        raise ArgumentError(problem, argument="formats")
+    return formats
 
 
 def job_of(series: pd.Series, rule: ColumnRule, function: Function | None) -> Job:
@@ -95,11 +125,14 @@ def _read(
 def checked_options(
     given: Mapping[str, Mapping[str, Option]] | None, names: Sequence[str]
 ) -> dict[str, Mapping[str, Option]]:
+    if given is not None and not isinstance(given, Mapping):
+        raise ArgumentError.of("options", "must be a mapping by column of names to values")
     given = {} if given is None else dict(given)
     check_sensitive("options", given, names)
     for name, options in given.items():
-        if not isinstance(options, Mapping):
-            raise PseudonymizationError(f"options[{name!r}] must be a mapping of names to values")
+        if not isinstance(options, Mapping) or not all(isinstance(one, str) for one in options):
+            problem = "must be a mapping of names to values"
+            raise ArgumentError.of("options", problem, f"[{name!r}]")
     return given
 
 

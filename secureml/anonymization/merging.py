@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
+
+from secureml.anonymization.arguments import check_key, check_manifest
 from secureml.anonymization.keyrings import keyring_that_made
-from secureml.errors import ManifestError
+from secureml.errors import ArgumentError, ManifestError
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.manifest import Manifest
 from secureml.pseudonymization.merging import merge_columns
@@ -31,7 +34,13 @@ def merge_manifests(
         ManifestError: there are none, one was changed, or they are not of parts of one table.
         SecretError: the key can't be had.
     """
-    parts = [Manifest.parse(part) for part in manifests]
+    check_key(key_manager)
+    if isinstance(manifests, str | Mapping | pd.DataFrame) or not isinstance(manifests, Iterable):
+        raise ArgumentError.of("manifests", "must be a list of manifests")
+    given = list(manifests)
+    for manifest in given:
+        check_manifest(manifest)
+    parts = [Manifest.parse(manifest) for manifest in given]
     if not parts:
         raise ManifestError("there are no manifests to merge")
     columns = merge_columns(parts)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from secureml.errors import PseudonymizationError
+from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.frames.pandas import check_columns, listed
 from secureml.settings import Settings
 from secureml.settings.rules import KEEP, ColumnRule, Rules
@@ -19,7 +19,7 @@ def rules_in_force(settings: Settings, profile: str | None) -> Rules:
     """Return the rules of the settings, with those of a profile over them.
 
     Raises:
-        PseudonymizationError: there is no such profile.
+        ArgumentError: there is no such profile.
     """
     if profile is None:
         return settings.columns
@@ -27,7 +27,8 @@ def rules_in_force(settings: Settings, profile: str | None) -> Rules:
         near = difflib.get_close_matches(profile, settings.profiles, 1)
         known = ", ".join(map(repr, settings.profiles)) or "none"
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {known}"
-        raise PseudonymizationError(f"the settings have no profile {profile!r}; {hint}")
+        problem = f"the settings have no profile {profile!r}; {hint}"
+        raise ArgumentError(problem, argument="profile")
     return settings.profiles[profile].over(settings.columns)
 
 
@@ -57,7 +58,7 @@ def ruled_columns(
     ruled = {name: rule for name, rule in found.items() if rule and rule.strategy != KEEP}
     if not ruled:
         reason = "no rule names a column of the table" if rules else "there are no rules"
-        raise PseudonymizationError(
+        raise ArgumentError(
             f"nothing would be pseudonymized: {reason}. Name the columns in sensitive_columns, or"
             " write rules under [default.columns] in the settings file"
         )

@@ -7,10 +7,19 @@ from typing import Any, overload
 
 import pandas as pd
 
+from secureml.anonymization.arguments import (
+    check_key,
+    check_manifest,
+    check_method,
+    check_preview,
+    check_switch,
+    check_ways,
+)
 from secureml.anonymization.jobs import (
     Function,
     Job,
     check_tweaks,
+    checked_formats,
     checked_options,
     chosen_strategies,
     job_of,
@@ -33,12 +42,9 @@ from secureml.frames.pandas import (
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Manifest
-from secureml.pseudonymization.recipe import check_choice
 from secureml.settings.rules import ColumnRule, Option
 
 __all__ = ["anonymize", "reidentify", "rekey"]
-
-_METHODS = ("pseudonymization",)
 
 
 @overload
@@ -154,7 +160,16 @@ def anonymize(
         PseudonymizationError: an argument or a column can't be used; nothing was done.
         SecretError: the key can't be had.
     """
-    check_choice("method", method, _METHODS)
+    check_method(method)
+    check_ways(small_domain, on_invalid, normalize)
+    check_preview(preview)
+    check_switch("key_versions", key_versions)
+    check_key(
+        key_manager,
+        master_key_name=master_key_name,
+        master_key_version=master_key_version,
+        profile=profile,
+    )
     frame = check_frame(data)
     manager = get_default_key_manager() if key_manager is None else key_manager
     settings = manager.settings
@@ -166,10 +181,10 @@ def anonymize(
     )
     names = list(rules)
     domains = by_column("domains", domains, names)
-    formats = by_column("formats", formats, names)
     tweaks = by_column("tweaks", tweaks, names)
     strategies, functions = chosen_strategies(strategy, names)
     options = checked_options(options, names)
+    formats = checked_formats(formats, options, names)
     earlier = Manifest.parse(frame.attrs[ATTRIBUTE]) if ATTRIBUTE in frame.attrs else None
     _check_new(earlier, names)
     jobs = {}
@@ -231,6 +246,9 @@ def reidentify(
     Warns:
         IrreversibleWarning: some columns can't be recovered; its details name them.
     """
+    check_manifest(manifest)
+    check_switch("check_table", check_table)
+    check_key(key_manager)
     frame = check_frame(data)
     found = _manifest(frame, manifest)
     manager = get_default_key_manager() if key_manager is None else key_manager
@@ -273,6 +291,9 @@ def rekey(
     Warns:
         IrreversibleWarning: some columns stay as they are; its details name them.
     """
+    check_manifest(manifest)
+    check_switch("check_table", check_table)
+    check_key(key_manager, to_key=to_key, to_version=to_version)
     frame = check_frame(data)
     found = _manifest(frame, manifest)
     manager = get_default_key_manager() if key_manager is None else key_manager

@@ -11,10 +11,12 @@ from typing import Any, NoReturn
 
 import click
 
-from secureml.cli.output import show
+from secureml.cli.flags import in_flags, usage_error
+from secureml.cli.output import discard, show
 from secureml.cli.signals import tidied_up
 from secureml.errors import (
     AccessDeniedError,
+    ArgumentError,
     AuthenticationError,
     ConfigurationError,
     SecretNotFoundError,
@@ -38,6 +40,7 @@ INTERRUPTED = 130
 """The exit code of what was stopped by Ctrl-C: 128 and the number of the signal, as in shells."""
 
 _EXIT_CODES: tuple[tuple[type[SecureMLError], int], ...] = (
+    (ArgumentError, 2),
     (ConfigurationError, 2),
     (SecretNotFoundError, 3),
     (AccessDeniedError, 4),
@@ -92,6 +95,11 @@ class Program(click.Group):
         except click.Abort:
             show("interrupted", err=True)
             code = INTERRUPTED
+        except OSError as error:
+            discard()
+            what = "the output can't be written" if error.filename is None else error.filename
+            show(f"error: {what} ({error.strerror or type(error).__name__})", err=True)
+            code = 1
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> object:
@@ -102,7 +110,13 @@ class Program(click.Group):
                 return super().invoke(ctx)
         except SecureMLError as error:
             failure = error
-        return fail(str(failure), exit_code_of(failure))
+        return fail(in_flags(str(failure)), exit_code_of(failure))
+
+    def _main_shell_completion(self, *arguments: Any, **more: Any) -> None:
+        try:
+            super()._main_shell_completion(*arguments, **more)
+        except (KeyError, ValueError):
+            sys.exit(1)  # the shell's variables are not as its own script sets them
 
 
 class Interrupted(KeyboardInterrupt):
@@ -127,6 +141,10 @@ class _Command(click.Command):
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             state = str(interrupt) or self.interrupted
+        except ArgumentError as error:
+            wrong = usage_error(error)
+            wrong.ctx = ctx
+            raise wrong from None
         show("", f"interrupted: {state}", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
 

@@ -38,7 +38,9 @@ def strategies(given: Sequence[str], names: Sequence[str] | None) -> str | dict[
     for_all = [one for one in given if "=" not in one]
     of_columns = pairs("--strategy", [one for one in given if "=" in one])
     if len(for_all) > 1 or (for_all and of_columns and names is None):
-        raise click.BadParameter("which one is of which column?", param_hint="--strategy")
+        raise click.BadParameter(
+            "several are given: write COLUMN=NAME for each", param_hint="--strategy"
+        )
     if not of_columns:
         return for_all[0] if for_all else None
     return {name: one for name in names or () for one in for_all} | of_columns

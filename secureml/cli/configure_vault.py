@@ -34,6 +34,7 @@ secureml keys configure-vault --vault-url https://vault.example.com:8200 \\
 print-token | secureml keys configure-vault --vault-token -
 secureml keys configure-vault --test-connection
 """,
+    interrupted="what was saved stands in the settings file; see `secureml settings show`",
 )
 @click.option("--vault-url", metavar="URL", help="The address of Vault or OpenBao.")
 @click.option(
@@ -186,8 +187,12 @@ def _report(change: _Change, environment: str | None) -> None:
     show(f"saved in {change.file} [{change.section}]: {', '.join(change.values)}")
     if change.token_file is not None:
         show(f"the token is in {change.token_file}, for you alone to read")
-    if change.file.stem.endswith(".local") and is_tracked(change.file):
-        warn(f"git does not ignore {change.file.name}; add it to .gitignore")
+    private = [change.file] if change.file.stem.endswith(".local") else []
+    private += [change.token_file] if change.token_file is not None else []
+    for path in private:
+        if is_tracked(path):
+            place = path.relative_to(change.file.parent)
+            warn(f"git does not ignore {place}; add it to .gitignore")
 
     effective = load_settings(Layers(environment=environment))
     saved = f"{change.file.name} [{change.section}]"
@@ -207,7 +212,7 @@ def _token(option: str | None, file: Path | None, *, only_test: bool) -> SecretT
 
     if option is not None and file is not None:
         raise click.UsageError("--vault-token and --vault-token-file can't both be given.")
-    if file is not None and not file.is_file():
+    if file is not None and not os.path.isfile(file):  # noqa: PTH113  # which takes any text
         # Not repeated: it may be the token itself.
         raise click.UsageError("--vault-token-file does not name a file.")
     if option is None:

@@ -17,6 +17,7 @@ __all__ = ["demo"]
 secureml demo
 secureml demo --data customers.csv --env staging
 """,
+    interrupted="the server is stopped, and all it held is gone",
 )
 @click.option(
     "--data",

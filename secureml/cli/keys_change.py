@@ -9,6 +9,7 @@ import click
 
 from secureml.cli.base import command, fail, note
 from secureml.cli.keys_shown import (
+    WRITTEN,
     as_json_option,
     key_name_option,
     print_facts,
@@ -33,6 +34,7 @@ secureml keys rotate
 secureml keys rotate --key-name archive_key --env production
 secureml keys rotate --all-due
 """,
+    interrupted=WRITTEN,
 )
 @key_name_option
 @click.option("--all-due", is_flag=True, help="Every key whose rotation period is over, instead.")
@@ -78,6 +80,7 @@ def rotate(
 secureml keys disable --key-name master_key --version 2
 secureml keys disable --key-name master_key --version 2 --yes
 """,
+    interrupted=WRITTEN,
 )
 @_named
 @version_option
@@ -107,6 +110,7 @@ def disable(
     examples="""
 secureml keys enable --key-name master_key --version 2
 """,
+    interrupted=WRITTEN,
 )
 @_named
 @version_option
@@ -125,6 +129,7 @@ def enable(environment: str | None, key_name: str, version: int, as_json: bool) 
 secureml keys destroy --key-name master_key --version 1
 secureml keys destroy --key-name master_key --version 1 --fingerprint 0123456789abcdef --yes
 """,
+    interrupted=WRITTEN,
 )
 @_named
 @version_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from secureml.cli.base import command
-from secureml.cli.keys_shown import as_json_option, key_name_option, print_facts
+from secureml.cli.keys_shown import WRITTEN, as_json_option, key_name_option, print_facts
 from secureml.cli.output import ask_hidden
 
 if TYPE_CHECKING:
@@ -46,10 +47,16 @@ secureml keys generate-key --key-name master_key
 secureml keys generate-key --key-name archive_key --length 64 --encoding base64 --env staging
 secureml keys generate-key --key-name orders_key --purpose "order tables" --rotation-period 90d
 """,
+    interrupted=WRITTEN,
 )
 @key_name_option
 @click.option(
-    "--length", type=int, default=32, show_default=True, metavar="BYTES", help="Its length."
+    "--length",
+    type=click.IntRange(16, 8160),
+    default=32,
+    show_default=True,
+    metavar="BYTES",
+    help="Its length.",
 )
 @_kept_as
 @_purpose
@@ -85,6 +92,7 @@ secureml keys import --key-name master_key --file old-key.txt
 some-program | secureml keys import --key-name archive_key --file - --length 64
 secureml keys import --key-name device_key --file key.bin --raw
 """,
+    interrupted=WRITTEN,
 )
 @key_name_option
 @click.option(
@@ -97,7 +105,10 @@ secureml keys import --key-name device_key --file key.bin --raw
 )
 @click.option("--raw", is_flag=True, help="The file holds the bytes of the key themselves.")
 @click.option(
-    "--length", type=int, metavar="BYTES", help="The length that it must have; any by default."
+    "--length",
+    type=click.IntRange(16, 8160),
+    metavar="BYTES",
+    help="The length that it must have; any by default.",
 )
 @_kept_as
 @_purpose
@@ -161,7 +172,7 @@ def _content(source: Path) -> SecretBytes:
         if sys.stdin.isatty():
             return SecretBytes(ask_hidden("Key").encode())
         return SecretBytes(sys.stdin.buffer.read(_LONGEST_INPUT))
-    if not source.is_file():
+    if not os.path.isfile(source):  # noqa: PTH113  # which takes any text for a name
         # Not repeated: it may be the key itself.
         raise click.UsageError("--file does not name a file.")
     try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["get_key", "history", "info", "list_keys"]
 
 _any_version = click.option(
-    "--version", type=int, metavar="N", help="A version; the newest by default."
+    "--version", type=click.IntRange(1), metavar="N", help="A version; the newest by default."
 )
 
 
@@ -37,7 +37,7 @@ secureml keys get-key --info
 @key_name_option
 @click.option(
     "--length",
-    type=int,
+    type=click.IntRange(16, 8160),
     metavar="BYTES",
     help="The length that it must have; 32 by default. With --info any length will do.",
 )

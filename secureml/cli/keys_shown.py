@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from secureml.keys import KeyInfo
 
 __all__ = [
+    "WRITTEN",
     "as_json_option",
     "facts_of",
     "key_name_option",
@@ -24,11 +25,14 @@ __all__ = [
     "version_option",
 ]
 
+WRITTEN = "Vault may have done it; `secureml keys history` tells"
+"""What is where after Ctrl-C in a command that writes to Vault."""
+
 key_name_option = click.option(
     "--key-name", metavar="NAME", help="The key; by default the setting master_key_name."
 )
 version_option = click.option(
-    "--version", type=int, required=True, metavar="N", help="The version."
+    "--version", type=click.IntRange(1), required=True, metavar="N", help="The version."
 )
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from secureml.cli.base import command, note, warn
+from secureml.cli.base import command, fail, note, warn
 from secureml.cli.keys_shown import as_json_option
 from secureml.cli.output import is_terminal, show, show_json, show_table
 
@@ -36,7 +36,7 @@ def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_j
     """Tell which versions of keys files need.
 
     Takes tables, and manifests alone. A version that is missing is told too, and so is a file
-    without a manifest that can be read.
+    without a manifest that can be read; then the exit code is 1.
     """
     from secureml.errors import SecureMLError
     from secureml.files import key_usage
@@ -54,10 +54,12 @@ def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_j
     rows = [row for one in found for row in _rows(one, states)]
     if as_json:
         show_json([*rows, *broken])
-        return
-    _print(rows)
-    for row in broken:
-        warn(f"{row['file']}: {row['error']}")
+    else:
+        _print(rows)
+        for row in broken:
+            warn(f"{row['file']}: {row['error']}")
+    if broken:
+        fail(f"which keys {len(broken)} of {len(files)} files need can't be told", 1)
 
 
 def _states(

@@ -13,16 +13,16 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
-
-from secureml.errors import SecureMLError
 
 __all__ = [
     "ask",
     "ask_hidden",
     "confirm",
+    "discard",
     "is_terminal",
     "progress",
     "show",
@@ -46,21 +46,14 @@ def show(*lines: object, err: bool = False) -> None:
         err: on standard error, and not on standard output.
 
     Raises:
-        SecureMLError: standard output can't be written.
+        OSError: standard output can't be written.
     """
     stream = sys.stderr if err else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
     text = "\n".join(map(shown, lines)).encode(encoding, "backslashreplace")
-    problem = None
-    try:
+    # Of an error stream that is full or closed nobody can be told.
+    with contextlib.suppress(OSError) if err else contextlib.nullcontext():
         click.echo(text.decode(encoding), err=err)
-    except BrokenPipeError:
-        raise  # the reader went away, which is no error
-    except OSError as error:
-        problem = f"the output can't be written ({error.strerror or type(error).__name__})"
-        _discard(stream)
-    if problem and not err:
-        raise SecureMLError(problem)
 
 
 def show_json(value: object) -> None:
@@ -119,6 +112,12 @@ def progress(title: str) -> Iterator[Callable[[float], object] | None]:
         yield lambda fraction: bar.update(task, completed=fraction)
 
 
+def discard() -> None:
+    """Throw away what standard output still holds, so that the process can end without it."""
+    with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
 def ask(question: str) -> str:
     """Return what is typed, without the blanks around it.
 
@@ -161,9 +160,3 @@ def _escaped(char: str) -> str:
     if char.isprintable() or unicodedata.category(char) == "Zs":
         return char
     return char.encode("unicode_escape", "surrogatepass").decode()
-
-
-def _discard(stream: Any) -> None:
-    """Let nothing fail again when the process ends and writes what a stream still holds."""
-    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), stream.fileno())

@@ -73,13 +73,13 @@ def _sample(file: str, delimiter: str) -> pd.DataFrame:
     """Read a file in chunks, and keep some rows of each, evenly spread."""
     import pandas as pd
 
-    from secureml.files.frames import frame_of
+    from secureml.files.frames import sample_of
     from secureml.files.tables import open_table
 
     table = open_table(file, delimiter)
     kept = []
     for chunk in table.chunks():
-        frame = frame_of(chunk)
+        frame = sample_of(chunk)
         kept.append(frame.iloc[:: max(1, len(frame) // _ROWS_OF_A_CHUNK)])
     return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
 

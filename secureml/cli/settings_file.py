@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from secureml.settings import Tier, find_files, tier_of
 __all__ = ["edited", "is_tracked", "place_for", "with_rules"]
 
 _BOM = "\ufeff"
+_OF_GIT = ("PATH", "HOME", "XDG_CONFIG_HOME", "SYSTEMROOT", "USERPROFILE")
+_GIT_SECONDS = 10
 
 
 def place_for(environment: str | None, environ: Mapping[str, str]) -> Path:
@@ -110,19 +115,32 @@ def with_rules(path: Path, section: str, rules: Mapping[str, Mapping[str, Any]])
 
 
 def is_tracked(path: Path) -> bool:
-    """Tell whether git would take a file into version control."""
+    """Tell whether git would take a new file into version control; no, where it can't be asked."""
     git = shutil.which("git")
-    if git is None or not any((folder / ".git").exists() for folder in path.parents):
+    top = next((folder for folder in path.parents if (folder / ".git").exists()), None)
+    if git is None or top is None:
         return False
-    # 0: ignored, 1: not ignored, other: git can't tell.
-    asked = subprocess.run(  # noqa: S603  # git and a path of ours, no shell
-        [git, "check-ignore", "--quiet", path.name],
-        cwd=path.parent,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="secureml-git-") as folder:
+        # An empty repository of our own around the project's files: what the configuration of
+        # theirs would have git run, such as a hook for core.fsmonitor, is never read.
+        empty = Path(folder)
+        for name in ("objects", "refs", "info"):
+            (empty / name).mkdir()
+        (empty / "HEAD").write_text("ref: refs/heads/main\n")
+        with suppress(OSError):
+            shutil.copyfile(top / ".git" / "info" / "exclude", empty / "info" / "exclude")
+        # 0: ignored, 1: not ignored, other: git can't tell.
+        asked = subprocess.run(  # noqa: S603  # git and a path of ours, no shell
+            [git, f"--git-dir={empty}", f"--work-tree={top}", "check-ignore", "-q", str(path)],
+            cwd=top,
+            # The user's own ignore file counts, and no other variable: none may hold a secret.
+            env={name: os.environ[name] for name in _OF_GIT if name in os.environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_GIT_SECONDS,
+            check=False,
+        )
     return asked.returncode == 1
 
 

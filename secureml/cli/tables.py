@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from secureml.cli.base import command
+from secureml.cli.base import Interrupted, command
 from secureml.cli.column_options import by_column, options_of, pairs, strategies
 from secureml.cli.output import progress, show, show_json
 
 if TYPE_CHECKING:
     from secureml.anonymization.preview import Preview
     from secureml.files import Written
+    from secureml.key_management import KeyManager
 
 __all__ = ["anonymize", "reidentify", "rekey"]
 
@@ -133,9 +136,8 @@ def anonymize(
         "options": options_of(option),
     }
     from secureml.files import anonymize_file, preview_file
-    from secureml.key_management import KeyManager
 
-    with KeyManager(environment=environment) as manager, progress(file) as on_progress:
+    with _work(environment, file, output) as (manager, on_progress):
         if output is None:
             previewed = preview_file(
                 file,
@@ -190,9 +192,8 @@ def reidentify(
     Only you can read the result.
     """
     from secureml.files import reidentify_file
-    from secureml.key_management import KeyManager
 
-    with KeyManager(environment=environment) as manager, progress(file) as on_progress:
+    with _work(environment, file, output) as (manager, on_progress):
         written = reidentify_file(
             file,
             output,
@@ -240,9 +241,9 @@ def rekey(
     where it was. The file is replaced only when all is done.
     """
     from secureml.files import rekey_file
-    from secureml.key_management import KeyManager
 
-    with KeyManager(environment=environment) as manager, progress(file) as on_progress:
+    target = options["output"] or file
+    with _work(environment, file, target, resumes=True) as (manager, on_progress):
         written = rekey_file(
             file,
             delimiter=_character(delimiter),
@@ -255,6 +256,38 @@ def rekey(
 
 def _character(delimiter: str) -> str:
     return "\t" if delimiter == "\\t" else delimiter
+
+
+@contextlib.contextmanager
+def _work(
+    environment: str | None, file: str, output: str | None, *, resumes: bool = False
+) -> Iterator[tuple[KeyManager, Callable[[float], object] | None]]:
+    """Lend a key manager and what shows the progress; where Ctrl-C ends it, tell what is where."""
+    from secureml.files.manifests import work_folder_of
+    from secureml.key_management import KeyManager
+
+    before = _state(output)
+    try:
+        with KeyManager(environment=environment) as manager, progress(file) as on_progress:
+            yield manager, on_progress
+            return
+    except KeyboardInterrupt:
+        state = "nothing was changed"
+    if output is not None:
+        state = f"{output} is " + ("as it was" if _state(output) == before else "written")
+        kept = work_folder_of(Path(output).resolve())
+        if resumes and kept.exists():
+            state += f"; {kept} holds what is done, so run it again to go on"
+    raise Interrupted(state)
+
+
+def _state(path: str | None) -> tuple[int, ...] | None:
+    """Return what tells whether a file was replaced; None for one that is not there."""
+    try:
+        found = Path(path or "").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _print_preview(preview: Preview, *, as_json: bool) -> None:

@@ -27,6 +27,7 @@ secureml vault bootstrap --environments development,staging,production
 secureml vault bootstrap --plan
 secureml vault bootstrap --environments production --print-hcl
 """,
+    interrupted="what is listed above was changed; run it again to go on",
 )
 @click.option(
     "--environments",

@@ -61,15 +61,19 @@ def dev(environment: str | None, *, port: int, persist: Path | None) -> None:
     """
     import tempfile
 
+    from secureml.cli.settings_file import is_tracked
     from secureml.settings import Layers, load_settings
 
     settings = load_settings(Layers(environment=environment))
     with _stopped_by_signals():
         if persist is not None:
-            _serve(settings, _own_folder(persist), port, persist=True)
+            folder = _own_folder(persist)
+            if is_tracked(folder / "unseal.key"):
+                warn(f"git does not ignore {folder}, where the seal key lies; add it to .gitignore")
+            _serve(settings, folder, port, persist=True)
         else:
-            with tempfile.TemporaryDirectory(prefix="secureml-vault-") as folder:
-                _serve(settings, Path(folder), port, persist=False)
+            with tempfile.TemporaryDirectory(prefix="secureml-vault-") as temporary:
+                _serve(settings, Path(temporary), port, persist=False)
 
 
 @contextmanager

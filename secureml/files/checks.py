@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-from secureml.errors import PseudonymizationError, SecureMLError
+from secureml.errors import ArgumentError, PseudonymizationError, SecureMLError
 from secureml.files.base import Table
 from secureml.files.parquet import ParquetTable
 from secureml.new_file import check_replaceable
 
-__all__ = ["Progress", "check_absent", "check_columns", "check_output", "in_rows"]
+__all__ = ["Progress", "check_absent", "check_columns", "check_output", "in_rows", "target_of"]
 
 Progress = Callable[[float], object]
 """Takes the fraction that is done, 0 to 1."""
@@ -25,16 +25,30 @@ def check_output(table: Table, output: str | os.PathLike[str]) -> Path:
     """Return where the output goes, links followed.
 
     Raises:
+        ArgumentError: it is a folder.
         SecureMLError: it is the input, of another kind by its name, or no file.
     """
-    check_replaceable(output)
-    target = Path(os.path.realpath(output))
+    target = target_of(output)
     if target == table.path:
         raise SecureMLError(f"{output} is the input itself: name another output")
     suffix = target.suffix.lower()
     is_parquet = isinstance(table, ParquetTable)
     if suffix in (".csv", *_PARQUET) and is_parquet != (suffix in _PARQUET):
         raise SecureMLError(f"{output}: the output is of the kind of the input, {table.path.name}")
+    return target
+
+
+def target_of(output: str | os.PathLike[str]) -> Path:
+    """Return where a file goes, links followed.
+
+    Raises:
+        ArgumentError: there is a folder.
+        SecureMLError: there is something else that is no file.
+    """
+    target = Path(os.path.realpath(output))
+    if target.is_dir():
+        raise ArgumentError.of("output", "is a folder; name a file in it", f"={str(output)!r}")
+    check_replaceable(target)
     return target
 
 
@@ -53,7 +67,7 @@ def check_columns(table: Table, names: Iterable[str]) -> None:
     """Check that a table has columns, without showing its first line, which may be a value.
 
     Raises:
-        PseudonymizationError: one is missing.
+        ArgumentError: one is missing.
     """
     there = dict.fromkeys(table.schema.names)
     for name in names:
@@ -61,7 +75,8 @@ def check_columns(table: Table, names: Iterable[str]) -> None:
             continue
         near = get_close_matches(name, there, 1)
         hint = f"did you mean {near[0]!r}?" if near else "its first line must name the columns"
-        raise PseudonymizationError(f"{table.path} has no column {name!r}; {hint}")
+        problem = f"{table.path} has no column {name!r}; {hint}"
+        raise ArgumentError(problem, argument="sensitive_columns")
 
 
 @contextlib.contextmanager
@@ -74,6 +89,8 @@ def in_rows(first: int, count: int) -> Iterator[None]:
     """
     try:
         yield
+    except ArgumentError:
+        raise
     except PseudonymizationError as error:
         error.args = (f"rows {first + 1} to {first + count}: {error}", *error.args[1:])
         raise

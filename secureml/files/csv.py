@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from secureml.errors import PseudonymizationError
+from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.files.base import CHUNK_BYTES, Table, TableWriter
 
 __all__ = ["CsvTable"]
@@ -54,7 +54,7 @@ class CsvTable(Table):
 
     def __init__(self, path: Path, delimiter: str) -> None:
         if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
-            raise PseudonymizationError(f"the delimiter {delimiter!r} is not one ASCII character")
+            raise ArgumentError.of("delimiter", "is not one ASCII character", f"={delimiter!r}")
         with path.open("rb") as file:
             head = file.read(_HEAD)
         for mark, what, remedy in _OTHERS:

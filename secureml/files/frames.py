@@ -14,12 +14,23 @@ from secureml.frames.arrow import combined, is_text
 from secureml.frames.recovery import numbers_before
 from secureml.pseudonymization.manifest import Column as Entry
 
-__all__ = ["frame_of", "pseudonyms_of", "with_frame"]
+__all__ = ["frame_of", "pseudonyms_of", "sample_of", "with_frame"]
+
+_VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 
 
 def frame_of(chunk: pa.Table) -> pd.DataFrame:
     """Return a chunk as a frame; text and whole numbers have dtypes that lose nothing."""
     return chunk.replace_schema_metadata(None).to_pandas(types_mapper=_dtype_for)
+
+
+def sample_of(chunk: pa.Table) -> pd.DataFrame:
+    """Return a chunk as a frame to look at, without the types that pandas can't work with."""
+    for place, field in enumerate(chunk.schema):
+        plain = _VIEWS.get(field.type)
+        if plain is not None:
+            chunk = chunk.set_column(place, field.name, chunk.column(place).cast(plain))
+    return frame_of(chunk)
 
 
 def pseudonyms_of(chunk: pa.Table, entries: Mapping[str, Entry]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 from secureml.anonymization import anonymize
 from secureml.anonymization.preview import Preview
 from secureml.files.checks import check_columns
-from secureml.files.frames import frame_of
+from secureml.files.frames import sample_of
 from secureml.files.tables import open_table
 
 __all__ = ["preview_file"]
@@ -48,7 +48,7 @@ def preview_file(
     frames: list[pd.DataFrame] = []
     wanted = _LOOKED_AT
     for chunk in table.chunks():
-        frames.append(frame_of(chunk.slice(0, wanted)))
+        frames.append(sample_of(chunk.slice(0, wanted)))
         wanted -= len(frames[-1])
         if wanted <= 0:
             break

@@ -16,7 +16,7 @@ from secureml.anonymization.keyrings import keyring_of
 from secureml.anonymization.versions import version_column
 from secureml.errors import SecureMLError
 from secureml.files.base import Table
-from secureml.files.checks import Progress, check_absent, check_output, in_rows
+from secureml.files.checks import Progress, check_absent, check_output, in_rows, target_of
 from secureml.files.frames import pseudonyms_of, with_frame
 from secureml.files.manifests import (
     GivenManifest,
@@ -35,7 +35,6 @@ from secureml.files.transfer import Written
 from secureml.files.work import Work
 from secureml.frames.pandas import ATTRIBUTE
 from secureml.key_management import KeyManager, get_default_key_manager
-from secureml.new_file import check_replaceable
 from secureml.pseudonymization.manifest import Manifest
 
 __all__ = ["rekey_file"]
@@ -77,8 +76,7 @@ def rekey_file(
         SecretError: a key can't be had.
     """
     manager = get_default_key_manager() if key_manager is None else key_manager
-    check_replaceable(path if output is None else output)
-    target = Path(os.path.realpath(path if output is None else output))
+    target = target_of(path if output is None else output)
     with Work.locked(work_folder_of(target)) as work:
         place: Path | None = sidecar_of(target)
         if output is None and isinstance(manifest, str | os.PathLike):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from secureml.errors import PseudonymizationError
+from secureml.errors import ArgumentError, PseudonymizationError
 
 __all__ = [
     "ATTRIBUTE",
@@ -70,15 +70,15 @@ def listed(names: object) -> list[object]:
     """Return the sensitive columns that the caller names, as a list that is not empty.
 
     Raises:
-        PseudonymizationError: there are none, or one string is given in place of a list.
+        ArgumentError: there are none, or one string is given in place of a list.
     """
     if isinstance(names, str):
-        raise PseudonymizationError(f"sensitive_columns must be a list: write [{names!r}]")
+        raise ArgumentError.of("sensitive_columns", f"must be a list: write [{names!r}]")
     if not isinstance(names, Iterable):
-        raise PseudonymizationError("sensitive_columns must list the columns to pseudonymize")
+        raise ArgumentError.of("sensitive_columns", "must list the columns to pseudonymize")
     names = list(names)
     if not names:
-        raise PseudonymizationError("sensitive_columns is empty: nothing would be pseudonymized")
+        raise ArgumentError.of("sensitive_columns", "is empty: nothing would be pseudonymized")
     return names
 
 
@@ -88,13 +88,16 @@ def by_column(
     """Return what an argument says by column.
 
     Raises:
-        PseudonymizationError: a column is not among the names, or a value is no text.
+        ArgumentError: it is no mapping, a column is not among the names, or a value is no text.
     """
+    if given is not None and not isinstance(given, Mapping):
+        example = {name: given if isinstance(given, str) else "..." for name in names[:2]}
+        raise ArgumentError.of(argument, f"must be a mapping by column: write {example!r}")
     given = {} if given is None else dict(given)
     check_sensitive(argument, given, names)
     for name, value in given.items():
         if not isinstance(value, str) or not value:
-            raise PseudonymizationError(f"{argument}[{name!r}] must be a string and not empty")
+            raise ArgumentError.of(argument, "must be a string and not empty", f"[{name!r}]")
     return given
 
 
@@ -102,15 +105,13 @@ def check_sensitive(argument: str, given: Iterable[str], names: Collection[str])
     """Check that an argument speaks of sensitive columns alone.
 
     Raises:
-        PseudonymizationError: it names another one.
+        ArgumentError: it names another one.
     """
     for name in given:
         if name not in names:
             near = difflib.get_close_matches(str(name), names, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise PseudonymizationError(
-                f"{argument} names {name!r}, which is no sensitive column{hint}"
-            )
+            raise ArgumentError.of(argument, f"names {name!r}, which is no sensitive column{hint}")
 
 
 def with_columns(

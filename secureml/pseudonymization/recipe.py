@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from secureml.errors import PseudonymizationError
+from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.pseudonymization.decimals import Decimals
 from secureml.pseudonymization.formats import Option, make_format, resolve_format
 from secureml.pseudonymization.formats.decimals import LARGEST_SCALE
@@ -26,9 +26,11 @@ from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 from secureml.settings.rules import ColumnRule
 
-__all__ = ["BLIND", "NORMALIZE", "STRATEGIES", "Recipe", "check_choice", "scale_of"]
+__all__ = ["BLIND", "NAMED", "NORMALIZE", "STRATEGIES", "Recipe", "check_choice", "scale_of"]
 
 STRATEGIES = ("fpe", *WITHOUT_FORMAT)
+NAMED = tuple(name for name in STRATEGIES if name != "custom")
+"""Strategies that are chosen by name; a custom one is chosen by giving a function."""
 NORMALIZE = ("NFC",)
 BLIND = tuple(name for name, kind in WITHOUT_FORMAT.items() if not kind.reads)
 """Strategies that do not look at the values."""
@@ -185,11 +187,15 @@ def check_choice(argument: str, value: object, allowed: tuple[str, ...]) -> None
     """Check an argument that has a few allowed values.
 
     Raises:
-        PseudonymizationError: the value is another one.
+        ArgumentError: the value is another one.
     """
+    choices = ", ".join(map(repr, allowed))
+    if not isinstance(value, str):
+        problem = f"must be one of {choices}, not {type(value).__name__}"
+        raise ArgumentError.of(argument, problem)
     if value in allowed:
         return
     near = difflib.get_close_matches(str(value), allowed, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    choices = ", ".join(map(repr, allowed))
-    raise PseudonymizationError(f"{argument}={value!r} is not known{hint}; allowed: {choices}")
+    problem = f"is not known{hint}; allowed: {choices}"
+    raise ArgumentError.of(argument, problem, f"={value!r}")

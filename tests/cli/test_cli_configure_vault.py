@@ -423,3 +423,50 @@ class TestWarnings:
             check=True,
         )
         assert "secureml" not in status.stdout
+
+    def test_of_a_token_file_that_an_older_gitignore_leaves_open(self, run, tmp_path):
+        subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+        (tmp_path / ".gitignore").write_text("*.local.toml\n")
+        (tmp_path / ".secureml").mkdir()
+        (tmp_path / ".secureml/.gitignore").write_text("*\n!vault-token.*\n")
+        ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token", TOKEN)
+        assert ran.code == 0
+        assert "git does not ignore .secureml/vault-token.default; add it" in ran.err
+
+    def test_what_the_project_s_own_git_excludes_is_ignored(self, run, tmp_path):
+        subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+        (tmp_path / ".git/info/exclude").write_text("settings.local.toml\n")
+        ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token", TOKEN)
+        assert "git does not ignore" not in ran.err
+
+    @pytest.mark.parametrize("where", ["", "deeper/"])
+    def test_nothing_that_somebody_s_repository_names_is_run(
+        self, run, tmp_path, monkeypatch, where
+    ):
+        hook = tmp_path / "hook"
+        hook.write_text(f"#!/bin/sh\nenv > {tmp_path}/ran\n")
+        hook.chmod(0o755)
+        subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+        for name in ("core.fsmonitor", "core.sshCommand", "core.editor", "diff.external"):
+            subprocess.run(["git", "-C", str(tmp_path), "config", name, str(hook)], check=True)
+        (tmp_path / "tracked").write_text("x")
+        subprocess.run(["git", "-C", str(tmp_path), "add", "tracked"], check=True)
+        (tmp_path / "ran").unlink(missing_ok=True)
+        (tmp_path / where).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / where)
+        ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token", TOKEN)
+        assert ran.code == 0
+        assert "git does not ignore settings.local.toml" in ran.err
+        assert not (tmp_path / "ran").exists()
+
+    def test_git_gets_no_variable_of_ours(self, run, tmp_path, monkeypatch):
+        bin = tmp_path / "bin"
+        bin.mkdir()
+        (bin / "git").write_text(f"#!/bin/sh\nenv > {tmp_path}/ran\nexit 0\n")
+        (bin / "git").chmod(0o755)
+        (tmp_path / ".git").mkdir()
+        monkeypatch.setenv("PATH", f"{bin}:/usr/bin:/bin")
+        monkeypatch.setenv("SECUREML_VAULT_TOKEN", TOKEN)
+        assert run("keys", "configure-vault", "--vault-url", URL).code == 0
+        assert TOKEN not in (tmp_path / "ran").read_text()
+        assert "SECUREML" not in (tmp_path / "ran").read_text()
