@@ -237,7 +237,7 @@ class WrongTableError(ManifestError):
 
 
 class MissingExtraError(SecureMLError, ImportError):
-    """An optional package is not installed; the message holds the install line."""
+    """An optional package is not installed; the message holds the install lines."""
 
     @classmethod
     def of(cls, extra: str, purpose: str) -> MissingExtraError:
@@ -247,7 +247,10 @@ class MissingExtraError(SecureMLError, ImportError):
             extra: the extra's name in the package's metadata.
             purpose: what it is needed for, as the start of a sentence.
         """
-        return cls(f"{purpose} needs an extra: pip install 'secureml[{extra}]'")
+        return cls(
+            f"{purpose} needs an extra: pip install '.[{extra}]' in a clone of secureml; once it is"
+            f" published, pip install 'secureml[{extra}]'"
+        )
 
 
 class SecureMLWarning(UserWarning):

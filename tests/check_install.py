@@ -12,6 +12,8 @@ import tempfile
 import venv
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
+
 # Nobody listens on this port: that this is reported shows that the extra is there and used.
 USE = """
 from secureml import KeyManager
@@ -24,17 +26,18 @@ except VaultUnavailableError as error:
 
 
 def main(poetry: Path, wheel: Path) -> None:
-    """Do both installs, each in a temporary folder of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        with_pip(wheel, Path(folder))
+    """Do all installs, from the clone too, each in a temporary folder of its own."""
+    for package in (wheel, ROOT):
+        with tempfile.TemporaryDirectory() as folder:
+            with_pip(package, Path(folder))
     with tempfile.TemporaryDirectory() as folder:
         with_poetry(poetry, wheel, Path(folder))
 
 
-def with_pip(wheel: Path, folder: Path) -> None:
+def with_pip(package: Path, folder: Path) -> None:
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
-    run(folder, python, "-m", "pip", "install", "--quiet", f"{wheel}[vault]")
+    run(folder, python, "-m", "pip", "install", "--quiet", f"{package}[vault]")
     check(folder, python)
 
 

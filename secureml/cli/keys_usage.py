@@ -38,7 +38,7 @@ def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_j
     Takes tables, and manifests alone. A version that is missing is told too, and so is a file
     without a manifest that can be read; then the exit code is 1.
     """
-    from secureml.errors import SecureMLError
+    from secureml.errors import ArgumentError, SecureMLError
     from secureml.files import key_usage
     from secureml.key_management import KeyManager
 
@@ -47,6 +47,8 @@ def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_j
     for file in files:
         try:
             found.append(key_usage(file, delimiter="\t" if delimiter == "\\t" else delimiter))
+        except ArgumentError:
+            raise
         except SecureMLError as error:
             broken.append({"file": file, "error": str(error)})
     with KeyManager(environment=environment) as manager:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ _TOKEN_PERIOD = "768h"  # noqa: S105  # the longest that a server allows by defa
     "dev",
     examples="""
 secureml vault dev
+secureml vault dev --token myroot
 secureml vault dev --persist .secureml/vault --port 8300
 """,
 )
@@ -47,12 +49,18 @@ secureml vault dev --persist .secureml/vault --port 8300
     metavar="DIR",
     help="Keep its data in this folder, and find them again at the next start.",
 )
-def dev(environment: str | None, *, port: int, persist: Path | None) -> None:
+@click.option(
+    "--token",
+    metavar="TOKEN",
+    help="A token that may do everything on it, bootstrap too, such as myroot.",
+)
+def dev(environment: str | None, *, port: int, persist: Path | None, token: str | None) -> None:
     """Run a server for development.
 
     Runs OpenBao on this machine alone, set up as `secureml vault bootstrap` does it, until Ctrl-C.
     Prints the lines that make a shell use it; their token may make, rotate and read the keys of
-    every environment, and is no root token. The mount and the path are those of the settings.
+    every environment, and is no root token, unless --token gives one. The mount and the path are
+    those of the settings.
 
     Without --persist all it held is gone when it stops. With it, whoever can read the folder can
     read the keys: seal key and root token lie beside the data, in files for you alone.
@@ -65,15 +73,16 @@ def dev(environment: str | None, *, port: int, persist: Path | None) -> None:
     from secureml.settings import Layers, load_settings
 
     settings = load_settings(Layers(environment=environment))
+    root_token = _root_token(token)
     with _stopped_by_signals():
         if persist is not None:
             folder = _own_folder(persist)
             if is_tracked(folder / "unseal.key"):
                 warn(f"git does not ignore {folder}, where the seal key lies; add it to .gitignore")
-            _serve(settings, folder, port, persist=True)
+            _serve(settings, folder, port, root_token, persist=True)
         else:
             with tempfile.TemporaryDirectory(prefix="secureml-vault-") as temporary:
-                _serve(settings, Path(temporary), port, persist=False)
+                _serve(settings, Path(temporary), port, root_token, persist=False)
 
 
 @contextmanager
@@ -95,12 +104,25 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _serve(settings: Settings, folder: Path, port: int, *, persist: bool) -> None:
+def _root_token(text: str | None) -> SecretText | None:
+    """Return the token to make, if it can be one: a server has its own meanings for points."""
+    from secureml.concealed import SecretText
+
+    if text is None:
+        return None
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", text):
+        raise click.BadParameter("letters, digits, _ and - make a token", param_hint="--token")
+    return SecretText(text)
+
+
+def _serve(
+    settings: Settings, folder: Path, port: int, root_token: SecretText | None, *, persist: bool
+) -> None:
     from secureml.errors import VaultUnavailableError
     from secureml.vault.server import DevServer
 
     with DevServer(folder, port=port or None, persist=persist) as server:
-        token = _set_up(server, settings)
+        token = _set_up(server, settings, root_token)
         if settings.vault_namespace is not None:
             warn("vault_namespace is set, and this server has no namespaces; leave it out here")
         show(f"export SECUREML_VAULT_URL={shlex.quote(server.url)}")
@@ -111,8 +133,14 @@ def _serve(settings: Settings, folder: Path, port: int, *, persist: bool) -> Non
     raise VaultUnavailableError("the server ended by itself")
 
 
-def _set_up(server: DevServer, users: Settings) -> SecretText:
-    """Set the server up as in production; return a token for those who make and use keys."""
+def _set_up(server: DevServer, users: Settings, root_token: SecretText | None) -> SecretText:
+    """Set the server up as in production; return a token for those who make and use keys.
+
+    Args:
+        server: the server.
+        users: the user's settings.
+        root_token: the token to return instead, which may do everything.
+    """
     from secureml.settings import ENVIRONMENTS, Settings
     from secureml.vault.bootstrap import Bootstrap
     from secureml.vault.policies import Layout
@@ -131,6 +159,10 @@ def _set_up(server: DevServer, users: Settings) -> SecretText:
         work = Bootstrap(session, layout)
         for change in work.plan().changes:
             work.apply(change)
+        if root_token is not None:
+            if not _is_token(server, root_token):
+                work.make_root_token(root_token)
+            return root_token
         return work.make_token(
             [
                 layout.administration_policy_name,
@@ -140,6 +172,22 @@ def _set_up(server: DevServer, users: Settings) -> SecretText:
         )
     finally:
         session.close()
+
+
+def _is_token(server: DevServer, token: SecretText) -> bool:
+    """Tell whether a server knows a token, as one that keeps its data does from an earlier run."""
+    from secureml.errors import AuthenticationError
+    from secureml.settings import Settings
+    from secureml.vault.session import VaultSession
+
+    session = VaultSession(Settings(vault_url=server.url, vault_token=token))
+    try:
+        session.lookup_self()
+    except AuthenticationError:
+        return False
+    finally:
+        session.close()
+    return True
 
 
 def _own_folder(folder: Path) -> Path:

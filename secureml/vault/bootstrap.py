@@ -109,6 +109,18 @@ class Bootstrap:
             raise SecretError(f"Vault made no token at {path!r}")
         return token
 
+    def make_root_token(self, token: SecretText) -> None:
+        """Make a token that may do everything; for a server for development alone.
+
+        Args:
+            token: what it is to be.
+
+        Raises:
+            SecretError: Vault refuses it, or can't be asked.
+        """
+        wanted = {"id": token.reveal(), "policies": ["root"]}
+        self._api.post("auth/token/create-orphan", wanted, repeatable=False)
+
     def audit(self) -> Audit:
         """Find out which audit devices are on.
 

@@ -11,7 +11,7 @@ import pytest
 
 import secureml.cli
 from secureml import anonymize
-from secureml.cli.output import show
+from secureml.cli.output import ask, confirm, show, show_table
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\x08\u202e\u2066\ud800"
 """Sets a terminal's title, clears it, and has controls of every kind, also a lone surrogate."""
@@ -64,6 +64,35 @@ def test_what_is_not_printable_is_escaped(capsys, err):
 def test_what_the_stream_has_no_character_for_is_escaped(python):
     script = "from secureml.cli.output import show; show('Łukasz')"
     assert python("-c", script, PYTHONIOENCODING="latin-1", PYTHONUTF8="0").out == "\\u0141ukasz\n"
+
+
+@pytest.mark.parametrize("width", ["10", "40", "80"])
+def test_a_fingerprint_is_never_cut_however_narrow_the_terminal_is(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    rows = [("a_key_with_a_long_name", 12, "0123456789abcdef", "what it is for, at length")]
+    show_table(("key", "version", "fingerprint", "purpose"), rows, whole=("fingerprint",))
+    printed = capsys.readouterr().out
+    assert "0123456789abcdef" in printed
+    assert "..." not in printed
+    assert "\u2026" not in printed
+
+
+@pytest.mark.parametrize("question", [ask, confirm])
+def test_ctrl_c_at_a_question_is_no_answer(monkeypatch, capsys, question):
+    def interrupted(prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        question("Destroy it?")
+
+
+def test_the_end_of_the_input_is_no(monkeypatch, capsys):
+    def ended(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", ended)
+    assert not confirm("Destroy it?")
 
 
 class TestNoControlCharacterReaches:

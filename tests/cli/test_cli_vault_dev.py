@@ -124,6 +124,25 @@ def test_its_token_is_no_root_token(dev, installed):
     assert denied.code == 4
 
 
+def test_a_token_of_one_s_own_may_do_everything_also_after_a_restart(dev, installed, tmp_path):
+    options = ("--token", "myroot", "--persist", str(tmp_path / "kept"))
+    for _ in range(2):
+        running = dev(*options)
+        assert running.variables["SECUREML_VAULT_TOKEN"] == "myroot"
+        done = installed("vault", "bootstrap", **running.variables)
+        assert done.code == 0, done.err
+        assert "There was nothing to do" in done.out
+        assert installed("vault", "status", **running.variables).code in {0, 3}
+        running.stop(signal.SIGINT)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "s.x", "é"])
+def test_what_can_be_no_token_is_refused(run, token):
+    ran = run("vault", "dev", "--port", "0", "--token", token)
+    assert ran.code == 2
+    assert "Invalid value for --token" in ran.err
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_it_and_its_server_and_leaves_nothing(dev, temporary, number):

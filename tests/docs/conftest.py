@@ -4,7 +4,7 @@ Every fenced block of a page counts, in order, as one sitting in one folder:
 
 - ``sh`` is run, variables exported in it last to the page's end;
 - ``secureml vault dev`` alone in one is run until the page's end, on a port that is free, and the
-  lines that it prints are typed in;
+  lines that it prints are typed in; its address and token are those of the page from then on;
 - ``python`` is run, names defined in it last too;
 - ``text`` is what the block before it prints, ``...`` standing for anything;
 - ``toml`` is loaded as settings, for each environment it has a section for;
@@ -49,9 +49,9 @@ NAMESPACE_VARIABLES = ("SECUREML_VAULT_NAMESPACE", "VAULT_NAMESPACE")
 FENCE = re.compile(r"^(`{3,})(\{?[\w-]*\}?)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# ([\w.-]+\.\w+)\n")
 MAKE = re.compile(r"make ([a-z-]+)")
-PIP = re.compile(r"pip install '?secureml(?:\[([a-z,]+)\])?'?")
+PIP = re.compile(r"pip install '?(?:secureml|\.)(?:\[([a-z,]+)\])?'?")
 POETRY = re.compile(r"poetry add secureml -E ([a-z]+)")
-DEV = re.compile(r"secureml vault dev( --persist \S+)?\n")
+DEV = re.compile(r"secureml vault dev( --token \S+)?( --persist \S+)?\n")
 DOCKER = re.compile(
     r"docker run --rm -p 127\.0\.0\.1:8200:8200 -e BAO_DEV_ROOT_TOKEN_ID=\S+ "
     "openbao/openbao server -dev"
@@ -85,6 +85,9 @@ class Reader:
     printed: str | None = None
     servers: list[subprocess.Popen[str]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.url, self.token = self.vault.url, self.vault.token
+
     def follow(self, page: Path) -> None:
         if URL in page.read_text(encoding="utf-8"):
             self.environment |= dict.fromkeys(NAMESPACE_VARIABLES, self.vault.namespace)
@@ -96,7 +99,7 @@ class Reader:
                 raise
 
     def _read(self, block: Block) -> None:
-        text = block.text.replace(URL, self.vault.url).replace(TOKEN, self.vault.token)
+        text = block.text.replace(URL, self.url).replace(TOKEN, self.token)
         if block.kind == "text":
             self._compare(text)
             return
@@ -112,7 +115,7 @@ class Reader:
 
     def _sh(self, text: str) -> None:
         if DEV.fullmatch(text):
-            self._serve(text)
+            self._serve(text.replace(self.token, TOKEN))
             return
         to_run = [line for line in text.splitlines() if not is_tested_elsewhere(line)]
         # The shell's last act is to tell its variables, so that the next block has them too.
@@ -158,6 +161,8 @@ class Reader:
                 name, _, value = line.removeprefix("export ").partition("=")
                 self.environment[name] = shlex.split(value)[0]
             if "Ctrl-C stops it" in line:
+                self.url = self.environment["SECUREML_VAULT_URL"]
+                self.token = self.environment["SECUREML_VAULT_TOKEN"]
                 return
         raise AssertionError(f"{text}\nended and printed:\n{self.printed}")
 
