@@ -86,7 +86,8 @@ def show_table(
         # Text, so that nothing in a value is taken for markup.
         table.add_row(*(Text("" if value is None else shown(value)) for value in row))
     console = Console(color_system=None, highlight=False)
-    console.width = max(console.width, Measurement.get(console, console.options, table).minimum)
+    without_end = console.options.update(max_width=sys.maxsize)
+    console.width = max(console.width, Measurement.get(console, without_end, table).minimum)
     with console.capture() as capture:
         console.print(table)
     show(*capture.get().splitlines())

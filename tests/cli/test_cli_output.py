@@ -136,7 +136,7 @@ class TestNoControlCharacterReaches:
         )
 
     def test_from_names_of_columns_in_errors(self, clean, table):
-        clean("anonymize", table, "--columns", f"nothing{IN_FILES}", "--preview", code=1)
+        clean("anonymize", table, "--columns", f"nothing{IN_FILES}", "--preview", code=2)
         clean("anonymize", table, "--columns", "x", "--format", IN_FILES, "--preview", code=2)
 
     def test_from_names_of_files(self, clean, tmp_path):
