@@ -75,8 +75,9 @@ def test_generate_key_without_a_name_makes_the_master_key_of_the_settings(
 @pytest.mark.parametrize("length", ["0", "15", "8161"])
 def test_a_key_has_an_impossible_length(run, configured, length):
     ran = run("keys", "generate-key", "--length", length)
-    assert ran.code == 1
-    assert "16 to 8160 bytes" in ran.err
+    assert ran.code == 2
+    assert "Invalid value for '--length'" in ran.err
+    assert "16<=x<=8160" in ran.err
 
 
 def test_get_key_prints_the_key_alone(run, configured):
