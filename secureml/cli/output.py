@@ -148,7 +148,9 @@ def confirm(question: str) -> bool:
 
 def _asked(function: Callable[..., Any], question: str, **how: bool) -> Any:
     try:
-        return function(shown(question), err=True, **how)
+        # Some versions of Click print a question's last character to standard output all the same.
+        with contextlib.redirect_stdout(sys.stderr):
+            return function(shown(question), err=True, **how)
     except click.Abort as abort:
         interrupted = isinstance(abort.__context__, KeyboardInterrupt)
         if not interrupted:

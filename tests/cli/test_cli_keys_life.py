@@ -175,6 +175,8 @@ def test_destroy_has_the_fingerprint_typed(terminal, manager, answer, code, stat
     assert ran[0] == code
     assert f"k, version 1, enabled, at {info.path}\nfingerprint {info.fingerprint}" in ran[2]
     assert ("nothing was destroyed" in ran[2]) == (code == 1)
+    assert "for good" not in ran[1]
+    assert ran[1].strip(" ") == ran[1]
     assert states(manager) == [state]
 
 
