@@ -88,7 +88,7 @@ def to_halves(limbs: list[Words], base: Any) -> tuple[Words, Words]:
     high = limbs[2] if len(limbs) == 3 else limbs[3] << _LIMB | limbs[2]
     # Four roundings, of 2**-53 each at most, leave the quotient off by less than 40. So the
     # remainder is off by less than 2**62, and two's complement shows by how much.
-    divisor = np.float64(base)
+    divisor = np.asarray(base, np.float64)
     quotient = ((high.astype(np.float64) * 2.0**64 + low) / divisor).astype(np.uint64)
     remainder = (low - quotient * base).view(np.int64)
     excess = np.floor(remainder / divisor).astype(np.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,6 +84,13 @@ def test_halves(base: int, data: st.DataObject) -> None:
         assert high.tolist() == quotients
         assert low.tolist() == remainders
         assert to_integers(from_halves(high, low, divisor, count)).tolist() == numbers
+
+
+def test_halves_by_one_base_in_an_array_give_no_warning(recwarn):
+    warnings.simplefilter("always")
+    high, low = to_halves(from_integers(column([10**20]), 4), np.array([10**10 + 1], np.uint64))
+    assert (high.tolist(), low.tolist()) == ([10**20 // (10**10 + 1)], [10**20 % (10**10 + 1)])
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 @pytest.mark.parametrize("base", [(1 << 56) - 5, 1 << 56, 26**11, 65535**3, (1 << 40) + 1])
