@@ -118,7 +118,7 @@ def test_pandas_finds_the_dtypes_that_it_wrote(tmp_path, manager, dtype):
     anonymize_file(path, hidden, ["x"], strategy="token", key_manager=manager)
     rekey_file(hidden, to_key="other_key", key_manager=manager)
     made = pd.read_parquet(hidden)
-    assert pd.api.types.is_string_dtype(made["x"])
+    assert pd.api.types.infer_dtype(made["x"]) == "string"
     pd.testing.assert_series_equal(made["y"], plain["y"])
     reidentify_file(hidden, again, key_manager=manager)
     pd.testing.assert_frame_equal(pd.read_parquet(again), plain)
