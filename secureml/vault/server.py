@@ -1,4 +1,4 @@
-"""A real OpenBao server on a loopback port, for development, the demonstration and tests.
+"""A real OpenBao or Vault server on a loopback port, for development, the demonstration and tests.
 
 It is no place for real keys: its one unseal key is held in the memory of this process, or lies
 beside the data.
@@ -46,13 +46,14 @@ class DevServer:
     Args:
         directory: a folder for its configuration, log and data; created if missing, made
             readable by its owner alone, and left to the caller to remove.
-        binary: the server's executable; by default the one of the ``server`` extra.
+        binary: the server's executable, OpenBao's or HashiCorp's; by default the one of the
+            ``server`` extra.
         storage: "inmem" loses everything when the server stops, "raft" keeps it.
         certificate: PEM files of a certificate chain and its private key, to serve HTTPS.
         audit: whether the server writes the audit log ``audit.log`` in the folder.
         port: the port to listen on; a free one by default.
         persist: keep seal key and root token in the folder, in files for its owner alone, so that
-            another process can start the server again; this takes raft.
+            another process can start the server again; this takes raft, and OpenBao.
         join: a running server with raft, whose cluster this one joins.
         timeout: seconds that a start, a seal or an unseal may take.
 
@@ -211,8 +212,11 @@ class DevServer:
             raise VaultUnavailableError(f"port {self._port} is taken by another process")
         if self._logged("failed to open bolt file: timeout"):
             raise VaultUnavailableError(f"another server is running on {self.directory}")
+        need = "" if self._kept is None else " (only OpenBao has the static seal that this takes)"
         # Nothing secret is in the log at this point: the server has not opened its data.
-        raise VaultUnavailableError(f"the server did not start: {self._log_text()[-_LOG_TAIL:]}")
+        raise VaultUnavailableError(
+            f"the server did not start{need}: {self._log_text()[-_LOG_TAIL:]}"
+        )
 
     def _configure(self, file: Path) -> None:
         port, cluster_port = _two_free_ports()
@@ -241,12 +245,12 @@ class DevServer:
             "api_addr": self._api.url,
             "cluster_addr": f"https://127.0.0.1:{cluster_port}",
             "log_level": "warn",
+            "disable_mlock": True,  # which takes a privilege at HashiCorp's
             "storage": {self._storage: storage},
             "listener": {"tcp": listener},
         }
         if self._audit:
-            options = {"file_path": str(self.directory / "audit.log"), "mode": "0600"}
-            configuration["audit"] = [{"type": "file", "path": "log", "options": options}]
+            configuration["audit"] = [{"path": "log", **self._audit_device}]
         if self._kept is not None:
             configuration["seal"] = {"static": self._kept.seal}
         file.write_text(json.dumps(configuration), encoding="utf-8")
@@ -258,6 +262,8 @@ class DevServer:
         self._unseal_key = SecretText(answer["keys"][0])
         self.unseal()
         self._mount()
+        if self._audit:
+            self._enable_audit()
 
     def _join_cluster(self, other: DevServer) -> None:
         self._root_token, self._unseal_key = other.root_token, _known(other._unseal_key)
@@ -281,6 +287,8 @@ class DevServer:
         self._wait_for(lambda: self._health() == _ACTIVE, "unseal")
         if not self._is_mounted():
             self._mount()
+        if self._audit:
+            self._enable_audit()
 
     def _is_mounted(self) -> bool:
         path = "sys/mounts"
@@ -296,6 +304,17 @@ class DevServer:
             lambda: api.request("GET", "secret/config", token=token)[0] == 200,
             "mount its key-value engine",
         )
+
+    @property
+    def _audit_device(self) -> dict[str, object]:
+        options = {"file_path": str(self.directory / "audit.log"), "mode": "0600"}
+        return {"type": "file", "options": options}
+
+    def _enable_audit(self) -> None:
+        """Enable the audit log by the API, unless the server had it from its configuration."""
+        api, token = _known(self._api), self.root_token
+        if "log/" not in api.expect(200, "GET", "sys/audit", token=token)["data"]:
+            api.expect(204, "PUT", "sys/audit/log", self._audit_device, token=token)
 
     def _health(self) -> int:
         return _known(self._api).request("GET", "sys/health")[0]

@@ -134,6 +134,7 @@ def test_a_revoked_token(tried_here, vault):
     assert failures(tried_here(token))[0].startswith("token: ")
 
 
+@pytest.mark.namespaces
 def test_a_namespace_that_is_not_there(tried, vault):
     ran = tried(vault.url, vault.token, "--vault-namespace", "no/such")
     assert ran.code == 1

@@ -192,6 +192,7 @@ def test_another_prefix_and_another_mount_of_approle(run, here):
     assert policies(here) == {}
 
 
+@pytest.mark.namespaces
 def test_audit_in_a_namespace_can_not_be_checked_and_that_is_said(run, here):
     ran = run("vault", "bootstrap")
     assert "whether an audit device is on could not be checked: Vault tells of them" in ran.err

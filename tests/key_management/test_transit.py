@@ -391,7 +391,10 @@ def unmounted(client):
 
 @pytest.mark.parametrize(
     "fault",
-    [copied_name, changed, other_fingerprint, deleted, soft_deleted, retired, unmounted],
+    [
+        *(copied_name, changed, other_fingerprint, deleted, retired, unmounted),
+        pytest.param(soft_deleted, marks=pytest.mark.openbao("soft deletion of transit keys")),
+    ],
 )
 def test_a_key_that_can_not_be_unwrapped_is_an_error_of_its_own_and_never_another_key(
     manager, open_manager, client, monkeypatch, fault

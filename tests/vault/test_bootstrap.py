@@ -303,7 +303,9 @@ def everything(vault, work, policy: str) -> None:
     assert len(carry_out(work(token=token)).changes) == 5
     assert work(token=token).plan() == Plan(())
     assert len(work(token=token).role_ids()) == 3
-    assert work(token=token).audit().reason == "Vault tells of them in its root namespace alone"
+    if vault.namespace:
+        reason = work(token=token).audit().reason
+        assert reason == "Vault tells of them in its root namespace alone"
 
 
 def test_bootstrap_runs_under_its_own_policy(work, vault):

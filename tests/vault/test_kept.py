@@ -13,11 +13,14 @@ from secureml.errors import VaultUnavailableError
 from secureml.vault.kept import Kept
 from secureml.vault.server import DevServer
 
+static_seal = pytest.mark.openbao("static seals")
+
 
 def client_of(server: DevServer) -> hvac.Client:
     return hvac.Client(server.url, token=server.root_token.reveal())
 
 
+@static_seal
 def test_another_process_finds_the_data_and_the_root_token(tmp_path):
     folder = tmp_path / "a folder"
     with DevServer(folder, persist=True) as first:
@@ -32,6 +35,7 @@ def test_another_process_finds_the_data_and_the_root_token(tmp_path):
     assert answer["data"]["data"] == {"value": "x"}
 
 
+@static_seal
 def test_it_is_there_after_a_crash_too(tmp_path):
     first = DevServer(tmp_path / "bao", persist=True)
     first.start()
@@ -42,6 +46,7 @@ def test_it_is_there_after_a_crash_too(tmp_path):
         assert second.root_token == first.root_token
 
 
+@static_seal
 def test_what_opens_the_data_is_for_the_owner_alone(tmp_path):
     with DevServer(tmp_path / "bao", persist=True) as server:
         token = server.root_token.reveal()
@@ -56,6 +61,7 @@ def test_what_opens_the_data_is_for_the_owner_alone(tmp_path):
     assert holding == ["root-token"]
 
 
+@static_seal
 def test_two_servers_on_one_folder(tmp_path):
     with DevServer(tmp_path, persist=True) as first:
         second = DevServer(tmp_path, persist=True)
@@ -65,6 +71,7 @@ def test_two_servers_on_one_folder(tmp_path):
         assert not second.running
 
 
+@static_seal
 def test_a_first_start_that_was_interrupted_after_it_initialized(tmp_path):
     with DevServer(tmp_path, persist=True):
         pass
@@ -75,6 +82,7 @@ def test_a_first_start_that_was_interrupted_after_it_initialized(tmp_path):
     assert not again.running
 
 
+@static_seal
 def test_a_first_start_that_was_interrupted_before_it_initialized(tmp_path):
     Kept(tmp_path).make_key()
     with DevServer(tmp_path, persist=True) as server:
@@ -94,6 +102,13 @@ def test_the_key_is_made_once_and_what_a_crash_left_does_not_matter(tmp_path):
     kept.save_root_token(SecretText("a-token"))
     assert kept.root_token() == SecretText("a-token")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["root-token", "unseal.key"]
+
+
+def test_a_server_without_static_seals_can_not_keep_its_data(like_hashicorp, tmp_path):
+    server = DevServer(tmp_path / "data", binary=like_hashicorp, persist=True)
+    with pytest.raises(VaultUnavailableError, match=r"only OpenBao .* KMS type"):
+        server.start()
+    assert not server.running
 
 
 def test_a_port_of_ones_own(tmp_path):

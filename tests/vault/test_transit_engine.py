@@ -152,6 +152,7 @@ def test_a_transit_key_that_was_made_anew_lacks_the_version(engine, client):
         engine.decrypt(KEY, wrapped, HERE)
 
 
+@pytest.mark.openbao("soft deletion of transit keys")
 def test_a_soft_deleted_transit_key_can_be_restored(engine, client):
     material, wrapped = engine.data_key(KEY, 32, HERE)
     client.delete("transit/keys/k/soft-delete")
