@@ -95,7 +95,9 @@ def situation(request: pytest.FixtureRequest) -> Callable[[str, str | None], Arg
     def at(server: str) -> Arguments:
         servers = request.getfixturevalue("shared")
         token = servers[server].root_token if server != "stopped" else "s.token"
-        return {"vault_url": servers["urls"][server], "vault_token": token, "vault_timeout": 0.3}
+        # A sealed server is asked twice, and never waited for.
+        timeout = 5 if server == "sealed" else 0.3
+        return {"vault_url": servers["urls"][server], "vault_token": token, "vault_timeout": timeout}
 
     def faulty(**fault: Any) -> Arguments:
         url = request.getfixturevalue("faulty")(**fault).url
