@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,6 +17,7 @@ import secureml
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SAME_BOUNDS = ROOT / ".ci/same_bounds.py"
 
 # Which files an import opens and which sockets: the interpreter tells.
 WATCHED_IMPORT = """
@@ -114,3 +117,37 @@ def test_the_lowest_versions_tested_are_those_that_the_package_allows():
     assert sorted(line.replace(">=", "==") for line in allowed) == sorted(
         line for line in lowest if not line.startswith("#")
     )
+
+
+@pytest.mark.skipif(
+    shutil.which("git") is None or not SAME_BOUNDS.exists(), reason="takes git and a checkout"
+)
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (("line-length = 100", "line-length = 99"), True),
+        (("click>=8.1.8", "click>=8.2"), False),
+        (("pytest-timeout>=", "pytest-timeout=="), False),
+    ],
+)
+def test_ci_sees_whether_bounds_changed_within_two_days(tmp_path, change, same):
+    def git(*arguments: str, **variables: str) -> None:
+        subprocess.run(
+            ["git", "-c", "user.name=x", "-c", "user.email=x@example.com", *arguments],
+            env=os.environ | variables,
+            check=True,
+            capture_output=True,
+        )
+
+    (tmp_path / "tests").mkdir()
+    for name in ("pyproject.toml", "tests/lowest.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "before", GIT_COMMITTER_DATE="2026-01-01T00:00:00Z")
+    project = Path("pyproject.toml")
+    project.write_text(project.read_text("utf-8").replace(*change), "utf-8")
+    git("commit", "-am", "change")
+    git("commit", "--allow-empty", "-m", "after")
+    done = subprocess.run([sys.executable, SAME_BOUNDS], check=False)
+    assert (done.returncode == 0) == same

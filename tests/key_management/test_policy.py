@@ -96,8 +96,8 @@ def situation(request: pytest.FixtureRequest) -> Callable[[str, str | None], Arg
         servers = request.getfixturevalue("shared")
         token = servers[server].root_token if server != "stopped" else "s.token"
         # A sealed server is asked twice, and never waited for.
-        timeout = 5 if server == "sealed" else 0.3
-        return {"vault_url": servers["urls"][server], "vault_token": token, "vault_timeout": timeout}
+        arguments = {"vault_url": servers["urls"][server], "vault_token": token}
+        return arguments | {"vault_timeout": 5 if server == "sealed" else 0.3}
 
     def faulty(**fault: Any) -> Arguments:
         url = request.getfixturevalue("faulty")(**fault).url
