@@ -53,15 +53,22 @@ def python() -> Run:
 
 
 @pytest.fixture
-def start() -> Callable[..., subprocess.Popen[bytes]]:
-    """Start the command in a process of its own, and leave the rest to the test."""
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start the command in a process of its own; what still runs after the test is killed."""
+    started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str, **options: object) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*secureml_command(), *arguments], env=secureml_environment(), **options
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        if process.poll() is None:
+            with process:
+                process.kill()
 
 
 def in_process(*command: object, data: bytes = b"", **variables: str) -> Ran:
