@@ -116,6 +116,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(settings: Any) -> Iterator[None]:
+    """Interrupt a test that is late again and again: leaving a block may wait for its threads.
+
+    A signal, because a thread beside the tests is what Python warns of at a fork.
+    """
+    done = yield
+    if settings.method == "signal":
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, 30)
+    return done
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--server-per-test",
