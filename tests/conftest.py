@@ -67,13 +67,18 @@ class Vault:
     """One namespace of the test run's server, with KV v2 mounted at ``secret/``.
 
     ``token`` may do everything in it, and nothing outside. Where there are no namespaces it is a
-    server of the test's own, and ``namespace`` is empty.
+    server of the test's own, and ``namespace`` is None.
     """
 
     url: str
-    namespace: str
+    namespace: str | None
     token: str = field(default="", repr=False)
     _clients: list[hvac.Client] = field(default_factory=list, repr=False)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that lead a command to the namespace."""
+        return ("--vault-namespace", self.namespace) if self.namespace else ()
 
     def client(self, token: str | None = None) -> hvac.Client:
         """A client of this namespace, with ``token`` or with the one that may do everything."""
@@ -210,7 +215,7 @@ def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
 
 @pytest.fixture(scope="session")
 def _bao_root(bao: DevServer) -> Iterator[hvac.Client]:
-    root = Vault(bao.url, "", bao.root_token.reveal())
+    root = Vault(bao.url, None, bao.root_token.reveal())
     yield root.client()
     root.close()
 
@@ -244,7 +249,7 @@ def vault(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Vau
         yield from _namespace(request.getfixturevalue("_bao_root"))
     else:
         with DevServer(tmp_path_factory.mktemp("bao")) as server:
-            whole = Vault(server.url, "", server.root_token.reveal())
+            whole = Vault(server.url, None, server.root_token.reveal())
             whole.token = whole.policy_token(ADMIN)
             yield whole
             whole.close()

@@ -34,7 +34,7 @@ def to_vault(vault):
     return {
         "SECUREML_VAULT_URL": vault.url,
         "SECUREML_VAULT_TOKEN": vault.token,
-        "SECUREML_VAULT_NAMESPACE": vault.namespace,
+        "SECUREML_VAULT_NAMESPACE": vault.namespace or "",
     }
 
 

@@ -65,7 +65,7 @@ def make_token(url: str, root: str, name: str) -> None:
 def configure_in(vault, *more):
     return (
         *("keys", "configure-vault", "--vault-url", vault.url, "--vault-token", vault.token),
-        *("--vault-namespace", vault.namespace, *more),
+        *(*vault.options, *more),
     )
 
 

@@ -32,7 +32,7 @@ def tried(run, tmp_path):
 @pytest.fixture
 def tried_here(tried, vault):
     """Run the test in a namespace of the test's own."""
-    return lambda token, *more: tried(vault.url, token, "--vault-namespace", vault.namespace, *more)
+    return lambda token, *more: tried(vault.url, token, *vault.options, *more)
 
 
 def failures(ran) -> list[str]:
@@ -63,7 +63,7 @@ def test_it_leaves_no_trace(tried_here, vault):
 
 def test_given_alone_it_tests_what_is_in_force(run, vault, monkeypatch, tmp_path):
     monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
-    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace)
+    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace or "")
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
     ran = run("keys", "configure-vault", "--test-connection")
     assert ran.code == 0
@@ -225,7 +225,7 @@ def test_a_named_token_file_is_tested_and_not_the_variable(run, vault, tmp_path,
     (tmp_path / "token").write_text("not-a-token-of-this-server")
     ran = run(
         *("keys", "configure-vault", "--vault-url", vault.url, "--test-connection"),
-        *("--vault-namespace", vault.namespace, "--vault-token-file", "token"),
+        *(*vault.options, "--vault-token-file", "token"),
     )
     assert ran.code == 4
     assert failures(ran)[0].startswith("token: ")

@@ -16,7 +16,7 @@ def configured(vault, monkeypatch):
     """The variables that lead to the test's own namespace."""
     monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
-    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace)
+    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace or "")
     return vault
 
 

@@ -43,7 +43,7 @@ def test_a_value_from_vault_is_shown_with_its_origin(run, vault, monkeypatch):
     for name, value in {
         "VAULT_URL": vault.url,
         "VAULT_TOKEN": vault.token,
-        "VAULT_NAMESPACE": vault.namespace,
+        "VAULT_NAMESPACE": vault.namespace or "",
         "VAULT_SETTINGS": "true",
     }.items():
         monkeypatch.setenv(f"SECUREML_{name}", value)

@@ -25,7 +25,7 @@ def plain(vault, monkeypatch, tmp_path):
     """A table, and the variables that lead to the test's own namespace, which has a key."""
     monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
-    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace)
+    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace or "")
     monkeypatch.setenv("SECUREML_ENV", "development")
     with KeyManager() as manager:
         manager.generate_key("master_key")

@@ -14,7 +14,7 @@ def configured(vault, monkeypatch):
     """The variables that lead to the test's own namespace, set up for wrapped keys."""
     monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
-    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace)
+    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace or "")
     monkeypatch.setenv("SECUREML_KEY_BACKEND", "transit")
     monkeypatch.setenv("SECUREML_ENV", "staging")
     return vault

@@ -20,7 +20,7 @@ def here(vault, monkeypatch):
     """The variables that lead to the test's own namespace, and to a mount that isn't there yet."""
     monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
-    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace)
+    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace or "")
     monkeypatch.setenv("SECUREML_VAULT_MOUNT", "keys")
     return vault
 
@@ -59,10 +59,11 @@ def test_it_prints_role_ids_and_how_to_get_a_secret_id_and_makes_none(run, here)
     client = here.client()
     role_id = client.auth.approle.read_role_id("secureml-production")["data"]["role_id"]
     path = "auth/approle/role/secureml-production/secret-id"
+    namespace = f"-namespace={here.namespace} " if here.namespace else ""
     assert ran.out.endswith(
         f"\nproduction\n  role_id    {role_id}\n"
-        f"  secret_id  vault write -namespace={here.namespace} -f {path}\n"
-        f"  wrapped    vault write -namespace={here.namespace} -wrap-ttl=5m -f {path}\n"
+        f"  secret_id  vault write {namespace}-f {path}\n"
+        f"  wrapped    vault write {namespace}-wrap-ttl=5m -f {path}\n"
     )
     assert client.list(path) is None
     assert here.token not in ran.out + ran.err
@@ -76,8 +77,9 @@ def test_an_application_logs_in_with_what_is_printed(run, here, monkeypatch, tmp
     ran = run("vault", "bootstrap", "--approle-mount", mount)
     staging = ran.out.partition("\nstaging\n")[2].splitlines()
     (_, role_id), (_, *line) = staging[0].split(), staging[1].split()
-    assert line[:4] == ["vault", "write", f"-namespace={here.namespace}", "-f"]
-    (tmp_path / "secret-id").write_text(here.client().write(line[4])["data"]["secret_id"])
+    namespace = [f"-namespace={here.namespace}"] if here.namespace else []
+    assert line[:-1] == ["vault", "write", *namespace, "-f"]
+    (tmp_path / "secret-id").write_text(here.client().write(line[-1])["data"]["secret_id"])
     monkeypatch.delenv("SECUREML_VAULT_TOKEN")
     monkeypatch.setenv("SECUREML_VAULT_AUTH", "approle")
     monkeypatch.setenv("SECUREML_VAULT_ROLE_ID", role_id)

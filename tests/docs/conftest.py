@@ -90,7 +90,7 @@ class Reader:
 
     def follow(self, page: Path) -> None:
         if URL in page.read_text(encoding="utf-8"):
-            self.environment |= dict.fromkeys(NAMESPACE_VARIABLES, self.vault.namespace)
+            self.environment |= dict.fromkeys(NAMESPACE_VARIABLES, self.vault.namespace or "")
         for block in blocks_of(page):
             try:
                 self._read(block)

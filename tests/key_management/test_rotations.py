@@ -66,7 +66,7 @@ def test_ten_processes_that_rotate_at_once_lose_nothing(vault, manager):
         "PYTHONPATH": str(Path(secureml.__file__).parents[1]),
         "SECUREML_VAULT_URL": vault.url,
         "SECUREML_VAULT_TOKEN": vault.token,
-        "SECUREML_VAULT_NAMESPACE": vault.namespace,
+        "SECUREML_VAULT_NAMESPACE": vault.namespace or "",
     }
     processes = [
         subprocess.Popen(

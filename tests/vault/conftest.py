@@ -210,7 +210,7 @@ vault {{
 }}
 auto_auth {{
   method "approle" {{
-    namespace = "{vault.namespace}"
+    namespace = "{namespace}"
     config = {{
       role_id_file_path   = "{folder}/role_id"
       secret_id_file_path = "{folder}/secret_id"
@@ -248,7 +248,9 @@ def proxy(vault: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prox
     (folder / "secret_id").write_text(approle.generate_secret_id("proxy")["data"]["secret_id"])
     port = _free_port()
     config, log, sink = folder / "proxy.hcl", folder / "proxy.log", folder / "sink"
-    config.write_text(PROXY_HCL.format(vault=vault, folder=folder, port=port))
+    config.write_text(
+        PROXY_HCL.format(vault=vault, namespace=vault.namespace or "", folder=folder, port=port)
+    )
     command = [_bundled_binary(), "proxy", f"-config={config}"]
     child = Child(command, directory=folder, log=log)
     end = time.monotonic() + 20

@@ -94,8 +94,9 @@ def test_a_mount_of_another_name(role):
 def test_a_wrong_secret_id(role, assert_conceals):
     with pytest.raises(AuthenticationError) as caught:
         role.method(vault_secret_id=WRONG, vault_role="reader").login(role.client)
+    where = f" in the namespace {role.vault.namespace!r}" if role.vault.namespace else ""
     assert str(caught.value) == (
-        f"Vault refuses the approle login at 'approle' in the namespace {role.vault.namespace!r} "
+        f"Vault refuses the approle login at 'approle'{where} "
         "with role 'reader': vault_role_id or vault_secret_id is wrong, expired or used up"
     )
     assert role.role_id not in str(caught.value)
