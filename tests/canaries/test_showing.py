@@ -82,6 +82,11 @@ def printed(call) -> str:
     return out.getvalue()
 
 
+def shelved(folder: Path, key) -> None:
+    with shelve.open(str(folder / "s"), "n") as shelf:
+        shelf["k"] = key
+
+
 def saved(save) -> bytes:
     """What a function leaves in files of the folder that it is given."""
     with tempfile.TemporaryDirectory() as folder:
@@ -347,9 +352,7 @@ HANDLE = {
     "copy": lambda key: repr(copy.copy(key)),
     "deep copy": lambda key: repr(copy.deepcopy([key, {"key": key}])),
     "marshal": marshal.dumps,
-    "shelve": lambda key: saved(
-        lambda folder: operator.setitem(shelve.open(str(folder / "s"), "n"), "k", key)  # noqa: SIM115  # the folder goes
-    ),
+    "shelve": lambda key: saved(lambda folder: shelved(folder, key)),
     "forking pickler": multiprocessing.reduction.ForkingPickler.dumps,
     "process pool": in_process_pool,
     "thread pool": lambda key: repr(ThreadPoolExecutor(1).submit(lambda: key).result()),
