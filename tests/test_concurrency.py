@@ -289,6 +289,8 @@ def interrupted_after(call: int, work: Callable[[], object]) -> bool:
         return trace
 
     before = sys.gettrace()
+    # Python 3.12 sends events of opcodes only if a frame wanted them before.
+    sys._getframe().f_trace_opcodes = True
     try:
         sys.settrace(trace)
         work()
