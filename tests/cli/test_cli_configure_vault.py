@@ -77,10 +77,11 @@ def test_after_it_the_next_commands_need_nothing_else(run, vault, tmp_path, envi
     assert run("keys", "get-key", *env).code == 0
     name = "settings.toml" if environment == "production" else "settings.local.toml"
     section = environment or "default"
+    namespace = {"vault_namespace": vault.namespace} if vault.namespace else {}
     assert read(tmp_path / name) == {
         section: {
             "vault_url": vault.url,
-            "vault_namespace": vault.namespace,
+            **namespace,
             "vault_token_file": f".secureml/vault-token.{section}",
         }
     }
