@@ -92,7 +92,7 @@ def test_a_first_start_that_was_interrupted_before_it_initialized(tmp_path):
 def test_the_key_is_made_once_and_what_a_crash_left_does_not_matter(tmp_path):
     kept = Kept(tmp_path)
     assert not Kept.is_in(tmp_path)
-    (tmp_path / ".unseal.key.new").write_bytes(b"half")
+    (tmp_path / ".unseal.key.x1y2z3_a.new").write_bytes(b"half")
     kept.make_key()
     key = (tmp_path / "unseal.key").read_bytes()
     kept.make_key()
