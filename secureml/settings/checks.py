@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from typing import NamedTuple
 
 from secureml.errors import ConfigurationError
@@ -276,6 +277,8 @@ def _check_address(text: str, what: str) -> str:
         return url
     if not path.startswith("/") or not path.isprintable():
         raise ConfigurationError(f"{what} must name a socket by its full path, as unix:///run/v")
+    if not hasattr(socket, "AF_UNIX"):
+        raise ConfigurationError(f"{what} names a socket, and this system has no unix sockets")
     return text
 
 

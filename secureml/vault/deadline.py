@@ -488,7 +488,7 @@ def _opened(connection: HTTPConnection, places: Sequence[_Place]) -> _Guarded:
             failure = NewConnectionError(connection, str(error))
             failure.__cause__ = error
         else:
-            if family != socket.AF_UNIX:
+            if family in (socket.AF_INET, socket.AF_INET6):
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return opened
     raise failure
