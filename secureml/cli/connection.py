@@ -21,8 +21,8 @@ from secureml.vault.session import VaultSession
 
 __all__ = ["Check", "check_connection"]
 
-_WRITING = {"data": ("create", "update"), "metadata": ("create", "read", "update")}
-"""What it takes to make and rotate a key: a rotation may have to raise the versions kept."""
+_WRITING = {"data": ("create", "update"), "metadata": ("create", "patch", "read", "update")}
+"""What it takes to make, describe and rotate a key, and to raise the versions kept for that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ _NEEDED: Mapping[str, Mapping[str, frozenset[str]]] = {
     "history": {"metadata": frozenset({"read"})},
     "write": {
         "data": frozenset({"create", "update"}),
-        "metadata": frozenset({"create", "read", "update"}),
+        "metadata": frozenset({"create", "patch", "read", "update"}),
     },
     "destroy": {"destroy": frozenset({"update"})},
 }

@@ -17,7 +17,7 @@ from typing import Any
 from secureml.errors import ManifestError, SecureMLError
 from secureml.files.base import Table
 from secureml.files.storage import Digest, belongs_to, digest_of
-from secureml.files.tables import open_table
+from secureml.files.tables import is_parquet, open_table
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column, Manifest
 from secureml.pseudonymization.merging import merge_columns
@@ -68,6 +68,9 @@ def manifest_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(os.path.realpath(path))
     if path.suffix == ".json":
         return document_in(path)[0]
+    if path.is_file() and not is_parquet(path):
+        # No delimiter is asked for: the columns don't matter.
+        return _beside(path, None)
     return find_manifest(open_table(path), None)
 
 
@@ -86,25 +89,29 @@ def find_manifest(table: Table, given: GivenManifest | None) -> dict[str, Any]:
         return dict(given)
     if table.keeps_manifest:
         return document_in(Path(given))[0] if given is not None else _attached(table)
+    return _beside(table.path, given)
+
+
+def _beside(path: Path, given: str | os.PathLike[str] | None) -> dict[str, Any]:
     digest = None
-    pending = _pending(table.path)
+    pending = _pending(path)
     if pending is not None:
         # A rekey may have put its data in place, and not its manifest yet.
-        digest = digest_of(table.path)
+        digest = digest_of(path)
         document, of = document_in(pending)
         if of == digest:
             return document
     if given is not None:
         return document_in(Path(given))[0]
-    sidecar = sidecar_of(table.path)
+    sidecar = sidecar_of(path)
     if not sidecar.exists():
         raise ManifestError(
-            f"there is no manifest {sidecar}; name the one that was made with {table.path.name}"
+            f"there is no manifest {sidecar}; name the one that was made with {path.name}"
         )
     document, of = document_in(sidecar)
-    if of is not None and of != (digest or digest_of(table.path)):
+    if of is not None and of != (digest or digest_of(path)):
         raise ManifestError(
-            f"{table.path} is not as it was when {sidecar.name} was made: it was changed since. If"
+            f"{path} is not as it was when {sidecar.name} was made: it was changed since. If"
             " rows or other columns were changed on purpose, name this manifest explicitly"
         )
     return document

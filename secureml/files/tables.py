@@ -11,7 +11,7 @@ from secureml.files.base import Table
 from secureml.files.csv import CsvTable
 from secureml.files.parquet import MAGIC, ParquetTable
 
-__all__ = ["open_table"]
+__all__ = ["is_parquet", "open_table"]
 
 
 def open_table(path: str | os.PathLike[str], delimiter: str = ",") -> Table:
@@ -31,9 +31,16 @@ def open_table(path: str | os.PathLike[str], delimiter: str = ",") -> Table:
         if stat.S_ISFIFO(path.stat().st_mode):
             # It is read more than once, and opening it may wait for ever.
             raise SecureMLError(f"{path} is a pipe: name a file")
-        with path.open("rb") as file:
-            is_parquet = file.read(len(MAGIC)) == MAGIC
-        return ParquetTable(path) if is_parquet else CsvTable(path, delimiter)
+        return ParquetTable(path) if is_parquet(path) else CsvTable(path, delimiter)
     except OSError as error:
         problem = f"{path} can't be read ({error.strerror or type(error).__name__})"
     raise SecureMLError(problem)
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell whether a file begins as Parquet does; one that can't be read does not."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False

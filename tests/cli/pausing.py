@@ -31,5 +31,5 @@ for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU"):
 if sys.argv[1] == "named" and hasattr(os, "O_TMPFILE"):
     del os.O_TMPFILE
 csv.CHUNK_BYTES = 1024
-tables._progress = pausing
+tables.progress = pausing
 main(sys.argv[3:], prog_name="secureml")

@@ -163,7 +163,9 @@ def test_the_environment_is_that_of_the_variable(run, tmp_path, monkeypatch):
 def test_an_environment_that_the_user_declares(run, tmp_path):
     (tmp_path / "settings.toml").write_text("[default]\n[qa]\n")
     assert run("keys", "configure-vault", "--vault-url", URL, "--env", "qa").code == 0
-    assert read(tmp_path / "settings.local.toml") == {"qa": {"vault_url": URL}}
+    # As strict as production, it reads no local file.
+    assert not (tmp_path / "settings.local.toml").exists()
+    assert read(tmp_path / "settings.toml") == {"default": {}, "qa": {"vault_url": URL}}
 
 
 def test_in_production_the_settings_file_itself_is_changed(run, tmp_path):
@@ -406,6 +408,7 @@ class TestWarnings:
 
     def test_none_where_all_is_well(self, run, tmp_path):
         (tmp_path / "token").write_text(TOKEN)
+        (tmp_path / "token").chmod(0o600)
         ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token-file", "token")
         assert ran.err == ""
 

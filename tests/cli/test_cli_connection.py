@@ -6,7 +6,9 @@ import hvac
 import pytest
 
 DATA = 'path "secret/data/secureml/*" { capabilities = ["create", "read", "update"] }\n'
-METADATA = 'path "secret/metadata/secureml/*" { capabilities = ["create", "read", "update"] }\n'
+METADATA = (
+    'path "secret/metadata/secureml/*" { capabilities = ["create", "patch", "read", "update"] }\n'
+)
 NOTHING = 'path "elsewhere/*" { capabilities = ["read"] }\n'
 
 

@@ -157,11 +157,11 @@ class TestNoControlCharacterReaches:
 
     @pytest.mark.parametrize("options", [[], ["--json"]])
     def test_from_answers_of_a_server(self, clean, faulty, monkeypatch, options):
-        text = HOSTILE + "owned"
+        text = IN_FILES + "owned"
         body = {
             "initialized": True,
             "sealed": False,
-            "version": text,
+            "version": "2.0",
             "leader_address": text,
             "ha_enabled": True,
             "data": {"ttl": 5, "policies": [text], "keys": [text]},
