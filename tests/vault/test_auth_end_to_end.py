@@ -47,6 +47,7 @@ def test_approle(keeper, manager_of, tmp_path, monkeypatch):
     secret_id = admin.auth.approle.generate_secret_id("r", wrap_ttl="60s")["wrap_info"]["token"]
     file = tmp_path / "wrapped"
     file.write_text(secret_id)
+    file.chmod(0o600)
     monkeypatch.setenv("SECUREML_VAULT_AUTH", "approle")
     monkeypatch.setenv("SECUREML_VAULT_ROLE_ID", role_id)
     monkeypatch.setenv("SECUREML_VAULT_SECRET_ID_FILE", str(file))
@@ -62,12 +63,14 @@ def test_userpass_after_its_token_was_revoked(keeper, manager_of, tmp_path):
     admin.auth.userpass.create_or_update_user("u", password="first", policies="reader")
     file = tmp_path / "password"
     file.write_text("first\n")
+    file.chmod(0o600)
     manager = manager_of(
         vault_auth="userpass", vault_username="u", vault_password_file=file, cache_ttl=0
     )
     assert manager.get_secret("api_key") == "v"
     admin.auth.userpass.update_password_on_user("u", "second")
     file.write_text("second\n")
+    file.chmod(0o600)
     admin.adapter.post("/v1/sys/leases/revoke-prefix/auth/userpass")
     assert manager.get_secret("api_key") == "v"
 

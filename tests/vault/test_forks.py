@@ -210,16 +210,16 @@ def test_tls_contexts_are_made_for_https_alone_and_no_child_is_forked_meanwhile(
 ) -> None:
     made: list[str] = []
     begun = threading.Event()
-    context = deadline.create_urllib3_context
+    make = deadline.DeadlineAdapter._made_context
 
-    def slowly(**more: Any) -> Any:
+    def slowly(adapter: Any) -> Any:
         begun.set()
         # Time in which the fork comes, and has to wait.
         threading.Event().wait(0.2)
         made.append("context")
-        return context(**more)
+        return make(adapter)
 
-    monkeypatch.setattr(deadline, "create_urllib3_context", slowly)
+    monkeypatch.setattr(deadline.DeadlineAdapter, "_made_context", slowly)
     store_at("http://127.0.0.1:9").close()
     assert made == []
     tls = {"vault_ca_cert": str(bao_tls.ca)}

@@ -511,7 +511,10 @@ def test_a_dead_address_is_passed_over_and_not_asked_again(
     assert session.addresses == (server.url, dead)
     assert value_of(session) == "v"
     told = [record.getMessage() for record in caplog.records if record.name == "secureml.vault"]
-    assert told == [f"Vault at {dead} can't be reached; {server.url} is asked from here on"]
+    assert told == [
+        f"Vault at {dead} can't be reached: it refused the connection; {server.url} is asked from "
+        "here on"
+    ]
 
 
 def test_a_sealed_address_is_passed_over(

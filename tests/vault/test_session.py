@@ -128,6 +128,7 @@ def test_text_that_is_no_token_is_refused_before_any_request(faulty, tmp_path, t
     server = faulty(b"{}")
     file = tmp_path / "token"
     file.write_text(token)
+    file.chmod(0o600)
     settings = load_settings(
         Layers(arguments={"vault_url": server.url, "vault_token_file": str(file)})
     )
@@ -141,6 +142,7 @@ def test_a_token_file_is_read_anew_after_its_token_has_died(vault, tmp_path):
     file = tmp_path / "token"
     first = vault.policy_token(READ, no_default_policy=False)
     file.write_text(first + "\n")
+    file.chmod(0o600)
     settings = load_settings(
         Layers(
             arguments={
@@ -154,6 +156,7 @@ def test_a_token_file_is_read_anew_after_its_token_has_died(vault, tmp_path):
     assert read(session, "allowed").status == 404
     vault.client().auth.token.revoke(first)
     file.write_text(vault.policy_token(READ, no_default_policy=False))
+    file.chmod(0o600)
     assert read(session, "allowed").status == 404
     session.close()
 
