@@ -15,7 +15,7 @@ from pathlib import Path
 from secureml.central import CentralSettings, read_record
 from secureml.concealed import conceals
 from secureml.concurrency import SharedLock, unforked
-from secureml.settings import Layers, Settings
+from secureml.settings import Layers, Settings, decisive
 from secureml.sources.base import SecretStore
 
 __all__ = [
@@ -242,10 +242,11 @@ def _in_force() -> _State:
 
 
 def _on_top(layers: Layers, environment: str | None, arguments: Mapping[str, object]) -> Layers:
+    weaker, stronger = decisive([layers.arguments, arguments])
     return replace(
         layers,
         environment=layers.environment if environment is None else environment,
-        arguments={**layers.arguments, **arguments},
+        arguments={**weaker, **stronger},
     )
 
 

@@ -197,7 +197,8 @@ def _report(change: _Change, environment: str | None) -> None:
     effective = load_settings(Layers(environment=environment))
     saved = f"{change.file.name} [{change.section}]"
     for name in change.values:
-        if effective.origins[name] != saved:
+        beaten = name == "vault_token_file" and effective.vault_token is not None
+        if effective.origins[name] != saved and not beaten:
             warn(f"{name} was saved, but {effective.origins[name]} sets it too and wins")
     if "vault_token_file" in change.values and effective.vault_token not in (None, change.token):
         origin = effective.origins["vault_token"]

@@ -57,7 +57,7 @@ class Lifecycle:
     Args:
         store: opens the store, or raises where there is none.
         settings: returns the settings in force.
-        environment: the environment; None where none is selected.
+        local: the settings without Vault's layer, which hold the environment.
         audit: records each access.
         forget: drops what is cached under a name that has changed.
     """
@@ -67,13 +67,14 @@ class Lifecycle:
         *,
         store: Callable[[], SecretStore],
         settings: Callable[[], Settings],
-        environment: str | None,
+        local: Settings,
         audit: Audit,
         forget: Callable[[str], None],
     ) -> None:
         self._store = store
         self._settings = settings
-        self._environment = environment
+        self._local = local
+        self._environment = local.environment
         self._audit = audit
         self._forget = forget
 
@@ -162,7 +163,7 @@ class Lifecycle:
     def set_rotation_period(self, name: str, period: int | timedelta | None) -> KeyInfo:
         """Change after how long a key is to be rotated."""
         with self._audit.access("set_rotation_period") as access:
-            check_name(name, self._environment)
+            check_name(name, self._local)
             text = None if period is None else period_text(period)
             access.attempt(name)
             store = self._store()
@@ -201,7 +202,7 @@ class Lifecycle:
     def destroy_key_version(self, name: str, version: int, confirm: str) -> KeyInfo:
         """Destroy one version of a key."""
         with self._audit.access("destroy_key_version") as access:
-            check_name(name, self._environment)
+            check_name(name, self._local)
             check_version(version)
             if version is None or not isinstance(confirm, str):
                 raise TypeError("destroying takes a version and its fingerprint as text")
@@ -228,7 +229,7 @@ class Lifecycle:
 
     def _name(self, name: str | None) -> str:
         name = self._settings().master_key_name if name is None else name
-        check_name(name, self._environment)
+        check_name(name, self._local)
         return name
 
     def _history(self, name: str) -> tuple[KeyInfo, ...]:
@@ -271,7 +272,7 @@ class Lifecycle:
                 yield name, record
 
     def _set_state(self, access: Access, name: str, version: int, state: str | None) -> KeyInfo:
-        check_name(name, self._environment)
+        check_name(name, self._local)
         check_version(version)
         if version is None:
             raise TypeError("the state of a key is that of one version")
@@ -342,7 +343,7 @@ class Lifecycle:
         fields: Callable[[SecretStore], Mapping[str, object]],
         about: Mapping[str, str],
     ) -> KeyInfo:
-        check_name(name, self._environment)
+        check_name(name, self._local)
         access.attempt(name)
         store = self._store()
         outcome = _newest(store, name)
@@ -402,7 +403,7 @@ class Lifecycle:
 
     def _is_usable(self, name: str) -> bool:
         try:
-            check_name(name, self._environment)
+            check_name(name, self._local)
         except ConfigurationError:
             return False
         return True

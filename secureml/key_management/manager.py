@@ -132,7 +132,7 @@ class KeyManager(KeyAdministration):
         self._lifecycle = Lifecycle(
             store=self._writable_store,
             settings=lambda: self.settings,
-            environment=self._local.environment,
+            local=self._local,
             audit=self._audit,
             forget=self._cache.drop,
         )
@@ -227,7 +227,7 @@ class KeyManager(KeyAdministration):
         """
         with self._audit.access("set_secret") as access:
             value = fields_of(value)
-            check_name(name, self.environment)
+            check_name(name, self._local)
             access.attempt(name)
             store = self._writable_store()
             current = store.read(name)
@@ -354,7 +354,7 @@ class KeyManager(KeyAdministration):
         check_size(key_bytes)
         with self._audit.access("unwrap_key") as access:
             name = self.settings.master_key_name if name is None else name
-            check_name(name, self.environment)
+            check_name(name, self._local)
             access.note(name=name)
             record = unwrapped_envelope(self._writable_store(), name, envelope)
             key = key_of(name, record, self.environment, key_bytes)
@@ -511,7 +511,7 @@ class KeyManager(KeyAdministration):
     ) -> Found:
         found = self._finder.held(name, version)
         if found is None:
-            check_name(name, self.environment)
+            check_name(name, self._local)
             access.note(name=name, version=version)
             found = self._finder.find(
                 name, version, size=size, settings=self.settings, unwrap=unwrap

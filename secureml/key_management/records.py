@@ -21,7 +21,7 @@ from secureml.keys import (
     decode_exactly,
     fingerprint_of,
 )
-from secureml.settings import ENVIRONMENTS, check_path, is_reserved
+from secureml.settings import Settings, check_path, is_reserved
 from secureml.sources import Record
 from secureml.sources.custom_metadata import CREATED_BY, PURPOSE, ROTATION_PERIOD
 
@@ -198,13 +198,13 @@ def octets_of(key: bytes | str | Key | SecretBytes | SecretText) -> SecretBytes:
     raise TypeError(f"a key is bytes, str or a Key, not {type(material.reveal()).__name__}")
 
 
-def check_name(name: str, environment: str | None) -> None:
+def check_name(name: str, settings: Settings) -> None:
     """Refuse a name that can't be that of a secret, or leads to another environment."""
     check_path(name, "the name of a secret")
     if is_reserved(name):
         raise ConfigurationError(f"{name!r} is the name of a setting and can't be that of a secret")
     # Without an environment the path has no such segment, and this one would be taken for it.
-    if environment is None and name.split("/", 1)[0] in ENVIRONMENTS:
+    if settings.environment is None and name.split("/", 1)[0] in settings.environments:
         raise ConfigurationError(
             f"{name!r} lies in an environment's folder; select the environment instead"
         )

@@ -6,9 +6,10 @@ from secureml.settings.checks import check_path, check_transit_key
 from secureml.settings.environments import ENVIRONMENTS, Tier, tier_of
 from secureml.settings.files import FoundFiles, find_files, local_of
 from secureml.settings.layers import Layers, ReadLayers, load_settings, read_layers
+from secureml.settings.offers import decisive
 from secureml.settings.reference import json_schema, reference
 from secureml.settings.schema import RESERVED_SECRET_NAMES, SETTINGS, Settings, is_reserved
-from secureml.settings.setting import Setting, variable_of
+from secureml.settings.setting import Setting, absolute, variable_of
 
 __all__ = [
     "ENVIRONMENTS",
@@ -20,8 +21,10 @@ __all__ = [
     "Setting",
     "Settings",
     "Tier",
+    "absolute",
     "check_path",
     "check_transit_key",
+    "decisive",
     "find_files",
     "is_reserved",
     "json_schema",

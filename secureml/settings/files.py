@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 import tomllib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from secureml.errors import ConfigurationError
 from secureml.settings.environments import ENVIRONMENTS, section_problem
 from secureml.settings.schema import SETTINGS
+from secureml.settings.setting import absolute
 from secureml.settings.variables import FILE_VARIABLE
 
 __all__ = [
@@ -31,6 +33,17 @@ __all__ = [
 _DECLARED = frozenset(setting.name for setting in SETTINGS)
 _NAME = "settings.toml"
 _LARGEST = 1 << 20
+_PARTS = 8
+_DEEP = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{_PARTS}}}")
+_QUOTED = re.compile(
+    r'''"""(?:\\.|[^\\])*?(?:"""|\\?\Z)|"(?:\\.|[^"\\\n])*+"?'''
+    r"""|'''.*?(?:'''|\Z)|'[^'\n]*+'?|#[^\n]*+""",
+    re.DOTALL,
+)
+"""Strings and comments of TOML; each alternative fits whatever follows, so none is tried twice."""
+_TRIES = 20
+_SETTLED = 0.02
+"""Seconds for which a file was left alone by its writer."""
 
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -44,10 +57,12 @@ class FoundFiles:
         main: the file, or None where there is none.
         local: its ``.local`` companion, for one machine and not for version control; None where
             there is none.
+        owners: ids of the users to whom they may belong; None where files have no such owners.
     """
 
     main: Path | None = None
     local: Path | None = None
+    owners: frozenset[int] | None = field(default=None, compare=False)
 
 
 def find_files(environ: Mapping[str, str], start: Path | None = None) -> FoundFiles:
@@ -65,29 +80,24 @@ def find_files(environ: Mapping[str, str], start: Path | None = None) -> FoundFi
 
     Raises:
         ConfigurationError: the named file doesn't exist; a file found, or its folder, belongs to
-            another user; the working directory is gone.
+            another user; a folder can't be searched; the working directory is gone, and no
+            absolute path is named.
     """
     named = environ.get(FILE_VARIABLE)
-    try:
-        start = (start or Path.cwd()).absolute()
-    except OSError:
-        start = None
-    if start is None:
-        raise ConfigurationError("the working directory doesn't exist any more")
     if named:
-        main = start / named
-        if not os.path.lexists(main):
+        main = Path(absolute(named, FILE_VARIABLE, start))
+        if not _exists(main):
             raise ConfigurationError(f"{main}, which {FILE_VARIABLE} names, doesn't exist")
         # Who names a file trusts its owner, and nobody else who may write beside it.
-        return FoundFiles(main, _found(local_of(main), _owners(main)))
-    folders = (start, *start.parents)
-    main_here = next(filter(None, (_found(folder / _NAME) for folder in folders)), None)
+        owners = _trusted(_owners(main))
+        return FoundFiles(main, _found([local_of(main)], owners), owners)
+    owners = _trusted()
+    folder = Path(absolute(str(start or "."), "the search for a settings file"))
+    folders = (folder, *folder.parents)
+    main_here = _found([folder / _NAME for folder in folders], owners)
     if main_here:
-        return FoundFiles(main_here, _found(local_of(main_here)))
-    local_name = local_of(Path(_NAME))
-    return FoundFiles(
-        None, next(filter(None, (_found(folder / local_name) for folder in folders)), None)
-    )
+        return FoundFiles(main_here, _found([local_of(main_here)], owners), owners)
+    return FoundFiles(None, _found([local_of(f / _NAME) for f in folders], owners), owners)
 
 
 def local_of(path: Path) -> Path:
@@ -100,45 +110,48 @@ def is_local(path: Path) -> bool:
     return path.stem.endswith(".local")
 
 
-def read_sections(path: Path) -> Sections:
+def read_sections(path: Path, owners: frozenset[int] | None = None) -> Sections:
     """Read one settings file.
 
     Args:
         path: the file's absolute path.
+        owners: ids of the users to whom the file and its folder may belong; any by default.
 
     Returns:
         The sections and what each sets, as TOML has it.
 
     Raises:
-        ConfigurationError: the file can't be read, is no UTF-8 or no TOML, is larger than 1 MiB,
-            has keys outside a section or sections of a wrong name, or lies beside a
-            ``dynaconf_hooks.py``.
+        ConfigurationError: the file can't be read, belongs to another user, is being written, is
+            no UTF-8 or no TOML, is larger than 1 MiB, has keys of too many parts, keys outside a
+            section or sections of a wrong name, or lies beside a ``dynaconf_hooks.py``.
     """
     # Nothing here runs such hooks, so someone would expect settings that they don't get.
     if os.path.lexists(path.with_name("dynaconf_hooks.py")):
         raise ConfigurationError(
             f"{path}: dynaconf_hooks.py lies beside it; secureml runs no hooks, move one of them"
         )
-    return _sections(str(path), _parse(str(path), _read(path)))
+    return _sections(str(path), _parse(str(path), _read(path, owners)))
 
 
-def is_trusted(path: Path, also: Collection[int] = ()) -> bool:
-    """Tell whether a file and its folder belong to the user or to root.
+def is_trusted(path: Path, owners: frozenset[int] | None) -> bool:
+    """Tell whether a file and its folder belong to some users.
 
-    It is git's rule for ``safe.directory``: as root under sudo, the user who called sudo is
-    trusted too. Where the file is a link, its target and that one's folder count as well.
+    Where the file is a link, its target and that one's folder count as well.
 
     Args:
         path: the file. One that can't be looked at is left for its reader to refuse.
-        also: ids of other users who are trusted.
+        owners: ids of the users; None for any.
     """
-    if not hasattr(os, "getuid"):
-        return True
-    trusted = {0, os.getuid(), *also}
-    caller = os.environ.get("SUDO_UID", "")
-    if os.getuid() == 0 and caller.isdecimal():
-        trusted.add(int(caller))
-    return _owners(path) <= trusted
+    return owners is None or _owners(path) <= owners
+
+
+def _trusted(also: Collection[int] = ()) -> frozenset[int] | None:
+    """Return the ids of the users whose files are taken: this one and root.
+
+    Unlike git, root does not trust who called sudo: the file says where credentials go, and those
+    are root's.
+    """
+    return frozenset({0, os.geteuid(), *also}) if hasattr(os, "geteuid") else None
 
 
 def _owners(path: Path) -> set[int]:
@@ -150,50 +163,118 @@ def _owners(path: Path) -> set[int]:
     return {place.st_uid for place in places}
 
 
-def _found(path: Path, also: Collection[int] = ()) -> Path | None:
-    if not os.path.lexists(path):
-        return None
-    if not is_trusted(path, also):
-        raise ConfigurationError(
-            f"{path} or its folder belongs to another user; name your settings file in "
-            f"{FILE_VARIABLE}, and beside it leave no such file"
-        )
+def _exists(path: Path) -> bool:
+    """Tell whether there is something of this name; a folder that can't be searched hides it."""
+    problem = None
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or "not a path"
+    if problem:
+        raise ConfigurationError(f"{path} can't be looked for ({problem})")
+    return True
+
+
+def _found(candidates: Iterable[Path], owners: frozenset[int] | None) -> Path | None:
+    path = next(filter(_exists, candidates), None)
+    if path is not None and not is_trusted(path, owners):
+        raise ConfigurationError(_foreign(path))
     return path
 
 
-def _read(path: Path) -> bytes:
+def _foreign(path: Path) -> str:
+    return (
+        f"{path} or its folder belongs to another user; name your settings file in "
+        f"{FILE_VARIABLE}, and beside it leave no such file"
+    )
+
+
+def _read(
+    path: Path,
+    owners: frozenset[int] | None = None,
+    *,
+    clock: Callable[[], int] = time.time_ns,
+    pause: Callable[[float], None] = time.sleep,
+) -> bytes:
+    """Read a file that nobody is writing.
+
+    One that was written just now may be half there, or still empty, with its writer about to go
+    on: it is read again when it has been left alone for a moment.
+    """
+    for _ in range(_TRIES):
+        content, written = _read_once(path, owners)
+        if written is not None and abs(clock() - written) > _SETTLED * 1e9:
+            return content
+        pause(_SETTLED)
+    raise ConfigurationError(f"{path} is being written; try again")
+
+
+def _read_once(path: Path, owners: frozenset[int] | None) -> tuple[bytes, int | None]:
+    """Return a file's content and when it was written; None where that was meanwhile."""
     problem = None
     content = b""
+    written = None
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            problem = "is not a file"
-        else:
-            with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            before = os.fstat(file.fileno())
+            if not stat.S_ISREG(before.st_mode):
+                problem = f"{path} is not a file"
+            elif owners is not None and not (before.st_uid in owners and is_trusted(path, owners)):
+                problem = _foreign(path)
+            else:
                 content = file.read(_LARGEST + 1)
+            after = os.fstat(file.fileno())
+        if _version(before) == _version(after):
+            written = after.st_mtime_ns
+    except IsADirectoryError:
+        problem = f"{path} is not a file"
     except (OSError, ValueError) as error:
-        problem = f"can't be read ({getattr(error, 'strerror', None) or 'not a path'})"
+        problem = f"{path} can't be read ({getattr(error, 'strerror', None) or 'not a path'})"
     if len(content) > _LARGEST:
-        problem = "is larger than 1 MiB"
+        problem = f"{path} is larger than 1 MiB"
     if problem:
-        raise ConfigurationError(f"{path} {problem}")
-    return content
+        raise ConfigurationError(problem)
+    return content, written
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe without a writer is not waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _parse(name: str, content: bytes) -> Mapping[str, object]:
     problem = None
     table: Mapping[str, object] = {}
     try:
-        table = tomllib.loads(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
+        place = _too_deep(text)
+        if place is not None:
+            problem = f"has a key of more than {_PARTS} parts (line {place})"
+        else:
+            table = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         problem = f"is not UTF-8 (line {line})"
     except (ValueError, RecursionError) as error:
         # The parser's own message may quote the line.
-        place = re.search(r"\(at (line \d+)", str(error))
-        problem = f"is not TOML ({place[1] if place else 'at its end'})"
+        told = re.search(r"\(at (line \d+)", str(error))
+        problem = f"is not TOML ({told[1] if told else 'at its end'})"
     if problem:
         raise ConfigurationError(f"{name} {problem}")
     return table
+
+
+def _too_deep(text: str) -> int | None:
+    """Return the line of a dotted key of too many parts: their square is what parsing it takes."""
+    bare = _QUOTED.sub(lambda found: "k" + "\n" * found[0].count("\n"), text)
+    found = _DEEP.search(bare)
+    return bare.count("\n", 0, found.start()) + 1 if found else None
 
 
 def _sections(name: str, table: Mapping[str, object]) -> Sections:

@@ -9,7 +9,7 @@ steer Dynaconf have nothing to act on.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,22 +18,24 @@ from typing import Any
 from secureml.concealed import conceal, reveal
 from secureml.concurrency import unforked
 from secureml.errors import ConfigurationError, IgnoredSettingWarning, warn
-from secureml.settings.environments import Tier, resolve, tier_of
+from secureml.settings.environments import ENVIRONMENTS, Tier, canonical, resolve, tier_of
 from secureml.settings.files import (
+    FoundFiles,
     Sections,
     find_files,
     is_local,
     read_sections,
 )
 from secureml.settings.notices import Notice, exposed, ignored_files, ignored_variables
-from secureml.settings.offers import BY_NAME, Offer, check
+from secureml.settings.offers import BY_NAME, Offer, check, decisive
 from secureml.settings.packaged import packaged_layers
 from secureml.settings.schema import SETTINGS, Settings, floor_problems
+from secureml.settings.setting import absolute
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, set_variables
 
 __all__ = ["Layers", "ReadLayers", "load_settings", "read_layers"]
 
-_Checked = tuple[str, Mapping[str, object]]
+_Checked = tuple[Offer, Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Layers:
     """The recipe for settings: what to read besides the environment variables and Vault.
 
     Args:
-        files: the settings files, weakest first, instead of those found; they must exist.
+        files: the settings files, weakest first, instead of those found; they must exist. Of one
+            that is named twice the last place counts.
         environment: the environment, instead of ``SECUREML_ENV``.
         host: a section of the host application's own settings, keys in any case. It is read at
             every load and never changed; entries that are None are passed over.
@@ -49,6 +52,7 @@ class Layers:
 
     Raises:
         TypeError: an argument has the wrong Python type.
+        ConfigurationError: a path is relative and the working directory is gone.
     """
 
     files: tuple[Path, ...] | None = None
@@ -65,10 +69,12 @@ class Layers:
         if self.host is not None and not isinstance(reveal(self.host), Mapping):
             raise TypeError("host must be a mapping: one section of the host's settings")
         if self.files is not None:
-            files = tuple(Path(file).absolute() for file in self.files)
+            files = tuple(Path(absolute(str(Path(file)), "files")) for file in self.files)
             object.__setattr__(self, "files", files)
         arguments = {
-            name: conceal(value) for name, value in self.arguments.items() if value is not None
+            name: conceal(_located(name, value))
+            for name, value in self.arguments.items()
+            if value is not None
         }
         object.__setattr__(self, "arguments", MappingProxyType(arguments))
 
@@ -114,6 +120,7 @@ class ReadLayers:
 
     Args:
         environment: the selected environment, or None.
+        environments: all that there are.
         chosen_by: what selected it.
         below: the layers below Vault's, weakest first.
         above: those above it.
@@ -123,6 +130,7 @@ class ReadLayers:
     """
 
     environment: str | None
+    environments: frozenset[str]
     chosen_by: str
     below: tuple[_Checked, ...] = field(repr=False)
     above: tuple[_Checked, ...] = field(repr=False)
@@ -144,15 +152,16 @@ class ReadLayers:
         if vault_record is not None:
             origin = _vault_origin(layers, self.environment)
             record = Offer(origin, vault_record, textual=True, from_vault=True)
-            layers.insert(len(self.below), (origin, check(record, problems)))
-        merged = _merge(_accumulated(layers))
+            layers.insert(len(self.below), (record, check(record, problems)))
+        merged = _merge(_accumulated(_decided(layers)))
         values: dict[str, Any] = {name: holder.value for name, holder in merged.items()}
         origins = {name: holder.origin for name, holder in merged.items()}
         problems += floor_problems(self.environment, values, origins)
         if problems:
-            raise ConfigurationError.of(problems)
+            raise ConfigurationError.of(list(dict.fromkeys(problems)))
         return Settings(
             environment=self.environment,
+            environments=self.environments,
             origins={**origins, "environment": self.chosen_by},
             **values,
         )
@@ -177,23 +186,30 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
     environ = os.environ if environ is None else environ
     problems: list[str] = []
     wanted, chosen_by = _wanted(layers, environ)
-    paths, passed_over = _paths(layers, environ, wanted, problems)
-    files = _read(paths, problems)
-    environment = _environment(wanted, files, problems)
+    paths, passed_over, owners = _paths(layers, environ, wanted, problems)
+    files = _read(paths, owners, problems)
+    declared = {section for sections in files.values() for section in sections} - {"default"}
+    environment = _environment(wanted, declared, problems)
 
     selected = _selected(files, environment)
     below = [*_packaged(environment), *selected]
     if layers.host is not None:
-        below.append(Offer("host application", _given(reveal(layers.host))))
+        below.append(Offer("host application", _given(reveal(layers.host), problems)))
     above = [
-        Offer(variable, {name: text}, textual=True)
-        for variable, name, text in set_variables(environ)
+        Offer(
+            "environment variable",
+            {name: environ[variable] for name, variable in variables.items()},
+            origins=variables,
+            textual=True,
+        )
+        for variables in set_variables(environ)
     ]
     above.append(Offer("argument", layers.arguments))
-    lower = [(offer.origin, check(offer, problems)) for offer in below]
-    upper = [(offer.origin, check(offer, problems)) for offer in above]
-    for offer in _unselected(files, environment):
-        check(offer, problems)
+    lower = [(offer, check(offer, problems)) for offer in below]
+    upper = [(offer, check(offer, problems)) for offer in above]
+    others = [(offer, check(offer, problems)) for offer in _unselected(files, environment)]
+    for offer, values in (*lower, *others):
+        problems += _below_the_floor(offer, values)
 
     notices: list[Notice] = [
         (f"{path} is not read in {environment}", IgnoredSettingWarning) for path in passed_over
@@ -204,6 +220,7 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
         notices += ignored_files(folder, paths)
     return ReadLayers(
         environment=environment,
+        environments=frozenset({*ENVIRONMENTS, *declared}),
         chosen_by=chosen_by,
         below=tuple(lower),
         above=tuple(upper),
@@ -221,8 +238,25 @@ class _Holder:
     origin: str
 
 
-def _given(section: Mapping[str, object]) -> dict[str, object]:
-    return {str(name).lower(): value for name, value in section.items() if value is not None}
+def _located(name: str, value: object) -> object:
+    """Make a path absolute: where it is relative to must not change with the working directory."""
+    if name not in BY_NAME or not BY_NAME[name].is_path:
+        return value
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    return absolute(path, name) if isinstance(path, str) and path else value
+
+
+def _given(section: Mapping[str, object], problems: list[str]) -> dict[Any, object]:
+    """Return what the host's section sets, by names in lower case."""
+    given: dict[Any, object] = {}
+    for spelling, value in section.items():
+        name = spelling.lower() if isinstance(spelling, str) else spelling
+        if value is None:
+            continue
+        if name in given:
+            problems.append(f"host application: {name} is set in two spellings")
+        given[name] = value
+    return given
 
 
 def _wanted(layers: Layers, environ: Mapping[str, str]) -> tuple[str | None, str]:
@@ -235,37 +269,43 @@ def _wanted(layers: Layers, environ: Mapping[str, str]) -> tuple[str | None, str
 
 def _paths(
     layers: Layers, environ: Mapping[str, str], wanted: str | None, problems: list[str]
-) -> tuple[list[Path], list[Path]]:
-    """List the files to read, and the local ones that a strict environment passes over."""
-    paths = list(layers.files or ())
+) -> tuple[list[Path], list[Path], frozenset[int] | None]:
+    """List the files to read, the local ones passed over, and who may own those that were found."""
+    found = FoundFiles()
     if layers.files is None:
         try:
             found = find_files(environ)
         except ConfigurationError as error:
             problems.extend(error.problems)
-        else:
-            paths = [path for path in (found.main, found.local) if path]
+    # Of a file that is named twice the last place counts.
+    named = list(dict.fromkeys(reversed(layers.files or ())))[::-1]
+    paths = [*named, *filter(None, [found.main])]
+    beside = [found.local] if found.local else []
     if wanted is None or tier_of(wanted) is not Tier.STRICT:
-        return paths, []
-    return [p for p in paths if not is_local(p)], [p for p in paths if is_local(p)]
+        return [*paths, *beside], [], found.owners
+    problems += [
+        f"{path} is a local file, and none is read in {canonical(wanted)}: name another one"
+        for path in paths
+        if is_local(path)
+    ]
+    return [path for path in paths if not is_local(path)], beside, found.owners
 
 
-def _read(paths: Iterable[Path], problems: list[str]) -> dict[Path, Sections]:
+def _read(
+    paths: Iterable[Path], owners: frozenset[int] | None, problems: list[str]
+) -> dict[Path, Sections]:
     files = {}
     for path in paths:
         try:
-            files[path] = read_sections(path)
+            files[path] = read_sections(path, owners)
         except ConfigurationError as error:
             problems.extend(error.problems)
     return files
 
 
-def _environment(
-    wanted: str | None, files: Mapping[Path, Sections], problems: list[str]
-) -> str | None:
+def _environment(wanted: str | None, declared: Collection[str], problems: list[str]) -> str | None:
     if wanted is None:
         return None
-    declared = {section for sections in files.values() for section in sections} - {"default"}
     try:
         return resolve(wanted, declared)
     except ConfigurationError as error:
@@ -299,7 +339,22 @@ def _unselected(files: Mapping[Path, Sections], environment: str | None) -> list
 
 
 def _section(path: Path, section: str, values: Mapping[str, object]) -> Offer:
-    return Offer(f"{path.name} [{section}]", values, place=f"{path} [{section}]", file=path)
+    return Offer(
+        f"{path.name} [{section}]",
+        values,
+        place=f"{path} [{section}]",
+        file=path,
+        section=section,
+    )
+
+
+def _below_the_floor(offer: Offer, values: Mapping[str, object]) -> list[str]:
+    """Say what the floor forbids of the section of an environment, selected or not."""
+    if offer.section in {None, "default"}:
+        return []
+    # Which file takes the audit may be said in any layer.
+    whole = {**{name: BY_NAME[name].default for name in BY_NAME}, "audit_log": True, **values}
+    return floor_problems(offer.section, whole, dict.fromkeys(whole, offer.origin))
 
 
 def _vault_origin(checked: Sequence[_Checked], environment: str | None) -> str:
@@ -311,16 +366,25 @@ def _vault_origin(checked: Sequence[_Checked], environment: str | None) -> str:
     return "Vault " + "/".join(filter(None, (mount, path, environment, "settings")))
 
 
+def _decided(checked: Sequence[_Checked]) -> list[_Checked]:
+    """Leave settings that mean one thing to the strongest layer, above the declared defaults."""
+    offers = [offer for offer, _ in checked]
+    return [
+        checked[0],
+        *zip(offers[1:], decisive([values for _, values in checked[1:]]), strict=True),
+    ]
+
+
 def _accumulated(checked: Iterable[_Checked]) -> Iterator[_Checked]:
     """Let the tables of a layer add to those of the weaker ones."""
     so_far: dict[str, Any] = {}
-    for origin, values in checked:
+    for offer, values in checked:
         tables: dict[str, Any] = {
             name: value for name, value in values.items() if BY_NAME[name].read is not None
         }
         for name, value in tables.items():
             so_far[name] = value.over(so_far[name]) if name in so_far else value
-        yield origin, {**values, **{name: so_far[name] for name in tables}}
+        yield offer, {**values, **{name: so_far[name] for name in tables}}
 
 
 def _merge(checked: Iterable[_Checked]) -> dict[str, _Holder]:
@@ -355,7 +419,8 @@ def _merge(checked: Iterable[_Checked]) -> dict[str, _Holder]:
         SYSENV_FALLBACK_FOR_DYNACONF=False,
         VALIDATE_ON_UPDATE_FOR_DYNACONF=False,
     )
-    for origin, values in checked:
-        holders = {name: _Holder(value, origin) for name, value in values.items()}
-        merged.update(holders, loader_identifier=SourceMetadata("secureml", origin), merge=False)
+    for offer, values in checked:
+        holders = {name: _Holder(value, offer.origin_of(name)) for name, value in values.items()}
+        source = SourceMetadata("secureml", offer.origin)
+        merged.update(holders, loader_identifier=source, merge=False)
     return {name: merged.get(name) for name in BY_NAME}

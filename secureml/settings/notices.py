@@ -93,6 +93,6 @@ def _beginning(path: Path) -> bytes:
 
 def _open_to_all(path: Path) -> bool:
     try:
-        return bool(path.expanduser().stat().st_mode & stat.S_IROTH)
-    except (OSError, RuntimeError, ValueError):
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except (OSError, ValueError):
         return False

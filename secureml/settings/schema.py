@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,12 +25,26 @@ from secureml.settings.checks import (
     check_urls,
     is_loopback,
 )
-from secureml.settings.environments import NAME_RULE, Tier, canonical, is_name, tier_of
+from secureml.settings.environments import (
+    ENVIRONMENTS,
+    NAME_RULE,
+    Tier,
+    canonical,
+    is_name,
+    tier_of,
+)
 from secureml.settings.packaged import default_in, is_default
 from secureml.settings.rules import Profiles, Rules
 from secureml.settings.setting import Setting, normalized
 
-__all__ = ["RESERVED_SECRET_NAMES", "SETTINGS", "Settings", "floor_problems", "is_reserved"]
+__all__ = [
+    "RESERVED_SECRET_NAMES",
+    "SETTINGS",
+    "Settings",
+    "clashes",
+    "floor_problems",
+    "is_reserved",
+]
 
 KEY_BACKENDS = ("kv", "transit")
 
@@ -55,12 +69,18 @@ def _about(doc: str, **traits: Any) -> dict[str, Any]:
     return {"doc": doc, **traits}
 
 
+def _either(group: str) -> dict[str, Any]:
+    """Traits of a secret and of the file that holds it: one of them is said, never both."""
+    return {"group": group, "exclusive": True}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings of one moment, checked as a whole and unchangeable.
 
     Args:
         environment: the selected environment, or None.
+        environments: all that there are: the three, and those that settings files declare.
         origins: where each value comes from, by the setting's name.
 
     Raises:
@@ -78,12 +98,18 @@ class Settings:
     )
     vault_token: SecretText | None = field(
         default=None,
-        metadata=_about("Token to log in with; keep it out of settings files.", check=check_token),
+        metadata=_about(
+            "Token to log in with; keep it out of settings files.",
+            check=check_token,
+            **_either("token"),
+        ),
     )
     vault_token_file: str | None = field(
         default=None,
         metadata=_about(
-            "File that holds the token; read again when the token is refused.", is_path=True
+            "File that holds the token; read again when the token is refused.",
+            is_path=True,
+            **_either("token"),
         ),
     )
     vault_path: str = field(
@@ -131,10 +157,13 @@ class Settings:
     )
     vault_secret_id: SecretText | None = field(
         default=None,
-        metadata=_about("Secret ID of an AppRole; keep it out of settings files."),
+        metadata=_about(
+            "Secret ID of an AppRole; keep it out of settings files.", **_either("secret ID")
+        ),
     )
     vault_secret_id_file: str | None = field(
-        default=None, metadata=_about("File that holds the secret ID.", is_path=True)
+        default=None,
+        metadata=_about("File that holds the secret ID.", is_path=True, **_either("secret ID")),
     )
     vault_secret_id_wrapped: bool = field(
         default=False,
@@ -145,28 +174,45 @@ class Settings:
     )
     vault_password: SecretText | None = field(
         default=None,
-        metadata=_about("Password for ldap and userpass; keep it out of settings files."),
+        metadata=_about(
+            "Password for ldap and userpass; keep it out of settings files.", **_either("password")
+        ),
     )
     vault_password_file: str | None = field(
-        default=None, metadata=_about("File that holds the password.", is_path=True)
+        default=None,
+        metadata=_about("File that holds the password.", is_path=True, **_either("password")),
     )
     vault_jwt: SecretText | None = field(
         default=None,
-        metadata=_about("JWT to log in with; keep it out of settings files.", check=check_token),
+        metadata=_about(
+            "JWT to log in with; keep it out of settings files.",
+            check=check_token,
+            **_either("JWT"),
+        ),
     )
     vault_jwt_file: str | None = field(
         default=None,
         metadata=_about(
-            "File that holds the JWT; for kubernetes the pod's own, by default.", is_path=True
+            "File that holds the JWT; for kubernetes the pod's own, by default.",
+            is_path=True,
+            **_either("JWT"),
         ),
     )
     vault_client_cert: str | None = field(
         default=None,
-        metadata=_about("PEM file of the client certificate, for TLS and cert.", is_path=True),
+        metadata=_about(
+            "PEM file of the client certificate, for TLS and cert.",
+            is_path=True,
+            group="client certificate",
+        ),
     )
     vault_client_key: str | None = field(
         default=None,
-        metadata=_about("PEM file of its private key, if not in vault_client_cert.", is_path=True),
+        metadata=_about(
+            "PEM file of its private key, if not in vault_client_cert.",
+            is_path=True,
+            group="client certificate",
+        ),
     )
     vault_timeout: float = field(
         default=5.0, metadata=_about("Seconds that a request may take in all.", above=0.0)
@@ -302,25 +348,32 @@ class Settings:
         default=False,
         metadata=_about("Whether an access fails when `audit_log` can't take its line."),
     )
+    environments: frozenset[str] = field(default=frozenset(ENVIRONMENTS), repr=False, compare=False)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         problems = []
         chosen_by = "default" if self.environment is None else "argument"
         origins = {"environment": chosen_by, **self.origins}
+        values: dict[str, object] = {}
         if self.environment is not None:
             object.__setattr__(self, "environment", canonical(self.environment))
             if not is_name(canonical(self.environment)):
                 problems.append(f"the name of an environment is {NAME_RULE}")
         for declared in SETTINGS:
-            value, origin = self._given(declared)
-            origins[declared.name] = origin
+            value = getattr(self, declared.name)
             try:
-                object.__setattr__(self, declared.name, declared.convert(value))
+                if value is not None or default_in(self.environment, declared.name) is None:
+                    value = declared.convert(value)
             except ConfigurationError as error:
                 problems += error.problems
+                value = declared.default
+            object.__setattr__(self, declared.name, value)
+            values[declared.name], origins[declared.name] = self._given(declared)
+            object.__setattr__(self, declared.name, values[declared.name])
         object.__setattr__(self, "origins", _Origins(origins))
-        values = {declared.name: getattr(self, declared.name) for declared in SETTINGS}
+        given = {name for name, value in values.items() if value is not None}
+        problems += [problem for _, problem in clashes(given)]
         problems += floor_problems(self.environment, values, self.origins)
         if problems:
             raise ConfigurationError.of(problems)
@@ -396,6 +449,24 @@ def floor_problems(
     return problems
 
 
+def clashes(names: Collection[str]) -> Iterator[tuple[list[str], str]]:
+    """Find settings that exclude each other among those of one layer.
+
+    Args:
+        names: those that the layer sets.
+
+    Yields:
+        The settings concerned, and a sentence about them.
+    """
+    rivals: dict[str | None, list[str]] = {}
+    for declared in SETTINGS:
+        if declared.exclusive and declared.name in names:
+            rivals.setdefault(declared.group, []).append(declared.name)
+    for several in rivals.values():
+        if len(several) > 1:
+            yield several, f"{' and '.join(several)} exclude each other; set one of them"
+
+
 def is_reserved(name: str) -> bool:
     """Tell whether a secret may not have this name, because its variable means something else.
 
@@ -430,7 +501,7 @@ class _Origins(Mapping[str, str]):
 def _declared() -> Iterator[Setting]:
     hints = typing.get_type_hints(Settings)
     for column in dataclasses.fields(Settings):
-        if column.name in {"environment", "origins"}:
+        if column.name in {"environment", "environments", "origins"}:
             continue
         kinds = typing.get_args(hints[column.name]) or (hints[column.name],)
         yield Setting(

@@ -12,7 +12,7 @@ from pathlib import Path
 from secureml.concealed import SecretText, reveal
 from secureml.errors import ConfigurationError
 
-__all__ = ["Setting", "normalized", "variable_of"]
+__all__ = ["Setting", "absolute", "normalized", "variable_of"]
 
 _PREFIX = "SECUREML_"
 _BOOLEANS = {
@@ -21,6 +21,9 @@ _BOOLEANS = {
 }
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+_LARGEST = 1e9
+"""A bound for all numbers: clocks and sockets take no more than 292 years of seconds."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _EXPECTED: dict[type, str] = {
     bool: "a boolean",
     float: "a number",
@@ -56,8 +59,10 @@ class Setting:
         minimum: the least number allowed.
         above: a number that the value must exceed.
         check: refuses text of the wrong form, or returns it normalized.
-        is_path: names a file or folder; in a settings file, ``~/`` is the home folder and a
-            relative path starts at that file's folder.
+        is_path: names a file or folder; it becomes absolute, ``~/`` is the home folder.
+        group: the name that all settings of one meaning share; the strongest layer that sets any
+            of them decides all of them.
+        exclusive: whether one layer may set no other setting of the group.
         vault_may_set: whether the settings record in Vault may set it.
         read: reads a table of a settings file; a stronger layer then adds to the weaker ones
             instead of replacing them.
@@ -73,6 +78,8 @@ class Setting:
     above: float | None = None
     check: Callable[[str, str], str] | None = None
     is_path: bool = False
+    group: str | None = None
+    exclusive: bool = False
     vault_may_set: bool = False
     read: Callable[[object, str], object] | None = None
 
@@ -117,7 +124,7 @@ class Setting:
 
         Args:
             value: what a settings file, a host application or an argument holds.
-            folder: where a relative path starts, if not in the working directory.
+            folder: where a relative path starts; the working directory by default.
 
         Raises:
             ConfigurationError: the value does not fit. The message doesn't repeat it.
@@ -171,6 +178,8 @@ class Setting:
             raise ConfigurationError(f"{self.name} must be {self.minimum:g} or more")
         if self.above is not None and number <= self.above:
             raise ConfigurationError(f"{self.name} must be more than {self.above:g}")
+        if number > _LARGEST:
+            raise ConfigurationError(f"{self.name} must be {_LARGEST:.0f} or less")
         return number
 
     def _text(self, text: str, folder: Path | None) -> str:
@@ -182,9 +191,34 @@ class Setting:
             return self.check(text, self.name)
         if "\0" in text:
             raise ConfigurationError(f"{self.name} holds a NUL character")
-        if not self.is_path or folder is None or Path(text).is_absolute():
-            return text
-        return str(folder / os.path.expanduser(text))  # noqa: PTH111 - pathlib's needs a home folder
+        if _SURROGATE.search(text):
+            raise ConfigurationError(f"{self.name} is not UTF-8 text")
+        return absolute(text, self.name, folder) if self.is_path else text
+
+
+def absolute(path: str, what: str, folder: Path | None = None) -> str:
+    """Return a path from the root on, with ``~`` taken for the home folder where there is one.
+
+    Args:
+        path: the path.
+        what: what names it, for the message.
+        folder: where a relative path starts; the working directory by default.
+
+    Raises:
+        ConfigurationError: the path is relative and the working directory is gone.
+    """
+    path = os.path.expanduser(path)  # noqa: PTH111 - pathlib's needs a home folder
+    if os.path.isabs(path):  # noqa: PTH117 - pathlib's changes the spelling
+        return path
+    try:
+        start = str(folder or Path.cwd())
+    except OSError:
+        start = ""
+    if not start:
+        raise ConfigurationError(
+            f"{what}: a relative path starts at the working directory, which doesn't exist any more"
+        )
+    return os.path.join(start, path)  # noqa: PTH118 - likewise
 
 
 def variable_of(name: str) -> str:

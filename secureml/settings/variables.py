@@ -14,17 +14,14 @@ __all__ = ["ENVIRONMENT_VARIABLE", "FILE_VARIABLE", "misspelt", "nested", "set_v
 ENVIRONMENT_VARIABLE = "SECUREML_ENV"
 FILE_VARIABLE = "SECUREML_SETTINGS_FILE"
 
+_TOOLS = ("VAULT", "BAO")
 _FOREIGN = {
-    f"{tool}_{suffix}": name
-    for tool in ("VAULT", "BAO")
-    for suffix, name in (
-        ("ADDR", "vault_url"),
-        ("TOKEN", "vault_token"),
-        ("NAMESPACE", "vault_namespace"),
-        ("CACERT", "vault_ca_cert"),
-    )
+    "ADDR": "vault_url",
+    "TOKEN": "vault_token",
+    "NAMESPACE": "vault_namespace",
+    "CACERT": "vault_ca_cert",
 }
-"""Variables of Vault's and OpenBao's command lines, and what they set."""
+"""Variables of Vault's and OpenBao's command lines, behind their prefix, and what they set."""
 
 _KNOWN = (ENVIRONMENT_VARIABLE, FILE_VARIABLE, *(setting.variable for setting in SETTINGS))
 _STEMS = {known.removeprefix("SECUREML_"): known for known in _KNOWN}
@@ -35,29 +32,21 @@ _OFTEN_MEANT = {
 }
 
 
-def set_variables(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """List the settings that environment variables set, the weakest first.
-
-    Vault's own variables come before OpenBao's, and these before SECUREML_ ones.
+def set_variables(environ: Mapping[str, str]) -> list[dict[str, str]]:
+    """Find the variables that set settings, in three layers.
 
     Args:
         environ: the environment variables.
 
     Returns:
-        Variable, setting and text of each. A variable set to nothing counts as unset.
+        By setting, its variable: Vault's own, OpenBao's, and at last those of secureml, which are
+        the strongest. A variable set to nothing counts as unset.
     """
-    own = {setting.variable: setting.name for setting in SETTINGS}
-    found = {
-        variable: name
-        for variable, name in [*_FOREIGN.items(), *own.items()]
-        if environ.get(variable)
-    }
-    # A token wins over a file that holds one, and this file was named by the stronger variable.
-    names_a_file = variable_of("vault_token_file") in found
+    layers = [{name: f"{tool}_{end}" for end, name in _FOREIGN.items()} for tool in _TOOLS]
+    layers.append({setting.name: setting.variable for setting in SETTINGS})
     return [
-        (variable, name, environ[variable])
-        for variable, name in found.items()
-        if not (names_a_file and variable in _FOREIGN and name == "vault_token")
+        {name: variable for name, variable in layer.items() if environ.get(variable)}
+        for layer in layers
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from secureml.errors import ConfigurationError, ResourceLimitError
-from secureml.settings import variable_of
+from secureml.settings import absolute, variable_of
 from secureml.sources.base import Finding, Outcome, Record
 
 __all__ = ["EnvironmentSource"]
@@ -19,7 +19,9 @@ class EnvironmentSource:
     """Reads ``SECUREML_<NAME>``, or the file that ``SECUREML_<NAME>_FILE`` names.
 
     The text is taken as it stands: no parser sees it. One line end at the end of a file is not
-    part of the secret.
+    part of the secret. A variable set to nothing counts as unset, and a relative path starts at
+    the folder that was the working directory when the source was made. Names beyond ASCII have no
+    variable: in upper case, different ones may be the same.
 
     Args:
         environ: the variables; the process's own by default.
@@ -27,6 +29,10 @@ class EnvironmentSource:
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = os.environ if environ is None else environ
+        try:
+            self._folder: Path | None = Path.cwd()
+        except OSError:
+            self._folder = None
 
     def read(self, name: str) -> Outcome:
         """Look for a secret.
@@ -38,22 +44,34 @@ class EnvironmentSource:
             Present, absent, or refused where the variables contradict each other or the file
             can't be read.
         """
+        if not name.isascii():
+            return Outcome(
+                finding=Finding.ABSENT, where="environment variables (none for names beyond ASCII)"
+            )
         variable = variable_of(name)
         file_variable = f"{variable}_FILE"
         text = self._environ.get(variable)
         file = self._environ.get(file_variable)
-        if text is not None and file is not None:
+        if text and file:
             return _refused(variable, f"both {variable} and {file_variable} are set; unset one")
-        if text is not None:
+        if text:
             return _present(text, variable)
-        if file is not None:
-            return _from_file(Path(file), file_variable)
+        if file:
+            return self._from_file(file, file_variable)
         return Outcome(
             finding=Finding.ABSENT, where=f"environment variables {variable}, {file_variable}"
         )
 
+    def _from_file(self, file: str, variable: str) -> Outcome:
+        problem = None
+        try:
+            path = Path(absolute(file, variable, self._folder))
+        except ConfigurationError as error:
+            problem = str(error)
+        return _refused(variable, problem) if problem else _read(path, variable)
 
-def _from_file(path: Path, variable: str) -> Outcome:
+
+def _read(path: Path, variable: str) -> Outcome:
     try:
         with path.open("rb") as stream:
             octets = stream.read(_LARGEST_FILE + 1)
@@ -67,7 +85,10 @@ def _from_file(path: Path, variable: str) -> Outcome:
         text = octets.decode("utf-8")
     except UnicodeDecodeError:
         return _refused(variable, f"the file that {variable} names is not UTF-8 text")
-    return _present(text.removesuffix("\n").removesuffix("\r"), variable)
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        return _refused(variable, f"the file that {variable} names is empty")
+    return _present(text, variable)
 
 
 def _present(text: str, variable: str) -> Outcome:

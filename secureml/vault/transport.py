@@ -280,7 +280,7 @@ def _verification(settings: Settings) -> str | bool:
         return False
     if settings.vault_ca_cert is None:
         return True
-    path = Path(settings.vault_ca_cert).expanduser()
+    path = Path(settings.vault_ca_cert)
     if not path.exists():
         raise ConfigurationError(f"vault_ca_cert {str(path)!r} does not exist")
     if path.is_file() and not _is_certificate(path):
@@ -290,7 +290,7 @@ def _verification(settings: Settings) -> str | bool:
 
 def _authorities(settings: Settings) -> Sequence[Path]:
     """List the certificates in a folder: OpenSSL itself finds only those named by their hash."""
-    folder = Path(settings.vault_ca_cert or "").expanduser()
+    folder = Path(settings.vault_ca_cert or "")
     if settings.vault_ca_cert is None or not folder.is_dir():
         return ()
     return [file for file in sorted(folder.iterdir()) if file.is_file() and _is_certificate(file)]

@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dynaconf
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from secureml.concealed import SecretText
 from secureml.errors import ConfigurationError, SecureMLWarning
-from secureml.settings import Layers, Settings, load_settings
+from secureml.settings import SETTINGS, Layers, Settings, load_settings
 
 Run = Callable[..., str]
 Write = Callable[..., Path]
@@ -178,10 +179,30 @@ def test_production_passes_over_the_local_file_and_says_so(write: Write) -> None
     local = write("this is not even TOML", "settings.local.toml")
     with pytest.warns(SecureMLWarning, match=r"settings\.local\.toml is not read in production"):
         assert load("PROD").vault_path == "secureml"
-    with pytest.warns(SecureMLWarning, match="is not read in production"):
-        load_settings(Layers((local,), "production"), environ={})
     with pytest.raises(ConfigurationError, match="is not TOML"):
         load("staging")
+
+
+@pytest.mark.parametrize("environment", ["PROD", "production-eu"])
+def test_a_local_file_that_is_named_is_an_error_in_a_strict_environment(
+    write: Write, environment: str
+) -> None:
+    main = write("[production-eu]\n", "app.toml")
+    local = write("[default]\nvault_path = 'local'\n", "app.local.toml")
+    for layers, variables in (
+        (Layers((main, local), environment), {}),
+        (Layers(environment=environment), {"SECUREML_SETTINGS_FILE": "app.local.toml"}),
+    ):
+        with pytest.raises(ConfigurationError, match=r"app\.local\.toml is a local file, and none"):
+            load_settings(layers, environ=variables)
+    assert load_settings(Layers((main, local), "staging"), environ={}).vault_path == "local"
+
+
+def test_of_a_file_that_is_named_twice_the_last_place_counts(write: Write) -> None:
+    first = write("[default]\nvault_path = 'a'\n", "first.toml")
+    second = write("[default]\nvault_path = 'b'\nvault_mount = 'b'\n", "second.toml")
+    found = load_settings(Layers((first, second, first)), environ={})
+    assert (found.vault_path, found.vault_mount) == ("a", "b")
 
 
 @pytest.mark.parametrize("environment", ["production", "production-eu"])
@@ -251,6 +272,33 @@ def test_what_counts_for_the_floor_is_the_merged_value(write: Write) -> None:
         load("staging")
 
 
+@pytest.mark.parametrize(
+    ("section", "line", "problem"),
+    [
+        ("production", "use_default_fallback = true", "use_default_fallback can't be true in prod"),
+        ("staging", "vault_tls_verify = false", "vault_tls_verify can be false only in dev"),
+        ("canary", "vault_url = 'http://host'", "can't be plain http to another machine in canary"),
+    ],
+)
+@pytest.mark.parametrize("environment", [None, "development", "production"])
+@pytest.mark.parametrize("name", ["settings.toml", "settings.local.toml"])
+def test_each_section_of_each_file_keeps_to_the_floor_selected_or_not(
+    write: Write, section: str, line: str, problem: str, environment: str | None, name: str
+) -> None:
+    if name == "settings.local.toml" and environment == "production":
+        return
+    write(f"[{section}]\n{line}\n", name)
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        load(environment)
+    assert len(caught.value.problems) == 1
+    assert f"{name} [{section}]" in str(caught.value)
+
+
+def test_what_another_layer_may_complete_is_not_below_the_floor(write: Write) -> None:
+    write("[default]\nuse_default_fallback = true\n[production]\naudit_required = true\n")
+    assert load("development").use_default_fallback
+
+
 def test_the_floor_is_told_together_with_other_problems() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load("staging", SECUREML_USE_DEFAULT_FALLBACK="true", SECUREML_CACHE_TTL="x")
@@ -294,13 +342,13 @@ def test_any_text_comes_out_of_every_layer_unchanged(write: Write, text: str) ->
     escaped = "".join(f"\\U{ord(character):08x}" for character in text)
     path = write(f'[default]\nvault_token_file = "/{escaped}"\n')
     assert load_settings(Layers(files=(path,)), environ={}).vault_token_file == "/" + text
-    mapping = {"vault_token_file": text}
+    mapping = {"vault_token_file": "/" + text}
     for found in (
-        load_settings(Layers(files=()), environ={"SECUREML_VAULT_TOKEN_FILE": text}),
+        load_settings(Layers(files=()), environ={"SECUREML_VAULT_TOKEN_FILE": "/" + text}),
         load_settings(Layers(files=(), host=mapping), environ={}),
         load_settings(Layers(files=(), arguments=mapping), environ={}),
     ):
-        assert found.vault_token_file == text
+        assert found.vault_token_file == "/" + text
 
 
 @given(text=KEY_NAME.filter(lambda text: text.strip() not in {"", ".", ".."}))
@@ -311,10 +359,10 @@ def test_any_key_name_comes_out_of_the_vault_record_unchanged(text: str) -> None
 
 
 def test_a_real_variable_is_read_raw(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECUREML_VAULT_TOKEN_FILE", "@format {env[HOME]}")
+    monkeypatch.setenv("SECUREML_VAULT_TLS_SERVER_NAME", "@format {env[HOME]}")
     monkeypatch.setenv("SECUREML_CACHE_TTL", "60")
     found = load_settings(Layers())
-    assert found.vault_token_file == "@format {env[HOME]}"
+    assert found.vault_tls_server_name == "@format {env[HOME]}"
     assert found.cache_ttl == 60.0
     assert found.origins["cache_ttl"] == "SECUREML_CACHE_TTL"
 
@@ -409,6 +457,151 @@ def test_a_relative_path_in_a_file_starts_at_that_file(
     assert found.vault_ca_cert == "/etc/ca.pem"
 
 
+# Relative paths.
+
+
+@pytest.mark.parametrize("layer", ["argument", "host", "variable", "by hand"])
+def test_a_relative_path_starts_where_the_settings_were_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    paths = {"vault_token_file": "a/b", "vault_ca_cert": "~/ca.pem", "audit_log": "~nobody-here/x"}
+    variables = {f"SECUREML_{name.upper()}": path for name, path in paths.items()}
+    layers = Layers(
+        files=(),
+        host=paths if layer == "host" else None,
+        arguments=paths if layer == "argument" else {},
+    )
+    if layer == "by hand":
+        found = Settings(**paths)  # type: ignore[arg-type]  # names of a dict are not known
+    else:
+        found = load_settings(layers, environ=variables if layer == "variable" else {})
+    assert found.vault_token_file == f"{tmp_path}/a/b"
+    assert found.vault_ca_cert == "/home/someone/ca.pem"
+    assert found.audit_log == f"{tmp_path}/~nobody-here/x"
+
+
+def test_the_paths_of_a_recipe_stay_where_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = Layers(files=(), arguments={"vault_token_file": "x", "vault_ca_cert": Path("y")})
+    monkeypatch.chdir("/")
+    found = load_settings(layers, environ={})
+    assert (found.vault_token_file, found.vault_ca_cert) == (f"{tmp_path}/x", f"{tmp_path}/y")
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"files": ["a.toml"]},
+        {"files": [], "arguments": {"vault_token_file": "x"}},
+        {"files": [], "host": {"vault_token_file": "x"}},
+        {},
+    ],
+)
+def test_a_relative_path_without_a_working_directory_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigurationError, match="which doesn't exist any more"):
+        load_settings(Layers(**recipe), environ={})
+    assert load_settings(Layers(files=()), environ={"SECUREML_VAULT_TOKEN_FILE": "/x"})
+    monkeypatch.chdir(tmp_path)
+
+
+# Settings that mean one thing.
+
+PAIRS = ["vault_token", "vault_secret_id", "vault_password", "vault_jwt"]
+ORDER = ["main default", "main staging", "local default", "host", "BAO", "variable", "argument"]
+
+
+def place(write: Write, given: dict[str, dict[str, str]]) -> Settings:
+    """Load settings of which each layer sets something."""
+    for stem in ("main", "local"):
+        sections = [
+            f"[{section}]\n" + "".join(f"{name} = '{v}'\n" for name, v in given[layer].items())
+            for section in ("default", "staging")
+            if (layer := f"{stem} {section}") in given
+        ]
+        write("".join(sections), "settings.toml" if stem == "main" else "settings.local.toml")
+    variables = {f"SECUREML_{n.upper()}": v for n, v in given.get("variable", {}).items()}
+    variables |= {f"BAO_{n[6:].upper()}": v for n, v in given.get("BAO", {}).items()}
+    layers = Layers(
+        environment="staging", host=given.get("host"), arguments=given.get("argument", {})
+    )
+    return load_settings(layers, environ=variables)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize(
+    ("weak", "strong"),
+    [(weak, strong) for strong in ORDER for weak in ORDER[: ORDER.index(strong)]],
+)
+def test_of_a_secret_and_its_file_the_stronger_layers_unsets_the_other(
+    write: Write, name: str, weak: str, strong: str
+) -> None:
+    secret, file = {name: "s3cret"}, {f"{name}_file": "/run/file"}
+    for weaker, stronger in ((secret, file), (file, secret)):
+        if (weak == "BAO" and weaker != {"vault_token": "s3cret"}) or (
+            strong == "BAO" and stronger != {"vault_token": "s3cret"}
+        ):
+            continue
+        found = place(write, {weak: weaker, strong: stronger})
+        expected = stronger.get(name)
+        assert getattr(found, name) == (expected and SecretText(expected))
+        assert getattr(found, f"{name}_file") == stronger.get(f"{name}_file")
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("layer", [layer for layer in ORDER if layer != "BAO"])
+def test_a_secret_and_its_file_in_one_layer_are_an_error_that_names_the_place(
+    write: Write, name: str, layer: str
+) -> None:
+    told = {
+        "main default": "settings.toml [default]",
+        "main staging": "settings.toml [staging]",
+        "local default": "settings.local.toml [default]",
+        "host": "host application",
+        "variable": f"SECUREML_{name.upper()}, SECUREML_{name.upper()}_FILE",
+        "argument": "argument",
+    }
+    both = {name: "hunter2", f"{name}_file": "/run/file"}
+    with pytest.raises(ConfigurationError) as caught:
+        place(write, {layer: both})
+    assert f"{told[layer]}: {name} and {name}_file exclude each other" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="exclude each other"):
+        Settings(**both)  # type: ignore[arg-type]  # names of a dict are not known
+
+
+@pytest.mark.parametrize(
+    ("weak", "strong"), [("main default", "main staging"), ("host", "argument")]
+)
+def test_a_certificate_does_not_get_the_key_of_a_weaker_layer(
+    write: Write, weak: str, strong: str
+) -> None:
+    weaker = {"vault_client_cert": "/weak.pem", "vault_client_key": "/weak.key"}
+    found = place(write, {weak: weaker, strong: {"vault_client_cert": "/both.pem"}})
+    assert (found.vault_client_cert, found.vault_client_key) == ("/both.pem", None)
+    stronger = {"vault_client_cert": "/c.pem", "vault_client_key": "/c.key"}
+    found = place(write, {weak: {"vault_client_cert": "/both.pem"}, "variable": stronger})
+    assert (found.vault_client_cert, found.vault_client_key) == ("/c.pem", "/c.key")
+
+
+def test_every_file_of_a_secret_is_declared_to_exclude_the_secret() -> None:
+    by_name = {setting.name: setting for setting in SETTINGS}
+    twins = {name for name in by_name if f"{name}_file" in by_name}
+    assert twins == set(PAIRS)
+    for name in twins:
+        secret, file = by_name[name], by_name[f"{name}_file"]
+        assert secret.group == file.group is not None
+        assert secret.exclusive
+        assert file.exclusive
+
+
 # The record in Vault.
 
 
@@ -480,6 +673,13 @@ def test_a_section_of_a_real_dynaconf_object_is_read_and_not_changed(write: Writ
 def test_a_whole_dynaconf_object_is_no_section() -> None:
     with pytest.raises(TypeError, match="one section of the host's settings"):
         Layers(host=dynaconf.Dynaconf())
+
+
+def test_a_setting_that_the_host_spells_in_two_ways_is_an_error() -> None:
+    host = {"vault_path": "a", "VAULT_PATH": "b", "Vault_Mount": None, "vault_mount": "kv"}
+    with pytest.raises(ConfigurationError, match="vault_path is set in two spellings") as caught:
+        load_settings(Layers(files=(), host=host), environ={})
+    assert len(caught.value.problems) == 1
 
 
 def test_what_the_host_leaves_none_is_passed_over(write: Write) -> None:

@@ -28,7 +28,7 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 def test_the_table_declares_what_the_dataclass_holds() -> None:
     columns = {column.name for column in dataclasses.fields(Settings)}
-    assert columns - {"environment", "origins"} == set(BY_NAME)
+    assert columns - {"environment", "environments", "origins"} == set(BY_NAME)
     assert {name for name, setting in BY_NAME.items() if setting.secret} == {
         "vault_token",
         "vault_secret_id",
@@ -153,7 +153,7 @@ def test_a_path_in_a_file_starts_at_the_files_folder(monkeypatch: pytest.MonkeyP
     assert setting.convert(".token", folder) == "/project/.token"
     assert setting.convert("~/.token", folder) == "/home/someone/.token"
     assert setting.convert("/run//token", folder) == "/run//token"
-    assert setting.convert(".token") == ".token"
+    assert setting.convert(".token") == str(Path.cwd() / ".token")
     assert setting.convert(Path("/run/token")) == "/run/token"
     assert BY_NAME["vault_path"].convert("team", folder) == "team"
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from secureml.errors import ConfigurationError
 from secureml.sources import DevelopmentSource, EnvironmentSource, Finding
 
-HOSTILE = ["@format {env[HOME]}", "12e45678", "0x10", "1234#tail", '"quoted"', "@none", "", " a "]
+HOSTILE = ["@format {env[HOME]}", "12e45678", "0x10", "1234#tail", '"quoted"', "@none", " a "]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -19,7 +19,9 @@ def test_text_is_taken_as_it_stands(monkeypatch, tmp_path, text):
     assert outcome.record.path == "SECUREML_API_KEY"
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n"), max_size=50))
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n"), min_size=1, max_size=50)
+)
 def test_any_text_comes_out_of_a_file_unchanged(tmp_path_factory, text):
     file = tmp_path_factory.mktemp("secret") / "key"
     file.write_bytes(text.encode() + b"\n")
@@ -31,6 +33,34 @@ def test_any_text_comes_out_of_a_file_unchanged(tmp_path_factory, text):
 @pytest.mark.parametrize("name", ["api-key", "api.key", "api/key", "API_KEY"])
 def test_separators_become_underscores(name):
     assert EnvironmentSource({"SECUREML_API_KEY": "x"}).read(name).finding is Finding.PRESENT
+
+
+def test_a_variable_set_to_nothing_counts_as_unset(tmp_path):
+    file = tmp_path / "key"
+    file.write_text("from the file")
+    read = EnvironmentSource({"SECUREML_K": "", "SECUREML_K_FILE": str(file)}).read
+    assert read("k").record.fields == {"value": "from the file"}
+    nothing = EnvironmentSource({"SECUREML_K": "", "SECUREML_K_FILE": ""})
+    assert nothing.read("k").finding is Finding.ABSENT
+
+
+@pytest.mark.parametrize("name", ["straße", "\u017fecret", "kluc\u0131", "ﬁle"])
+def test_a_name_beyond_ascii_has_no_variable_that_another_name_has_too(name):
+    variables = dict.fromkeys(
+        ["SECUREML_STRASSE", "SECUREML_SECRET", "SECUREML_KLUCI", "SECUREML_FILE"], "another's"
+    )
+    outcome = EnvironmentSource(variables).read(name)
+    assert outcome.finding is Finding.ABSENT
+    assert "none for names beyond ASCII" in outcome.where
+
+
+def test_a_relative_file_stays_where_it_was(tmp_path, monkeypatch):
+    (tmp_path / "key").write_text("here")
+    source = EnvironmentSource({"SECUREML_K_FILE": "key"})
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "key").write_text("elsewhere")
+    monkeypatch.chdir(tmp_path / "below")
+    assert source.read("k").record.fields == {"value": "here"}
 
 
 def test_absence_names_both_variables():
@@ -46,7 +76,7 @@ def test_a_variable_and_a_file_at_once_are_refused(tmp_path):
     assert isinstance(outcome.error, ConfigurationError)
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"x" * (1024 * 1024 + 1)])
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe", b"x" * (1024 * 1024 + 1)])
 def test_a_file_that_can_not_be_used_is_refused_not_absent(tmp_path, content):
     file = tmp_path / "key"
     if content is not None:

@@ -51,7 +51,7 @@ def _token(settings: Settings) -> AuthMethod:
 
 
 def _token_file(settings: Settings) -> AuthMethod:
-    return TokenAuth.of_file(settings.vault_token_file or "~/.vault-token")
+    return TokenAuth(Credential.of(settings, "vault_token", default_file="~/.vault-token"))
 
 
 def _approle(settings: Settings) -> AuthMethod:

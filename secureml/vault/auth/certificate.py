@@ -9,7 +9,7 @@ from secureml.concurrency import unforked
 from secureml.errors import AuthenticationError, ConfigurationError
 from secureml.settings import Settings
 from secureml.vault.auth.base import AuthMethod, Login
-from secureml.vault.auth.credentials import home_path, needed
+from secureml.vault.auth.credentials import needed
 from secureml.vault.auth.exchange import Attempt, log_in
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def client_certificate(settings: Settings) -> tuple[str, str] | None:
         if key is not None:
             raise ConfigurationError("vault_client_key is set, and vault_client_cert is not")
         return None
-    return str(home_path(certificate)), str(home_path(key or certificate))
+    return certificate, key or certificate
 
 
 def certificate_problem(certificate: str, key: str) -> str:

@@ -10,7 +10,7 @@ from secureml.concealed import SecretText
 from secureml.errors import AuthenticationError, ResourceLimitError
 from secureml.settings import Settings, variable_of
 
-__all__ = ["Credential", "home_path", "needed"]
+__all__ = ["Credential", "needed"]
 
 _LARGEST_FILE = 64 * 1024
 
@@ -21,7 +21,7 @@ class Credential:
 
     Args:
         setting: such as ``vault_password``; the twin is ``vault_password_file``.
-        value: the secret; it wins over the file.
+        value: the secret; the settings never hold both.
         file: the file's path.
     """
 
@@ -38,8 +38,11 @@ class Credential:
             setting: the name of the one that gives the secret directly.
             default_file: the file where neither is set.
         """
+        value = getattr(settings, setting)
         file = getattr(settings, f"{setting}_file")
-        return cls(setting=setting, value=getattr(settings, setting), file=file or default_file)
+        if value is None and file is None:
+            file = default_file
+        return cls(setting=setting, value=value, file=file)
 
     @property
     def place(self) -> str:
@@ -65,7 +68,7 @@ class Credential:
                 f"vault_auth = {method!r} needs a secret: export {variable_of(self.setting)}, or "
                 f"name a file that holds it in {self.setting}_file"
             )
-        content = _text_of(home_path(self.file))
+        content = _text_of(Path(os.path.expanduser(self.file)))  # noqa: PTH111 - for no home folder
         if isinstance(content, ResourceLimitError):
             raise content
         if isinstance(content, str):
@@ -91,11 +94,6 @@ def needed(value: str | None, setting: str, method: str) -> str:
     raise AuthenticationError(
         f"vault_auth = {method!r} needs {setting}: set it, or export {variable_of(setting)}"
     )
-
-
-def home_path(path: str) -> Path:
-    """Return a path with ``~`` taken for the home folder, where there is one."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's needs a home folder
 
 
 def _text_of(path: Path) -> SecretText | ResourceLimitError | str:
