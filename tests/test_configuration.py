@@ -49,6 +49,27 @@ def test_configure_replaces_them():
     assert get_settings().environment is None
 
 
+def test_what_is_given_later_decides_for_the_settings_that_mean_the_same():
+    configure(vault_token="first", vault_client_cert="/a.pem", vault_client_key="/a.key")
+    with override(vault_token_file="/run/token", vault_client_cert="/b.pem") as settings:
+        assert (settings.vault_token, settings.vault_token_file) == (None, "/run/token")
+        assert (settings.vault_client_cert, settings.vault_client_key) == ("/b.pem", None)
+        manager = KeyManager(vault_token="second")
+        assert manager.settings.vault_token_file is None
+        assert manager.settings.vault_token.reveal() == "second"
+    assert get_settings().vault_token.reveal() == "first"
+
+
+def test_paths_given_to_configure_stay_where_they_were(tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    configure(vault_url="http://127.0.0.1:1", vault_token_file="token")
+    monkeypatch.chdir(tmp_path / "below")
+    assert KeyManager().settings.vault_token_file == str(tmp_path / "token")
+    assert KeyManager(vault_token_file="token").settings.vault_token_file == str(
+        tmp_path / "below" / "token"
+    )
+
+
 def test_configure_reads_the_files_it_is_given(tmp_path):
     file = tmp_path / "other.toml"
     file.write_text('[default]\nvault_path = "from-file"\n')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,6 +143,8 @@ def _change(
 ) -> _Change:
     """Work out what is to be saved, and that it can be; nothing is written."""
     from secureml.cli.settings_file import edited, place_for
+    from secureml.errors import ConfigurationError
+    from secureml.settings import clashes
 
     file = place_for(environment, os.environ)
     section = environment or "default"
@@ -156,7 +159,12 @@ def _change(
     for name in ("vault_token_file", "vault_ca_cert"):
         if name in values and Path(values[name]).is_relative_to(file.parent):
             values[name] = Path(values[name]).relative_to(file.parent).as_posix()
-    return _Change(file, section, values, token_file, token, edited(file, section, values))
+    content = edited(file, section, values)
+    saved = tomllib.loads(content.decode("utf-8-sig"))[section]
+    problems = [f"{file} [{section}]: {problem}" for _, problem in clashes(saved)]
+    if problems:
+        raise ConfigurationError.of(problems)
+    return _Change(file, section, values, token_file, token, content)
 
 
 def _test(settings: Settings, token_file: Path | None) -> None:

@@ -8,7 +8,7 @@ from secureml.settings.files import FoundFiles, find_files, local_of
 from secureml.settings.layers import Layers, ReadLayers, load_settings, read_layers
 from secureml.settings.offers import decisive
 from secureml.settings.reference import json_schema, reference
-from secureml.settings.schema import RESERVED_SECRET_NAMES, SETTINGS, Settings, is_reserved
+from secureml.settings.schema import RESERVED_SECRET_NAMES, SETTINGS, Settings, clashes, is_reserved
 from secureml.settings.setting import Setting, absolute, variable_of
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "absolute",
     "check_path",
     "check_transit_key",
+    "clashes",
     "decisive",
     "find_files",
     "is_reserved",

@@ -242,7 +242,8 @@ def _located(name: str, value: object) -> object:
     """Make a path absolute: where it is relative to must not change with the working directory."""
     if name not in BY_NAME or not BY_NAME[name].is_path:
         return value
-    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    path = reveal(value)
+    path = os.fspath(path) if isinstance(path, os.PathLike) else path
     return absolute(path, name) if isinstance(path, str) and path else value
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from secureml.errors import ConfigurationError
 from secureml.settings.environments import nearest
@@ -44,9 +45,9 @@ class Offer:
     textual: bool = False
     from_vault: bool = False
 
-    def origin_of(self, name: object) -> str:
+    def origin_of(self, name: Any) -> str:
         """Return what `Settings.origins` says of one of the settings."""
-        return self.origins.get(str(name), self.origin)
+        return self.origins.get(name, self.origin)
 
     def place_of(self, names: Iterable[object]) -> str:
         """Return what a message says of some of the settings."""

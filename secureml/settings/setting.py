@@ -130,9 +130,15 @@ class Setting:
             ConfigurationError: the value does not fit. The message doesn't repeat it.
         """
         value = reveal(value)
-        if self.read is not None:
+        if self.read is None:
+            return self._converted(value, folder)
+        try:
             return self.read(value, self.name)
-        return self._converted(value, folder)
+        except ConfigurationError:
+            raise
+        except (ValueError, RecursionError):
+            pass
+        raise ConfigurationError(f"{self.name} holds what no settings file can")
 
     def _converted(self, value: object, folder: Path | None) -> object:
         if value is None and self.optional:

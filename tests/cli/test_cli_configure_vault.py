@@ -397,11 +397,26 @@ class TestWarnings:
             ran.err.splitlines()
         )
 
-    def test_of_a_token_in_a_settings_file(self, run, tmp_path):
+    def test_of_a_token_in_a_variable(self, run, monkeypatch):
+        monkeypatch.setenv("SECUREML_VAULT_TOKEN", "an-older-token")
+        ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token", TOKEN)
+        assert "SECUREML_VAULT_TOKEN sets vault_token and wins" in ran.err
+        assert "an-older-token" not in ran.out + ran.err
+
+    def test_none_of_a_token_in_a_weaker_file(self, run, tmp_path):
         (tmp_path / "settings.toml").write_text('[default]\nvault_token = "an-older-token"\n')
         ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token", TOKEN)
-        assert "settings.toml [default] sets vault_token and wins" in ran.err
-        assert "an-older-token" not in ran.out + ran.err
+        assert ran.code == 0
+        assert "wins" not in ran.err
+
+    def test_a_token_in_the_same_section_is_an_error_and_nothing_is_saved(self, run, tmp_path):
+        before = '[production]\nvault_token = "an-older-token"\n'
+        (tmp_path / "settings.toml").write_text(before)
+        options = ("--vault-url", URL.replace("http:", "https:"), "--vault-token", TOKEN)
+        ran = run("keys", "configure-vault", *options, "--env", "production")
+        assert ran.code == 2
+        assert "[production]: vault_token and vault_token_file exclude each other" in ran.err
+        assert (tmp_path / "settings.toml").read_text() == before
 
     def test_of_an_address_that_is_still_missing(self, run):
         assert "vault_url is not set yet" in run("keys", "configure-vault", "--vault-path", "x").err

@@ -390,6 +390,17 @@ def test_without_an_environment_no_name_leads_into_ones_folder(faulty, name):
     assert server.received == []
 
 
+def test_without_an_environment_no_name_leads_into_the_folder_of_a_declared_one(faulty, tmp_path):
+    server = faulty(b"{}")
+    (tmp_path / "settings.toml").write_text("[default]\n[production-eu]\n[canary]\n")
+    manager = KeyManager(server.url, "s.token")
+    for name in ("production-eu/master_key", "canary/team/k"):
+        for attempt in (manager.get_secret, manager.generate_key, manager.rotate_key):
+            with pytest.raises(ConfigurationError, match="environment's folder"):
+                attempt(name)
+    assert server.received == []
+
+
 @pytest.mark.parametrize("name", [5, b"k", None])
 def test_a_name_is_text(name):
     with pytest.raises(TypeError, match="str"):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from secureml.errors import ConfigurationError
 from secureml.settings import FoundFiles, find_files, local_of
 from secureml.settings.environments import ENVIRONMENTS
-from secureml.settings.files import is_local, is_trusted, read_sections
+from secureml.settings.files import _read, is_local, is_trusted, read_sections
 from secureml.settings.packaged import packaged_defaults
 
 Write = Callable[..., Path]
@@ -66,7 +68,20 @@ def test_a_working_directory_that_is_gone_is_an_error(
     gone.rmdir()
     with pytest.raises(ConfigurationError, match="doesn't exist any more"):
         find_files({})
+    with pytest.raises(ConfigurationError, match="doesn't exist any more"):
+        find_files({"SECUREML_SETTINGS_FILE": "app.toml"})
+    named = tmp_path / "app.toml"
+    named.touch()
+    assert find_files({"SECUREML_SETTINGS_FILE": str(named)}).main == named
     monkeypatch.chdir(tmp_path)
+
+
+def test_a_variable_may_name_a_file_of_the_home_folder(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    named = write("", "home/app.toml")
+    assert find_files({"SECUREML_SETTINGS_FILE": "~/app.toml"}).main == named
 
 
 OTHER = 65534
@@ -113,26 +128,56 @@ def test_a_link_is_trusted_no_more_than_what_it_leads_to(write: Write, tmp_path:
     target = write("", "theirs/settings.toml")
     link = tmp_path / "settings.toml"
     link.symlink_to(target)
-    assert is_trusted(link)
+    root = frozenset({0})
+    assert is_trusted(link, root)
     os.chown(target.parent, OTHER, OTHER)
-    assert not is_trusted(link)
+    assert not is_trusted(link, root)
     os.chown(target.parent, 0, 0)
     os.chown(link, OTHER, OTHER, follow_symlinks=False)
-    assert not is_trusted(link)
+    assert not is_trusted(link, root)
+    assert is_trusted(link, None)
 
 
 @needs_root
-def test_root_trusts_who_called_sudo_and_another_user_trusts_root_alone(
+def test_roots_credentials_do_not_go_where_the_caller_of_sudo_says(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write("")
     os.chown(path, OTHER, OTHER)
     monkeypatch.setenv("SUDO_UID", str(OTHER))
-    assert is_trusted(path)
-    monkeypatch.setattr(os, "getuid", lambda: OTHER - 1)
-    assert not is_trusted(path)
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
+        find_files({})
+
+
+@needs_root
+def test_the_user_is_the_one_whose_rights_the_process_has(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("")
+    os.chown(path, OTHER, OTHER)
+    os.chown(path.parent, OTHER, OTHER)
+    monkeypatch.setattr(os, "geteuid", lambda: OTHER)
+    assert find_files({}).main == path
     os.chown(path, 0, 0)
-    assert is_trusted(path)
+    assert find_files({}).main == path
+    monkeypatch.setattr(os, "getuid", lambda: OTHER)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
+        find_files({})
+
+
+@needs_root
+@pytest.mark.parametrize("swapped", ["file", "folder"])
+def test_a_file_that_changes_hands_after_it_was_found_is_not_read(
+    write: Write, swapped: str
+) -> None:
+    path = write("[default]\n", "shared/settings.toml")
+    found = find_files({}, path.parent)
+    assert read_sections(path, found.owners) == {"default": {}}
+    os.chown(path if swapped == "file" else path.parent, OTHER, OTHER)
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
+        read_sections(path, found.owners)
+    assert read_sections(path) == {"default": {}}
 
 
 def vars_of(found: FoundFiles) -> set[Path | None]:
@@ -179,6 +224,13 @@ HUGE_NUMBER = "9" * 5000
         (b'[default]\n\nvault_path = "\xff\xfehunter2"', "is not UTF-8 (line 3)"),
         ("[default]".encode("utf-16"), "is not UTF-8 (line 1)"),
         (b"[default]\n" + b"#" * (1 << 20), "is larger than 1 MiB"),
+        (
+            b"[default]\n" + b"a." * 30_000 + b"hunter2 = 1",
+            "has a key of more than 8 parts (line 2",
+        ),
+        (b"[default]\n[default" + b" . 'a\"'" * 8 + b"]", "has a key of more than 8 parts (line 2"),
+        (b"a = { b" + b'."c"' * 8 + b" = 1 }", "has a key of more than 8 parts (line 1"),
+        (b"a = '''\n\n'''\na" + b".b" * 8, "has a key of more than 8 parts (line 4"),
     ],
 )
 def test_a_file_that_is_no_settings_file_is_an_error_that_quotes_nothing(
@@ -190,6 +242,46 @@ def test_a_file_that_is_no_settings_file_is_an_error_that_quotes_nothing(
     assert str(caught.value).startswith(f"{path} {problem}")
     assert "hunter2" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'a = "1.2.3.4.5.6.7.8.9.10.11"',
+        "a = '1.2.3.4.5.6.7.8.9.10.11' # see 1.2.3.4.5.6.7.8.9.10.11",
+        'a = """\n1.2.3.4.5.6.7.8.9.10.11 \\""" 1.2.3.4.5.6.7.8.9.10"""',
+        "a = '''\n1.2.3.4.5.6.7.8.9.10.11\\'''",
+        '"a.b.c.d.e.f.g.h.i.j.k" = 1.5',
+        "b.c.d.e.f.g.h.i = 1",
+    ],
+)
+def test_dots_in_text_and_keys_of_eight_parts_are_no_problem(write: Write, line: str) -> None:
+    assert read_sections(write(f"[default]\n{line}\n"))["default"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a." * 30_000 + "b = 1\n",
+        "".join(f"{number}.a.a.a.a.a.a.a = 1\n" for number in range(3000)),
+        "".join(f"[{number}.a.a.a.a.a.a.a]\n" for number in range(3000)),
+        '"' * 60_000,
+        "a" * 60_000,
+        '"""\\' * 15_000,
+        "a = " + "[" * 60_000,
+        "a = " + "{a = " * 10_000,
+    ],
+    ids=["one key", "many keys", "many tables", "quotes", "a word", "escapes", "arrays", "tables"],
+)
+def test_sixty_kilobytes_cost_no_more_than_some_megabytes(write: Write, line: str) -> None:
+    path = write("[default]\n" + line)
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ConfigurationError):
+            read_sections(path)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
@@ -239,6 +331,78 @@ def test_a_file_without_permission_is_an_error(
     request.getfixturevalue("unprivileged")
     with pytest.raises(ConfigurationError, match=r"can't be read \(Permission denied\)"):
         read_sections(path)
+
+
+def test_a_folder_that_can_not_be_searched_is_an_error_and_does_not_hide_its_file(
+    write: Write, request: pytest.FixtureRequest
+) -> None:
+    write("", "settings.toml")
+    closed = write("", "closed/settings.toml").parent
+    below = closed / "below"
+    below.mkdir()
+    closed.chmod(0)
+    request.getfixturevalue("unprivileged")
+    for search in (
+        lambda: find_files({}, closed),
+        lambda: find_files({}, below),
+        lambda: find_files({"SECUREML_SETTINGS_FILE": str(closed / "settings.toml")}),
+    ):
+        with pytest.raises(ConfigurationError, match=r"can't be looked for \(Permission denied\)"):
+            search()
+
+
+def test_a_folder_that_is_no_folder_has_no_file(write: Write) -> None:
+    main = write("")
+    assert find_files({}, write("x", "note.txt")).main == main
+
+
+NOW = 10**18
+
+
+def written_at(path: Path, nanoseconds: int) -> None:
+    os.utime(path, ns=(nanoseconds, nanoseconds))
+
+
+@pytest.mark.parametrize("half", ["", "[default]\n"])
+def test_a_file_that_was_written_just_now_is_read_again(write: Write, half: str) -> None:
+    path = write(half)
+    written_at(path, NOW)
+    clock = iter([NOW + 1000, NOW + 10**9])
+
+    def go_on(seconds: float) -> None:
+        assert seconds < 1
+        write("[default]\nuse_env_fallback = false\n")
+        written_at(path, NOW + 2000)
+
+    assert b"use_env_fallback" in _read(path, clock=lambda: next(clock), pause=go_on)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("[default]\n")
+    real, turns = os.fstat, iter(range(100))
+
+    def fstat(descriptor: int) -> os.stat_result:
+        status = real(descriptor)
+        if next(turns) == 0:  # the first look at the file: then its writer goes on
+            path.write_text("[default]\nvault_path = 'all of it'\n")
+        return status
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    pauses: list[float] = []
+    content = _read(path, clock=lambda: 0, pause=pauses.append)
+    assert b"all of it" in content
+    assert len(pauses) == 1
+
+
+def test_a_file_that_is_written_all_the_time_is_an_error_after_some_tries(write: Write) -> None:
+    path = write("[default]\n")
+    written_at(path, NOW)
+    pauses: list[float] = []
+    with pytest.raises(ConfigurationError, match="is being written; try again"):
+        _read(path, clock=lambda: NOW, pause=pauses.append)
+    assert sum(pauses) < 1
 
 
 def test_an_impossible_path_is_an_error() -> None:

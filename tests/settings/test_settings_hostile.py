@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import decimal
 import importlib
+import json
+import math
 import os
+import socket
+import threading
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dynaconf
+import numpy as np
 import pytest
 from dynaconf import default_settings
 
 from secureml.errors import ConfigurationError, IgnoredSettingWarning
-from secureml.settings import Layers, Settings, load_settings
+from secureml.settings import SETTINGS, Layers, Settings, load_settings
 
 Run = Callable[..., str]
 Write = Callable[..., Path]
@@ -215,6 +223,144 @@ def test_keys_that_steer_dynaconf_are_unknown_keys_elsewhere(name: str) -> None:
     ):
         with pytest.raises(ConfigurationError, match="unknown"):
             load_settings(layers, environ={}, vault_record=record)
+
+
+HUGE = 10**5000
+VALUES: list[object] = [
+    "",
+    "\0",
+    "\ud800",
+    "\udcff/x",
+    "~",
+    "~/" + "x" * 10_000,
+    "http://[",
+    "http://[::1",
+    "https://a:99999999999",
+    "unix://",
+    "9" * 5000,
+    "1e400",
+    HUGE,
+    -HUGE,
+    1e10,
+    1e308,
+    math.inf,
+    math.nan,
+    b"\xff",
+    Path("a\0b"),
+    Path("\ud800"),
+    object(),
+    [[[]]],
+    {"a": {"b": {}}},
+    {HUGE: {HUGE: HUGE}},
+    {"x": {"strategy": "fpe", "keep_first": HUGE, "written": [HUGE]}},
+    {"x": {"strategy": "\ud800", "format": HUGE}},
+    {"x": {"columns": {HUGE: 1, "\ud800": {"strategy": "keep", "domain": "\ud800"}}}},
+    np.array([True, False]),
+    np.float64(1e300),
+    decimal.Decimal("NaN"),
+]
+BUILDERS: dict[str, Callable[[dict[str, Any]], Settings]] = {
+    "argument": lambda values: load_settings(
+        Layers((), "production", arguments=values), environ={}
+    ),
+    "host": lambda values: load_settings(Layers((), "production", host=values), environ={}),
+    "record": lambda values: load_settings(Layers(()), environ={}, vault_record=values),
+    "variable": lambda values: load_settings(
+        Layers(()),
+        environ={
+            f"SECUREML_{name.upper()}": str(value)
+            for name, value in values.items()
+            if isinstance(value, str | float)
+        },
+    ),
+    "hand": lambda values: Settings(environment="production", **values),
+}
+
+
+def attempt(build: Callable[[], Settings]) -> None:
+    """Build settings and list them, or fail with a clear error."""
+    raised = None
+    try:
+        json.dumps(build().describe()).encode()
+    except ConfigurationError as error:
+        raised = error
+    assert raised is None or raised.__context__ is None
+    assert len(str(raised)) < 10_000
+
+
+@pytest.mark.parametrize("layer", BUILDERS)
+def test_no_value_of_any_setting_raises_anything_but_a_configuration_error(layer: str) -> None:
+    build = BUILDERS[layer]
+    for value in VALUES:
+        attempt(partial(build, {setting.name: value for setting in SETTINGS}))
+        for setting in SETTINGS:
+            with contextlib.suppress(ConfigurationError):
+                setting.convert(value)
+                attempt(partial(build, {setting.name: value}))
+
+
+@pytest.mark.parametrize(
+    "name", [HUGE, 1, None, b"x", ("a",), "\ud800", "x" * 100_000], ids=range(7)
+)
+def test_no_name_of_any_setting_raises_anything_but_a_configuration_error(name: Any) -> None:
+    for layers, record in (
+        (Layers((), host={name: "x"}), None),
+        (Layers((), arguments={name: "x"}), None),
+        (Layers(()), {name: "x"}),
+    ):
+        with pytest.raises(ConfigurationError, match="unknown") as caught:
+            load_settings(layers, environ={}, vault_record=record)
+        assert len(str(caught.value)) < 5000
+
+
+VALUES_OF_TOML = [
+    '""',
+    '"\\u0000"',
+    '"~"',
+    f'"{"x" * 100_000}"',
+    '"http://["',
+    "9" * 5000,
+    "9" * 4000,
+    "-" + "9" * 4000,
+    "1e400",
+    "1e10",
+    "inf",
+    "nan",
+    "0x" + "f" * 5000,
+    "2024-01-01",
+    "[[[]]]",
+    "{a = {b = {}}}",
+    '{x = {strategy = "fpe", keep_first = ' + "9" * 4000 + "}}",
+    '{x = {columns = {y = {strategy = "keep", domain = "\\u0000"}}}}',
+]
+
+
+@pytest.mark.parametrize("name", [*(setting.name for setting in SETTINGS), "unknown"])
+def test_no_value_in_a_file_raises_anything_but_a_configuration_error(
+    write: Write, name: str
+) -> None:
+    for value in VALUES_OF_TOML:
+        path = write(f"[default]\n{name} = {value}\n")
+        os.utime(path, (0, 0))  # as if it were not written just now
+        attempt(partial(load_settings, Layers((path,)), environ={}))
+
+
+def test_many_unknown_names_are_told_in_a_bounded_time_and_text() -> None:
+    names = {f"vault_uls{number}": "x" for number in range(20_000)}
+    with pytest.raises(ConfigurationError, match="and 19980 more") as caught:
+        load_settings(Layers((), host=names), environ={})
+    assert len(str(caught.value)) < 5000
+
+
+@pytest.mark.parametrize("name", ["vault_timeout", "vault_connect_timeout"])
+def test_the_largest_number_of_seconds_is_one_that_clocks_and_sockets_take(name: str) -> None:
+    largest = getattr(Settings(**{name: 1e9}), name)  # type: ignore[arg-type]  # names of a dict are not known
+    with socket.socket() as connection:
+        connection.settimeout(largest)
+    assert threading.Event().wait(0) is False
+    assert largest < threading.TIMEOUT_MAX
+    with pytest.raises(ConfigurationError, match=f"{name} must be 1000000000 or less"):
+        Settings(**{name: 1e10})  # type: ignore[arg-type]  # likewise
 
 
 def test_converters_that_the_host_adds_to_dynaconf_have_no_effect(

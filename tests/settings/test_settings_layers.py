@@ -176,7 +176,7 @@ def test_only_the_selected_section_applies(write: Write) -> None:
 
 
 def test_production_passes_over_the_local_file_and_says_so(write: Write) -> None:
-    local = write("this is not even TOML", "settings.local.toml")
+    write("this is not even TOML", "settings.local.toml")
     with pytest.warns(SecureMLWarning, match=r"settings\.local\.toml is not read in production"):
         assert load("PROD").vault_path == "secureml"
     with pytest.raises(ConfigurationError, match="is not TOML"):

@@ -18,9 +18,9 @@ def nowhere(anonymous):
     return anonymous("http://127.0.0.1:1")
 
 
-def test_a_token_that_was_given_wins_over_the_file_and_is_not_ours(nowhere, tmp_path):
-    method = auth_from(Settings(vault_token=TOKEN, vault_token_file=str(tmp_path / "none")))
-    login = method.login(nowhere)
+@pytest.mark.parametrize("method", ["token", "token_file"])
+def test_a_token_that_was_given_is_not_ours(nowhere, method):
+    login = auth_from(Settings(vault_auth=method, vault_token=TOKEN)).login(nowhere)
     assert login.token.reveal() == TOKEN
     assert (login.ttl, login.renewable, login.own) == (None, False, False)
 
@@ -39,7 +39,7 @@ def test_a_token_file_is_read_anew_at_each_login(nowhere, tmp_path, method):
 
 def test_the_token_file_in_the_home_folder_is_the_default(nowhere, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    method = auth_from(Settings(vault_auth="token_file", vault_token=OTHER))
+    method = auth_from(Settings(vault_auth="token_file"))
     with pytest.raises(AuthenticationError) as caught:
         method.login(nowhere)
     assert str(caught.value) == "vault_token_file '~/.vault-token': No such file or directory"
