@@ -203,10 +203,14 @@ def _read(
     One that was written just now may be half there, or still empty, with its writer about to go
     on: it is read again when it has been left alone for a moment.
     """
+    emptied = None
     for _ in range(_TRIES):
         content, written = _read_once(path, owners)
-        if written is not None and abs(clock() - written) > _SETTLED * 1e9:
+        settled = written is not None and abs(clock() - written) > _SETTLED * 1e9
+        if settled and (content or written == emptied):
             return content
+        # A file that is cut to nothing may show that before it shows when.
+        emptied = written
         pause(_SETTLED)
     raise ConfigurationError(f"{path} is being written; try again")
 

@@ -377,6 +377,18 @@ def test_a_file_that_was_written_just_now_is_read_again(write: Write, half: str)
     assert b"use_env_fallback" in _read(path, clock=lambda: next(clock), pause=go_on)
 
 
+def test_a_file_that_is_empty_is_looked_at_twice(write: Write) -> None:
+    path = write("")
+    pauses: list[float] = []
+    assert _read(path, clock=lambda: 0, pause=pauses.append) == b""
+    assert len(pauses) == 1
+
+    def go_on(_: float) -> None:
+        write("#")
+
+    assert _read(path, clock=lambda: 0, pause=go_on) == b"#"
+
+
 def test_a_file_that_changes_while_it_is_read_is_read_again(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
