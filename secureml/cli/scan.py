@@ -66,7 +66,9 @@ def scan(environment: str | None, *, file: str, write: bool, as_json: bool, deli
     else:
         _print(proposals, ruled)
     if write:
-        _write({one.column: one.rule.document() for one in new})
+        # Two columns whose names differ only in case have one rule.
+        names = {one.column.casefold(): one for one in reversed(new)}
+        _write({one.column: one.rule.document() for one in new if one in names.values()})
 
 
 def _sample(file: str, delimiter: str) -> pd.DataFrame:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from secureml.errors import ConfigurationError
 from secureml.settings.environments import nearest
 
 __all__ = [
+    "CHOICES",
     "FORMATS",
     "KEEP",
+    "KEYS",
+    "LARGEST_COUNT",
     "OPTIONS",
     "ColumnRule",
     "Option",
@@ -53,13 +56,16 @@ FORMATS = (
 )
 """The formats' short names; some take an argument after a colon."""
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {
+CHOICES: Mapping[str, tuple[str, ...]] = {
     "strategy": _STRATEGIES,
     "format": FORMATS,
     "small_domain": ("error", "token", "null", "permute"),
     "on_invalid": ("error", "token", "null"),
     "normalize": ("NFC",),
 }
+"""What some keys of a rule may say."""
+
+LARGEST_COUNT = 1_000_000
 _TEXT = (str,)
 _COUNT = (int,)
 _NUMBER = (int, str)
@@ -133,7 +139,7 @@ class ColumnRule:
 
     def document(self) -> dict[str, Option]:
         """Return the rule as a settings file has it."""
-        said = {key: getattr(self, key) for key in _KEYS if getattr(self, key) is not None}
+        said = {key: getattr(self, key) for key in KEYS if getattr(self, key) is not None}
         return {**said, **self.options}
 
     def over(self, weaker: ColumnRule) -> ColumnRule:
@@ -155,18 +161,39 @@ class ColumnRule:
         return replace(kept, **said, options=options)
 
 
-_KEYS = tuple(one.name for one in fields(ColumnRule) if one.name != "options")
+KEYS = tuple(one.name for one in fields(ColumnRule) if one.name != "options")
+"""What a rule may say besides its options, each of them text."""
+
+_Entry = TypeVar("_Entry")
 
 
 @dataclass(frozen=True, slots=True)
-class Rules(Mapping[str, ColumnRule]):
-    """The rules of a set of columns, by name or by a pattern with ``*`` and ``?``.
+class _Named(Mapping[str, _Entry]):
+    """Entries by name, without regard to case.
 
     Args:
-        pairs: name or pattern, and rule.
+        pairs: name and entry; no two names differ only in case.
     """
 
-    pairs: tuple[tuple[str, ColumnRule], ...] = ()
+    pairs: tuple[tuple[str, _Entry], ...] = ()
+
+    def __getitem__(self, name: str) -> _Entry:
+        folded = name.casefold()
+        for known, entry in self.pairs:
+            if known.casefold() == folded:
+                return entry
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules(_Named[ColumnRule]):
+    """The rules of a set of columns, by name or by a pattern with ``*`` and ``?``."""
 
     @classmethod
     def read(cls, table: object, name: str) -> Rules:
@@ -183,7 +210,7 @@ class Rules(Mapping[str, ColumnRule]):
             return table
         if not isinstance(table, Mapping):
             raise ConfigurationError(f"{name} must be a table with a table for each column")
-        problems, pairs = [], []
+        problems, pairs = _spelt_twice(table, name), []
         for column, rule in table.items():
             try:
                 pairs.append((str(column), ColumnRule.read(rule)))
@@ -199,41 +226,24 @@ class Rules(Mapping[str, ColumnRule]):
 
     def over(self, weaker: Rules) -> Rules:
         """Return these rules, and those of weaker ones that are of other names."""
-        return Rules(tuple({**weaker, **self}.items()))
+        merged = {name.casefold(): (name, rule) for name, rule in (*weaker.pairs, *self.pairs)}
+        return Rules(tuple(merged.values()))
 
     def of(self, column: str) -> ColumnRule | None:
-        """Return the rule of a column: that of its name, or of the longest pattern that fits.
-
-        Case makes no difference, unless two names differ in nothing else.
-        """
+        """Return the rule of a column: that of its name, or of the longest pattern that fits."""
         if column in self:
             return self[column]
         folded = column.casefold()
-        fitting = [name for name in self if fnmatch.fnmatchcase(folded, name.casefold())]
+        fitting = [name for name in self if fnmatch.fnmatchcase(folded, _pattern(name))]
         return self[max(fitting, key=_specific)] if fitting else None
-
-    def __getitem__(self, name: str) -> ColumnRule:
-        return dict(self.pairs)[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self.pairs)
-
-    def __len__(self) -> int:
-        return len(self.pairs)
 
     def __str__(self) -> str:
         return f"{len(self)} rules" if self else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Profiles(Mapping[str, Rules]):
-    """Sets of rules by name, each of which stands over the rules for all.
-
-    Args:
-        pairs: name and rules.
-    """
-
-    pairs: tuple[tuple[str, Rules], ...] = ()
+class Profiles(_Named[Rules]):
+    """Sets of rules by name, each of which stands over the rules for all."""
 
     @classmethod
     def read(cls, table: object, name: str) -> Profiles:
@@ -246,7 +256,7 @@ class Profiles(Mapping[str, Rules]):
             return table
         if not isinstance(table, Mapping):
             raise ConfigurationError(f"{name} must be a table with a table for each profile")
-        problems, pairs = [], []
+        problems, pairs = _spelt_twice(table, name), []
         for profile, content in table.items():
             place = f"{name}.{profile!s}"
             if not isinstance(content, Mapping) or set(content) != {"columns"}:
@@ -266,19 +276,11 @@ class Profiles(Mapping[str, Rules]):
 
     def over(self, weaker: Profiles) -> Profiles:
         """Return these profiles over weaker ones, rule by rule."""
-        merged = dict(weaker)
-        for name, rules in self.items():
-            merged[name] = rules.over(merged[name]) if name in merged else rules
-        return Profiles(tuple(merged.items()))
-
-    def __getitem__(self, name: str) -> Rules:
-        return dict(self.pairs)[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self.pairs)
-
-    def __len__(self) -> int:
-        return len(self.pairs)
+        merged = {name.casefold(): (name, rules) for name, rules in weaker.pairs}
+        for name, rules in self.pairs:
+            over = rules.over(weaker[name]) if name in weaker else rules
+            merged[name.casefold()] = name, over
+        return Profiles(tuple(merged.values()))
 
     def __str__(self) -> str:
         return ", ".join(self)
@@ -293,24 +295,28 @@ def option_problem(name: str, value: object) -> str | None:
     """
     if name not in OPTIONS:
         return _unknown("option", name, OPTIONS)
-    fits = any(type(value) is kind for kind in OPTIONS[name])
-    kinds = " or ".join(_WORDS[kind] for kind in OPTIONS[name])
-    return None if fits else f"{name} must be {kinds}"
+    kinds = OPTIONS[name]
+    fits = type(value) in kinds
+    if isinstance(value, list):
+        fits = fits and bool(value) and all(isinstance(one, str) for one in value)
+    if kinds == _COUNT and isinstance(value, int) and fits and not 0 <= value <= LARGEST_COUNT:
+        return f"{name} must be from 0 to {LARGEST_COUNT}"
+    return None if fits else f"{name} must be {' or '.join(_WORDS[kind] for kind in kinds)}"
 
 
 def _problem(key: str, value: Any) -> str | None:
     """Say what is wrong with one entry of a rule."""
-    if key not in _KEYS and key not in OPTIONS:
-        return _unknown("key", key, [*_KEYS, *OPTIONS])
+    if key not in KEYS and key not in OPTIONS:
+        return _unknown("key", key, [*KEYS, *OPTIONS])
     if key in OPTIONS:
         return option_problem(key, value)
     if not isinstance(value, str) or not value:
         return f"{key} must be text and not empty"
     choice = value.partition(":")[0] if key == "format" else value
-    if key in _CHOICES and choice not in _CHOICES[key]:
-        meant = nearest(choice.lower(), _CHOICES[key], 0.6)
+    if key in CHOICES and choice not in CHOICES[key]:
+        meant = nearest(choice.lower(), CHOICES[key], 0.6)
         hint = f"; did you mean '{meant}'?" if meant else ""
-        return f"{key} must be one of: {', '.join(_CHOICES[key])}{hint}"
+        return f"{key} must be one of: {', '.join(CHOICES[key])}{hint}"
     return None
 
 
@@ -327,5 +333,21 @@ _WORDS: Mapping[type, str] = {
 }
 
 
+def _spelt_twice(table: Mapping[object, object], place: str) -> list[str]:
+    """Say which names of a table differ only in case, as one of them would be lost."""
+    first: dict[str, str] = {}
+    problems = []
+    for name in map(str, table):
+        known = first.setdefault(name.casefold(), name)
+        if known != name:
+            problems.append(f"{place}.{name}: {known!r} and {name!r} differ only in case; keep one")
+    return problems
+
+
+def _pattern(name: str) -> str:
+    """Return what fnmatch takes for a rule's name, in which a bracket is only a bracket."""
+    return name.casefold().replace("[", "[[]")
+
+
 def _specific(pattern: str) -> tuple[int, str]:
-    return sum(character not in "*?[]" for character in pattern), pattern
+    return sum(character not in "*?" for character in pattern), pattern

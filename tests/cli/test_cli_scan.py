@@ -80,6 +80,12 @@ def test_write_makes_a_file_where_there_is_none(run, file) -> None:
     }
 
 
+def test_columns_whose_names_differ_only_in_case_get_one_rule(run, tmp_path) -> None:
+    TABLE[["ssn"]].assign(SSN=TABLE["ssn"]).to_csv(tmp_path / "twice.csv", index=False)
+    assert run("scan", tmp_path / "twice.csv", "--write").code == 0
+    assert list(load_settings(Layers()).columns) == ["ssn"]
+
+
 def test_a_pattern_is_a_rule_too(run, file) -> None:
     Path("settings.toml").write_text("[default.columns.'*mail*']\nstrategy = 'keep'\n")
     assert run("scan", file, "--write", *options(file)).code == 0

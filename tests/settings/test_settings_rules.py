@@ -78,20 +78,60 @@ def test_a_stronger_section_replaces_a_rule_whole_and_leaves_the_others() -> Non
         ("Work_Email_2", "work_email_?"),
         ("work_email_22", "*email*"),
         ("phone", None),
-        ("Name", "Name"),
-        ("name", "name"),
-        ("NAME", None),
+        ("NAME", "Name"),
+        ("Pay[USD]", "Pay[USD]"),
+        ("PayU", None),
+        ("Zone[12] a", "Zone[12]*"),
+        ("Zone1", None),
     ],
 )
 def test_the_nearest_name_or_pattern_wins(column: str, found: str | None) -> None:
-    names = ["*email*", "email", "work_email_?", "Name", "name"]
+    names = ["*email*", "email", "work_email_?", "Name", "Pay[USD]", "Zone[12]*"]
     given = rules(**{name: {"strategy": "hash", "domain": name} for name in names})
     rule = given.of(column)
-    if column == "NAME":
-        assert rule is not None
-        assert rule.domain in ("Name", "name")
-    else:
-        assert (rule.domain if rule else None) == found
+    assert (rule.domain if rule else None) == found
+
+
+def test_a_stronger_rule_replaces_a_weaker_one_of_another_spelling() -> None:
+    text = """
+        [default.columns.SSN]
+        strategy = "keep"
+        [default.columns."*MAIL*"]
+        strategy = "keep"
+        [default.profiles.Research.columns.Income]
+        strategy = "keep"
+        [production.columns.ssn]
+        strategy = "fpe"
+        format = "ssn"
+        [production.columns."*mail*"]
+        strategy = "token"
+        [production.profiles.research.columns.income]
+        strategy = "mask"
+        """
+    settings = load(text, "production")
+    for column in ("SSN", "ssn", "Ssn"):
+        assert settings.columns.of(column) == ColumnRule(strategy="fpe", format="ssn")
+    assert settings.columns.of("Work_Mail") == ColumnRule(strategy="token")
+    assert list(settings.columns) == ["ssn", "*mail*"]
+    assert list(settings.profiles) == ["research"]
+    for profile in ("Research", "research"):
+        assert settings.profiles[profile]["INCOME"] == ColumnRule(strategy="mask")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[default.columns.SSN]\nstrategy = 'keep'\n[default.columns.ssn]\nstrategy = 'fpe'\n",
+        "[default.columns.'Straße']\nstrategy = 'keep'\n"
+        "[default.columns.STRASSE]\nstrategy = 'fpe'\n",
+        "[default.profiles.lab.columns.a]\nstrategy = 'keep'\n"
+        "[default.profiles.lab.columns.A]\nstrategy = 'fpe'\n",
+        "[default.profiles.lab]\ncolumns = {}\n[default.profiles.LAB]\ncolumns = {}\n",
+    ],
+)
+def test_two_spellings_of_one_name_in_a_section_are_an_error(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"s\.\w+: .* differ only in case"):
+        load(text)
 
 
 @pytest.mark.parametrize(
