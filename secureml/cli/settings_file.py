@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -68,7 +69,7 @@ def edited(path: Path, section: str, values: Mapping[str, str]) -> bytes:
     problem = None
     try:
         before = tomllib.loads(text.removeprefix(_BOM))
-        after = _with_values(text.removeprefix(_BOM), section, values)
+        after = _with_line_ends(text, _with_values(text.removeprefix(_BOM), section, values))
         wanted = {**before, section: {**before.get(section, {}), **values}}
         if tomllib.loads(after) != wanted:
             problem = f"{path} can't be changed safely; set {', '.join(values)} there yourself"
@@ -102,7 +103,8 @@ def with_rules(path: Path, section: str, rules: Mapping[str, Mapping[str, Any]])
         document = tomlkit.document()
         columns = {column: dict(rule) for column, rule in rules.items()}
         document[section] = {"columns": columns}
-        after = text + "\n" * (2 - text.endswith("\n")) * bool(text) + tomlkit.dumps(document)
+        added = "\n" * (2 - text.endswith("\n")) * bool(text) + tomlkit.dumps(document)
+        after = text + _with_line_ends(text, added)
         kept = before.get(section, {})
         wanted = {**before, section: {**kept, "columns": {**kept.get("columns", {}), **columns}}}
         if tomllib.loads(after.removeprefix(_BOM)) != wanted:
@@ -155,6 +157,12 @@ def _text_of(path: Path) -> str:
     except UnicodeDecodeError:
         problem = f"{path} is not UTF-8"
     raise SecureMLError(problem)
+
+
+def _with_line_ends(before: str, after: str) -> str:
+    """Return text with the line ends that a file has in all its lines; LF where they are mixed."""
+    crlf = "\r\n" in before and before.count("\n") == before.count("\r\n")
+    return re.sub("\r?\n", "\r\n", after) if crlf else after
 
 
 def _with_values(text: str, section: str, values: Mapping[str, str]) -> str:

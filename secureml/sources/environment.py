@@ -85,6 +85,12 @@ def _read(path: Path, variable: str) -> Outcome:
         text = octets.decode("utf-8")
     except UnicodeDecodeError:
         return _refused(variable, f"the file that {variable} names is not UTF-8 text")
+    if text.startswith("\ufeff"):
+        return _refused(
+            variable,
+            f"the file that {variable} names begins with a byte order mark, which is no part of a "
+            "secret: save it as UTF-8 without one",
+        )
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
         return _refused(variable, f"the file that {variable} names is empty")

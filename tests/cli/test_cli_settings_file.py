@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.cli.saving import NewFile, write_together
-from secureml.cli.settings_file import edited
+from secureml.cli.settings_file import edited, with_rules
 from secureml.errors import ConfigurationError, SecureMLError
 
 NEW = {"vault_url": "http://vault:8200"}
 LINE = 'vault_url = "http://vault:8200"\n'
+CRLF = LINE.replace("\n", "\r\n")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,9 @@ LINE = 'vault_url = "http://vault:8200"\n'
         ("[default]\nvault_url = 'x' # y\n", '[default]\nvault_url = "http://vault:8200" # y\n'),
         ("default.cache_ttl = 1\n", f"default.cache_ttl = 1\ndefault.{LINE}"),
         ("\ufeff[default]\n", f"\ufeff[default]\n{LINE}"),
-        ("[default]\r\ncache_ttl = 1\r\n", f"[default]\r\ncache_ttl = 1\r\n{LINE}"),
+        ("[default]\r\ncache_ttl = 1\r\n", f"[default]\r\ncache_ttl = 1\r\n{CRLF}"),
+        ("\ufeff[staging]\r\n", f"\ufeff[staging]\r\n\r\n[default]\r\n{CRLF}"),
+        ("[default]\r\na = 1\n", f"[default]\r\na = 1\n{LINE}"),
     ],
 )
 def test_only_the_new_values_are_new(tmp_path, before, after):
@@ -37,6 +40,14 @@ def test_only_the_new_values_are_new(tmp_path, before, after):
     file.write_bytes(before.encode())
     assert edited(file, "default", NEW) == after.encode()
     assert file.read_bytes() == before.encode()
+
+
+def test_new_rules_have_the_line_ends_of_the_file(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_bytes(b"[staging]\r\n")
+    assert with_rules(file, "default", {"a": {"strategy": "fpe"}}) == (
+        b'[staging]\r\n\r\n[default.columns.a]\r\nstrategy = "fpe"\r\n'
+    )
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -1,7 +1,7 @@
 """Secrets in variables and in the files that variables name, taken as they stand."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from secureml.errors import ConfigurationError
@@ -23,6 +23,7 @@ def test_text_is_taken_as_it_stands(monkeypatch, tmp_path, text):
     st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n"), min_size=1, max_size=50)
 )
 def test_any_text_comes_out_of_a_file_unchanged(tmp_path_factory, text):
+    assume(not text.startswith("\ufeff"))
     file = tmp_path_factory.mktemp("secret") / "key"
     file.write_bytes(text.encode() + b"\n")
     outcome = EnvironmentSource({"SECUREML_K_FILE": str(file)}).read("k")
@@ -84,6 +85,15 @@ def test_a_file_that_can_not_be_used_is_refused_not_absent(tmp_path, content):
     outcome = EnvironmentSource({"SECUREML_K_FILE": str(file)}).read("k")
     assert outcome.finding is Finding.REFUSED
     assert "SECUREML_K_FILE" in str(outcome.error)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_secret_and_told_as_such(tmp_path):
+    file = tmp_path / "key"
+    file.write_bytes(b"\xef\xbb\xbfhunter2\n")
+    outcome = EnvironmentSource({"SECUREML_K_FILE": str(file)}).read("k")
+    assert outcome.finding is Finding.REFUSED
+    assert "SECUREML_K_FILE names begins with a byte order mark" in str(outcome.error)
+    assert "hunter2" not in str(outcome.error)
 
 
 def test_a_directory_is_refused(tmp_path):

@@ -115,9 +115,13 @@ FILES = [
         (b"\n", " is empty"),
         (b"\r\n", " is empty"),
         (b"canary-secret-61b4 \xff", ": it is not UTF-8 text"),
+        (
+            b"\xef\xbb\xbfcanary-secret-61b4",
+            ": it begins with a byte order mark; save it as UTF-8 without one",
+        ),
         (b"canary-secret-61b4" * 4000, ": it holds more than 65536 bytes"),
     ],
-    ids=["missing", "folder", "empty", "line end", "CRLF", "binary", "large"],
+    ids=["missing", "folder", "empty", "line end", "CRLF", "binary", "mark", "large"],
 )
 def test_a_file_that_holds_no_credential(
     faulty, anonymous, assert_conceals, tmp_path, name, setting, content, problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,8 @@ def _text_of(path: Path) -> SecretText | ResourceLimitError | str:
             octets = stream.read(_LARGEST_FILE + 1)
         if len(octets) > _LARGEST_FILE:
             return f"it holds more than {_LARGEST_FILE} bytes"
+        if octets.startswith(codecs.BOM_UTF8):
+            return "it begins with a byte order mark; save it as UTF-8 without one"
         return SecretText(octets.decode("utf-8").removesuffix("\n").removesuffix("\r"))
     except OSError as error:
         shortage = ResourceLimitError.behind(f"{str(path)!r} can't be read", error)
