@@ -145,6 +145,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-extras", action="store_true", help="fail unless every extra of secureml is missing"
     )
+    parser.addoption(
+        "--model-runs", type=int, default=1000, help="combinations that a model is compared in"
+    )
+    parser.addoption("--model-seed", type=int, default=0, help="the first of them")
 
 
 @pytest.fixture

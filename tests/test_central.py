@@ -191,6 +191,13 @@ def test_while_vault_is_down_the_last_settings_stay(
         {"master_key_name": "a//b"},
         {"vault_url": "https://elsewhere.example.com"},
         {"cache_ttl": "soon"},
+        {"cache_ttl": 1e300},
+        {"cache_size": "9" * 18},
+        {"cache_size": 10**400},
+        {"master_key_name": "vault_token"},
+        {"master_key_name": "team/key_file"},
+        {"master_key_name": "settings"},
+        {"master_key_name": "production/master_key"},
         AccessDeniedError("denied"),
     ],
 )

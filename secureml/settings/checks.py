@@ -10,7 +10,9 @@ from typing import NamedTuple
 from secureml.errors import ConfigurationError
 
 __all__ = [
+    "LONGEST_SOCKET",
     "HttpUrl",
+    "check_host",
     "check_hosts",
     "check_name",
     "check_namespace",
@@ -31,6 +33,8 @@ _URL = re.compile(
 _LABEL = re.compile(r"[0-9a-z_](?:[0-9a-z_-]{0,61}[0-9a-z_])?")
 _LONGEST_HOST = 253
 _HIGHEST_PORT = 65535
+LONGEST_SOCKET = 107
+"""Bytes of a socket's path; Linux takes no more."""
 _TRANSIT_KEY = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
 
@@ -235,6 +239,22 @@ def is_loopback(url: str) -> bool:
     return parts.host == "localhost" if address is None else address.is_loopback
 
 
+def check_host(text: str, what: str) -> str:
+    """Return the name or the IP address of a host, or refuse it.
+
+    Args:
+        text: the name, of ASCII.
+        what: what the text is, for the message.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    is_name = "[" not in text and _is_host(text.lower())
+    if not is_name and (_ip_address(text) is None or "%" in text):
+        raise ConfigurationError(f"{what} must be the name of a host, such as vault.example.com")
+    return text
+
+
 def check_proxy(text: str, what: str) -> str:
     """Return the address of a proxy, or ``environment``, or refuse it.
 
@@ -269,7 +289,7 @@ def _check_address(text: str, what: str) -> str:
     path = text.removeprefix("unix://")
     if path == text:
         url = check_url(text, what)
-        if "/v1/" in f"{url}/":
+        if "/v1/" in f"{url.partition('://')[2]}/":
             raise ConfigurationError(
                 f"{what} must not hold '/v1', which each request adds: write the address alone, as "
                 "https://vault.example.com:8200"
@@ -279,6 +299,10 @@ def _check_address(text: str, what: str) -> str:
         raise ConfigurationError(f"{what} must name a socket by its full path, as unix:///run/v")
     if not hasattr(socket, "AF_UNIX"):
         raise ConfigurationError(f"{what} names a socket, and this system has no unix sockets")
+    if len(path.encode()) > LONGEST_SOCKET:
+        raise ConfigurationError(
+            f"{what} must name a socket by a path of at most {LONGEST_SOCKET} bytes"
+        )
     return text
 
 

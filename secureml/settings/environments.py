@@ -11,7 +11,9 @@ from secureml.errors import ConfigurationError
 
 __all__ = [
     "ENVIRONMENTS",
+    "NAME_PATTERN",
     "NAME_RULE",
+    "NO_SECTIONS",
     "Tier",
     "canonical",
     "is_name",
@@ -25,7 +27,11 @@ ENVIRONMENTS = ("development", "staging", "production")
 
 _ALIASES = {"dev": "development", "stage": "staging", "prod": "production"}
 NAME_RULE = "made of a-z, 0-9, '-' and '_', 63 at most"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,62}"
+_NAME = re.compile(NAME_PATTERN)
+_MEANT_AS_DEFAULT = ("global", "secureml")
+NO_SECTIONS = (*_ALIASES, *_MEANT_AS_DEFAULT)
+"""Names of sections that are refused, with the right one in the message."""
 
 
 class Tier(enum.Enum):
@@ -101,7 +107,7 @@ def section_problem(section: str) -> str | None:
     if section in known:
         return None
     right = canonical(section)
-    if right in {"global", "secureml"}:
+    if right in _MEANT_AS_DEFAULT:
         return "write [default] for what holds in every environment"
     if not is_name(right):
         return f"the name of an environment is {NAME_RULE}"

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
-from secureml.settings.environments import ENVIRONMENTS
+from secureml.settings.checks import check_path
+from secureml.settings.environments import ENVIRONMENTS, NAME_PATTERN, NO_SECTIONS
 from secureml.settings.packaged import packaged_defaults
-from secureml.settings.rules import Profiles, Rules
-from secureml.settings.schema import SETTINGS
-from secureml.settings.setting import Setting
+from secureml.settings.patterns import END, NO_NUL, PATTERNS, PROTECTED_URLS
+from secureml.settings.rules import (
+    CHOICES,
+    KEYS,
+    LARGEST_COUNT,
+    OPTIONS,
+    Profiles,
+    Rules,
+)
+from secureml.settings.schema import SETTINGS, check_key_name
+from secureml.settings.setting import LARGEST, Setting
 
 __all__ = ["json_schema", "reference"]
 
@@ -16,30 +26,61 @@ _KINDS: dict[type, str] = {
     bool: "boolean",
     float: "number",
     int: "integer",
+    list: "array",
     Rules: "object",
     Profiles: "object",
 }
+_PATTERNS = {**PATTERNS, check_key_name: PATTERNS[check_path]}
+_RULES = {"$ref": "#/$defs/rules"}
+_TABLES: dict[type, dict[str, Any]] = {
+    Rules: _RULES,
+    Profiles: {
+        "additionalProperties": {
+            "type": "object",
+            "properties": {"columns": _RULES},
+            "required": ["columns"],
+            "additionalProperties": False,
+        }
+    },
+}
+
+
+_AS = {name: name for name in ENVIRONMENTS}
+_AS["production"] = "production and environments that a settings file declares"
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a settings file."""
-    section = {"$ref": "#/$defs/section"}
-    floor = {"properties": {"use_default_fallback": {"const": False}}}
-    sections: dict[str, Any] = dict.fromkeys(("default", "development"), section)
-    sections |= {name: {"allOf": [section, floor]} for name in ("staging", "production")}
+    floor = {"use_default_fallback": {"const": False}, "vault_tls_verify": {"const": True}}
+    strict = {**floor, "vault_url": {"pattern": PROTECTED_URLS}}
+    section: dict[str, Any] = {"$ref": "#/$defs/section"}
+    sections = dict.fromkeys(("default", "development"), section)
+    sections["staging"] = {"allOf": [section, {"properties": floor}]}
+    sections["production"] = {"allOf": [section, {"properties": strict}]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "secureml settings.toml",
         "type": "object",
         "properties": sections,
-        "additionalProperties": {"allOf": [section, floor]},
-        "propertyNames": {"pattern": "^[a-z0-9][a-z0-9_-]*$"},
+        "additionalProperties": sections["production"],
+        "propertyNames": {"pattern": NAME_PATTERN + END, "not": {"enum": list(NO_SECTIONS)}},
         "$defs": {
             "section": {
                 "type": "object",
                 "properties": {setting.name: _schema_of(setting) for setting in SETTINGS},
                 "additionalProperties": False,
-            }
+                "allOf": [{"not": {"required": names}} for names in _rivals()],
+            },
+            "rules": {"type": "object", "additionalProperties": {"$ref": "#/$defs/rule"}},
+            "rule": {
+                "type": "object",
+                "properties": {
+                    **{key: _schema_of_key(key) for key in KEYS},
+                    **{key: _schema_of_option(kinds) for key, kinds in OPTIONS.items()},
+                },
+                "required": ["strategy"],
+                "additionalProperties": False,
+            },
         },
     }
 
@@ -63,24 +104,50 @@ def reference() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _rivals() -> list[list[str]]:
+    """Return the pairs of settings that one section may not have both."""
+    groups: dict[str | None, list[str]] = {}
+    for setting in SETTINGS:
+        if setting.exclusive:
+            groups.setdefault(setting.group, []).append(setting.name)
+    return [list(pair) for names in groups.values() for pair in itertools.combinations(names, 2)]
+
+
 def _schema_of(setting: Setting) -> dict[str, Any]:
     schema: dict[str, Any] = {
         "type": _KINDS.get(setting.kind, "string"),
         "description": setting.doc,
     }
-    if schema["type"] == "string":
-        schema["minLength"] = 1
     if setting.read is not None:
-        return schema
+        return {**schema, **_TABLES[setting.kind]}
     if setting.default is not None:
         schema["default"] = setting.default
     if setting.allowed:
         schema["enum"] = list(setting.allowed)
+    elif schema["type"] == "string":
+        schema["minLength"] = 1
+        schema["pattern"] = _PATTERNS[setting.check] if setting.check else NO_NUL
+    if setting.kind in (int, float):
+        schema["maximum"] = LARGEST
+    # TOML's nan is within any limits, so that its being out of them is denied as well.
     if setting.minimum is not None:
-        schema["minimum"] = setting.minimum
+        schema |= {"minimum": setting.minimum, "not": {"exclusiveMaximum": setting.minimum}}
     if setting.above is not None:
-        schema["exclusiveMinimum"] = setting.above
+        schema |= {"exclusiveMinimum": setting.above, "not": {"maximum": setting.above}}
     return schema
+
+
+def _schema_of_key(key: str) -> dict[str, Any]:
+    if key == "format":
+        return {"type": "string", "pattern": f"^({'|'.join(CHOICES[key])})(:|{END})"}
+    return {"enum": list(CHOICES[key])} if key in CHOICES else {"type": "string", "minLength": 1}
+
+
+def _schema_of_option(kinds: tuple[type, ...]) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": [_KINDS.get(kind, "string") for kind in kinds]}
+    if list in kinds:
+        return {**schema, "items": {"type": "string"}, "minItems": 1}
+    return {**schema, "minimum": 0, "maximum": LARGEST_COUNT} if kinds == (int,) else schema
 
 
 def _type_of(setting: Setting) -> str:
@@ -94,7 +161,7 @@ def _default_of(setting: Setting) -> str:
         return ""
     default = f"`{setting.shown(setting.default)}`"
     exceptions = [
-        f"`{setting.shown(section[setting.name])}` in {environment}"
+        f"`{setting.shown(section[setting.name])}` in {_AS[environment]}"
         for environment in ENVIRONMENTS
         if setting.name in (section := packaged_defaults()[environment])
     ]

@@ -12,9 +12,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from secureml.concealed import SecretText, conceals
+from secureml.concealed import SecretText, conceals, reveal
 from secureml.errors import ConfigurationError
 from secureml.settings.checks import (
+    check_host,
     check_hosts,
     check_name,
     check_namespace,
@@ -41,6 +42,7 @@ __all__ = [
     "RESERVED_SECRET_NAMES",
     "SETTINGS",
     "Settings",
+    "check_key_name",
     "clashes",
     "floor_problems",
     "is_reserved",
@@ -63,6 +65,13 @@ LOGIN_METHODS = (
 
 _BY_TIER: Any = None
 """The default of a setting whose packaged default the environment decides."""
+
+
+def check_key_name(text: str, what: str) -> str:
+    """Return the name of a key, or refuse it; that of a setting can't be one."""
+    if is_reserved(check_path(text, what)):
+        raise ConfigurationError(f"{what} can't be the name of a setting, nor end in '_file'")
+    return text
 
 
 def _about(doc: str, **traits: Any) -> dict[str, Any]:
@@ -215,7 +224,8 @@ class Settings:
         ),
     )
     vault_timeout: float = field(
-        default=5.0, metadata=_about("Seconds that a request may take in all.", above=0.0)
+        default=5.0,
+        metadata=_about("Seconds that a request may take in all.", above=0.0),
     )
     vault_connect_timeout: float = field(
         default=2.0,
@@ -230,7 +240,8 @@ class Settings:
         metadata=_about("Whether Vault must prove who it is; false only in development."),
     )
     vault_tls_server_name: str | None = field(
-        default=None, metadata=_about("Name on Vault's certificate, if not that of its host.")
+        default=None,
+        metadata=_about("Name on Vault's certificate, if not that of its host.", check=check_host),
     )
     vault_proxy: str | None = field(
         default=None,
@@ -261,7 +272,9 @@ class Settings:
     )
     master_key_name: str = field(
         default="master_key",
-        metadata=_about("The key used where none is named.", check=check_path, vault_may_set=True),
+        metadata=_about(
+            "The key used where none is named.", check=check_key_name, vault_may_set=True
+        ),
     )
     key_backend: str = field(
         default="kv",
@@ -354,12 +367,12 @@ class Settings:
     def __post_init__(self) -> None:
         problems = []
         chosen_by = "default" if self.environment is None else "argument"
-        origins = {"environment": chosen_by, **self.origins}
         values: dict[str, object] = {}
         if self.environment is not None:
             object.__setattr__(self, "environment", canonical(self.environment))
             if not is_name(canonical(self.environment)):
                 problems.append(f"the name of an environment is {NAME_RULE}")
+        origins = {"environment": self._kept_origin("environment") or chosen_by}
         for declared in SETTINGS:
             value = getattr(self, declared.name)
             try:
@@ -371,7 +384,8 @@ class Settings:
             object.__setattr__(self, declared.name, value)
             values[declared.name], origins[declared.name] = self._given(declared)
             object.__setattr__(self, declared.name, values[declared.name])
-        object.__setattr__(self, "origins", _Origins(origins))
+        known = {**values, "environment": self.environment}
+        object.__setattr__(self, "origins", _Origins(origins, known))
         given = {name for name, value in values.items() if value is not None}
         problems += [problem for _, problem in clashes(given)]
         problems += floor_problems(self.environment, values, self.origins)
@@ -383,12 +397,19 @@ class Settings:
 
         A packaged default that comes along from settings of another environment is none here.
         """
-        value, origin = getattr(self, declared.name), self.origins.get(declared.name)
+        value, origin = getattr(self, declared.name), self._kept_origin(declared.name)
         packaged = default_in(self.environment, declared.name)
         if packaged is not None and (value is None or is_default(declared.name, value, origin)):
             return packaged
         untouched = packaged is None and value == declared.default
         return value, origin or ("default" if untouched else "argument")
+
+    def _kept_origin(self, name: str) -> str | None:
+        """Return the origin that a value comes with; None where it is not that value any more."""
+        origins, value = self.origins, getattr(self, name)
+        if not isinstance(origins, _Origins):
+            return origins.get(name)
+        return origins[name] if origins.is_of(name, value) else None
 
     def describe(self) -> list[tuple[str, str, str]]:
         """List every setting for a person to read.
@@ -425,6 +446,12 @@ def floor_problems(
     if values["audit_required"] and not values["audit_log"]:
         origin = origins["audit_required"]
         problems.append(f"audit_required needs audit_log, which names the file (set by: {origin})")
+    folder = str(values["master_key_name"]).split("/", 1)[0]
+    if environment is None and folder in ENVIRONMENTS:
+        problems.append(
+            f"master_key_name lies in an environment's folder; select {folder} instead "
+            f"(set by: {origins['master_key_name']})"
+        )
     if tier_of(environment) is Tier.DEVELOPMENT:
         return problems
     origin = origins["use_default_fallback"]
@@ -478,12 +505,25 @@ def is_reserved(name: str) -> bool:
 
 
 class _Origins(Mapping[str, str]):
-    """A read-only mapping that, unlike a mapping proxy, can be copied and pickled."""
+    """The origins of some values, read-only.
 
-    __slots__ = ("_items",)
+    Unlike a mapping proxy it can be copied and pickled, without secrets. It knows its values, as
+    `dataclasses.replace` hands on the origins of values that it replaces.
+    """
 
-    def __init__(self, items: Mapping[str, str]) -> None:
+    __slots__ = ("_items", "_values")
+
+    def __init__(self, items: Mapping[str, str], values: Mapping[str, object]) -> None:
         self._items = dict(items)
+        self._values = dict(values)
+
+    def is_of(self, name: str, value: object) -> bool:
+        """Tell whether this is the value whose origin is known."""
+        return bool(reveal(self._values.get(name)) == reveal(value))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        plain = {n: v for n, v in self._values.items() if not isinstance(v, SecretText)}
+        return _Origins, (self._items, plain)
 
     def __getitem__(self, name: str) -> str:
         return self._items[name]

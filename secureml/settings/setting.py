@@ -12,7 +12,7 @@ from pathlib import Path
 from secureml.concealed import SecretText, reveal
 from secureml.errors import ConfigurationError
 
-__all__ = ["Setting", "absolute", "normalized", "variable_of"]
+__all__ = ["LARGEST", "Setting", "absolute", "normalized", "variable_of"]
 
 _PREFIX = "SECUREML_"
 _BOOLEANS = {
@@ -21,7 +21,7 @@ _BOOLEANS = {
 }
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
-_LARGEST = 1e9
+LARGEST = 1e9
 """A bound for all numbers: clocks and sockets take no more than 292 years of seconds."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EXPECTED: dict[type, str] = {
@@ -184,8 +184,8 @@ class Setting:
             raise ConfigurationError(f"{self.name} must be {self.minimum:g} or more")
         if self.above is not None and number <= self.above:
             raise ConfigurationError(f"{self.name} must be more than {self.above:g}")
-        if number > _LARGEST:
-            raise ConfigurationError(f"{self.name} must be {_LARGEST:.0f} or less")
+        if number > LARGEST:
+            raise ConfigurationError(f"{self.name} must be {LARGEST:.0f} or less")
         return number
 
     def _text(self, text: str, folder: Path | None) -> str:

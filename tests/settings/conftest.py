@@ -44,3 +44,15 @@ def run(tmp_path: Path) -> Run:
         ).stdout
 
     return run
+
+
+@pytest.fixture
+def runs(request: pytest.FixtureRequest) -> int:
+    """How many combinations to compare."""
+    return int(request.config.getoption("--model-runs"))
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The number of the first one."""
+    return int(request.config.getoption("--model-seed"))

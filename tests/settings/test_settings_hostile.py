@@ -370,9 +370,9 @@ def test_converters_that_the_host_adds_to_dynaconf_have_no_effect(
 
     monkeypatch.setattr(parse_conf, "converters", dict(parse_conf.converters))
     dynaconf.add_converter("shout", str.upper)
-    path = write("[default]\nvault_tls_server_name = '@shout a'\n")
-    assert dynaconf.Dynaconf(settings_files=[str(path)]).default.vault_tls_server_name == "A"
-    assert ours().vault_tls_server_name == "@shout a"
+    path = write("[default]\nvault_username = '@shout a'\n")
+    assert dynaconf.Dynaconf(settings_files=[str(path)]).default.vault_username == "A"
+    assert ours().vault_username == "@shout a"
 
 
 def test_a_malformed_option_of_dynaconfs_is_a_clear_error(

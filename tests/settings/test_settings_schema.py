@@ -136,6 +136,24 @@ def test_a_number_comes_out_as_a_float_even_where_an_integer_went_in() -> None:
         ("cache_size", True, "cache_size must be a whole number, and is a boolean"),
         ("cache_size", "5", "cache_size must be a whole number, and is text"),
         ("settings_ttl", 0.5, "settings_ttl must be 1 or more"),
+        ("vault_timeout", 1e10, "vault_timeout must be 1000000000 or less"),
+        ("vault_connect_timeout", 10**400, "vault_connect_timeout must be a finite number"),
+        ("stale_ttl", 1e10, "stale_ttl must be 1000000000 or less"),
+        ("cache_size", 10**400, "cache_size must be 1000000000 or less"),
+        ("cache_size", -(10**400), "cache_size must be 1 or more"),
+        ("master_key_name", "vault-token", "master_key_name can't be the name of a setting"),
+        ("master_key_name", "key_file", "master_key_name can't be the name of a setting"),
+        ("vault_tls_server_name", ".example.com", "vault_tls_server_name must be the name of a"),
+        ("vault_tls_server_name", "a b", "vault_tls_server_name must be the name of a host"),
+        ("vault_tls_server_name", f"{'a' * 64}.com", "vault_tls_server_name must be the name of"),
+        ("vault_url", "https://.example.com", "vault_url has no valid host and port"),
+        ("vault_url", f"https://{'a' * 64}", "vault_url has no valid host and port"),
+        ("vault_url", "https://h, https://a..b", "vault_url has no valid host and port"),
+        ("vault_url", "https://h/v1", "vault_url must not hold '/v1'"),
+        ("vault_url", f"unix:///{'a' * 107}", "vault_url must name a socket by a path of at most"),
+        ("vault_cluster_hosts", "a..b", "vault_cluster_hosts has no valid host and port"),
+        ("vault_proxy", "http://a..b", "vault_proxy has no valid host and port"),
+        ("vault_password", "hunter2\udcff", "vault_password is not UTF-8 text"),
     ],
 )
 def test_a_value_of_another_type_is_refused_and_not_cast(
@@ -183,6 +201,12 @@ def test_no_settings_can_exist_below_the_floor(environment: str) -> None:
     lax = Settings(environment="development", use_default_fallback=True)
     with pytest.raises(ConfigurationError, match="use_default_fallback can't be true"):
         dataclasses.replace(lax, environment=environment)
+
+
+def test_the_master_key_is_in_no_environments_folder() -> None:
+    with pytest.raises(ConfigurationError, match="master_key_name lies in an environment's folder"):
+        Settings(master_key_name="production/master_key")
+    assert Settings(environment="staging", master_key_name="production/master_key")
 
 
 LOOPBACK = ["http://127.0.0.1:8200", "http://localhost", "http://[::1]:8200", "unix:///run/v"]
