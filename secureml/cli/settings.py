@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from secureml.cli.base import command
+from secureml.cli.base import command, note
 from secureml.cli.output import show as print_line
 from secureml.cli.output import show_json, shown
+from secureml.errors import SecureMLError
 
 if TYPE_CHECKING:
     from secureml.settings import Settings
@@ -33,18 +34,48 @@ secureml settings show --env production --json
 def show(environment: str | None, as_json: bool) -> None:
     """Print every setting and its origin.
 
-    The origin is the layer that a value comes from. Secrets stay hidden.
+    The origin is the layer that a value comes from, with the line of a file. Secrets stay hidden.
+    While the record in Vault can't be used, the other layers are printed, and the exit code tells.
     """
     from secureml.configuration import configure
+    from secureml.settings import Layers, load_settings
 
-    settings = configure(environment=environment)
+    failure = None
+    try:
+        settings = configure(environment=environment)
+    except SecureMLError as error:
+        failure = error
+    if failure is not None:
+        settings = load_settings(Layers(environment=environment))
     if as_json:
         show_json(_entries(settings))
-        return
-    rows = [tuple(map(shown, row)) for row in settings.describe()]
+    else:
+        _print(settings)
+    if failure is not None:
+        note("the record in Vault is not among these settings, and nothing runs without it")
+        raise failure
+
+
+def _print(settings: Settings) -> None:
+    rows = [
+        (name, shown(value), shown(_told(settings.origins[name], name)))
+        for name, value, _ in settings.describe()
+    ]
     names, values = (max(len(row[column]) for row in rows) for column in (0, 1))
     for name, value, origin in rows:
         print_line(f"{name:<{names}}  {value:<{values}}  {origin}")
+
+
+def _told(origin: str, name: str) -> str:
+    """Return an origin with the lines at which a setting stands in files."""
+    from secureml.settings import Origin
+
+    places = Origin.of(origin).places
+    lines = [place.line(name) for place in places]
+    return ", ".join(
+        f"{place.words} line {line}" if line else place.words
+        for place, line in zip(places, lines, strict=True)
+    )
 
 
 @settings.add_command
@@ -60,8 +91,11 @@ def schema(environment: str | None) -> None:
 
 
 def _entries(settings: Settings) -> dict[str, dict[str, object]]:
-    """Return value and origin of each setting by name, with the types that JSON has."""
-    from secureml.settings import SETTINGS
+    """Return value and origin of each setting by name, with the types that JSON has.
+
+    Where files are among the origins, their full paths, sections and lines follow.
+    """
+    from secureml.settings import SETTINGS, Origin
 
     values: dict[str, object] = {"environment": settings.environment}
     for setting in SETTINGS:
@@ -69,6 +103,15 @@ def _entries(settings: Settings) -> dict[str, dict[str, object]]:
         if setting.secret and value:
             value = setting.shown(value)
         values[setting.name] = value if setting.read is None else value.document()
-    return {
-        name: {"value": value, "origin": settings.origins[name]} for name, value in values.items()
-    }
+    entries: dict[str, dict[str, object]] = {}
+    for name, value in values.items():
+        origin = settings.origins[name]
+        entries[name] = {"value": value, "origin": origin}
+        files = [
+            {"file": str(place.file), "section": place.section, "line": place.line(name)}
+            for place in Origin.of(origin).places
+            if place.file is not None
+        ]
+        if files:
+            entries[name]["files"] = files
+    return entries

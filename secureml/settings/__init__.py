@@ -7,6 +7,7 @@ from secureml.settings.environments import ENVIRONMENTS, Tier, tier_of
 from secureml.settings.files import FoundFiles, find_files, local_of
 from secureml.settings.layers import Layers, ReadLayers, load_settings, read_layers
 from secureml.settings.offers import decisive
+from secureml.settings.origins import Origin
 from secureml.settings.reference import json_schema, reference
 from secureml.settings.schema import RESERVED_SECRET_NAMES, SETTINGS, Settings, clashes, is_reserved
 from secureml.settings.setting import Setting, absolute, variable_of
@@ -17,6 +18,7 @@ __all__ = [
     "SETTINGS",
     "FoundFiles",
     "Layers",
+    "Origin",
     "ReadLayers",
     "Setting",
     "Settings",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +28,7 @@ from secureml.settings.files import (
 )
 from secureml.settings.notices import Notice, exposed, ignored_files, ignored_variables
 from secureml.settings.offers import BY_NAME, Offer, check, decisive
+from secureml.settings.origins import Origin, Place
 from secureml.settings.packaged import packaged_layers
 from secureml.settings.schema import SETTINGS, Settings, floor_problems
 from secureml.settings.setting import absolute
@@ -323,7 +324,7 @@ def _packaged(environment: str | None) -> list[Offer]:
 def _selected(files: Mapping[Path, Sections], environment: str | None) -> list[Offer]:
     chosen = ("default",) if environment is None else ("default", environment)
     return [
-        _section(path, section, sections[section])
+        _section(path, section, sections[section], files)
         for path, sections in files.items()
         for section in chosen
         if section in sections
@@ -332,16 +333,20 @@ def _selected(files: Mapping[Path, Sections], environment: str | None) -> list[O
 
 def _unselected(files: Mapping[Path, Sections], environment: str | None) -> list[Offer]:
     return [
-        _section(path, section, values)
+        _section(path, section, values, files)
         for path, sections in files.items()
         for section, values in sections.items()
         if section not in {"default", environment}
     ]
 
 
-def _section(path: Path, section: str, values: Mapping[str, object]) -> Offer:
+def _section(
+    path: Path, section: str, values: Mapping[str, object], files: Iterable[Path]
+) -> Offer:
+    namesakes = sum(other.name == path.name for other in files)
+    words = f"{path.name if namesakes == 1 else path} [{section}]"
     return Offer(
-        f"{path.name} [{section}]",
+        Origin(Place(words, path, section)),
         values,
         place=f"{path} [{section}]",
         file=path,
@@ -379,13 +384,19 @@ def _decided(checked: Sequence[_Checked]) -> list[_Checked]:
 def _accumulated(checked: Iterable[_Checked]) -> Iterator[_Checked]:
     """Let the tables of a layer add to those of the weaker ones."""
     so_far: dict[str, Any] = {}
+    origins: dict[str, list[str]] = {}
     for offer, values in checked:
         tables: dict[str, Any] = {
             name: value for name, value in values.items() if BY_NAME[name].read is not None
         }
+        yield offer, {name: value for name, value in values.items() if name not in tables}
         for name, value in tables.items():
             so_far[name] = value.over(so_far[name]) if name in so_far else value
-        yield offer, {**values, **{name: so_far[name] for name in tables}}
+            said = origins.setdefault(name, [])
+            if value:
+                said.append(offer.origin)
+            origin = Origin.of(*(said or [offer.origin]))
+            yield replace(offer, origin=origin), {name: so_far[name]}
 
 
 def _merge(checked: Iterable[_Checked]) -> dict[str, _Holder]:

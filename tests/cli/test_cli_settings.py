@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from secureml.settings import SETTINGS, json_schema
 
 
 def test_show_lists_every_setting_with_its_origin(run, tmp_path, monkeypatch):
-    (tmp_path / "settings.toml").write_text("[staging]\ncache_ttl = 60\n")
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        "[default.columns.a]\nstrategy = 'fpe'\n[staging]\ncache_ttl = 60\n"
+        "columns.b.strategy = 'keep'\n"
+    )
     monkeypatch.setenv("SECUREML_VAULT_URL", "http://127.0.0.1:8200")
     ran = run("settings", "show", "--env", "stage")
     assert ran.code == 0
     rows = {line.split()[0]: line.split(None, 2)[1:] for line in ran.out.splitlines()}
     assert set(rows) == {"environment", *(setting.name for setting in SETTINGS)}
     assert rows["environment"] == ["staging", "argument"]
-    assert rows["cache_ttl"] == ["60", "settings.toml [staging]"]
+    assert rows["cache_ttl"] == ["60", "settings.toml [staging] line 4"]
+    both = "rules    settings.toml [default] line 1, settings.toml [staging] line 5"
+    assert rows["columns"][1].split() == both.split()
     assert rows["vault_url"] == ["http://127.0.0.1:8200", "SECUREML_VAULT_URL"]
 
 
@@ -27,6 +35,63 @@ def test_json_has_values_of_their_types(run, monkeypatch):
     assert found["cache_ttl"]["value"] == 300.0
     assert found["vault_url"]["value"] is None
     assert found["vault_token"] == {"value": "<hidden>", "origin": "SECUREML_VAULT_TOKEN"}
+
+
+def test_json_tells_file_section_and_line(run, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text("[default]\ncache_ttl = 60\n")
+    found = json.loads(run("settings", "show", "--json").out)
+    assert found["cache_ttl"] == {
+        "value": 60.0,
+        "origin": "settings.toml [default]",
+        "files": [{"file": str(file), "section": "default", "line": 2}],
+    }
+    assert found["cache_size"] == {"value": 1024, "origin": "default"}
+
+
+def test_values_and_places_can_not_steer_the_terminal(run, tmp_path, monkeypatch):
+    (tmp_path / "settings.toml").write_text('[default]\naudit_log = "/a\\u001b[2J"\n')
+    ran = run("settings", "show")
+    assert "\x1b" not in ran.out
+    assert r"/a\x1b[2J" in ran.out
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_while_vault_is_down_the_other_layers_are_shown(run, tmp_path, form):
+    (tmp_path / "settings.toml").write_text(
+        "[default]\nvault_settings = true\nvault_url = 'http://127.0.0.1:9'\n"
+        "vault_token = 't'\ncache_ttl = 60\n"
+    )
+    ran = run("settings", "show", *form)
+    assert ran.code == 5
+    assert "settings.toml [default]" in ran.out
+    assert "cache_ttl" in ran.out
+    assert "note: the record in Vault is not among these settings" in ran.err
+    assert "error: Vault at http://127.0.0.1:9 can't be reached" in ran.err
+
+
+def test_with_a_record_that_is_wrong_the_other_layers_are_shown(run, vault, monkeypatch):
+    vault.client().secrets.kv.v2.create_or_update_secret(
+        "secureml/settings", secret={"master_key_name": "vault_token"}
+    )
+    for name, value in {
+        "VAULT_URL": vault.url,
+        "VAULT_TOKEN": vault.token,
+        "VAULT_NAMESPACE": vault.namespace,
+        "VAULT_SETTINGS": "true",
+    }.items():
+        monkeypatch.setenv(f"SECUREML_{name}", value)
+    ran = run("settings", "show")
+    assert ran.code == 2
+    assert "SECUREML_VAULT_URL" in ran.out
+    assert "master_key_name can't be the name of a setting" in ran.err
+
+
+def test_local_layers_that_are_wrong_are_an_error_and_no_more(run, monkeypatch):
+    monkeypatch.setenv("SECUREML_CACHE_TTL", "soon")
+    ran = run("settings", "show")
+    assert (ran.code, ran.out) == (2, "")
+    assert "note:" not in ran.err
 
 
 def test_secrets_stay_hidden(run, monkeypatch):
