@@ -761,7 +761,7 @@ def test_a_change_that_vault_denies_has_the_id_of_the_read_before_it(vault, log)
     assert log.last("request_id") not in {(read,), (None,)}
 
 
-@pytest.mark.parametrize("told", ["s.the-token", KEY.hex(), 5, None, ["x"], "A" * 36])
+@pytest.mark.parametrize("told", ["s.the-token", KEY.hex(), None, "A" * 36])
 def test_only_what_has_the_form_of_a_request_id_is_taken_for_one(faulty, log, told):
     body = {
         "request_id": told,

@@ -93,6 +93,7 @@ def _beginning(path: Path) -> bytes:
 
 def _open_to_all(path: Path) -> bool:
     try:
-        return bool(path.stat().st_mode & stat.S_IROTH)
+        mode = path.stat().st_mode
     except (OSError, ValueError):
         return False
+    return stat.S_ISREG(mode) and bool(mode & stat.S_IROTH)

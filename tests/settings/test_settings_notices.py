@@ -106,6 +106,11 @@ def test_a_file_of_a_secret_that_every_user_may_read_is_warned_of(
     assert not told(**variable)
 
 
+def test_a_folder_in_the_place_of_a_secrets_file_is_not_warned_of(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    assert not told(SECUREML_VAULT_TOKEN_FILE=str(tmp_path))
+
+
 def test_a_format_that_does_not_exist_is_an_error_when_the_rules_are_read(write: Write) -> None:
     write("[default.columns]\nssn = { strategy = 'fpe', format = 'snn' }\n")
     with pytest.raises(ConfigurationError, match="did you mean 'ssn'"):
