@@ -251,16 +251,19 @@ def _on_top(layers: Layers, environment: str | None, arguments: Mapping[str, obj
 
 
 def _central(layers: Layers) -> CentralSettings:
-    return CentralSettings(layers, _ask_vault, clock=_clock)
+    return CentralSettings(layers, _Asking(), clock=_clock)
 
 
-def _ask_vault(local: Settings) -> Mapping[str, object] | None:
-    store = open_store(local)
-    try:
-        return read_record(store)
-    finally:
-        if store is not None:
-            store.close()
+class _Asking:
+    """Reads the record of settings, through one store for as long as the settings are needed."""
+
+    def __init__(self) -> None:
+        self._store: SecretStore | None = None
+
+    def __call__(self, local: Settings) -> Mapping[str, object] | None:
+        if self._store is None:
+            self._store = open_store(local)
+        return read_record(self._store)
 
 
 def _given(arguments: Mapping[str, object]) -> dict[str, object]:

@@ -7,27 +7,29 @@ response body and the URL; what went wrong is read from the status instead.
 from __future__ import annotations
 
 import os
+import sys
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextvars import Context
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from secureml.concurrency import BusyError, SharedLock
+from secureml.concurrency import SharedLock
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
     InsecureConnectionWarning,
     MalformedAnswerError,
-    ResourceLimitError,
-    VaultUnavailableError,
+    SecretError,
 )
 from secureml.settings import Settings
 from secureml.settings.checks import is_loopback
-from secureml.vault.auth import AuthMethod, Login, auth_from
-from secureml.vault.delivery import Answer, Delivery, Objection, seconds_left
+from secureml.vault.auth import AuthMethod, auth_from
+from secureml.vault.delivery import Answer, Delivery, Objection
+from secureml.vault.logins import LoggedIn, SharedLogin, shared_login
 from secureml.vault.transport import Send, require_extra
 
 if TYPE_CHECKING:
@@ -35,36 +37,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Objection", "Send", "VaultSession"]
 
-_RENEW_AFTER = 2 / 3
-"""The share of its life after which a token is renewed."""
-
-_HALF_OF_WHAT_IS_LEFT = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class _LoggedIn:
-    """A login on the clock.
-
-    Args:
-        login: what the method brought.
-        renew_at: when to prolong its life; None for never.
-        ends_at: when it ends; None for never, or not known.
-    """
-
-    login: Login
-    renew_at: float | None
-    ends_at: float | None
-
-    @classmethod
-    def since(cls, login: Login, now: float) -> _LoggedIn:
-        if login.ttl is None or not login.own:
-            return cls(login, None, None)
-        return cls(login, now + login.ttl * _RENEW_AFTER, now + login.ttl)
-
-    def tried_at(self, now: float) -> _LoggedIn:
-        """Put the next attempt at two thirds of the life that is left."""
-        ends_at = now if self.ends_at is None else self.ends_at
-        return replace(self, renew_at=now + (ends_at - now) * _RENEW_AFTER)
+_IDENTITY = (
+    "vault_url",
+    "vault_cluster_hosts",
+    "vault_namespace",
+    "vault_proxy",
+    "vault_ca_cert",
+    "vault_tls_verify",
+    "vault_tls_server_name",
+    "vault_client_cert",
+    "vault_client_key",
+)
+"""The settings that tell two logins apart, besides the credentials."""
 
 
 class _Process:
@@ -77,9 +61,25 @@ class _Process:
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()
         self.delivery = Delivery(settings)
-        self.lock = SharedLock()
-        """Held by the thread that logs in for all."""
-        self.login: _LoggedIn | None = None
+        self.login: SharedLogin | None = None
+        self._timeout = settings.vault_timeout
+
+    def close(self) -> None:
+        """Leave the login, and close the connections."""
+        # Those of the parent are the parent's to revoke and close.
+        if self.pid != os.getpid():
+            return
+        from secureml.vault.deadline import deadline
+
+        with deadline(self._timeout):
+            self.leave()
+        self.delivery.close()
+
+    def leave(self) -> None:
+        """Leave the login, if there is one."""
+        login, self.login = self.login, None
+        if login is not None:
+            login.leave(self.delivery)
 
 
 class VaultSession:
@@ -112,8 +112,9 @@ class VaultSession:
         self._settings = settings
         self._auth = auth or auth_from(settings)
         self._clock = clock
+        self._is_closed = False
         self._lock = SharedLock()
-        self._process = _Process(settings)
+        self._process = self._made()
         _warn_of_plain_http(self.addresses)
 
     @property
@@ -124,7 +125,10 @@ class VaultSession:
         here = self._here()
         with deadline(self._settings.vault_timeout):
             token = self._authenticated(here).login.token
-        return here.delivery.plain_client(token)
+        client = here.delivery.plain_client(token)
+        # Its token is good for as long as the session is there.
+        client.adapter.secureml_session = self
+        return client
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -135,7 +139,8 @@ class VaultSession:
     def accessor(self) -> str | None:
         """The accessor of the token that this process obtained; None where it is not known."""
         here = self._process
-        current = here.login if here.pid == os.getpid() else None
+        login = here.login if here.pid == os.getpid() else None
+        current = None if login is None else login.current
         return None if current is None else current.login.accessor
 
     def request(
@@ -225,24 +230,16 @@ class VaultSession:
         return sealed
 
     def close(self) -> None:
-        """Revoke the token if the session obtained it, close the connections, forget both.
+        """Close the connections, and revoke the token if no other session of the process uses it.
 
         It takes no longer than ``vault_timeout``, also while another thread logs in, or this one
-        does and a signal handler closes the session.
+        does and a signal handler closes the session. A closed session does not log in again. One
+        that is dropped, or is there when the process ends, is closed then.
         """
-        from secureml.vault.deadline import deadline
-
-        here = self._process
-        # The parent's login and connections are the parent's to revoke and close.
-        if here.pid != os.getpid():
-            return
-        with deadline(self._settings.vault_timeout):
-            with suppress(BusyError), here.lock.within(seconds_left() * _HALF_OF_WHAT_IS_LEFT):
-                pass
-            current, here.login = here.login, None
-            if current is not None:
-                self._revoke(here, current)
-        here.delivery.close()
+        self._is_closed = True
+        # Nothing can be imported or sent at the end of the interpreter: that was done before.
+        if not sys.is_finalizing():
+            self._process.close()
 
     def _here(self) -> _Process:
         """Return what belongs to this process; everything of a request is taken from it."""
@@ -251,88 +248,48 @@ class VaultSession:
             return here
         with self._lock.mutex:
             if self._process.pid != os.getpid():
-                made = _Process(self._settings)
+                made = self._made()
                 # A signal handler of this thread may have been here meanwhile.
                 if self._process.pid != made.pid:
                     self._process = made
             return self._process
 
-    def _authenticated(self, here: _Process, *, instead_of: _LoggedIn | None = None) -> _LoggedIn:
-        """Return the login in force: one thread renews or replaces it, for all."""
-        current = here.login
-        if current is not None and current is not instead_of and not self._is_due(current):
-            return current
-        # While the old login still holds, nobody needs to wait for the new one.
-        usable = current is not None and current is not instead_of and not self._is_over(current)
-        with suppress(BusyError), here.lock.within(0 if usable else seconds_left()):
-            before = here.login
-            if before is not None and before is not instead_of and not self._is_due(before):
-                return before
-            made = self._prolonged(here, before, instead_of)
-            if here.login is before:
-                here.login = made
-                return made
-            # A signal handler of this thread came in between: it logged in for itself, or closed.
-            in_force = here.login
-            if in_force is None or in_force.login.token != made.login.token:
-                self._revoke(here, made)
-            return in_force or made
-        if usable and current is not None:
-            return current
-        raise VaultUnavailableError(
-            "Vault did not answer in time the login that another thread waits for too"
-        )
+    def _made(self) -> _Process:
+        made = _Process(self._settings)
+        # In a context of its own: the deadline of what is interrupted is none of this.
+        dropped = weakref.finalize(self, Context().run, made.close)
+        dropped.atexit = False
+        return made
 
-    def _is_due(self, current: _LoggedIn) -> bool:
-        return current.renew_at is not None and self._clock() >= current.renew_at
+    def _authenticated(self, here: _Process, *, instead_of: LoggedIn | None = None) -> LoggedIn:
+        """Return the login in force."""
+        while True:
+            login = self._login(here)
+            current = login.in_force(here.delivery, self._auth, instead_of=instead_of)
+            if current is not None:
+                return current
 
-    def _is_over(self, current: _LoggedIn) -> bool:
-        return current.ends_at is not None and self._clock() >= current.ends_at
+    def _login(self, here: _Process) -> SharedLogin:
+        """Return the login that this session uses."""
+        login = here.login
+        if login is None or login.is_over:
+            login = here.login = self._shared_login(here.delivery)
+        if self._is_closed:
+            # Whoever closed it did not find this login.
+            here.leave()
+            raise SecretError("this connection to Vault is closed")
+        return login
 
-    def _prolonged(
-        self, here: _Process, old: _LoggedIn | None, refused: _LoggedIn | None
-    ) -> _LoggedIn:
-        from secureml.vault.deadline import share
-
-        if old is None or old is refused or self._is_over(old):
-            return self._log_in(here)
-        try:
-            # The old login still holds: whoever asked needs time for the request itself.
-            with share(_HALF_OF_WHAT_IS_LEFT):
-                return self._renewed(here, old) or self._replaced(here, old)
-        except (AuthenticationError, ResourceLimitError, VaultUnavailableError):
-            # It shows when the old login ends, if it lasts for so long.
-            return old.tried_at(self._clock())
-
-    def _renewed(self, here: _Process, old: _LoggedIn) -> _LoggedIn | None:
-        """Renew; None where that is refused, or no longer gives the token more time."""
-        if not old.login.renewable:
-            return None
-        token = old.login.token
-        answer = here.delivery.send(lambda client: client.auth.token.renew_self(), token)
-        seconds = answer.body.section("auth").seconds("lease_duration")
-        if answer.status != 200:
-            return None
-        left = (old.ends_at or 0) - self._clock()
-        if seconds <= left + 1:
-            return None
-        login = replace(old.login, ttl=float(seconds), renewable=True)
-        return _LoggedIn.since(login, self._clock())
-
-    def _replaced(self, here: _Process, old: _LoggedIn) -> _LoggedIn:
-        new = self._log_in(here)
-        self._revoke(here, old)
-        return new
-
-    def _log_in(self, here: _Process) -> _LoggedIn:
-        return _LoggedIn.since(here.delivery.log_in(self._auth), self._clock())
-
-    def _revoke(self, here: _Process, old: _LoggedIn) -> None:
-        if old.login.own and not self._is_over(old):
-            here.delivery.revoke(old.login.token)
+    def _shared_login(self, delivery: Delivery) -> SharedLogin:
+        credentials = self._auth.credentials()
+        identity: object = delivery
+        if credentials is not None:
+            place = [getattr(self._settings, name) for name in _IDENTITY]
+            identity = (self._clock, place, credentials)
+        return shared_login(identity, delivery, self._settings.vault_timeout, self._clock)
 
 
-def _is_valid(here: _Process, current: _LoggedIn) -> bool:
+def _is_valid(here: _Process, current: LoggedIn) -> bool:
     token = current.login.token
     return here.delivery.send(lambda client: client.auth.token.lookup_self(), token).status == 200
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
 from secureml.concealed import SecretText
 from secureml.errors import AuthenticationError, MalformedAnswerError
@@ -18,12 +20,28 @@ __all__ = ["AppRoleAuth"]
 
 _METHOD = "approle"
 
+_MOST_KEPT = 256
+
+
+class _Unwrapped(NamedTuple):
+    """A secret ID that came out of a wrapping token, made at ``path``, found at ``place``."""
+
+    wrapping: SecretText
+    secret_id: SecretText
+    path: str
+    place: str
+
+
+_unwrapped: deque[_Unwrapped] = deque(maxlen=_MOST_KEPT)
+_accepted: deque[SecretText] = deque(maxlen=_MOST_KEPT)
+"""Of this process, and of the one that it was forked from: the secret IDs that have logged in."""
+
 
 class AppRoleAuth(AuthMethod):
     """Logs in with a role ID and a secret ID.
 
-    A wrapping token works once. So the secret ID that came out of it is kept for the next login,
-    until another wrapping token is found in its place.
+    A wrapping token works once. So the process keeps the secret ID that came out of it, for every
+    login with this token, and a child that is forked afterwards has it too.
 
     Args:
         mount: where the method is mounted.
@@ -47,59 +65,82 @@ class AppRoleAuth(AuthMethod):
         self._secret_id = secret_id
         self._wrapped = wrapped
         self._role = role
-        self._unwrapped: tuple[SecretText, SecretText] | None = None
+        self._process = os.getpid()
+
+    def credentials(self) -> object:
+        """Return mount, role and secret ID, or the token that wraps it."""
+        secret = self._wrapping_token() if self._wrapped else self._secret_id.read(_METHOD)
+        return _METHOD, self._mount, self._role_id, self._role, self._wrapped, secret
 
     def login(self, client: hvac.Client) -> Login:
         """Log in; unwraps the secret ID first where that is to be done."""
         role_id = needed(self._role_id, "vault_role_id", _METHOD)
+        secret_id = self._unwrap(client) if self._wrapped else self._secret_id.read(_METHOD)
+        doubt = f"vault_role_id or {self._secret_id.place} is wrong, expired or used up"
+        if secret_id in tuple(_accepted):
+            doubt += (
+                " (it has logged in before, here or in the process that this one was forked from: "
+                "one that is for a single login can't do so again)"
+            )
         attempt = Attempt(
             method=_METHOD,
             mount=self._mount,
             who=f"with role {self._role!r}" if self._role else "",
-            doubt=f"vault_role_id or {self._secret_id.place} is wrong, expired or used up",
+            doubt=doubt,
         )
-        secret_id = self._unwrap(client) if self._wrapped else self._secret_id.read(_METHOD)
-        return log_in(client, attempt, {"role_id": role_id, "secret_id": secret_id})
+        login = log_in(client, attempt, {"role_id": role_id, "secret_id": secret_id})
+        if secret_id not in tuple(_accepted):
+            _accepted.append(secret_id)
+        return login
 
     def _unwrap(self, client: hvac.Client) -> SecretText:
         wrapping = self._wrapping_token()
-        if self._unwrapped is not None and self._unwrapped[0] == wrapping:
-            return self._unwrapped[1]
         if not is_token(wrapping.reveal()):
             raise AuthenticationError(
                 f"{self._secret_id.place} holds characters that no wrapping token has"
             )
-        self._check_origin(client, wrapping)
+        # After a refusal once more: a signal handler may have unwrapped it in between.
+        kept = _kept(wrapping) or self._taken_out(client, wrapping) or _kept(wrapping)
+        if kept is None:
+            raise self._used()
+        self._check_origin(kept.path)
+        return kept.secret_id
+
+    def _taken_out(self, client: hvac.Client, wrapping: SecretText) -> _Unwrapped | None:
+        """Unwrap the secret ID; None where Vault refuses that."""
+        reply = post(client, "sys/wrapping/lookup", {"token": wrapping})
+        if reply.status != 200:
+            return None
+        path = reply.body.section("data").text("creation_path") or ""
+        if client.adapter.namespace:
+            path = path.removeprefix(f"{client.adapter.namespace.strip('/')}/")
+        self._check_origin(path)
         reply = post(client, "sys/wrapping/unwrap", token=wrapping)
         if reply.status != 200:
-            raise self._used()
+            return None
         secret_id = SecretText(reply.body.section("data").text("secret_id") or "")
         if not secret_id:
             raise MalformedAnswerError(f"{self._secret_id.place}: no secret ID was wrapped in it")
-        self._unwrapped = (wrapping, secret_id)
-        return self._unwrapped[1]
+        unwrapped = _Unwrapped(wrapping, secret_id, path, self._secret_id.place)
+        _unwrapped.append(unwrapped)
+        return unwrapped
 
     def _wrapping_token(self) -> SecretText:
         """The wrapping token; once unwrapped, its file may be emptied or removed."""
         try:
             return self._secret_id.read(_METHOD)
         except AuthenticationError:
-            if self._unwrapped is None:
+            here = [each for each in tuple(_unwrapped) if each.place == self._secret_id.place]
+            if not here:
                 raise
-            return self._unwrapped[0]
+            return here[-1].wrapping
 
-    def _check_origin(self, client: hvac.Client, wrapping: SecretText) -> None:
+    def _check_origin(self, path: str) -> None:
         """Refuse a token that wraps something else than a secret ID of this mount.
 
         Whoever intercepts one can put another in its place, but can't choose where Vault says
         that it was made.
         """
-        reply = post(client, "sys/wrapping/lookup", {"token": wrapping})
-        if reply.status != 200:
-            raise self._used()
-        path = reply.body.section("data").text("creation_path") or ""
-        if client.adapter.namespace:
-            path = path.removeprefix(f"{client.adapter.namespace.strip('/')}/")
         role = re.fullmatch(
             rf"auth/{re.escape(self._mount)}/role/([^/]+)/(custom-)?secret-id", path
         )
@@ -113,8 +154,18 @@ class AppRoleAuth(AuthMethod):
         )
 
     def _used(self) -> AuthenticationError:
+        fork = ""
+        if self._process != os.getpid():
+            fork = (
+                " (of processes that were forked before one had read a key, one alone can unwrap "
+                "it: read a key before the fork)"
+            )
         return AuthenticationError(
             f"{self._secret_id.place} holds a wrapping token that is expired or was used before: "
             "unless that was this program, somebody may have intercepted the secret ID; have it "
-            "looked into, and a new one made"
+            f"looked into, and a new one made{fork}"
         )
+
+
+def _kept(wrapping: SecretText) -> _Unwrapped | None:
+    return next((each for each in tuple(_unwrapped) if each.wrapping == wrapping), None)

@@ -36,6 +36,17 @@ class Login:
 class AuthMethod(ABC):
     """One way to obtain a token."""
 
+    def credentials(self) -> object | None:
+        """Return what it logs in with now; where that is equal, sessions share a login.
+
+        None, as here, is for a method whose logins are not shared.
+
+        Raises:
+            AuthenticationError: the credentials are missing.
+            ResourceLimitError: no file can be opened.
+        """
+        return None
+
     @abstractmethod
     def login(self, client: hvac.Client) -> Login:
         """Obtain a token; credentials are read anew at every call.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secureml.concurrency import unforked
@@ -36,6 +37,10 @@ class CertAuth(AuthMethod):
         self._role = role
         self._certificate = certificate
 
+    def credentials(self) -> object:
+        """Return mount, role, and what tells a certificate from one put in its place."""
+        return _METHOD, self._mount, self._role, [_stamp(file) for file in self._certificate or ()]
+
     def login(self, client: hvac.Client) -> Login:
         """Log in."""
         if self._certificate is None:
@@ -55,6 +60,14 @@ class CertAuth(AuthMethod):
             doubt="no certificate role there accepts vault_client_cert",
         )
         return log_in(client, attempt, {} if self._role is None else {"name": self._role})
+
+
+def _stamp(file: str) -> object:
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def client_certificate(settings: Settings) -> tuple[str, str] | None:

@@ -34,6 +34,10 @@ class JwtAuth(AuthMethod):
         self._role = role
         self._jwt = jwt
 
+    def credentials(self) -> object:
+        """Return mount, role and token."""
+        return self.method, self._mount, self._role, self._jwt.read(self.method)
+
     def login(self, client: hvac.Client) -> Login:
         """Log in."""
         jwt = self._jwt.read(self.method)

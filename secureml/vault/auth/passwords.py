@@ -32,6 +32,10 @@ class UserpassAuth(AuthMethod):
         self._username = username
         self._password = password
 
+    def credentials(self) -> object:
+        """Return mount, user name and password."""
+        return self.method, self._mount, self._username, self._password.read(self.method)
+
     def login(self, client: hvac.Client) -> Login:
         """Log in."""
         username = needed(self._username, "vault_username", self.method)
