@@ -14,7 +14,16 @@ from typing import Generic, TypeVar
 
 from secureml.errors import SecureMLError
 
-__all__ = ["BusyError", "Flights", "Latch", "Renewed", "SharedLock", "spread", "unforked"]
+__all__ = [
+    "BusyError",
+    "Flights",
+    "Latch",
+    "Renewed",
+    "SharedLock",
+    "is_forked",
+    "spread",
+    "unforked",
+]
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
@@ -103,6 +112,11 @@ class SharedLock(Renewed):
     def held(self) -> bool:
         """Whether this thread has taken it, and a signal handler runs in between."""
         return bool(self._lock._is_owned())  # type: ignore[attr-defined]  # as Condition asks it
+
+
+def is_forked() -> bool:
+    """Tell whether this process was forked from one that had loaded the library."""
+    return os.getpid() != _loaded_in
 
 
 def unforked() -> Mutex:
@@ -242,6 +256,7 @@ class _Flight(Generic[_Value]):
 
 _renewed: weakref.WeakSet[Renewed] = weakref.WeakSet()
 _unforked = SharedLock()
+_loaded_in = os.getpid()
 
 
 def spread(seconds: float, chance: Callable[[], float]) -> float:

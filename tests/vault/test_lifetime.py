@@ -282,7 +282,9 @@ def test_a_child_logs_in_for_itself_and_leaves_its_parents_login_alone(
     session = session_with(**login)
     mine = session.lookup_self().data["accessor"]
     reading, writing = os.pipe()
-    with session._login(session._here()).lock.mutex:  # as when another thread of the parent is just logging in
+    with session._login(
+        session._here()
+    ).lock.mutex:  # as when another thread of the parent is just logging in
         child = os.fork()
         if child == 0:
             report = b"failed"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from secureml.concealed import SecretText
+from secureml.concurrency import is_forked
 from secureml.errors import AuthenticationError, MalformedAnswerError
 from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import Credential, needed
@@ -65,7 +65,6 @@ class AppRoleAuth(AuthMethod):
         self._secret_id = secret_id
         self._wrapped = wrapped
         self._role = role
-        self._process = os.getpid()
 
     def credentials(self) -> object:
         """Return mount, role and secret ID, or the token that wraps it."""
@@ -155,7 +154,7 @@ class AppRoleAuth(AuthMethod):
 
     def _used(self) -> AuthenticationError:
         fork = ""
-        if self._process != os.getpid():
+        if is_forked():
             fork = (
                 " (of processes that were forked before one had read a key, one alone can unwrap "
                 "it: read a key before the fork)"
