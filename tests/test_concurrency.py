@@ -394,7 +394,7 @@ FIRST_USE = """
     manager = secureml.KeyManager(
         url, token, environment="development", vault_path="first-use", vault_timeout=5
     )
-    manager._open_store()
+    manager._connection.store()
     before = set(sys.modules)
     manager.generate_key("master_key")
     manager.get_key()

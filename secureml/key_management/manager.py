@@ -5,25 +5,24 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
 
 from secureml import configuration
 from secureml.audit import Access, Audit
-from secureml.central import CentralSettings, read_record
+from secureml.central import CentralSettings
 from secureml.concealed import conceals
-from secureml.concurrency import SharedLock
 from secureml.errors import (
     ConfigurationError,
     SecretDeletedError,
-    SecretError,
     SecretExistsError,
     SecretNotFoundError,
 )
 from secureml.key_management.administration import KeyAdministration
 from secureml.key_management.cache import Cache
+from secureml.key_management.connection import Connection
 from secureml.key_management.lifecycle import Lifecycle
-from secureml.key_management.observed import ObservedStore
 from secureml.key_management.policy import Finder, Found, error_of
 from secureml.key_management.records import (
     SecretInfo,
@@ -113,7 +112,9 @@ class KeyManager(KeyAdministration):
         self._central = None
         if settings is None:
             layers = configuration.current_layers(environment, arguments)
-            self._central = CentralSettings(layers, self._ask_vault, clock=clock, chance=chance)
+            self._central = CentralSettings(
+                layers, lambda _: connection.record(), clock=clock, chance=chance
+            )
             self._local = self._central.local
         else:
             given = {name: value for name, value in arguments.items() if value is not None}
@@ -122,16 +123,15 @@ class KeyManager(KeyAdministration):
                     "a KeyManager takes either finished settings or single ones, not both"
                 )
             self._local = settings
-        self._store = store
-        self._closed = False
-        self._lock = SharedLock()
         self._watch = Watch()
         self._cache: Cache[Found] = Cache(clock, chance)
-        self._finder = Finder(self._local, self._observed_store, self._cache)
-        self._audit = Audit(self._local, self._accessor)
+        # These know the connection and not the manager: it is to end when nobody holds it.
+        connection = self._connection = Connection(self._local, store, self._cache)
+        self._finder = Finder(self._local, connection.observed_store, self._cache)
+        self._audit = Audit(self._local, connection.accessor)
         self._lifecycle = Lifecycle(
-            store=self._writable_store,
-            settings=lambda: self.settings,
+            store=connection.writable_store,
+            settings=partial(_in_force, self._central, self._local),
             local=self._local,
             audit=self._audit,
             forget=self._cache.drop,
@@ -151,7 +151,7 @@ class KeyManager(KeyAdministration):
         Warns:
             FallbackWarning: Vault's layer can't be read again.
         """
-        return self._local if self._central is None else self._central.current()
+        return _in_force(self._central, self._local)
 
     @property
     def environment(self) -> str | None:
@@ -166,7 +166,7 @@ class KeyManager(KeyAdministration):
             MissingExtraError: hvac is not installed.
             AuthenticationError: no credentials are set.
         """
-        session = getattr(self._open_store(), "session", None)
+        session = getattr(self._connection.store(), "session", None)
         return None if session is None else session.client
 
     def get_secret(self, name: str, default: Any = None) -> Any:
@@ -229,7 +229,7 @@ class KeyManager(KeyAdministration):
             value = fields_of(value)
             check_name(name, self._local)
             access.attempt(name)
-            store = self._writable_store()
+            store = self._connection.writable_store()
             current = store.read(name)
             if current.finding not in (Finding.PRESENT, Finding.ABSENT, Finding.DELETED):
                 raise error_of(current)
@@ -356,7 +356,7 @@ class KeyManager(KeyAdministration):
             name = self.settings.master_key_name if name is None else name
             check_name(name, self._local)
             access.note(name=name)
-            record = unwrapped_envelope(self._writable_store(), name, envelope)
+            record = unwrapped_envelope(self._connection.writable_store(), name, envelope)
             key = key_of(name, record, self.environment, key_bytes)
             access.found(key)
             return key
@@ -475,13 +475,7 @@ class KeyManager(KeyAdministration):
 
     def close(self) -> None:
         """Forget cached keys and close connections; the manager can't be used afterwards."""
-        with self._lock.mutex:
-            self._closed = True
-            store = self._store
-        self._cache.drop()
-        # Outside the lock: Vault is asked to revoke the token.
-        if store is not None:
-            store.close()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -527,35 +521,10 @@ class KeyManager(KeyAdministration):
         known = self._local if self._central is None else self._central.known
         return name == known.master_key_name
 
-    def _ask_vault(self, _local: Settings) -> Mapping[str, object] | None:
-        return read_record(self._open_store())
-
     def _is_key_in_use(self, name: str, record: Record) -> bool:
         marks = {"encoding", "transit_key"}
         return bool(marks & record.fields.keys()) or name == self.settings.master_key_name
 
-    def _open_store(self) -> SecretStore | None:
-        if self._closed:
-            raise SecretError("this KeyManager is closed")
-        if self._store is not None:
-            return self._store
-        with self._lock.mutex:
-            if self._store is None:
-                self._store = configuration.open_store(self._local)
-            return self._store
 
-    def _accessor(self) -> str | None:
-        session = getattr(self._store, "session", None)
-        return None if session is None else session.accessor
-
-    def _observed_store(self) -> SecretStore | None:
-        store = self._open_store()
-        return None if store is None else ObservedStore(store, self._cache)
-
-    def _writable_store(self) -> SecretStore:
-        store = self._observed_store()
-        if store is None:
-            raise ConfigurationError(
-                "Vault is not configured: set vault_url, or run 'secureml keys configure-vault'"
-            )
-        return store
+def _in_force(central: CentralSettings | None, local: Settings) -> Settings:
+    return local if central is None else central.current()

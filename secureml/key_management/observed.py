@@ -34,12 +34,12 @@ class ObservedStore(SecretStore):
     def __init__(self, store: SecretStore, cache: Cache[Any]) -> None:
         self._store = store
         self._cache = cache
-        self._transit = None if store.transit is None else _ObservedTransit(store.transit, self)
 
     @property
     def transit(self) -> Transit | None:
         """What wraps keys for this store."""
-        return self._transit
+        # Kept, the two would keep each other, and with them a session that nobody uses any more.
+        return None if self._store.transit is None else _ObservedTransit(self._store.transit, self)
 
     def now(self) -> datetime:
         """Return the time by the store's own clock."""

@@ -135,7 +135,7 @@ def test_a_writer_that_is_refused_leaves_nothing_on_the_key_of_the_first(
     manager_with, monkeypatch, step
 ):
     first, second = manager_with(), manager_with()
-    store = second._open_store()
+    store = second._connection.store()
     proceed = getattr(store, step)
 
     def overtaken(*arguments, **more):

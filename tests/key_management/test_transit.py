@@ -294,7 +294,7 @@ def test_what_dies_between_the_two_steps_of_a_rotation_loses_nothing(
 ):
     first = manager.generate_key("k")
     with open_manager() as dying:
-        store = dying._open_store()
+        store = dying._connection.store()
 
         def killed(*_, **__):
             raise KeyboardInterrupt

@@ -82,7 +82,7 @@ def _wait_until_all_nodes_have_the_keys(cluster: DevCluster) -> None:
 @pytest.mark.parametrize("first", ["the leader", "a standby"])
 def test_reads_outlive_the_leader(cluster: DevCluster, manager: KeyManager, first: str) -> None:
     leader = cluster.leader()
-    session: Any = manager._open_store().session  # type: ignore[union-attr]  # Vault is configured
+    session: Any = manager._connection.store().session  # type: ignore[union-attr]  # Vault is configured
     session._here().delivery.preferred = next(
         address
         for address in session._here().delivery.in_turn()
@@ -117,7 +117,7 @@ def test_reads_outlive_the_leader(cluster: DevCluster, manager: KeyManager, firs
 
 def test_what_was_written_is_read_from_every_node(cluster: DevCluster, manager: KeyManager) -> None:
     version = manager.get_key("key1").version or 0
-    session: Any = manager._open_store().session  # type: ignore[union-attr]  # Vault is configured
+    session: Any = manager._connection.store().session  # type: ignore[union-attr]  # Vault is configured
     for turn in range(30):
         addresses = session._here().delivery._addresses
         session._here().delivery.preferred = addresses[turn % len(addresses)]
@@ -129,7 +129,7 @@ def test_what_was_written_is_read_from_every_node(cluster: DevCluster, manager: 
 
 
 def test_a_state_is_known_to_every_node_at_once(cluster: DevCluster, manager: KeyManager) -> None:
-    session: Any = manager._open_store().session  # type: ignore[union-attr]  # Vault is configured
+    session: Any = manager._connection.store().session  # type: ignore[union-attr]  # Vault is configured
     addresses = session._here().delivery._addresses
     version = manager.key_history("key2")[-1].version
     assert version is not None

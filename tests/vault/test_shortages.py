@@ -52,7 +52,7 @@ def test_without_descriptors_vault_is_not_blamed_and_no_variable_stands_in(
     manager: KeyManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECUREML_SHORT", "stands in")
-    manager._open_store()
+    manager._connection.store()
     with no_descriptor_left(), pytest.raises(ResourceLimitError, match="Too many open") as caught:
         manager.get_secret("short")
     assert caught.value.__context__ is None
