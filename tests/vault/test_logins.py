@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -191,17 +192,17 @@ def test_no_exit_of_a_program_leaves_a_token_or_fails(app: App, run_python: Any,
     assert app.tokens() == 0
 
 
-def test_an_exit_while_vault_hangs_does_not_hang(app: App, relay: Any, program: Any) -> None:
+def test_an_exit_while_vault_hangs_does_not_hang(app: App, relay: Any) -> None:
     way = relay(app.vault.url)
     text = """
-        import secureml, signal, sys
+        import secureml, sys
         secureml.get_encryption_key()
         print("read", flush=True)
         sys.stdin.readline()
     """
     variables = app.variables(vault_url=way.url, vault_timeout=1)
     process = subprocess.Popen(
-        [os.sys.executable, "-c", textwrap.dedent(text)],  # type: ignore[attr-defined]
+        [sys.executable, "-c", textwrap.dedent(text)],
         env=variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -220,8 +221,16 @@ def test_an_exit_while_vault_hangs_does_not_hang(app: App, relay: Any, program: 
 
 
 @forks
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-@pytest.mark.parametrize("kind", ["Pool", "ProcessPoolExecutor", "Process"])
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        ("Pool", "fork"),
+        ("Pool", "forkserver"),
+        ("ProcessPoolExecutor", "fork"),
+        ("ProcessPoolExecutor", "spawn"),
+        ("Process", "fork"),
+    ],
+)
 def test_tasks_of_pools_leave_no_token(
     app: App, run_python: Any, tmp_path: Any, method: str, kind: str
 ) -> None:
@@ -237,8 +246,11 @@ POOLS = """
     import concurrent.futures, multiprocessing, sys
     import secureml
 
+    kept = []
+
     def task(number):
-        return secureml.KeyManager(cache_ttl=number).get_encryption_key(encoding="hex")
+        kept.append(secureml.KeyManager(cache_ttl=number))
+        return kept[-1].get_encryption_key(encoding="hex")
 
     if __name__ == "__main__":
         method, kind = sys.argv[1:]
@@ -260,6 +272,35 @@ POOLS = """
             found *= 40
         print(len([each for each in found if each == "5a" * 32]))
 """
+
+
+PREFORK = """
+    import os, sys, secureml
+
+    manager = secureml.KeyManager(cache_ttl=0)
+    manager.get_key()
+    mine = manager.vault_client.lookup_token()["data"]["accessor"]
+    children = []
+    for number in range(3):
+        child = os.fork()
+        if child == 0:
+            if number:
+                manager.get_key()
+            del manager
+            sys.exit(0)
+        children.append(child)
+    print([os.waitpid(child, 0)[1] for child in children])
+    print(manager.vault_client.lookup_token()["data"]["accessor"] == mine)
+"""
+
+
+@forks
+def test_workers_that_end_revoke_their_own_logins_and_not_their_parents(
+    app: App, program: Any
+) -> None:
+    variables = app.variables(wrapped=True)
+    assert program(PREFORK, variables).stdout == "[0, 0, 0]\nTrue\n"
+    assert app.tokens() == 0
 
 
 def test_closing_under_load_leaves_no_token_and_no_login_after_it(app: App) -> None:
@@ -316,14 +357,15 @@ def test_a_login_is_revoked_whose_session_a_signal_handler_has_closed_meanwhile(
     assert app.tokens() == 0
 
 
-def test_the_first_settings_of_fifty_threads_take_one_login(app: App) -> None:
+def test_the_first_settings_of_fifty_threads_take_one_login(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.role(secret_id_num_uses=1)
     app.admin.secrets.kv.v2.create_or_update_secret("secureml/settings", {"cache_ttl": "7"})
-    file = load_settings(Layers())
-    assert file.cache_ttl != 7
-    arguments = app.arguments(vault_settings=True)
-    secureml.configuration._state = secureml.configuration._State(Layers(arguments=arguments))
+    for name, value in app.variables(vault_settings=True).items():
+        monkeypatch.setenv(name, value)
+    start = threading.Barrier(50)
     with ThreadPoolExecutor(50) as pool:
-        start = threading.Barrier(50)
         found = list(pool.map(lambda _: (start.wait(30), get_settings())[1].cache_ttl, range(50)))
     assert found == [7.0] * 50
     assert app.tokens() == 1
