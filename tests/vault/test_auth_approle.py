@@ -144,6 +144,12 @@ def test_a_wrapping_tokens_file_may_go_once_it_is_unwrapped(role, tmp_path):
     assert method.login(role.client).token
 
 
+def test_without_a_secret_id_none_is_taken_that_another_login_unwrapped(role):
+    role.wrapping_method(vault_secret_id=role.wrapped()).login(role.client)
+    with pytest.raises(AuthenticationError, match="needs a secret"):
+        role.wrapping_method().login(role.client)
+
+
 def test_another_wrapping_token_in_the_file_takes_the_place_of_the_first(role, tmp_path):
     file = tmp_path / "wrapped"
     file.write_text(role.wrapped())

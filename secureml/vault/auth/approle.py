@@ -129,8 +129,9 @@ class AppRoleAuth(AuthMethod):
         try:
             return self._secret_id.read(_METHOD)
         except AuthenticationError:
-            here = [each for each in tuple(_unwrapped) if each.place == self._secret_id.place]
-            if not here:
+            place = self._secret_id.place
+            here = [each for each in tuple(_unwrapped) if each.place == place]
+            if self._secret_id.file is None or not here:
                 raise
             return here[-1].wrapping
 
