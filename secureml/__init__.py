@@ -6,7 +6,9 @@ name below is loaded when it is first used (PEP 562).
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -47,6 +49,14 @@ _ROOMS = {
     "rekey": "anonymization",
     "reset": "configuration",
 }
+
+
+@atexit.register
+def _end() -> None:
+    """Give logins up; what was registered after this package was imported has run by then."""
+    logins = sys.modules.get(f"{__name__}.vault.logins")
+    if logins is not None:
+        logins.end()
 
 
 def __getattr__(name: str) -> object:

@@ -5,19 +5,24 @@ Its token is revoked when the last of them is closed or dropped, and when the pr
 
 from __future__ import annotations
 
-import atexit
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from secureml.concurrency import BusyError, Renewed, SharedLock
-from secureml.errors import AuthenticationError, ResourceLimitError, VaultUnavailableError
+from secureml.errors import (
+    AuthenticationError,
+    ResourceLimitError,
+    SecretError,
+    VaultUnavailableError,
+)
 from secureml.vault.auth import AuthMethod, Login
 from secureml.vault.delivery import Delivery, seconds_left
 
-__all__ = ["LoggedIn", "SharedLogin", "shared_login"]
+__all__ = ["LoggedIn", "SharedLogin", "end", "shared_login"]
 
 _RENEW_AFTER = 2 / 3
 """The share of its life after which a token is renewed."""
@@ -202,15 +207,24 @@ class SharedLogin:
         return new
 
     def _made(self, delivery: Delivery, auth: AuthMethod) -> LoggedIn:
+        if _logins.are_ending and threading.current_thread() is not threading.main_thread():
+            raise SecretError("the process ends: no thread logs in to Vault any more")
         return LoggedIn.since(delivery.log_in(auth), self._clock())
 
     def _revoke(self, delivery: Delivery, old: LoggedIn) -> None:
         if old.login.own and not self._has_ended(old):
-            delivery.revoke(old.login.token)
+            with suppress(SecretError):
+                delivery.revoke(old.login.token)
 
 
 class _Logins(Renewed):
-    """The logins of this process; a child begins with none."""
+    """The logins of this process; a child begins with none.
+
+    Attributes:
+        known: those that have users.
+        are_ending: whether the process ends, and only what it does at its end may need one.
+        lock: held to change ``known``, and who uses what.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -219,6 +233,7 @@ class _Logins(Renewed):
     def renew(self) -> None:
         """Forget the parent's logins."""
         self.known: list[SharedLogin] = []
+        self.are_ending = False
         self._has_end = False
 
     def see_to_the_end(self) -> None:
@@ -229,7 +244,7 @@ class _Logins(Renewed):
         process = sys.modules.get("multiprocessing.process")
         util = sys.modules.get("multiprocessing.util")
         if process and util and process.parent_process() is not None:
-            util.Finalize(None, _end, exitpriority=_LAST)
+            util.Finalize(None, end, exitpriority=_LAST)
 
 
 _logins = _Logins()
@@ -262,9 +277,9 @@ def shared_login(
         return found
 
 
-@atexit.register
-def _end() -> None:
-    """Revoke the tokens of this process."""
+def end() -> None:
+    """Revoke the tokens of this process, which ends."""
+    _logins.are_ending = True
     logins = list(_logins.known)
     if not logins:
         return

@@ -52,9 +52,8 @@ def test_approle(keeper, manager_of, tmp_path, monkeypatch):
     monkeypatch.setenv("SECUREML_VAULT_ROLE_ID", role_id)
     monkeypatch.setenv("SECUREML_VAULT_SECRET_ID_FILE", str(file))
     monkeypatch.setenv("SECUREML_VAULT_SECRET_ID_WRAPPED", "true")
-    assert manager_of().get_secret("api_key") == "v"
-    with pytest.raises(AuthenticationError, match="may have intercepted"):
-        manager_of().get_secret("api_key")
+    for _ in range(2):
+        assert manager_of().get_secret("api_key") == "v"
 
 
 def test_userpass_after_its_token_was_revoked(keeper, manager_of, tmp_path):

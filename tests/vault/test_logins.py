@@ -192,6 +192,41 @@ def test_no_exit_of_a_program_leaves_a_token_or_fails(app: App, run_python: Any,
     assert app.tokens() == 0
 
 
+def test_what_a_program_does_at_its_end_may_still_read_keys(app: App, program: Any) -> None:
+    app.role(secret_id_num_uses=1)
+    text = """
+        import atexit, secureml
+        manager = secureml.KeyManager(cache_ttl=0)
+        atexit.register(lambda: print(manager.get_key().name))
+        manager.get_key()
+    """
+    assert program(text, app.variables()).stdout == "master_key\n"
+    assert app.tokens() == 0
+
+
+def test_a_thread_that_reads_through_the_end_of_a_program_leaves_no_token(
+    app: App, program: Any
+) -> None:
+    text = """
+        import threading, secureml
+        manager = secureml.KeyManager(cache_ttl=0)
+        manager.get_key()
+
+        def read():
+            while True:
+                try:
+                    manager.get_key()
+                except secureml.errors.SecretError:
+                    pass
+
+        for _ in range(4):
+            threading.Thread(target=read, daemon=True).start()
+    """
+    for _ in range(5):
+        program(text, app.variables())
+        assert app.tokens() == 0
+
+
 def test_an_exit_while_vault_hangs_does_not_hang(app: App, relay: Any) -> None:
     way = relay(app.vault.url)
     text = """
