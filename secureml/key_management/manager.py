@@ -376,7 +376,7 @@ class KeyManager(KeyAdministration):
         purpose: str,
         key_bytes: int = 32,
         *,
-        encoding: Encoding,
+        encoding: Literal["hex", "base64"],
     ) -> str: ...
     @conceals("base_key")
     def derive_key(
