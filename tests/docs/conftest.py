@@ -5,13 +5,14 @@ Every fenced block of a page counts, in order, as one sitting in one folder:
 - ``sh`` is run, variables exported in it last to the page's end;
 - ``secureml vault dev`` alone in one is run until the page's end, on a port that is free, and the
   lines that it prints are typed in; its address and token are those of the page from then on;
-- ``python`` is run, names defined in it last too;
+- ``python`` is run, names defined in it last too; with a file's name it is a program, saved alone;
 - ``text`` is what the block before it prints, ``...`` standing for anything;
 - ``toml`` is loaded as settings, for each environment it has a section for;
 - ``hcl`` is a policy that Vault must accept, ``yaml`` sets variables that must be settings;
 - a first line such as ``# settings.toml`` saves the block under this name.
 
-A block of another kind, or with a command that does not work, fails the page.
+A line of ``sh`` that starts a server is run by ``test_servers.py``. A block of another kind, or
+with a command that does not work, fails the page.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ DOCKER = re.compile(
     "openbao/openbao server -dev"
 )
 """The one line that no test runs: it takes Docker and its registry."""
+SERVER = re.compile(r"(gunicorn|uvicorn|celery) ")
 VARIABLES = "import json, os; print(json.dumps(dict(os.environ)))"
 
 
@@ -173,6 +175,8 @@ class Reader:
             server.communicate(timeout=30)
 
     def _python(self, text: str) -> None:
+        if FILE_NAME.match(text):
+            return
         printed = io.StringIO()
         with self._in_place(), contextlib.redirect_stdout(printed), warnings.catch_warnings():
             warnings.simplefilter("ignore", SecureMLWarning)
@@ -241,6 +245,10 @@ def is_tested_elsewhere(line: str) -> bool:
     """Whether a line is one that other tests run; it must be one that they know."""
     if line.startswith("docker "):
         assert DOCKER.fullmatch(line), f"no such line: {line}"
+        return True
+    if found := SERVER.match(line):
+        tests = Path(__file__).with_name("test_servers.py").read_text(encoding="utf-8")
+        assert f'"{found[1]}"' in tests, f"no test runs this server: {line}"
         return True
     if found := MAKE.fullmatch(line):
         targets = (ROOT / "Makefile").read_text(encoding="utf-8")
