@@ -24,7 +24,7 @@ try:
 except ImportError:  # as on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check_replaceable", "new_file", "sync", "sync_folder", "write_file"]
+__all__ = ["check_replaceable", "new_file", "put_in_place", "sync", "sync_folder", "write_file"]
 
 _PRIVATE = 0o600
 _SUFFIX = ".new"
@@ -113,6 +113,22 @@ def write_file(target: Path, content: bytes, mode: int | None = _PRIVATE) -> Non
     """
     with new_file(target, mode) as file:
         file.write(content)
+
+
+def put_in_place(path: Path, target: Path) -> None:
+    """Give a file that is complete another name, which may be taken.
+
+    Raises:
+        SecureMLError: it can't be; both are as they were.
+    """
+    problem = ""
+    try:
+        path.replace(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        problem = f"{target} can't be written ({error.strerror or type(error).__name__})"
+    if problem:
+        raise SecureMLError(problem)
 
 
 def sync(file: BinaryIO) -> None:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from secureml.ciphers.ranked import RankedFF1
 from secureml.errors import MissingExtraError, PseudonymizationError
+from secureml.frames.arrow import PLAIN, combined
 from secureml.frames.columns import read_column
-from secureml.frames.pandas import check_frame
+from secureml.frames.pandas import check_frame, detached
 from secureml.pseudonymization.formats import resolve_format
 from secureml.pseudonymization.permutation import Permutation
 from secureml.pseudonymization.text import Text
@@ -87,7 +90,7 @@ def scan(data: pd.DataFrame, *, sample: int = _SAMPLE) -> tuple[Proposal, ...]:
         TypeError: the data is not a pandas DataFrame.
         PseudonymizationError: columns have no distinct names.
     """
-    frame = check_frame(data)
+    frame, _ = detached(check_frame(data))
     found = (_proposal(name, frame[name], sample) for name in frame.columns)
     return tuple(proposal for proposal in found if proposal is not None)
 
@@ -95,6 +98,7 @@ def scan(data: pd.DataFrame, *, sample: int = _SAMPLE) -> tuple[Proposal, ...]:
 def _proposal(name: object, series: pd.Series, sample: int) -> Proposal | None:
     if not isinstance(name, str):
         return None
+    series = _pickable(series)
     filled = series[series.notna()]
     values = filled.iloc[:: max(1, len(filled) // sample)]
     if len(values) and isinstance(values.iloc[0], str):
@@ -117,6 +121,20 @@ def _proposal(name: object, series: pd.Series, sample: int) -> Proposal | None:
                 share=share,
             )
     return None
+
+
+def _pickable(series: pd.Series) -> pd.Series:
+    """Return a column with a dtype that pandas can pick rows of."""
+    if not isinstance(series.dtype, pd.ArrowDtype):
+        return series
+    kind = series.dtype.pyarrow_dtype
+    if kind in PLAIN:
+        array = combined(pa.array(series)).cast(PLAIN[kind])
+    elif pa.types.is_run_end_encoded(kind):
+        array = pc.run_end_decode(combined(pa.array(series)))
+    else:
+        return series
+    return pd.Series(pd.arrays.ArrowExtensionArray(array))
 
 
 _WORDS_OF_NAMES: frozenset[str] = frozenset({"first", "last", "full", "family", "given", "middle"})
@@ -159,7 +177,7 @@ def _both(first: Share, second: Share) -> Share:
 
 
 def _distinct(values: pd.Series) -> float:
-    return float(values.nunique() / len(values))
+    return len(set(map(str, values))) / len(values)
 
 
 def _words(text: str) -> frozenset[str]:

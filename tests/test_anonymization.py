@@ -681,9 +681,22 @@ def test_a_value_that_is_too_long_is_refused_with_its_column_and_row(
     assert len(hidden["note"][1]) == MOST
     assert hidden["note"][2].startswith("~")
     pd.testing.assert_frame_equal(reidentify(hidden, key_manager=manager), frame)
-    hidden.loc[2, "note"] = long
-    with pytest.raises(PseudonymizationError, match="1 values can't be pseudonyms"):
-        reidentify(hidden, check_table=False, key_manager=manager)
+
+
+@pytest.mark.parametrize("written", LONG)
+def test_pseudonyms_above_the_bound_that_an_earlier_version_made_are_recovered(
+    manager: KeyManager, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest, long = LONG[written]
+    frame = pd.DataFrame({"note": [None, longest, long], "salt": ["a", "b", "c" * 2 * MOST]})
+    how: Any = {"sensitive_columns": ["note"], "key_manager": manager}
+    how |= {"formats": {"note": written}, "tweaks": {"note": "salt"}}
+    hidden = anonymize(frame, **how)  # no bound, as then
+    for module in (parallel, problems, recovery):
+        monkeypatch.setattr(module, "MOST_CHARACTERS", MOST)
+    with pytest.raises(PseudonymizationError, match="at most 1,000 characters"):
+        anonymize(frame, **how)
+    pd.testing.assert_frame_equal(reidentify(hidden, key_manager=manager), frame)
 
 
 @pytest.mark.parametrize("strategy", ["token", "hash", "mask", "redact"])

@@ -37,7 +37,7 @@ def protected(
     versions: Iterable[str],
 ) -> pd.DataFrame:
     """Pseudonymize columns, and extend the manifest's entries by theirs."""
-    arrays, entries = {}, dict(entries)
+    arrays, entries, versions = {}, dict(entries), dict.fromkeys(versions)
     refused: dict[str, tuple[int, int]] = {}
     invalid: dict[str, Index] = {}
     for name, job in jobs.items():
@@ -66,7 +66,12 @@ def protected(
 
 
 def row_tweaks(
-    frame: pd.DataFrame, recipe: Recipe, column: Column | OpaqueColumn, *, dense: bool = False
+    frame: pd.DataFrame,
+    recipe: Recipe,
+    column: Column | OpaqueColumn,
+    *,
+    dense: bool = False,
+    bounded: bool = True,
 ) -> RowTweaks | None:
     """Read the tweaks of a column's rows, where the recipe has some.
 
@@ -75,6 +80,7 @@ def row_tweaks(
         recipe: of the column.
         column: the one that is to be pseudonymized or recovered.
         dense: as for ``read_tweaks``.
+        bounded: as for ``read_tweaks``.
     """
     if recipe.tweak is None:
         return None
@@ -86,7 +92,7 @@ def row_tweaks(
         raise PseudonymizationError(
             "it is a categorical, whose rows can't have a tweak each: convert it to text first"
         )
-    read = partial(read_tweaks, frame[recipe.tweak], column, dense=dense)
+    read = partial(read_tweaks, frame[recipe.tweak], column, dense=dense, bounded=bounded)
     tweaks: RowTweaks = in_column(recipe.tweak, read)
     return tweaks
 

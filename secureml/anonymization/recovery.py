@@ -67,20 +67,23 @@ def recovered(
     keyrings = {found.key.version: keyring}
     arrays = {}
     for name, entry in present.items():
-        if name in lost:
+        if not entry.recipe.reversible:
             continue
         if not entry.versions:
             arrays[name] = in_column(name, _column, frame, name, entry, keyring, check_table)
             continue
         parts = in_column(name, rows_by_version, frame, name, found.key.version)
-        if len(parts) > 1 and isinstance(frame[name].dtype, pd.CategoricalDtype):
+        # What is cut in parts is no more than what is needed.
+        tweak = entry.recipe.tweak
+        needed = frame[[one for one in dict.fromkeys((name, tweak)) if one in frame.columns]]
+        if len(parts) > 1 and isinstance(needed[name].dtype, pd.CategoricalDtype):
             # Which version a category is of depends on the row.
-            frame = frame.assign(**{name: frame[name].astype(frame[name].cat.categories.dtype)})
+            needed = needed.assign(**{name: needed[name].astype(needed[name].cat.categories.dtype)})
         made = []
         for version, rows in parts.items():
             if version not in keyrings:
                 keyrings[version] = keyring_of(manager, found.key.name, version)
-            part = frame if len(parts) == 1 else frame.iloc[rows]
+            part = needed if len(parts) == 1 else needed.iloc[rows]
             check = check_table and version == found.key.version
             made.append(in_column(name, _column, part, name, entry, keyrings[version], check))
         arrays[name] = made[0] if len(made) == 1 else joined(made, list(parts.values()))
@@ -95,7 +98,7 @@ def _column(
     if check_table:
         check_sample(column, entry, keyring)
     dense = numbers_before(entry) is not None
-    tweaks = row_tweaks(frame, entry.recipe, column, dense=dense)
+    tweaks = row_tweaks(frame, entry.recipe, column, dense=dense, bounded=False)
     strategy = entry.recipe.make(keyring.domain(entry.recipe.domain), tweaks)
     return recover(frame[name], column, entry, strategy)
 

@@ -68,7 +68,7 @@ def ruled_columns(
 def _check_strict(
     frame: pd.DataFrame, found: Mapping[str, ColumnRule | None], named: Iterable[str]
 ) -> None:
-    unnamed = [name for name in frame.columns if not found.get(name) and name not in named]
+    unnamed = [name for name in frame.columns.difference(named, False) if not found.get(name)]
     if unnamed:
         raise PseudonymizationError(
             f"strict_columns is on, and no rule names {', '.join(map(repr, unnamed))}. Give each a"

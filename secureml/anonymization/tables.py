@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, overload
 
 import pandas as pd
@@ -37,6 +37,7 @@ from secureml.frames.pandas import (
     ATTRIBUTE,
     by_column,
     check_frame,
+    detached,
     with_columns,
 )
 from secureml.key_management import KeyManager, get_default_key_manager
@@ -170,7 +171,7 @@ def anonymize(
         master_key_version=master_key_version,
         profile=profile,
     )
-    frame = check_frame(data)
+    frame, attributes = detached(check_frame(data))
     manager = get_default_key_manager() if key_manager is None else key_manager
     settings = manager.settings
     rules = ruled_columns(
@@ -185,7 +186,7 @@ def anonymize(
     strategies, functions = chosen_strategies(strategy, names)
     options = checked_options(options, names)
     formats = checked_formats(formats, options, names)
-    earlier = Manifest.parse(frame.attrs[ATTRIBUTE]) if ATTRIBUTE in frame.attrs else None
+    earlier = Manifest.parse(data.attrs[ATTRIBUTE]) if ATTRIBUTE in data.attrs else None
     _check_new(earlier, names)
     jobs = {}
     for name in names:
@@ -211,7 +212,7 @@ def anonymize(
     if preview is not None:
         return previewed(frame, jobs, keyring, preview)
     entries = {} if earlier is None else earlier.columns
-    return protected(frame, jobs, keyring, entries, versions=versioned)
+    return _with(attributes, protected(frame, jobs, keyring, entries, versions=versioned))
 
 
 def reidentify(
@@ -249,14 +250,14 @@ def reidentify(
     check_manifest(manifest)
     check_switch("check_table", check_table)
     check_key(key_manager)
-    frame = check_frame(data)
-    found = _manifest(frame, manifest)
+    frame, attributes = detached(check_frame(data))
+    found = _manifest(data, manifest)
     manager = get_default_key_manager() if key_manager is None else key_manager
     keyring = keyring_that_made(manager, found.key)
     keyring.verify(found)
     values = recovered(frame, found, keyring, manager, check_table=check_table)
     added = [version_column(name) for name in values if found.columns[name].versions]
-    return with_columns(frame.drop(columns=added), values, None)
+    return _with(attributes, with_columns(frame.drop(columns=added), values, None))
 
 
 def rekey(
@@ -294,8 +295,8 @@ def rekey(
     check_manifest(manifest)
     check_switch("check_table", check_table)
     check_key(key_manager, to_key=to_key, to_version=to_version)
-    frame = check_frame(data)
-    found = _manifest(frame, manifest)
+    frame, attributes = detached(check_frame(data))
+    found = _manifest(data, manifest)
     manager = get_default_key_manager() if key_manager is None else key_manager
     old = keyring_that_made(manager, found.key)
     old.verify(found)
@@ -309,7 +310,7 @@ def rekey(
         if check_table:
             check_rows(frame, found, old)
         entries = present_columns(frame, found)
-        return with_columns(frame, {}, new.sign(entries).document())
+        return _with(attributes, with_columns(frame, {}, new.sign(entries).document()))
     values = recovered(frame, found, old, manager, check_table=check_table)
     plain = with_columns(frame, values, None)
     jobs = {}
@@ -319,7 +320,13 @@ def rekey(
         jobs[name] = Job(column, recipe, dtype_name(plain[name], column))
     versions = [name for name in values if found.columns[name].versions]
     kept = {name: entry for name, entry in found.columns.items() if not entry.recipe.reversible}
-    return protected(plain, jobs, new, kept, versions=versions)
+    return _with(attributes, protected(plain, jobs, new, kept, versions=versions))
+
+
+def _with(attributes: Mapping[Hashable, Any], frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a new frame with the attributes of the caller's beside its own."""
+    frame.attrs = {**attributes, **frame.attrs}
+    return frame
 
 
 def _manifest(frame: pd.DataFrame, given: Mapping[str, Any] | str | None) -> Manifest:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from secureml.errors import PseudonymizationError
+from secureml.frames.pandas import with_columns
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.manifest import KeyReference
 
@@ -57,7 +58,11 @@ def with_versions(frame: pd.DataFrame, names: Iterable[str], key: KeyReference) 
             f"the {key} has no versions, because it is not kept in Vault: leave key_versions out"
         )
     versions = pd.array(np.full(len(frame), key.version), dtype=_DTYPE)
-    return frame.assign(**{version_column(name): versions for name in names})
+    columns = dict.fromkeys(map(version_column, names), versions)
+    there = {name: array for name, array in columns.items() if name in frame.columns}
+    new = [name for name in columns if name not in there]
+    added = pd.DataFrame(dict.fromkeys(new, versions), index=frame.index)
+    return pd.concat([with_columns(frame, there, None), added], axis=1)
 
 
 def rows_by_version(frame: pd.DataFrame, name: str, newest: int | None) -> dict[int | None, Index]:

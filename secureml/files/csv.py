@@ -162,6 +162,12 @@ class _CsvWriter(TableWriter):
             *texts, self._delimiter, null_handling="replace", null_replacement=""
         )
         whole = pc.binary_join_element_wise(lines, self._line_end, _large(""))
+        if (pc.max(pc.binary_length(whole)).as_py() or 0) > CHUNK_BYTES:
+            raise PseudonymizationError(
+                f"one has a row that would have more than {CHUNK_BYTES >> 20} MiB, which could not"
+                " be read back: tokens are longer than their values. Write Parquet, or use another"
+                " strategy for its long values"
+            )
         if len(whole):
             self._file.write(whole.buffers()[2])
 

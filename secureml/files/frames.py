@@ -10,13 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from secureml.errors import PseudonymizationError
-from secureml.frames.arrow import combined, is_text
+from secureml.frames.arrow import PLAIN, combined, is_text
 from secureml.frames.recovery import numbers_before
 from secureml.pseudonymization.manifest import Column as Entry
 
 __all__ = ["frame_of", "pseudonyms_of", "sample_of", "with_frame"]
-
-_VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 
 
 def frame_of(chunk: pa.Table) -> pd.DataFrame:
@@ -26,11 +24,11 @@ def frame_of(chunk: pa.Table) -> pd.DataFrame:
 
 def sample_of(chunk: pa.Table) -> pd.DataFrame:
     """Return a chunk as a frame to look at, without the types that pandas can't work with."""
-    for place, field in enumerate(chunk.schema):
-        plain = _VIEWS.get(field.type)
-        if plain is not None:
-            chunk = chunk.set_column(place, field.name, chunk.column(place).cast(plain))
-    return frame_of(chunk)
+    plain = [
+        column.cast(PLAIN[column.type]) if column.type in PLAIN else column
+        for column in chunk.columns
+    ]
+    return frame_of(pa.table(plain, chunk.column_names))
 
 
 def pseudonyms_of(chunk: pa.Table, entries: Mapping[str, Entry]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ __all__ = [
     "manifest_of",
     "merged",
     "pair_text",
+    "pending_of",
     "sidecar_of",
     "work_folder_of",
 ]
@@ -48,6 +49,11 @@ PENDING = "manifest.json"
 def sidecar_of(path: Path) -> Path:
     """Return where the manifest of a CSV file lies."""
     return path.with_name(path.name + SIDECAR)
+
+
+def pending_of(path: Path) -> Path:
+    """Return where the manifest of a CSV file lies until the file is in place."""
+    return path.with_name(path.name + SIDECAR + ".next")
 
 
 def work_folder_of(path: Path) -> Path:
@@ -94,13 +100,13 @@ def find_manifest(table: Table, given: GivenManifest | None) -> dict[str, Any]:
 
 def _beside(path: Path, given: str | os.PathLike[str] | None) -> dict[str, Any]:
     digest = None
-    pending = _pending(path)
-    if pending is not None:
-        # A rekey may have put its data in place, and not its manifest yet.
-        digest = digest_of(path)
-        document, of = document_in(pending)
-        if of == digest:
-            return document
+    for pending in _pending(path):
+        # Whoever made the file may have put it in place, and not its manifest yet.
+        digest = digest or digest_of(path)
+        with contextlib.suppress(SecureMLError):  # it may be in place at this moment
+            document, of = document_in(pending)
+            if of == digest:
+                return document
     if given is not None:
         return document_in(Path(given))[0]
     sidecar = sidecar_of(path)
@@ -161,36 +167,39 @@ def merged(
     """Make the manifest of a file of those of its chunks.
 
     Args:
-        parts: of the chunks.
+        parts: of the chunks; each is merged as it comes, so that one is held at a time.
         whole: the entries that are of the whole file in each part, because they are older.
         keyring: of the key of all of them.
 
     Raises:
         ManifestError: a part was changed.
     """
-    manifests = [Manifest.parse(part) for part in parts]
-    for part in manifests:
+    merged: Manifest | None = None
+    for document in parts:
+        part = Manifest.parse(document)
         keyring.verify(part)
-    new = [
-        replace(part, columns={n: c for n, c in part.columns.items() if n not in whole})
-        for part in manifests
-    ]
-    return keyring.sign({**whole, **merge_columns(new)}).document()
+        part = replace(part, columns={n: c for n, c in part.columns.items() if n not in whole})
+        columns = merge_columns([part] if merged is None else [merged, part])
+        merged = replace(part, columns=columns)
+    assert merged is not None
+    return keyring.sign({**whole, **merged.columns}).document()
 
 
-def _pending(path: Path) -> Path | None:
-    """Return the manifest that a rekey is about to put in place, if there is one.
+def _pending(path: Path) -> Iterator[Path]:
+    """Go through the manifests that are about to be put in place.
 
     The folder of a rekey may be anybody's: one of this user or of the file's owner counts.
     """
+    beside = pending_of(path)
+    if beside.exists():
+        yield beside
     if not hasattr(os, "geteuid"):
-        return None  # nor is there any rekey
+        return  # nor is there any rekey
     folder = work_folder_of(path)
     pending = folder / PENDING
     with contextlib.suppress(OSError):
         if belongs_to(folder.lstat(), os.geteuid(), path.stat().st_uid) and pending.exists():
-            return pending
-    return None
+            yield pending
 
 
 def _attached(table: Table) -> dict[str, Any]:

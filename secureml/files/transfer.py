@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from secureml.files.manifests import (
     find_manifest,
     merged,
     pair_text,
+    pending_of,
     sidecar_of,
 )
 from secureml.files.storage import digest_of_open, mode_of
 from secureml.files.tables import open_table
 from secureml.frames.pandas import ATTRIBUTE
 from secureml.key_management import KeyManager, get_default_key_manager
-from secureml.new_file import new_file, write_file
+from secureml.new_file import check_replaceable, new_file, put_in_place, write_file
 from secureml.pseudonymization.manifest import Manifest
 
 __all__ = ["Written", "anonymize_file", "reidentify_file"]
@@ -88,6 +89,8 @@ def anonymize_file(
     target = check_output(table, output)
     sidecar = None if table.keeps_manifest else sidecar_of(target)
     check_absent(target, sidecar, force=force)
+    if sidecar is not None:
+        check_replaceable(pending_of(target))
     if sensitive_columns is not None and not isinstance(sensitive_columns, str):
         sensitive_columns = list(sensitive_columns)
         check_columns(table, sensitive_columns)
@@ -97,39 +100,47 @@ def anonymize_file(
     whole = {} if earlier is None else dict(Manifest.parse(earlier).columns)
     mode = mode_of(table.path) & 0o666
 
-    parts: list[Any] = []
     rows, writer, schema = 0, None, None
     with new_file(target, mode) as file:
-        for chunk in table.chunks():
-            frame = frame_of(chunk)
-            if earlier is not None:
-                frame.attrs[ATTRIBUTE] = earlier
-            with in_rows(rows, chunk.num_rows):
-                hidden = anonymize(
-                    frame,
-                    sensitive_columns=sensitive_columns,
-                    key_manager=manager,
-                    master_key_name=key.name,
-                    master_key_version=key.version,
-                    **rules,
-                )
-            parts.append(hidden.attrs[ATTRIBUTE])
-            replaced = parts[-1]["columns"].keys() - whole.keys()
-            made = with_frame(chunk, hidden, replaced, schema)
-            if writer is None:
-                schema = made.schema
-                writer = table.writer(file, schema)
-            writer.write(made)
-            rows += chunk.num_rows
-            if on_progress is not None:
-                on_progress(table.fraction)
-        document = merged(parts, whole, keyring_of(manager, key.name, key.version))
+
+        def parts() -> Iterator[Mapping[str, Any]]:
+            """Write the chunks, and give the manifest of each."""
+            nonlocal rows, writer, schema
+            for chunk in table.chunks():
+                frame = frame_of(chunk)
+                if earlier is not None:
+                    frame.attrs[ATTRIBUTE] = earlier
+                with in_rows(rows, chunk.num_rows):
+                    hidden = anonymize(
+                        frame,
+                        sensitive_columns=sensitive_columns,
+                        key_manager=manager,
+                        master_key_name=key.name,
+                        master_key_version=key.version,
+                        **rules,
+                    )
+                part = hidden.attrs[ATTRIBUTE]
+                made = with_frame(chunk, hidden, part["columns"].keys() - whole.keys(), schema)
+                if writer is None:
+                    schema = made.schema
+                    writer = table.writer(file, schema)
+                with in_rows(rows, chunk.num_rows):
+                    writer.write(made)
+                rows += chunk.num_rows
+                yield part
+                if on_progress is not None:
+                    on_progress(table.fraction)
+
+        document = merged(parts(), whole, keyring_of(manager, key.name, key.version))
         assert writer is not None
         writer.close(attached_text(document))
         if sidecar is not None:
-            # Before the table: whoever sees the table has its manifest.
+            # Before the table: whoever sees the table has its manifest. Beside that of the table
+            # that is there, which is good until it is replaced.
             text = pair_text(document, digest_of_open(file))
-            write_file(sidecar, text.encode(), mode)
+            write_file(pending_of(target), text.encode(), mode)
+    if sidecar is not None:
+        put_in_place(pending_of(target), sidecar)
     return Written(path=target, rows=rows, manifest=document, manifest_path=sidecar)
 
 
@@ -195,5 +206,6 @@ def reidentify_file(
 
 def _earlier(table: Table) -> dict[str, Any] | None:
     """Return the manifest of a table that was pseudonymized before, or None."""
-    known = table.attached is not None or sidecar_of(table.path).exists()
+    beside = (sidecar_of(table.path), pending_of(table.path))
+    known = table.attached is not None or any(path.exists() for path in beside)
     return find_manifest(table, None) if known else None

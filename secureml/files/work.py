@@ -41,7 +41,7 @@ class Work:
     def __init__(self, folder: Path, descriptor: int) -> None:
         self.folder = folder
         self._descriptor = descriptor
-        self.parts: list[dict[str, Any]] = []
+        self.parts: list[int] = []
         self.schema: pa.Schema | None = None
         self._tidy()
 
@@ -73,7 +73,7 @@ class Work:
     @property
     def rows(self) -> int:
         """How many rows are done."""
-        return sum(part["rows"] for part in self.parts)
+        return sum(self.parts)
 
     @property
     def plan(self) -> Mapping[str, Any] | None:
@@ -95,7 +95,7 @@ class Work:
             part = self._read(record)
             if not isinstance(part.get("rows"), int) or not isinstance(part.get("manifest"), dict):
                 self.unreadable(record)
-            self.parts.append(part)
+            self.parts.append(part["rows"])
         if self.parts:
             self.schema = self._table(0).schema
 
@@ -109,13 +109,13 @@ class Work:
         ):
             writer.write_table(chunk)
         # Whoever sees this knows that the chunk is whole.
-        part = {"rows": len(chunk), "manifest": manifest}
-        self._write(_part(number, "json"), part)
-        self.parts.append(part)
+        self._write(_part(number, "json"), {"rows": len(chunk), "manifest": manifest})
+        self.parts.append(len(chunk))
 
     def manifests(self) -> Iterator[Mapping[str, Any]]:
         """Go through the manifests of the chunks."""
-        return (part["manifest"] for part in self.parts)
+        names = (_part(number, "json") for number in range(len(self.parts)))
+        return (self._read(name).get("manifest", {}) for name in names)
 
     def tables(self) -> Iterator[pa.Table]:
         """Go through the chunks.

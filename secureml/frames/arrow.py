@@ -14,7 +14,10 @@ from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.alphabets import Codes
 from secureml.pseudonymization.text import Text, common_width
 
-__all__ = ["Nulls", "combined", "encoded", "is_text", "read_text", "write_text"]
+__all__ = ["PLAIN", "Nulls", "combined", "encoded", "is_text", "read_text", "write_text"]
+
+PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+"""Types that pandas can't pick rows of, and others for the same values."""
 
 _PIECE = 1 << 14  # rows that are read or written together, in a core's own cache
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,6 +16,7 @@ __all__ = [
     "check_columns",
     "check_frame",
     "check_sensitive",
+    "detached",
     "listed",
     "with_columns",
 ]
@@ -24,6 +25,9 @@ ATTRIBUTE = "secureml"
 """The entry of ``DataFrame.attrs`` that holds the manifest."""
 
 _COPIES_ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
+
+_PIECE = 256
+"""Columns that are replaced together: each costs pandas time in proportion to them."""
 
 
 def check_frame(data: object) -> pd.DataFrame:
@@ -46,13 +50,36 @@ def check_frame(data: object) -> pd.DataFrame:
     return data
 
 
+def detached(data: pd.DataFrame) -> tuple[pd.DataFrame, dict[Hashable, Any]]:
+    """Return a frame without its ``attrs``, which pandas copies with every column, and them.
+
+    Args:
+        data: not changed; the columns are shared with it.
+
+    Returns:
+        The frame, and a copy of the attributes without the manifest.
+
+    Raises:
+        PseudonymizationError: the attributes are nested too deeply to be copied.
+    """
+    try:
+        frame = data.copy(deep=False)
+    except RecursionError:
+        frame = None
+    if frame is None:
+        raise PseudonymizationError("what is in the attrs of the data is nested too deeply")
+    attributes = {key: value for key, value in frame.attrs.items() if key != ATTRIBUTE}
+    frame.attrs = {}
+    return frame, attributes
+
+
 def check_columns(data: pd.DataFrame, names: Iterable[object]) -> list[str]:
     """Return the names, each once, if they are all columns of the frame.
 
     Raises:
         PseudonymizationError: a name is not a string or not a column.
     """
-    columns = data.columns.tolist()
+    columns = dict.fromkeys(data.columns)
     for name in names:
         if not isinstance(name, str):
             raise PseudonymizationError(
@@ -61,7 +88,7 @@ def check_columns(data: pd.DataFrame, names: Iterable[object]) -> list[str]:
             )
         if name not in columns:
             near = difflib.get_close_matches(name, [c for c in columns if isinstance(c, str)], 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {_listing(columns)}"
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {_listing([*columns])}"
             raise PseudonymizationError(f"there is no column {name!r}; {hint}")
     return list(dict.fromkeys(map(str, names)))
 
@@ -101,15 +128,16 @@ def by_column(
     return given
 
 
-def check_sensitive(argument: str, given: Iterable[str], names: Collection[str]) -> None:
+def check_sensitive(argument: str, given: Iterable[str], names: Iterable[str]) -> None:
     """Check that an argument speaks of sensitive columns alone.
 
     Raises:
         ArgumentError: it names another one.
     """
+    known = dict.fromkeys(names)
     for name in given:
-        if name not in names:
-            near = difflib.get_close_matches(str(name), names, 1)
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ArgumentError.of(argument, f"names {name!r}, which is no sensitive column{hint}")
 
@@ -125,13 +153,30 @@ def with_columns(
         document: the manifest for ``attrs``, or None for none.
     """
     result = data.copy(deep=not _COPIES_ON_WRITE)
-    for name, array in arrays.items():
-        column = pd.Series(array, index=data.index, name=name, dtype=array.dtype, copy=False)
-        result.isetitem(data.columns.get_loc(name), column)
-    result.attrs = {key: value for key, value in result.attrs.items() if key != ATTRIBUTE}
+    attributes = {key: value for key, value in result.attrs.items() if key != ATTRIBUTE}
     if document is not None:
-        result.attrs[ATTRIBUTE] = document
+        attributes[ATTRIBUTE] = document
+    if arrays:
+        result.attrs = {}
+        starts = range(0, len(data.columns), _PIECE)
+        pieces = [_replaced(result.iloc[:, start : start + _PIECE], arrays) for start in starts]
+        if len(pieces) > 1:
+            result = pd.concat(pieces, axis=1).__finalize__(result)
+            result.columns = data.columns
+        else:
+            (result,) = pieces
+    result.attrs = attributes
     return result
+
+
+def _replaced(piece: pd.DataFrame, arrays: Mapping[str, Any]) -> pd.DataFrame:
+    """Return some columns of a frame, those that there are arrays for with these."""
+    for place, name in enumerate(piece.columns):
+        array = arrays.get(name)
+        if array is not None:
+            column = pd.Series(array, index=piece.index, name=name, dtype=array.dtype, copy=False)
+            piece.isetitem(place, column)
+    return piece
 
 
 def _listing(names: list[object], longest: int = 8) -> str:

@@ -34,7 +34,9 @@ _PYTHON_DECIMALS = re.compile(r"decimal\[([0-9]{1,2})\]", re.ASCII)
 _DECIMALS = re.compile(r"decimal(128|256)\(([0-9]{1,2}), ([0-9]{1,2})\)\[pyarrow\]", re.ASCII)
 
 
-def read_tweaks(series: pd.Series, column: Column, *, dense: bool = False) -> RowTweaks:
+def read_tweaks(
+    series: pd.Series, column: Column, *, dense: bool = False, bounded: bool = True
+) -> RowTweaks:
     """Read the tweak of each value of a column from the column beside it.
 
     A number and the text of its digits are the same tweak, so that files of text give the same.
@@ -43,6 +45,7 @@ def read_tweaks(series: pd.Series, column: Column, *, dense: bool = False) -> Ro
         series: the column of tweaks.
         column: the one that is to be pseudonymized or recovered.
         dense: whether nulls are no values of the column; those of numbers never are.
+        bounded: whether a tweak has at most MOST_CHARACTERS; earlier versions took longer ones.
 
     Raises:
         PseudonymizationError: the tweaks are neither text nor whole numbers, or one is too long.
@@ -51,7 +54,8 @@ def read_tweaks(series: pd.Series, column: Column, *, dense: bool = False) -> Ro
     assert not isinstance(tweaks, CategoryColumn | RepeatedColumn)
     if type(tweaks.values) not in (Text, WholeNumbers):  # files of text write them in many ways
         raise PseudonymizationError("its tweaks are neither text nor whole numbers")
-    if isinstance(tweaks.values, Text) and tweaks.values.lengths.max(initial=0) > MOST_CHARACTERS:
+    longest = tweaks.values.lengths.max(initial=0) if isinstance(tweaks.values, Text) else 0
+    if bounded and longest > MOST_CHARACTERS:
         raise PseudonymizationError(f"a tweak has at most {MOST_CHARACTERS:,} characters")
     numbers, distinct = pd.factorize(np.array(tweaks.values.strings(), dtype=object))
     number = np.zeros(len(series), np.intp)

@@ -39,8 +39,9 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
 
     Returns:
         As ``form.transform``; values of more than MOST_CHARACTERS are invalid, whatever the format.
+        Pseudonyms of any length are recovered: earlier versions may have made them.
     """
-    if isinstance(values, Text):
+    if isinstance(values, Text) and not permutation.decrypt:
         long = np.flatnonzero(values.lengths > MOST_CHARACTERS)
         if len(long):
             rest = transform(form, blanked(values, long), permutation)

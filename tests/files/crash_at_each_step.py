@@ -1,7 +1,8 @@
-"""Kill rekey_file before each call by which it changes the file system, one after the other.
+"""Kill what changes files before each call by which it does, one after the other.
 
-Run in a process of its own, with an empty folder, the kind of file and "output" or "place" as its
-arguments, and after how many steps the next one is tried. Prints how many steps there are.
+Run in a process of its own, with an empty folder, the kind of file, what is killed and after how
+many steps the next one is tried: "output" or "place" for rekey_file, "replaced" for anonymize_file
+where an output is there already. Prints how many steps there are.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ def main(folder: Path, kind: str, where: str, stride: int) -> None:
     pristine.mkdir()
     for file in folder.glob("hidden*"):
         shutil.copy(file, pristine)
+    if where == "replaced":
+        replace_at_each_step(plain, hidden, column, manager, stride)
+        return
     output = folder / f"moved.{kind}" if where == "output" else None
     target = hidden if output is None else output
 
@@ -75,6 +79,33 @@ def main(folder: Path, kind: str, where: str, stride: int) -> None:
         for file in folder.glob("moved*"):
             file.unlink()
         step += stride
+    print(step)
+
+
+def replace_at_each_step(
+    plain: Path, hidden: Path, column: str, manager: KeyManager, stride: int
+) -> None:
+    """Kill anonymize_file; the output is the old table or the new one, and either is recovered."""
+    texts = plain.read_text(), plain.read_text().replace("-12-", "-34-")
+    new = plain.with_name("new.csv")
+    new.write_text(texts[1])
+
+    def anonymize_over(path: Path) -> None:
+        anonymize_file(
+            path, hidden, [column], small_domain="token", force=True, key_manager=manager
+        )
+
+    step, seen = 1, []
+    while die_at(step, lambda: anonymize_over(new)):
+        seen.append(texts.index(recovered(hidden, manager)))
+        anonymize_over(new)
+        assert recovered(hidden, manager) == texts[1], f"not done after step {step}"
+        anonymize_over(plain)
+        left = {file.name for file in hidden.parent.glob("*hidden*")}
+        assert left == {"hidden.csv", "hidden.csv.manifest.json"}, f"left over: {left}"
+        step += stride
+    assert seen == sorted(seen), "the new table was there, and then the old one"
+    assert set(seen) == {0, 1}
     print(step)
 
 

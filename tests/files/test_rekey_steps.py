@@ -1,4 +1,4 @@
-"""A rekey is killed before every single change that it makes to the file system."""
+"""What changes files is killed before every single change that it makes to the file system."""
 
 from __future__ import annotations
 
@@ -17,3 +17,9 @@ def test_at_whatever_step_it_is_killed_no_row_is_lost(run_python, tmp_path, kind
     done = run_python(str(SCRIPT), str(tmp_path), kind, where, str(stride))
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 30
+
+
+def test_at_whatever_step_anonymize_is_killed_the_output_can_be_recovered(run_python, tmp_path):
+    done = run_python(str(SCRIPT), str(tmp_path), "csv", "replaced", "1")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10
