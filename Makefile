@@ -77,6 +77,7 @@ bench-outages: .venv/.dev
 fuzz: .venv/.dev
 	.venv/bin/python benchmarks/fuzz.py
 	.venv/bin/python benchmarks/fuzz.py --target answers --inputs 20000
+	.venv/bin/python benchmarks/fuzz.py --target files --inputs 20000
 
 clean:
 	rm -rf .venv .venv-core .venv-lowest .venv-poetry .venv-openbao-2.6 $(PYTHONS:%=.venv-%)

@@ -5,7 +5,8 @@ or a manifest that was tampered with. What may happen: every value comes back ex
 reported as not of its format or of too small a domain; or all of it is refused by an error of
 ``secureml.errors``. Anything else is printed with what reproduces it, and the exit code is 1.
 
-With ``--target answers`` it changes what Vault answers instead; see fuzz_answers.py.
+With ``--target answers`` it changes what Vault answers instead, with ``--target files`` the bytes
+of files; see fuzz_answers.py and fuzz_files.py.
 
 Run by ``make fuzz``. The same seed throws the same inputs.
 """
@@ -378,10 +379,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=3600, help="stop after so long")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--target", choices=["values", "answers"], default="values")
+    parser.add_argument("--target", choices=[*_TARGETS], default="values")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="throw this input alone")
     asked = parser.parse_args(arguments)
-    with _answers() if asked.target == "answers" else _values() as throw:
+    with _TARGETS[asked.target]() as throw:
         return _run(asked, throw)
 
 
@@ -432,6 +433,18 @@ def _answers() -> Iterator[_Throw]:
 
     with warnings.catch_warnings(action="ignore"), serving() as fuzzer:
         yield lambda random, number: ("answer", partial(fuzzer.throw, random, number))
+
+
+@contextmanager
+def _files() -> Iterator[_Throw]:
+    """Throw files at what reads them."""
+    from fuzz_files import writing
+
+    with warnings.catch_warnings(action="ignore"), writing() as fuzzer:
+        yield lambda random, number: ("file", partial(fuzzer.throw, random, number))
+
+
+_TARGETS = {"values": _values, "answers": _answers, "files": _files}
 
 
 def _target(fuzzer: Fuzzer, number: int) -> Callable[[], str]:

@@ -88,11 +88,19 @@ def scan(data: pd.DataFrame, *, sample: int = _SAMPLE) -> tuple[Proposal, ...]:
 
     Raises:
         TypeError: the data is not a pandas DataFrame.
-        PseudonymizationError: columns have no distinct names.
+        PseudonymizationError: columns have no distinct names, or strings that are not UTF-8.
     """
     frame, _ = detached(check_frame(data))
-    found = (_proposal(name, frame[name], sample) for name in frame.columns)
+    found = (_decodable(name, frame[name], sample) for name in frame.columns)
     return tuple(proposal for proposal in found if proposal is not None)
+
+
+def _decodable(name: object, series: pd.Series, sample: int) -> Proposal | None:
+    try:
+        return _proposal(name, series, sample)
+    except UnicodeDecodeError:
+        pass
+    raise PseudonymizationError(f"column {name!r} holds strings that are not UTF-8")
 
 
 def _proposal(name: object, series: pd.Series, sample: int) -> Proposal | None:

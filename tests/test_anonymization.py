@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import traceback
 from collections.abc import Callable
 from io import BytesIO, StringIO
@@ -27,6 +28,7 @@ from secureml.errors import (
 from secureml.frames import recovery
 from secureml.key_management import KeyManager, configure_default_key_manager
 from secureml.pseudonymization import parallel
+from secureml.scanning import scan
 from secureml.sources import MemoryStore
 
 SSNS = ["078-05-1120", "219-09-9999", "457-55-5462"]
@@ -712,3 +714,76 @@ def test_a_tweak_that_is_too_long_is_refused(manager: KeyManager) -> None:
     frame = pd.DataFrame({"ssn": SSNS, "salt": ["a", "b" * MOST, "c" * MOST + "c"]})
     with pytest.raises(PseudonymizationError, match="a tweak has at most 1,000 characters"):
         anonymize(frame, sensitive_columns=["ssn"], tweaks={"ssn": "salt"}, key_manager=manager)
+
+
+def test_attributes_that_can_not_be_copied_are_refused(manager: KeyManager) -> None:
+    frame = pd.DataFrame({"ssn": SSNS})
+    hidden = anonymize(frame, sensitive_columns=["ssn"], key_manager=manager)
+    document = hidden.attrs["secureml"]
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    calls: list[Callable[[pd.DataFrame], object]] = [
+        lambda data: anonymize(data, sensitive_columns=["ssn"], key_manager=manager),
+        lambda data: reidentify(data, document, key_manager=manager),
+        lambda data: rekey(data, "other_key", document, key_manager=manager),
+        scan,
+    ]
+    hidden.attrs = {"mine": nested}
+    for call in calls:
+        with pytest.raises(PseudonymizationError, match="attrs of the data is nested too deeply"):
+            call(hidden)
+
+
+def test_attributes_of_the_caller_stay_and_are_copied(manager: KeyManager) -> None:
+    frame = pd.DataFrame({"ssn": SSNS})
+    frame.attrs["mine"] = {"deep": [1]}
+    hidden = anonymize(frame, sensitive_columns=["ssn"], key_manager=manager)
+    moved = rekey(hidden, "other_key", key_manager=manager)
+    back = reidentify(moved, key_manager=manager)
+    for result in (hidden, moved, back):
+        assert result.attrs["mine"] == {"deep": [1]}
+        assert ("secureml" in result.attrs) == (result is not back)
+    hidden.attrs["mine"]["deep"].append(2)
+    assert frame.attrs == {"mine": {"deep": [1]}}
+
+
+def _calls(action: Callable[[], object]) -> int:
+    """Return how many calls an action makes in this thread, those of C too."""
+    count = 0
+
+    def profile(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("versions", [False, True])
+@pytest.mark.parametrize("operation", ["extend", "reidentify", "rekey", "same", "preview", "scan"])
+def test_three_times_the_columns_take_three_times_the_work(
+    manager: KeyManager, operation: str, versions: bool
+) -> None:
+    def work(count: int) -> int:
+        names = [f"c{number}" for number in range(count)]
+        frame = pd.DataFrame(dict.fromkeys(names, SSNS))
+        given: dict[str, Any] = {"key_versions": versions, "key_manager": manager}
+        half = anonymize(frame, sensitive_columns=names[::2], **given)
+        hidden = anonymize(half, sensitive_columns=names[1::2], **given)
+        actions: dict[str, Callable[[], object]] = {
+            "extend": lambda: anonymize(half, sensitive_columns=names[1::2], **given),
+            "reidentify": lambda: reidentify(hidden, key_manager=manager),
+            "rekey": lambda: rekey(hidden, "other_key", key_manager=manager),
+            "same": lambda: rekey(hidden, key_manager=manager),
+            "preview": lambda: anonymize(half, preview=1, sensitive_columns=names[1::2], **given),
+            "scan": lambda: scan(hidden),
+        }
+        actions[operation]()  # what is made once
+        return _calls(actions[operation])
+
+    assert work(45) < 3.3 * work(15)

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from secureml import KeyManager, anonymize
@@ -13,6 +17,7 @@ from secureml.sources import MemoryStore
 
 CUSTOMERS = Path(__file__).parents[1] / "examples" / "customers.csv"
 MANY = 200
+SSNS = ["219-09-9999", None, "", "123-45-6789"]
 EMAILS = [f"user{number}@example.com" for number in range(MANY)]
 
 
@@ -102,3 +107,32 @@ def test_it_takes_a_frame_with_names() -> None:
         scan(pd.DataFrame([["a", "b"]], columns=["x", "x"]))
     with pytest.raises(TypeError):
         scan([1])  # type: ignore[arg-type]  # the wrong type is the test
+
+
+@pytest.mark.parametrize(
+    ("array", "seen"),
+    [
+        (pa.array(SSNS, pa.string_view()), True),
+        (pc.run_end_encode(pa.array(SSNS)), True),
+        (pa.array([b"a", None], pa.binary_view()), False),
+        (pa.array([["a"], None]), False),
+        (pa.array([{"a": 1}, None]), False),
+        (pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int32())), False),
+        (pa.array([Decimal(1), None], pa.decimal32(5, 2)), False),
+    ],
+)
+def test_columns_of_every_type_of_arrow_are_looked_at(array: Any, seen: bool) -> None:
+    column = pd.arrays.ArrowExtensionArray(array)
+    proposals = scan(pd.DataFrame({"ssn": column, "account": column}))
+    assert ("ssn" in {one.column for one in proposals}) == seen
+
+
+def test_objects_that_have_no_hash_are_looked_at() -> None:
+    assert scan(pd.DataFrame({"login": [["a"], {"b": 1}]})) == ()
+
+
+def test_strings_that_are_not_utf8_are_an_error_that_names_the_column() -> None:
+    octets = pa.array([b"\xbc-12-3456"] * 3)
+    strings = pa.Array.from_buffers(pa.string(), 3, octets.buffers())
+    with pytest.raises(PseudonymizationError, match="column 'ssn' holds strings that are not UTF"):
+        scan(pd.DataFrame({"ssn": pd.arrays.ArrowExtensionArray(strings)}))

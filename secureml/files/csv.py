@@ -82,7 +82,7 @@ class CsvTable(Table):
         last, blocks = None, 0
         with pa.OSFile(str(self.path)) as file:
             reader = _read(self.path, lambda: self._open(file, names, wrong), wrong)
-            while batch := _read(self.path, lambda: _next(reader), wrong):
+            while (batch := _read(self.path, lambda: _next(reader), wrong)) is not None:
                 blocks += 1
                 if len(batch):
                     last = batch.column(len(names) - 1)[-1].as_py()
@@ -164,7 +164,7 @@ class _CsvWriter(TableWriter):
         whole = pc.binary_join_element_wise(lines, self._line_end, _large(""))
         if (pc.max(pc.binary_length(whole)).as_py() or 0) > CHUNK_BYTES:
             raise PseudonymizationError(
-                f"one has a row that would have more than {CHUNK_BYTES >> 20} MiB, which could not"
+                f"a row would have more than {CHUNK_BYTES >> 20} MiB, which could not"
                 " be read back: tokens are longer than their values. Write Parquet, or use another"
                 " strategy for its long values"
             )

@@ -18,8 +18,18 @@ __all__ = ["frame_of", "pseudonyms_of", "sample_of", "with_frame"]
 
 
 def frame_of(chunk: pa.Table) -> pd.DataFrame:
-    """Return a chunk as a frame; text and whole numbers have dtypes that lose nothing."""
-    return chunk.replace_schema_metadata(None).to_pandas(types_mapper=_dtype_for)
+    """Return a chunk as a frame; text and whole numbers have dtypes that lose nothing.
+
+    Raises:
+        PseudonymizationError: the chunk holds what can't be in one.
+    """
+    try:
+        return chunk.replace_schema_metadata(None).to_pandas(types_mapper=_dtype_for)
+    except (pa.ArrowException, ValueError):
+        pass
+    raise PseudonymizationError(
+        "some column holds what pandas can't, such as strings that are not UTF-8"
+    )
 
 
 def sample_of(chunk: pa.Table) -> pd.DataFrame:

@@ -87,9 +87,9 @@ class ParquetTable(Table):
         rows = 0
         with _opened(self.path) as file:
             batches = file.iter_batches(min(self._chunk_rows, 1 << 20))
-            while batch := _read(self.path, lambda: next(batches, None)):
+            while (batch := _read(self.path, lambda: next(batches, None))) is not None:
                 rows += len(batch)
-                yield pa.Table.from_batches([batch]), rows / max(self._rows, rows)
+                yield pa.Table.from_batches([batch]), rows / max(self._rows, rows, 1)
 
 
 class _ParquetWriter(TableWriter):

@@ -223,3 +223,30 @@ def test_a_rotation_meanwhile_does_not_divide_a_file(people, tmp_path, manager):
     assert written.manifest["key"]["version"] == 1
     reidentify_file(hidden, again, key_manager=manager)
     assert again.read_bytes() == people.read_bytes()
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_row_that_could_not_be_read_back_is_not_written(tmp_path, manager):
+    path, hidden, back = tmp_path / "a.csv", tmp_path / "h.csv", tmp_path / "b.csv"
+    for length in (500, 900):
+        path.write_text("a,b\n" + "x" * length + ",1\n")
+        how = {"strategy": "token", "key_manager": manager}
+        if length == 500:
+            anonymize_file(path, hidden, ["a"], **how)
+            reidentify_file(hidden, back, key_manager=manager)
+            assert back.read_bytes() == path.read_bytes()
+            kept = hidden.read_bytes()
+            continue
+        with pytest.raises(PseudonymizationError, match="rows 1 to 1: a row would have more than"):
+            anonymize_file(path, hidden, ["a"], force=True, **how)
+        assert hidden.read_bytes() == kept
+        assert not list(tmp_path.glob("*.next"))
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_rows_after_a_chunk_of_empty_lines_are_not_lost(tmp_path, manager):
+    path, hidden, back = tmp_path / "a.csv", tmp_path / "h.csv", tmp_path / "b.csv"
+    path.write_text("a,b\n123456789,1\n" + "\n" * 5000 + "234567891,2\n")
+    assert anonymize_file(path, hidden, ["a"], key_manager=manager).rows == 2
+    reidentify_file(hidden, back, key_manager=manager)
+    assert back.read_text() == "a,b\n123456789,1\n234567891,2\n"
