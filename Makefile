@@ -25,7 +25,7 @@ help:
 	@echo 'make bench         measure speed and memory beside the AES floor and other packages'
 	@echo 'make bench-outages measure what becomes of outages, and what a read from Vault costs'
 	@echo 'make fuzz          throw a million inputs at formats, strategies, tables and manifests,'
-	@echo '                   and changed answers at what asks Vault'
+	@echo '                   changed answers at what asks Vault, and changed files at what reads them'
 	@echo 'make clean         remove everything that these targets made'
 
 demo: .venv/.demo

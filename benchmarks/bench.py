@@ -42,6 +42,7 @@ def main() -> None:
         costs.ciphers(report, runs, rows)
         costs.where_time_goes(report, rows)
         costs.overheads(report, runs)
+        costs.longest(report)
         costs.precision(report)
     costs.memory(report, rows)
     costs.file_memory(report, rows)

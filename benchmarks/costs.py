@@ -29,9 +29,18 @@ from secureml import KeyManager, anonymize
 from secureml.ciphers.ff1 import FF1
 from secureml.ciphers.ranked import RankedFF1
 from secureml.files import anonymize_file
+from secureml.pseudonymization.parallel import MOST_CHARACTERS
 from secureml.scanning import scan
 
-__all__ = ["ciphers", "file_memory", "memory", "overheads", "precision", "where_time_goes"]
+__all__ = [
+    "ciphers",
+    "file_memory",
+    "longest",
+    "memory",
+    "overheads",
+    "precision",
+    "where_time_goes",
+]
 
 _PEAK = """
 import sys, costs
@@ -147,6 +156,25 @@ def _write_blocks(file: Path, blocks: int, rows: int) -> None:
             )
             table = pa.table([pa.array(numbers, pa.string()), rest], schema=schema)
             writer.write_table(table, row_group_size=rows)
+
+
+def longest(report: Report) -> None:
+    """Measure the longest value that each strategy and format takes, once."""
+    cell, count = "q" * (4 << 20), MOST_CHARACTERS
+    formats = {"class": "aB3é", "digits": "7", "letters": "aÉ", "regex:(.*)": "x"}
+    cases: list[tuple[str, str, dict[str, Any]]] = [
+        *((f"{name}, 4 MiB", cell, {"strategy": name}) for name in ("token", "hash", "mask")),
+        *(
+            (f"{name}, {count:,}", text * (count // len(text)), {"formats": {"x": name}})
+            for name, text in formats.items()
+        ),
+    ]
+    for what, value, how in cases:
+        table, manager = pd.DataFrame({"x": [value]}), key_manager()
+        (seconds,) = medians(
+            1, [partial(anonymize, table, sensitive_columns=["x"], key_manager=manager, **how)]
+        )
+        report.figure(f"one value, {what} characters", f"{seconds:.2f} s")
 
 
 def overheads(report: Report, runs: int) -> None:
