@@ -58,9 +58,9 @@ def test_what_is_lost_is_found(run_python):
 
 
 def test_no_bytes_of_a_file_surprise(run_python):
-    arguments = ("--target", "files", "--inputs", "300", "--seed", "0")
+    arguments = ("--target", "files", "--inputs", "200", "--seed", "0")
     done = run_python(str(FUZZ), *arguments, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("300 inputs in ")
+    assert done.stdout.startswith("200 inputs in ")
     assert "  file      refused" in done.stdout
     assert "  file      recovered" in done.stdout
