@@ -147,8 +147,9 @@ def changed(content: bytes, random: Random) -> bytes:
     """Return bytes of which some are others, most of them near the end, where footers are."""
     made = bytearray(content)
     for _ in range(random.choice([0, 1, 1, 1, 2, 4])):
-        near = random.random() < 0.7
-        at = max(0, len(made) - random.randrange(1, 700)) if near else random.randrange(len(made) + 1)
+        at = random.randrange(len(made) + 1)
+        if random.random() < 0.7:
+            at = max(0, len(made) - random.randrange(1, 700))
         end = at + random.randrange(9)
         way = random.randrange(6)
         if way < 3 and at < len(made):
