@@ -38,8 +38,12 @@ def check_output(table: Table, output: str | os.PathLike[str]) -> Path:
     return target
 
 
-def target_of(output: str | os.PathLike[str]) -> Path:
+def target_of(output: str | os.PathLike[str], argument: str = "output") -> Path:
     """Return where a file goes, links followed.
+
+    Args:
+        output: the file.
+        argument: the name of the argument that gave it.
 
     Raises:
         ArgumentError: there is a folder.
@@ -47,7 +51,7 @@ def target_of(output: str | os.PathLike[str]) -> Path:
     """
     target = Path(os.path.realpath(output))
     if target.is_dir():
-        raise ArgumentError.of("output", "is a folder; name a file in it", f"={str(output)!r}")
+        raise ArgumentError.of(argument, "is a folder; name a file in it", f"={str(output)!r}")
     check_replaceable(target)
     return target
 

@@ -76,7 +76,7 @@ def rekey_file(
         SecretError: a key can't be had.
     """
     manager = get_default_key_manager() if key_manager is None else key_manager
-    target = target_of(path if output is None else output)
+    target = target_of(path, "path") if output is None else target_of(output)
     with Work.locked(work_folder_of(target)) as work:
         place: Path | None = sidecar_of(target)
         if output is None and isinstance(manifest, str | os.PathLike):

@@ -204,10 +204,12 @@ def test_a_manifest_in_a_folder_of_others_is_not_found(hidden, folder, people, t
     reidentify_file(hidden, tmp_path / "c.csv", key_manager=manager)
 
 
-@pytest.mark.parametrize("output", [None, "/", "."])
-def test_what_is_no_file_has_no_folder(tmp_path, hidden, manager, output, monkeypatch):
+@pytest.mark.parametrize(
+    ("output", "named"), [(None, "path='/'"), ("/", "output='/'"), (".", "output='.'")]
+)
+def test_what_is_no_file_has_no_folder(tmp_path, hidden, manager, output, named, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SecureMLError, match="is a folder: name a file"):
+    with pytest.raises(SecureMLError, match=f"{named} is a folder; name a file in it"):
         rekey_file(hidden if output else "/", output, key_manager=manager)
 
 
