@@ -21,6 +21,7 @@ _FLAGS = {
     "on_invalid": "--on-invalid",
     "options": "--option",
     "output": "--output",
+    "path": "FILE",
     "preview": "--preview",
     "profile": "--profile",
     "sensitive_columns": "--columns",
