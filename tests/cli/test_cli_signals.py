@@ -49,12 +49,12 @@ def started(kind, *arguments, ignored="none"):
 
 
 def ended(process, killer, number):
-    """Send a signal, and return the exit code."""
+    """Send a signal, and return the exit code and what is said."""
     process.send_signal(number)
     errors = process.communicate()[1].decode()
     killer.cancel()
     assert "Traceback" not in errors
-    return process.returncode
+    return process.returncode, errors
 
 
 @pytest.mark.parametrize("kind", ["named", "nameless"])
@@ -63,7 +63,7 @@ def test_a_signal_leaves_no_file(folder, name, kind):
     before = sorted(folder.iterdir())
     process, killer = started(kind, "reidentify", "hidden.csv", "--output", "back.csv")
     assert len(list(folder.iterdir())) == len(before) + (kind == "named")
-    code = ended(process, killer, getattr(signal, name))
+    code, _ = ended(process, killer, getattr(signal, name))
     assert code > 0
     if name != "SIGINT":
         assert code == 128 + getattr(signal, name)
@@ -82,10 +82,27 @@ def test_other_commands_leave_no_file_of_the_output(folder, arguments, monkeypat
     before = {entry.name for entry in folder.iterdir()}
     command, *options = arguments
     process, killer = started("named", command, source, "--output", "out.csv", *options)
-    assert ended(process, killer, signal.SIGTERM) == 128 + signal.SIGTERM
+    assert ended(process, killer, signal.SIGTERM)[0] == 128 + signal.SIGTERM
     left = {entry.name for entry in folder.iterdir()} - before
     # What a rekey has done are pseudonyms, with which the next run goes on.
     assert left == ({"out.csv.rekey"} if command == "rekey" else set())
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("reidentify", "out.csv is as it was"),
+        ("rekey", "out.csv is as it was; {}/out.csv.rekey holds what is done, so run it"),
+    ],
+)
+def test_ctrl_c_says_what_is_where_and_ends_with_130(folder, monkeypatch, command, said):
+    monkeypatch.setenv("SECUREML_OTHER_KEY", "6e" * 32)
+    options = ("--to-key", "other_key") if command == "rekey" else ()
+    process, killer = started("nameless", command, "hidden.csv", "--output", "out.csv", *options)
+    code, errors = ended(process, killer, signal.SIGINT)
+    assert code == 130
+    assert f"interrupted: {said.format(folder)}" in errors
+    assert not (folder / "out.csv").exists()
 
 
 def test_what_a_kill_leaves_is_swept_by_the_next_run(run, folder):
@@ -110,7 +127,7 @@ def test_what_is_ignored_stays_so(folder):
         "named", "reidentify", "hidden.csv", "--output", "back.csv", ignored="SIGHUP"
     )
     process.send_signal(signal.SIGHUP)
-    assert ended(process, killer, signal.SIGTERM) == 128 + signal.SIGTERM
+    assert ended(process, killer, signal.SIGTERM)[0] == 128 + signal.SIGTERM
 
 
 def test_handlers_are_those_of_before_when_a_command_ends(run):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import click
@@ -218,47 +216,3 @@ def test_usage_of_a_file_whose_manifest_is_lost_is_a_failure(run, project, optio
     ran = run("keys", "usage", "o.csv", "t.csv", *options)
     assert ran.code == 1
     assert ran.err.endswith("error: which keys 2 of 2 files need can't be told\n")
-
-
-class TestCtrlC:
-    """Says what is where, and exits with 130."""
-
-    @pytest.fixture
-    def interrupted(self, start, project):
-        """Interrupt a command while it works on a pipe that gives no more."""
-
-        def interrupt(*line: str) -> tuple[int, str]:
-            process = start(
-                *line,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-            )
-            deadline = time.monotonic() + 60
-            while not list(project.glob(".*.csv.*")) and not list(project.glob("*.rekey/*")):
-                assert process.poll() is None, process.stderr.read().decode()
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            process.send_signal(signal.SIGINT)
-            error = process.communicate(timeout=60)[1].decode()
-            return process.returncode, error
-
-        return interrupt
-
-    @pytest.fixture
-    def large(self, project):
-        rows = "".join(f"{i:09},{i:07}\n" for i in range(4_000_000))
-        (project / "large.csv").write_text("id,n\n" + rows)
-
-    def test_in_anonymize_and_rekey(self, run, interrupted, large, project):
-        line = ("anonymize", "large.csv", "--columns", "id", "--output", "o.csv")
-        code, error = interrupted(*line)
-        assert (code, error.splitlines()[-1]) == (130, "interrupted: o.csv is as it was")
-        assert not (project / "o.csv").exists()
-        assert "Traceback" not in error
-
-        assert run(*line, "--columns", "id,n").code == 0
-        code, error = interrupted("rekey", "o.csv", "--to-key", "archive_key")
-        assert code == 130
-        kept = project / "o.csv.rekey"
-        assert f"interrupted: o.csv is as it was; {kept} holds what is done, so run it" in error
