@@ -208,8 +208,8 @@ FORK = """
     manager.get_key()
 
     def hold():
-        locks = (manager._lock, manager._cache._lock, manager._watch._lock, manager._central._lock,
-                 configuration._lock, default._lock)
+        locks = (manager._connection._lock, manager._cache._lock, manager._watch._lock,
+                 manager._central._lock, configuration._lock, default._lock)
         for lock in locks:
             lock.mutex.__enter__()
         manager.get_key("other")
