@@ -200,7 +200,10 @@ def test_scan_takes_text_of_every_type(run, project, kind):
     frame = pd.DataFrame({"email": [f"{i}@example.org" for i in range(50)]})
     text = pa.array(frame["email"], pa.string())
     column = text.cast(kind) if not pa.types.is_dictionary(kind) else text.dictionary_encode()
-    parquet.write_table(pa.table({"email": column}), project / "t.parquet")
+    try:
+        parquet.write_table(pa.table({"email": column}), project / "t.parquet")
+    except pa.ArrowNotImplementedError:
+        pytest.skip(f"this version of pyarrow writes no Parquet columns of {kind}")
     ran = run("scan", "t.parquet")
     assert ran.code == 0, ran.err
     assert ran.out.startswith("email: ")
