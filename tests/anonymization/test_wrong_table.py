@@ -95,7 +95,8 @@ def test_without_the_check(
     back = reidentify(moved, key_manager=manager)
     pd.testing.assert_frame_equal(back[["ssn", "id", "small"]], both[["ssn", "id", "small"]])
     wrong = reidentify(january[["ssn"]], manifest(february), check_table=False, key_manager=manager)
-    assert not set(wrong["ssn"]) & set(people(1)["ssn"])
+    # 3,000 of a billion numbers meet 3,000 others by chance, about once in a hundred runs.
+    assert len(set(wrong["ssn"]) & set(people(1)["ssn"])) < 5
 
 
 @pytest.mark.parametrize("policy", ["error", "token", "null", "permute"])
