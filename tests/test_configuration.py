@@ -240,7 +240,7 @@ def test_a_wrong_override_changes_nothing():
 
 
 def test_vaults_record_sets_what_files_set_and_less_than_variables(vault, monkeypatch):
-    Path("settings.toml").write_text('[production]\nmaster_key_name = "from-file"\ncache_ttl = 1\n')
+    Path("settings.toml").write_text('[production]\nmaster_key_name = "file-key"\ncache_ttl = 1\n')
     record(vault, master_key_name="from-vault", cache_ttl="2")
     settings = configure(environment="production", **arguments_for(vault))
     assert (settings.master_key_name, settings.cache_ttl) == ("from-vault", 2)

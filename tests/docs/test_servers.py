@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import json
 import os
 import re
 import shlex
@@ -272,20 +272,26 @@ def test_workers_of_celery_outlive_a_soft_time_limit_and_give_their_logins_up(
     assert site.logins() == 0
 
 
-def test_a_worker_of_celery_runs_in_this_process_too(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from celery.contrib.testing.worker import start_worker
+SOLO = """
+import json, sys
+import tasks
+from celery.contrib.testing.worker import start_worker
 
-    for name, value in site.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.syspath_prepend(site.folder)
-    tasks = importlib.import_module("tasks")
-    monkeypatch.delitem(sys.modules, "tasks")
-    tasks.app.conf.result_backend = "cache+memory://"
-    with tasks.manager, start_worker(tasks.app, pool="solo", perform_ping_check=False):
-        sent = {name: tasks.fingerprint.delay(name) for name in NAMES}
-        told = {name: result.get(timeout=60) for name, result in sent.items()}
+tasks.app.conf.result_backend = "cache+memory://"
+with tasks.manager, start_worker(tasks.app, pool="solo", perform_ping_check=False):
+    sent = {name: tasks.fingerprint.delay(name) for name in sys.argv[1:]}
+    print(json.dumps({name: result.get(timeout=60) for name, result in sent.items()}))
+"""
+
+
+def test_a_worker_of_celery_runs_in_the_process_that_sends_too(
+    site: Site, run_python: Callable[..., Any]
+) -> None:
+    # In a process of its own: Celery sets up the logging of the one it runs in.
+    program = "import sys; sys.path.insert(0, '.')" + SOLO
+    done = run_python("-c", program, *NAMES, cwd=site.folder, env=site.environment)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
     assert told == {name: site.fingerprints[name] for name in NAMES}
 
 

@@ -149,7 +149,7 @@ def test_choices() -> None:
     ):
         check_choice("method", "tow", ("one", "two"))
     for other in (None, 7, ["one"]):
-        with pytest.raises(PseudonymizationError, match="allowed: 'one', 'two'"):
+        with pytest.raises(PseudonymizationError, match="must be one of 'one', 'two'"):
             check_choice("method", other, ("one", "two"))
 
 
