@@ -98,7 +98,7 @@ def scan(data: pd.DataFrame, *, sample: int = _SAMPLE) -> tuple[Proposal, ...]:
 def _decodable(name: object, series: pd.Series, sample: int) -> Proposal | None:
     try:
         return _proposal(name, series, sample)
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, pa.ArrowException):  # the latter from pyarrow 18
         pass
     raise PseudonymizationError(f"column {name!r} holds strings that are not UTF-8")
 

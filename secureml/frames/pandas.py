@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy.rec  # noqa: F401  # pandas 2 imports it at the first table, where a fork may come
 import pandas as pd
 
 from secureml.errors import ArgumentError, PseudonymizationError

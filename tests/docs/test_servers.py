@@ -244,6 +244,7 @@ def test_workers_of_celery_outlive_a_soft_time_limit_and_give_their_logins_up(
     site: Site,
 ) -> None:
     from celery import Celery
+    from celery.exceptions import TimeoutError as CeleryTimeoutError
 
     (site.folder / "tasks_of_test.py").write_text(INTERRUPTED)
     for name in ("data_in", "control", "results"):
@@ -258,16 +259,21 @@ def test_workers_of_celery_outlive_a_soft_time_limit_and_give_their_logins_up(
     worker, _ = site.start([*command, *more], r"celery@.* ready")
     with Celery(broker=broker, backend=backend) as client:
 
-        def told(task: str, names: list[str]) -> dict[str, set[str]]:
+        def answers(task: str, names: list[str]) -> dict[str, set[str]]:
             sent = [(name, client.send_task(task, [name])) for name in names]
             results: dict[str, set[str]] = {}
             for name, result in sent:
-                results.setdefault(name, set()).add(result.get(timeout=60))
+                try:
+                    told = result.get(timeout=30)
+                except CeleryTimeoutError:
+                    # A broker of files may lose a message; a worker that hangs does not end below.
+                    told = client.send_task(task, [name]).get(timeout=60)
+                results.setdefault(name, set()).add(told)
             return results
 
         right = {name: {site.fingerprints[name]} for name in NAMES}
-        assert told("tasks_of_test.interrupted", NAMES[:2]).items() <= right.items()
-        assert told("tasks.fingerprint", 10 * NAMES) == right
+        assert answers("tasks_of_test.interrupted", NAMES[:2]).items() <= right.items()
+        assert answers("tasks.fingerprint", 10 * NAMES) == right
     site.stop(worker)
     assert site.logins() == 0
 
