@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from secureml.concealed import SecretText
+from secureml.concealed import SecretText, revealed
 from secureml.errors import (
     AuthenticationError,
     MalformedAnswerError,
@@ -154,7 +154,7 @@ def post(
     # Revealed secrets are in no variable here, where a debugger or an error report would find them.
     response = client.adapter.post(
         f"/v1/{path}",
-        json={name: _revealed(value) for name, value in (body or {}).items()},
+        json=revealed(body or {}),
         headers={"X-Vault-Token": token.reveal()} if token else {},
     )
     status = response.status_code
@@ -191,10 +191,6 @@ def _reply(response: requests.Response, place: str) -> Reply | None:
         if status == 200 or is_refusal or (status == 500 and body.says(_NO_SUCH_USER)):
             return Reply(status, body)
     return Reply(status, Members({}, place)) if status in (401, 403) else None
-
-
-def _revealed(value: object) -> object:
-    return value.reveal() if isinstance(value, SecretText) else value
 
 
 def _unavailable(client: hvac.Client, response: requests.Response) -> VaultUnavailableError:
