@@ -285,6 +285,10 @@ class IrreversibleWarning(SecureMLWarning):
     """Some columns were replaced for good and stay as they are."""
 
 
+class UncheckedVersionWarning(SecureMLWarning):
+    """The manifest, of an earlier schema, can't check the rows of an older key version."""
+
+
 class DevelopmentKeyWarning(SecureMLWarning):
     """A development default was handed out; it is public and protects nothing."""
 

@@ -499,7 +499,7 @@ class TestReidentify:
         ("part", "field", "value"),
         [
             ("key", "environment", "staging"),
-            ("key", "check", "00" * 16),
+            ("version", "check", "00" * 16),
             ("ssn", "format", "integer/1"),
             ("ssn", "domain", "name"),
             ("ssn", "dtype", "int64"),
@@ -514,7 +514,8 @@ class TestReidentify:
     ) -> None:
         result = anonymize(people, sensitive_columns=["ssn", "name"], key_manager=manager)
         document = json.loads(json.dumps(result.attrs["secureml"]))
-        (document["key"] if part == "key" else document["columns"][part])[field] = value
+        parts = {"key": document["key"], "version": document["versions"][0], **document["columns"]}
+        parts[part][field] = value
         with pytest.raises(ManifestError):
             reidentify(result, document, key_manager=manager)
 
@@ -526,6 +527,9 @@ class TestReidentify:
         for field, value in (("name", "other_key"), ("version", 2), ("version", None)):
             document = json.loads(json.dumps(result.attrs["secureml"]))
             document["key"][field] = value
+            if field == "version":
+                document["versions"][0]["version"] = value
+                document["columns"]["ssn"]["sketches"][0]["version"] = value
             with pytest.raises(ManifestError, match="not the same"):
                 reidentify(result, document, key_manager=manager)
 

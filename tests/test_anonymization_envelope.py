@@ -47,7 +47,7 @@ def hide(keys: KeyManager) -> pd.DataFrame:
 
 
 def envelope(table: pd.DataFrame) -> dict[str, str]:
-    return table.attrs["secureml"]["key"]["envelope"]
+    return table.attrs["secureml"]["versions"][-1]["envelope"]
 
 
 def test_the_manifest_carries_the_key_wrapped(keys) -> None:
@@ -78,7 +78,7 @@ def test_parts_outlive_the_record_of_their_key(keys, client) -> None:
     client.secrets.kv.v2.delete_metadata_and_all_versions("secureml/staging/master_key")
     keys.invalidate()
     merged = merge_manifests((part.attrs["secureml"] for part in parts), key_manager=keys)
-    assert merged["key"] == parts[0].attrs["secureml"]["key"]
+    assert merged["versions"] == parts[0].attrs["secureml"]["versions"]
     back = reidentify(pd.concat(parts), merged, key_manager=keys)
     pd.testing.assert_frame_equal(back, TABLE)
 
@@ -115,6 +115,21 @@ def test_new_material_moves_the_data(keys) -> None:
         pd.testing.assert_frame_equal(reidentify(table, key_manager=keys), TABLE)
 
 
+def test_rows_of_an_older_version_outlive_its_record(keys, client) -> None:
+    parts = []
+    for _ in range(2):
+        parts.append(
+            anonymize(TABLE, sensitive_columns=["ssn"], key_versions=True, key_manager=keys)
+        )
+        keys.rotate_key("master_key", new_material=True)
+        keys.invalidate()
+    merged = merge_manifests((part.attrs["secureml"] for part in parts), key_manager=keys)
+    client.secrets.kv.v2.delete_metadata_and_all_versions("secureml/staging/master_key")
+    keys.invalidate()
+    back = reidentify(pd.concat(parts), merged, key_manager=keys)
+    pd.testing.assert_frame_equal(back, pd.concat([TABLE, TABLE]))
+
+
 def test_a_table_moves_from_a_key_in_the_clear_to_a_wrapped_one(keys) -> None:
     with KeyManager(settings=keys.settings) as other:
         other.generate_key("wrapped")
@@ -146,7 +161,7 @@ def test_a_table_moves_from_a_key_in_the_clear_to_a_wrapped_one(keys) -> None:
 )
 def test_a_changed_envelope_opens_nothing(keys, client, change, error) -> None:
     hidden = hide(keys)
-    hidden.attrs["secureml"]["key"]["envelope"] |= change
+    hidden.attrs["secureml"]["versions"][-1]["envelope"] |= change
     client.secrets.kv.v2.delete_metadata_and_all_versions("secureml/staging/master_key")
     keys.invalidate()
     with pytest.raises(error) as caught:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pandas as pd
 import pytest
 
 from secureml import anonymize, reidentify
+from secureml.anonymization.keyrings import keyring_of
+from secureml.errors import UncheckedVersionWarning
 from secureml.key_management import KeyManager
 from secureml.sources import MemoryStore
 
@@ -30,6 +34,21 @@ def table(part: dict[str, Any], dtypes: dict[str, str]) -> pd.DataFrame:
     return frame.astype({name: DEFAULT if d == "str" else d for name, d in dtypes.items()})
 
 
+def as_schema_2(made: dict[str, Any], manager: KeyManager) -> dict[str, Any]:
+    """What a manifest says, in the layout of schema 2."""
+    (version,) = made["versions"]
+    columns = deepcopy(made["columns"])
+    for name, column in columns.items():
+        sketches = column.pop("sketches")
+        keyring = keyring_of(manager, made["key"]["name"], version["version"])
+        column["sample"] = [
+            place for one in sketches for place in keyring.places(name, one["values"])
+        ]
+        for field in ("domain_prefix", "tables", "arrow", "tweak_arrow"):
+            del column[field]
+    return {"schema": 2, "key": {**made["key"], **version}, "columns": columns, "mac": made["mac"]}
+
+
 def read(path: Path) -> dict[str, Any]:
     golden: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return golden
@@ -47,7 +66,9 @@ def test_there_are_files_of_every_schema() -> None:
 def test_the_table_comes_back(golden: dict[str, Any]) -> None:
     before = table(golden["before"], golden["before_dtypes"])
     after = table(golden["after"], golden["dtypes"])
-    back = reidentify(after, golden["manifest"], key_manager=manager_of(golden))
+    unchecked = golden["manifest"]["schema"] < 3 and len(golden.get("parts", [])) > 1
+    with pytest.warns(UncheckedVersionWarning) if unchecked else contextlib.nullcontext():
+        back = reidentify(after, golden["manifest"], key_manager=manager_of(golden))
     for name, entry in golden["manifest"]["columns"].items():
         if entry.get("normalize") and entry["dtype"] != "Int64":
             before[name] = before[name].str.normalize(entry["normalize"])
@@ -66,5 +87,6 @@ def test_the_table_is_made_again_alike(golden: dict[str, Any]) -> None:
             anonymize(part, master_key_version=version, key_manager=manager, **golden["arguments"])
         )
     pd.testing.assert_frame_equal(pd.concat(parts), after)
+    made = parts[-1].attrs["secureml"]
     if golden["manifest"]["schema"] == 2:
-        assert parts[-1].attrs["secureml"] == golden["manifest"]
+        assert as_schema_2(made, manager) == {**golden["manifest"], "mac": made["mac"]}

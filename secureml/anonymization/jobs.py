@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from secureml.errors import ArgumentError, PseudonymizationError
-from secureml.frames.columns import Column, dtype_name, read_column
+from secureml.frames.columns import Column, arrow_name, dtype_name, read_column
 from secureml.frames.opaque import OpaqueColumn
 from secureml.frames.pandas import by_column, check_columns, check_sensitive
 from secureml.pseudonymization.formats import resolve_format
@@ -38,12 +38,14 @@ class Job:
         column: its values.
         recipe: how they are replaced.
         dtype: of the column.
+        arrow: its Arrow type, as text, or None.
         function: the caller's own, which replaces them instead.
     """
 
     column: Column | OpaqueColumn
     recipe: Recipe
     dtype: str
+    arrow: str | None
     function: Function | None = None
 
 
@@ -107,7 +109,7 @@ def job_of(series: pd.Series, rule: ColumnRule, function: Function | None) -> Jo
     scale = scale_of(rule.format, rule.options)
     column = _read(series, blind=blind, distinct=rule.tweak is None, scale=scale)
     recipe = Recipe.of(rule, str(series.name), type(column.values))
-    return Job(column, recipe, dtype_name(series, column), function)
+    return Job(column, recipe, dtype_name(series, column), arrow_name(series, column), function)
 
 
 def _read(

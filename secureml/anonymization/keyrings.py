@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 
-from secureml.errors import KeyMaterialError, ManifestError, SecretNotFoundError
+from secureml.errors import (
+    KeyMaterialError,
+    ManifestError,
+    SecretNotFoundError,
+    UncheckedVersionWarning,
+    WrongTableError,
+    warn,
+)
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.keys import Envelope, Key
 from secureml.pseudonymization.keyring import Keyring
-from secureml.pseudonymization.manifest import KeyReference
+from secureml.pseudonymization.manifest import KeyReference, Manifest
 
-__all__ = ["keyring_of", "keyring_that_made"]
+__all__ = ["keyring_of", "keyring_of_rows", "keyring_that_made"]
 
 
 def keyring_of(manager: KeyManager | None, name: str | None, version: int | None = None) -> Keyring:
@@ -26,14 +33,43 @@ def keyring_that_made(manager: KeyManager, reference: KeyReference) -> Keyring:
 
     Raises:
         SecretError: the key can't be had.
+        WrongKeyError: the key of that name and version is another one.
     """
+    keyring = None
     try:
-        return keyring_of(manager, reference.name, reference.version)
+        keyring = keyring_of(manager, reference.name, reference.version)
     except SecretNotFoundError:
         if reference.envelope is None:
             raise
-    key = manager.unwrap_key(_envelope(reference), reference.name, key_bytes=32)
-    return _keyring(manager, key, reference.version)
+    if keyring is None:
+        key = manager.unwrap_key(_envelope(reference), reference.name, key_bytes=32)
+        keyring = _keyring(manager, key, reference.version)
+    keyring.check(reference)
+    return keyring
+
+
+def keyring_of_rows(manager: KeyManager, found: Manifest, version: int | None) -> Keyring:
+    """Fetch the version of the key that rows of a table are marked with.
+
+    Raises:
+        SecretError: the key can't be had.
+        WrongKeyError: the key of that name and version is another one.
+        WrongTableError: the manifest does not list the version.
+    """
+    if version in found.keys:
+        return keyring_that_made(manager, found.keys[version])
+    if found.schema > 2:
+        raise WrongTableError(
+            f"rows are marked with version {version} of {found.key.name!r}, which the manifest"
+            " does not list. If rows of another table were appended, merge both manifests with"
+            " merge_manifests, and pass the result"
+        )
+    warn(
+        "rows of an older version of the key are recovered without a check, because the manifest"
+        " is of schema 2; rekey makes one that checks them",
+        UncheckedVersionWarning,
+    )
+    return keyring_of(manager, found.key.name, version)
 
 
 def _envelope(reference: KeyReference) -> Envelope:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -11,8 +12,9 @@ from secureml.anonymization.arguments import check_key, check_manifest
 from secureml.anonymization.keyrings import keyring_that_made
 from secureml.errors import ArgumentError, ManifestError
 from secureml.key_management import KeyManager, get_default_key_manager
+from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Manifest
-from secureml.pseudonymization.merging import merge_columns
+from secureml.pseudonymization.merging import merge_columns, merge_keys
 
 __all__ = ["merge_manifests"]
 
@@ -24,14 +26,16 @@ def merge_manifests(
 
     Args:
         manifests: of the parts, each as ``anonymize`` left it in ``attrs["secureml"]``, or its
-            JSON text; of the same columns, made in the same way with the same version of a key.
+            JSON text; of the same columns, made in the same way with the same version of a key, or
+            with several if ``key_versions`` was on.
         key_manager: where the key comes from; by default the process's own.
 
     Returns:
         The manifest of all their rows together.
 
     Raises:
-        ManifestError: there are none, one was changed, or they are not of parts of one table.
+        ManifestError: there are none, one was changed, they are not of parts of one table, or
+            one version number names two keys.
         SecretError: the key can't be had.
     """
     check_key(key_manager)
@@ -43,9 +47,15 @@ def merge_manifests(
     parts = [Manifest.parse(manifest) for manifest in given]
     if not parts:
         raise ManifestError("there are no manifests to merge")
-    columns = merge_columns(parts)
+    *older, newest = merge_keys(parts)
     manager = get_default_key_manager() if key_manager is None else key_manager
-    keyring = keyring_that_made(manager, parts[0].key)
+    references = {one.version: one for one in (*older, newest)}
+
+    @cache
+    def keyring_of(version: int | None) -> Keyring:
+        return keyring_that_made(manager, references[version])
+
     for part in parts:
-        keyring.verify(part)
-    return keyring.sign(columns).document()
+        keyring_of(part.key.version).verify(part)
+    columns = merge_columns(parts, keyring_of)
+    return keyring_of(newest.version).sign(columns, older).document()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from secureml.anonymization.jobs import Function, Job
 from secureml.anonymization.problems import in_column, invalid_values, refusal
-from secureml.anonymization.samples import sampled
+from secureml.anonymization.sketches import sketches_of
 from secureml.anonymization.versions import with_versions
 from secureml.errors import PseudonymizationError
 from secureml.frames.columns import CategoryColumn, Column
@@ -21,6 +21,7 @@ from secureml.frames.recovery import read_tweaks
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
+from secureml.pseudonymization.manifest import KeyReference, Sketch
 from secureml.pseudonymization.permutation import RowTweaks
 from secureml.pseudonymization.recipe import Recipe
 from secureml.pseudonymization.strategies import Outcome
@@ -35,8 +36,18 @@ def protected(
     entries: Mapping[str, Entry],
     *,
     versions: Iterable[str],
+    older: Iterable[KeyReference] = (),
 ) -> pd.DataFrame:
-    """Pseudonymize columns, and extend the manifest's entries by theirs."""
+    """Pseudonymize columns, and extend the manifest's entries by theirs.
+
+    Args:
+        frame: the table.
+        jobs: what is to be done, by column.
+        keyring: the keys.
+        entries: those of other columns.
+        versions: the columns that get one of key versions beside them.
+        older: other versions of the key, under which there are rows of the other columns.
+    """
     arrays, entries, versions = {}, dict(entries), dict.fromkeys(versions)
     refused: dict[str, tuple[int, int]] = {}
     invalid: dict[str, Index] = {}
@@ -55,14 +66,14 @@ def protected(
             refused[name] = outcome.small.domain, column.occurrences(outcome.small.rows)
         elif not refused and not invalid:
             arrays[name] = in_column(name, column.rebuilt, outcome.values, outcome.nulled)
-            sample = sampled(column, job.recipe, outcome, keyring)
-            entries[name] = _entry(job, outcome, versions=name in versions, sample=sample)
+            sketches = sketches_of(name, column, job.recipe, outcome, keyring)
+            entries[name] = _entry(job, outcome, versions=name in versions, sketches=sketches)
     if invalid:
         raise invalid_values({name: (jobs[name], rows) for name, rows in invalid.items()})
     if refused:
         raise refusal(refused)
     versioned = with_versions(frame, versions, keyring.reference)
-    return with_columns(versioned, arrays, keyring.sign(entries).document())
+    return with_columns(versioned, arrays, keyring.sign(entries, older).document())
 
 
 def row_tweaks(
@@ -114,7 +125,13 @@ def applied(function: Function, series: pd.Series) -> Any:
     return made.array
 
 
-def _entry(job: Job, outcome: Outcome, *, versions: bool, sample: tuple[str, ...] = ()) -> Entry:
+def _entry(
+    job: Job,
+    outcome: Outcome,
+    *,
+    versions: bool,
+    sketches: Mapping[int | None, Sketch] | None = None,
+) -> Entry:
     column = job.column
     return Entry(
         job.recipe,
@@ -125,5 +142,6 @@ def _entry(job: Job, outcome: Outcome, *, versions: bool, sample: tuple[str, ...
         empty=column.empty,
         tokens=column.occurrences(outcome.tokens),
         nulled=column.occurrences(outcome.nulled),
-        sample=sample,
+        arrow=job.arrow,
+        sketches=sketches or {},
     )

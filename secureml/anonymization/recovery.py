@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from secureml.anonymization.keyrings import keyring_of
+from secureml.anonymization.keyrings import keyring_of_rows
 from secureml.anonymization.problems import in_column
 from secureml.anonymization.protection import row_tweaks
-from secureml.anonymization.samples import check_sample
+from secureml.anonymization.sketches import check_sketch
 from secureml.anonymization.versions import joined, rows_by_version
 from secureml.errors import IrreversibleWarning, WrongTableError, warn
 from secureml.frames.columns import Column, read_column
@@ -17,7 +17,7 @@ from secureml.frames.recovery import numbers_before, recover
 from secureml.key_management import KeyManager
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
-from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.manifest import Manifest, Sketch
 
 __all__ = ["check_rows", "present_columns", "recovered"]
 
@@ -46,7 +46,9 @@ def check_rows(frame: pd.DataFrame, found: Manifest, keyring: Keyring) -> None:
     """
     for name, entry in present_columns(frame, found).items():
         if entry.recipe.reversible:
-            in_column(name, check_sample, _read(frame[name], entry), entry, keyring)
+            column = _read(frame[name], entry)
+            sketch = entry.sketch(found.key.version)
+            in_column(name, check_sketch, column, name, entry, keyring, sketch)
 
 
 def recovered(
@@ -64,15 +66,17 @@ def recovered(
         named = ", ".join(f"{name!r} ({present[name].recipe.strategy})" for name in lost)
         message = "columns that can't be turned back stay as they are"
         warn(message, IrreversibleWarning, f"{message}: {named}")
-    keyrings = {found.key.version: keyring}
+    newest = found.key.version
+    keyrings = {newest: keyring}
     arrays = {}
     for name, entry in present.items():
         if not entry.recipe.reversible:
             continue
         if not entry.versions:
-            arrays[name] = in_column(name, _column, frame, name, entry, keyring, check_table)
+            sketch = entry.sketch(newest) if check_table else None
+            arrays[name] = in_column(name, _column, frame, name, entry, keyring, sketch)
             continue
-        parts = in_column(name, rows_by_version, frame, name, found.key.version)
+        parts = in_column(name, rows_by_version, frame, name, newest)
         # What is cut in parts is no more than what is needed.
         tweak = entry.recipe.tweak
         needed = frame[[one for one in dict.fromkeys((name, tweak)) if one in frame.columns]]
@@ -82,21 +86,29 @@ def recovered(
         made = []
         for version, rows in parts.items():
             if version not in keyrings:
-                keyrings[version] = keyring_of(manager, found.key.name, version)
+                keyrings[version] = in_column(name, keyring_of_rows, manager, found, version)
             part = needed if len(parts) == 1 else needed.iloc[rows]
-            check = check_table and version == found.key.version
-            made.append(in_column(name, _column, part, name, entry, keyrings[version], check))
+            sketch = entry.sketch(version) if check_table and version in found.keys else None
+            made.append(in_column(name, _column, part, name, entry, keyrings[version], sketch))
         arrays[name] = made[0] if len(made) == 1 else joined(made, list(parts.values()))
     return arrays
 
 
 def _column(
-    frame: pd.DataFrame, name: str, entry: Entry, keyring: Keyring, check_table: bool
+    frame: pd.DataFrame, name: str, entry: Entry, keyring: Keyring, sketch: Sketch | None
 ) -> Any:
-    """Recover one column of rows that are all of one version, as an array."""
+    """Recover one column of rows that are all of one version, as an array.
+
+    Args:
+        frame: the rows.
+        name: of the column.
+        entry: what the manifest tells of it.
+        keyring: of the version.
+        sketch: that the rows are held against; None for no check.
+    """
     column = _read(frame[name], entry)
-    if check_table:
-        check_sample(column, entry, keyring)
+    if sketch is not None:
+        check_sketch(column, name, entry, keyring, sketch)
     dense = numbers_before(entry) is not None
     tweaks = row_tweaks(frame, entry.recipe, column, dense=dense, bounded=False)
     strategy = entry.recipe.make(keyring.domain(entry.recipe.domain), tweaks)

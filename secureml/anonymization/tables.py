@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, overload
 
 import pandas as pd
@@ -32,7 +33,7 @@ from secureml.anonymization.recovery import check_rows, present_columns, recover
 from secureml.anonymization.rules import ruled_columns, rules_in_force
 from secureml.anonymization.versions import check_version_columns, version_column
 from secureml.errors import ManifestError, PseudonymizationError
-from secureml.frames.columns import dtype_name, read_column
+from secureml.frames.columns import arrow_name, dtype_name, read_column
 from secureml.frames.pandas import (
     ATTRIBUTE,
     by_column,
@@ -211,8 +212,9 @@ def anonymize(
         _check_extension(earlier, keyring)
     if preview is not None:
         return previewed(frame, jobs, keyring, preview)
-    entries = {} if earlier is None else earlier.columns
-    return _with(attributes, protected(frame, jobs, keyring, entries, versions=versioned))
+    entries, older = ({}, ()) if earlier is None else (earlier.columns, earlier.older)
+    made = protected(frame, jobs, keyring, entries, versions=versioned, older=older)
+    return _with(attributes, made)
 
 
 def reidentify(
@@ -229,7 +231,7 @@ def reidentify(
         manifest: as ``anonymize`` left it in ``attrs["secureml"]``, or its JSON text; by default
             that of the data.
         check_table: refuse a table with pseudonyms that the one of the manifest did not have,
-            as far as the sample in the manifest tells.
+            as far as the sketches in the manifest tell.
         key_manager: where keys come from; by default the process's own.
 
     Returns:
@@ -309,7 +311,12 @@ def rekey(
         # A wrapped key that was rotated is the same key, wrapped anew: the data stays as it is.
         if check_table:
             check_rows(frame, found, old)
-        entries = present_columns(frame, found)
+        entries = {
+            name: replace(one, sketches=dict.fromkeys([new.reference.version], sketch))
+            if (sketch := one.sketches.get(found.key.version))
+            else one
+            for name, one in present_columns(frame, found).items()
+        }
         return _with(attributes, with_columns(frame, {}, new.sign(entries).document()))
     values = recovered(frame, found, old, manager, check_table=check_table)
     plain = with_columns(frame, values, None)
@@ -317,7 +324,8 @@ def rekey(
     for name in values:
         recipe = found.columns[name].recipe
         column = read_column(plain[name], scale=recipe.scale)
-        jobs[name] = Job(column, recipe, dtype_name(plain[name], column))
+        dtype, arrow = dtype_name(plain[name], column), arrow_name(plain[name], column)
+        jobs[name] = Job(column, recipe, dtype, arrow)
     versions = [name for name in values if found.columns[name].versions]
     kept = {name: entry for name, entry in found.columns.items() if not entry.recipe.reversible}
     return _with(attributes, protected(plain, jobs, new, kept, versions=versions))
@@ -356,3 +364,8 @@ def _check_extension(earlier: Manifest, keyring: Keyring) -> None:
             f" with {keyring.reference}: a table has one key. Use rekey or reidentify first"
         )
     keyring.verify(earlier)
+    if earlier.schema < 3 and any(entry.versions for entry in earlier.columns.values()):
+        raise ManifestError(
+            f"the manifest of the table is of schema {earlier.schema}, which does not list the"
+            " versions of the key that its rows have: rekey the table first"
+        )

@@ -18,9 +18,10 @@ from secureml.errors import ManifestError, SecureMLError
 from secureml.files.base import Table
 from secureml.files.storage import Digest, belongs_to, digest_of
 from secureml.files.tables import is_parquet, open_table
+from secureml.pseudonymization.canonical import read_json
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column, Manifest
-from secureml.pseudonymization.merging import merge_columns
+from secureml.pseudonymization.merging import merge_columns, merge_keys
 
 __all__ = [
     "SIDECAR",
@@ -132,7 +133,7 @@ def document_in(path: Path) -> tuple[dict[str, Any], Digest | None]:
     """
     content, problem = None, ""
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path.read_bytes())
     except OSError as error:
         problem = f"{path} can't be read ({error.strerror or type(error).__name__})"
     except (ValueError, RecursionError):
@@ -140,7 +141,7 @@ def document_in(path: Path) -> tuple[dict[str, Any], Digest | None]:
     if problem:
         raise SecureMLError(problem)
     if not isinstance(content, dict):
-        raise ManifestError(f"{path} is no manifest: it is not a JSON object")
+        raise ManifestError(f"{path} is no manifest: it is not a JSON object, or has a name twice")
     document, of = content, None
     if content.keys() == {"manifest", "data"}:
         document, data = content["manifest"], content["data"]
@@ -179,10 +180,12 @@ def merged(
         part = Manifest.parse(document)
         keyring.verify(part)
         part = replace(part, columns={n: c for n, c in part.columns.items() if n not in whole})
-        columns = merge_columns([part] if merged is None else [merged, part])
+        parts_here = [part] if merged is None else [merged, part]
+        merge_keys(parts_here)
+        columns = merge_columns(parts_here, lambda version: keyring)
         merged = replace(part, columns=columns)
     assert merged is not None
-    return keyring.sign({**whole, **merged.columns}).document()
+    return keyring.sign({**whole, **merged.columns}, merged.older).document()
 
 
 def _pending(path: Path) -> Iterator[Path]:

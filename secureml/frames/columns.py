@@ -26,7 +26,15 @@ from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.numbers import WholeNumbers
 from secureml.pseudonymization.text import Text
 
-__all__ = ["CategoryColumn", "Column", "NumberColumn", "TextColumn", "dtype_name", "read_column"]
+__all__ = [
+    "CategoryColumn",
+    "Column",
+    "NumberColumn",
+    "TextColumn",
+    "arrow_name",
+    "dtype_name",
+    "read_column",
+]
 
 _STRING = pd.Series(["text"]).dtype  # what this version of pandas takes for strings: str or object
 
@@ -206,6 +214,30 @@ def dtype_name(series: pd.Series, column: object) -> str:
         column: the same, read.
     """
     return str(column.dtype if isinstance(column, NumberColumn) else series.dtype)
+
+
+def arrow_name(series: pd.Series, column: object) -> str | None:
+    """Return the Arrow type of a column as text, or None if it has none.
+
+    Args:
+        series: the column.
+        column: the same, read.
+    """
+    dtype = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        categories = arrow_name(pd.Series(dtype.categories[:0]), column)
+        codes = pa.from_numpy_dtype(series.cat.codes.dtype)
+        return categories and f"dictionary<{categories}, {codes}, ordered={bool(dtype.ordered)}>"
+    if isinstance(column, NumberColumn) and isinstance(column.dtype, PythonDecimals):
+        return f"decimal128(38, {column.dtype.scale})"
+    if _is_object(dtype):
+        return (
+            "string" if isinstance(column, TextColumn | RepeatedColumn | CategoryColumn) else None
+        )
+    try:
+        return str(pa.array(series.iloc[:0]).type)
+    except (pa.ArrowException, ValueError, TypeError):  # a dtype or a time zone of Python alone
+        return None
 
 
 def _read_python_decimals(series: pd.Series) -> NumberColumn | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -11,8 +12,9 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from secureml.concealed import SecretBytes
 from secureml.errors import WrongKeyError
 from secureml.pseudonymization.keys import DomainKeys
-from secureml.pseudonymization.manifest import Column, KeyReference, Manifest
-from secureml.pseudonymization.sample import Sampler
+from secureml.pseudonymization.manifest import Column, KeyReference, Manifest, Sketch
+from secureml.pseudonymization.sealing import SketchSeal
+from secureml.pseudonymization.sketch import Sketcher
 
 __all__ = ["Keyring"]
 
@@ -29,7 +31,7 @@ class Keyring:
         envelope: the master key, wrapped, where it is kept so.
     """
 
-    __slots__ = ("_derive", "_origin", "reference")
+    __slots__ = ("_derive", "_origin", "_seal", "reference")
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class Keyring:
     ) -> None:
         self._derive = derive
         self._origin = origin
+        self._seal: SketchSeal | None = None
         check = derive("pseudonymization/key-check", 16).hex()
         self.reference = KeyReference(name, version, environment, check, envelope)
 
@@ -50,17 +53,54 @@ class Keyring:
         """Return the keys of one domain."""
         return DomainKeys(self._derive, name)
 
-    def sign(self, columns: dict[str, Column]) -> Manifest:
-        """Make the manifest of a table with these columns."""
-        return Manifest.sign(self.reference, columns, self._mac_key())
+    def sign(self, columns: dict[str, Column], older: Iterable[KeyReference] = ()) -> Manifest:
+        """Make the manifest of a table with these columns.
 
-    def sampler(self) -> Sampler:
-        """Return what takes samples of pseudonyms for the manifest."""
-        return Sampler(SecretBytes(self._derive("pseudonymization/sample", 56)))
+        Args:
+            columns: by name. Sketches of schema 2 are encrypted; they are of this key.
+            older: its other versions, under which there are rows.
+
+        Raises:
+            ManifestError: a column can't be in a manifest.
+        """
+        sealed = {name: self._sealed(name, column) for name, column in columns.items()}
+        return Manifest.sign(self.reference, sealed, self._mac_key(), older)
+
+    def sketcher(self) -> Sketcher:
+        """Return what takes sketches of pseudonyms for the manifest."""
+        return Sketcher(SecretBytes(self._derive("pseudonymization/sample", 56)))
+
+    def sketch_seal(self) -> SketchSeal:
+        """Return what encrypts sketches."""
+        if self._seal is None:
+            self._seal = SketchSeal(SecretBytes(self._derive("pseudonymization/sketch", 64)))
+        return self._seal
+
+    def places(self, column: str, sketch: str | tuple[str, ...]) -> tuple[str, ...]:
+        """Return the places of a sketch of a verified manifest.
+
+        Raises:
+            ManifestError: the sketch is of another column or key.
+        """
+        return self.sketch_seal().open(column, sketch) if isinstance(sketch, str) else sketch
 
     def same_key_as(self, other: Keyring) -> bool:
         """Tell whether both derive the same keys."""
         return bytes_eq(self.reference.check.encode(), other.reference.check.encode())
+
+    def check(self, reference: KeyReference) -> None:
+        """Check that this is the key that a manifest names.
+
+        Raises:
+            WrongKeyError: it is another one.
+        """
+        given = reference.check.encode("utf-8", "replace")
+        if not bytes_eq(given, self.reference.check.encode()):
+            raise WrongKeyError(
+                f"the table was pseudonymized with {reference}, and the key that was found is"
+                f" not the same: {self.reference}, {self._origin}. Use the environment and the"
+                " Vault where the table was made, or the manifest that belongs to the table"
+            )
 
     def verify(self, manifest: Manifest) -> None:
         """Check that a manifest was made with this key and not changed since.
@@ -69,13 +109,7 @@ class Keyring:
             WrongKeyError: the key is another one.
             ManifestChangedError: the manifest was changed.
         """
-        given = manifest.key.check.encode("utf-8", "replace")
-        if not bytes_eq(given, self.reference.check.encode()):
-            raise WrongKeyError(
-                f"the table was pseudonymized with {manifest.key}, and the key that was found is"
-                f" not the same: {self.reference}, {self._origin}. Use the environment and the"
-                " Vault where the table was made, or the manifest that belongs to the table"
-            )
+        self.check(manifest.key)
         manifest.verify(self._mac_key())
 
     def mac_of(self, note: bytes) -> str:
@@ -83,6 +117,13 @@ class Keyring:
         mac = HMAC(self._derive("pseudonymization/note", 32), SHA256())
         mac.update(note)
         return mac.finalize().hex()
+
+    def _sealed(self, name: str, column: Column) -> Column:
+        sketches = dict(column.sketches)
+        for version, sketch in column.sketches.items():
+            if isinstance(sketch.values, tuple):
+                sketches[version] = Sketch(self.sketch_seal().seal(name, sketch.values))
+        return column if sketches == column.sketches else replace(column, sketches=sketches)
 
     def _mac_key(self) -> SecretBytes:
         return SecretBytes(self._derive("pseudonymization/manifest", 32))

@@ -6,10 +6,10 @@ value tells a wrong key before anything is decrypted, and a MAC tells a changed 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from dataclasses import field as of_field
 from typing import Any, NoReturn
 
 from cryptography.exceptions import InvalidSignature
@@ -18,13 +18,28 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from secureml.concealed import SecretBytes, conceal
 from secureml.errors import ManifestChangedError, ManifestError, PseudonymizationError
+from secureml.pseudonymization.canonical import canonical, is_well_formed, read_json
 from secureml.pseudonymization.recipe import NORMALIZE, STRATEGIES, Recipe
 from secureml.pseudonymization.strategies import ON_INVALID, SMALL_DOMAIN
 
-__all__ = ["SCHEMA", "Column", "KeyReference", "Manifest"]
+__all__ = ["SCHEMA", "Column", "KeyReference", "Manifest", "Sketch"]
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of the manifest's own layout; every earlier one can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What tells the rows of one key version of a column from those of another table.
+
+    Args:
+        values: of the pseudonyms, encrypted; places, as schema 2 had them; or None if it is not
+            known.
+        pairs: of pseudonyms with their tweaks, encrypted; None for none.
+    """
+
+    values: str | tuple[str, ...] | None
+    pairs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +55,9 @@ class Column:
         empty: how many were empty strings and stayed so.
         tokens: how many became tokens in place of a pseudonym of their format.
         nulled: how many values were replaced by null.
-        sample: keyed digests of some pseudonyms, which tell this table from others.
+        arrow: the Arrow type of the column before, or None if it has none.
+        tweak_arrow: the Arrow type of the column of tweaks, or None.
+        sketches: by version of the key, of the rows under it; none of what can't be reversed.
     """
 
     recipe: Recipe
@@ -51,7 +68,13 @@ class Column:
     tokens: int
     nulled: int
     versions: bool = False
-    sample: tuple[str, ...] = ()
+    arrow: str | None = None
+    tweak_arrow: str | None = None
+    sketches: Mapping[int | None, Sketch] = of_field(default_factory=dict)
+
+    def sketch(self, version: int | None) -> Sketch:
+        """Return the sketch of the rows under a version of the key, an empty one if it has none."""
+        return self.sketches.get(version, Sketch(()))
 
     def document(self) -> dict[str, Any]:
         """Return the entry as plain dicts, fit for JSON."""
@@ -59,7 +82,11 @@ class Column:
         entry = {one.name: getattr(self, one.name) for one in fields(Column)}
         del entry["recipe"]
         options = deepcopy(dict(self.recipe.options))
-        return {**recipe, "options": options, **entry, "sample": list(self.sample)}
+        sketches = [
+            {"version": version, "values": sketch.values, "pairs": sketch.pairs}
+            for version, sketch in sorted(self.sketches.items(), key=_by_version)
+        ]
+        return {**recipe, "options": options, **entry, "sketches": sketches}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +119,44 @@ class Manifest:
     """The manifest of a table.
 
     Args:
-        key: which one was used.
+        key: which one was used; of several versions, the newest.
         columns: by name.
         mac: hexadecimal, HMAC-SHA256 of everything else under a key derived for this alone.
         schema: the version of its layout.
+        older: the key's other versions, under which there are rows; schemas 1 and 2 did not tell.
     """
 
     key: KeyReference
     columns: Mapping[str, Column]
     mac: str
     schema: int = SCHEMA
+    older: tuple[KeyReference, ...] = ()
 
     @classmethod
     def sign(
-        cls, key: KeyReference, columns: Mapping[str, Column], mac_key: bytes | SecretBytes
+        cls,
+        key: KeyReference,
+        columns: Mapping[str, Column],
+        mac_key: bytes | SecretBytes,
+        older: Iterable[KeyReference] = (),
     ) -> Manifest:
-        """Make a manifest with its MAC."""
-        mac_key = conceal(mac_key)
-        body = _body(SCHEMA, key, columns)
-        return cls(key, dict(columns), _hmac(body, mac_key).finalize().hex())
+        """Make a manifest with its MAC.
+
+        Raises:
+            ManifestError: a column's name or recipe holds a lone surrogate.
+        """
+        made = cls(key, dict(columns), "", SCHEMA, tuple(older))
+        body = made._body()
+        if not is_well_formed(body):
+            named = [
+                name for name, one in body["columns"].items() if not is_well_formed({name: one})
+            ]
+            where = f"column {named[0]!r}: its name, domain, tweak or" if named else "its key or"
+            raise ManifestError(
+                f"{where} an option has a lone surrogate, which is no character and can't be in a"
+                " manifest: give it another name"
+            )
+        return replace(made, mac=_hmac(body, conceal(mac_key)).finalize().hex())
 
     @classmethod
     def parse(cls, document: object) -> Manifest:
@@ -125,17 +171,26 @@ class Manifest:
         """
         if isinstance(document, str):
             document = _json(document)
-        content = _fields(document, "the manifest", _MANIFEST)
-        schema = content["schema"]
+        given = document.get("schema") if type(document) is dict else None
+        schema = given if type(given) is int else SCHEMA
         if schema not in _LAYOUTS:
             _refuse(f"its schema is {schema}, and this version reads 1 to {SCHEMA}")
-        key_fields, column_fields = _LAYOUTS[schema]
-        key = KeyReference(**_fields(content["key"], "its key", key_fields))
+        layout = _LAYOUTS[schema]
+        content = _fields(document, "the manifest", layout.manifest)
+        named = _fields(content["key"], "its key", layout.key)
+        keys = [KeyReference(**named)] if layout.version is None else _keys(named, content)
         columns = {
-            name: _column(name, _fields(column, f"column {name!r}", column_fields))
+            name: _column(name, _fields(column, f"column {name!r}", layout.column), keys)
             for name, column in content["columns"].items()
         }
-        return cls(key, columns, content["mac"], schema)
+        if schema > 2 and not is_well_formed(content):
+            _refuse("some text in it has a lone surrogate")
+        return cls(keys[-1], columns, content["mac"], schema, tuple(keys[:-1]))
+
+    @property
+    def keys(self) -> Mapping[int | None, KeyReference]:
+        """The versions of the key that the manifest lists."""
+        return {one.version: one for one in (*self.older, self.key)}
 
     def verify(self, mac_key: bytes | SecretBytes) -> None:
         """Check the MAC.
@@ -146,8 +201,7 @@ class Manifest:
         mac_key = conceal(mac_key)
         fits = True
         try:
-            body = _body(self.schema, self.key, self.columns)
-            _hmac(body, mac_key).verify(bytes.fromhex(self.mac))
+            _hmac(self._body(), mac_key).verify(bytes.fromhex(self.mac))
         except (InvalidSignature, ValueError):
             fits = False
         if not fits:
@@ -158,7 +212,27 @@ class Manifest:
 
     def document(self) -> dict[str, Any]:
         """Return the manifest as plain dicts, strings and integers, fit for JSON."""
-        return {**_body(self.schema, self.key, self.columns), "mac": self.mac}
+        return {**self._body(), "mac": self.mac}
+
+    def _body(self) -> dict[str, Any]:
+        layout = _LAYOUTS[self.schema]
+        body: dict[str, Any] = {
+            "schema": self.schema,
+            "key": {field: getattr(self.key, field) for field in layout.key},
+        }
+        if layout.version is not None:
+            body["versions"] = [
+                {field: getattr(one, field) for field in layout.version}
+                for one in (*self.older, self.key)
+            ]
+        body["columns"] = {}
+        for name, column in self.columns.items():
+            entry = column.document()
+            if "sample" in layout.column:
+                sketch = column.sketches.get(self.key.version)
+                entry["sample"] = list(sketch.values or ()) if sketch else []
+            body["columns"][name] = {field: entry[field] for field in layout.column}
+        return body
 
 
 def _text(value: object) -> bool:
@@ -205,8 +279,24 @@ def _flag(value: object) -> bool:
     return type(value) is bool
 
 
+def _mappings(value: object) -> bool:
+    return type(value) is list and all(map(_mapping, value))
+
+
 _Checks = Mapping[str, Callable[[object], bool]]
-_MANIFEST: _Checks = {"schema": _count, "key": _mapping, "columns": _mapping, "mac": _text}
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The fields of one schema, each with the check of its type."""
+
+    manifest: _Checks
+    key: _Checks
+    version: _Checks | None
+    column: _Checks
+
+
+_MANIFEST_1: _Checks = {"schema": _count, "key": _mapping, "columns": _mapping, "mac": _text}
 _KEY_1: _Checks = {
     "name": _text,
     "version": _version,
@@ -226,7 +316,19 @@ _COLUMN_2: _Checks = {
     "versions": _flag,
     "sample": _texts,
 }
-_LAYOUTS = {1: (_KEY_1, _COLUMN_1), 2: (_KEY_2, _COLUMN_2)}
+_KEY_3: _Checks = {"name": _text, "environment": _optional_text, "version": _version}
+_VERSION_3: _Checks = {"version": _version, "check": _text, "envelope": _optional_texts}
+_COLUMN_3: _Checks = {
+    **{field: check for field, check in _COLUMN_2.items() if field != "sample"},
+    **dict.fromkeys(("domain_prefix", "tables", "arrow", "tweak_arrow"), _optional_text),
+    "sketches": _mappings,
+}
+_SKETCH: _Checks = {"version": _version, "values": _optional_text, "pairs": _optional_text}
+_LAYOUTS = {
+    1: _Layout(_MANIFEST_1, _KEY_1, None, _COLUMN_1),
+    2: _Layout(_MANIFEST_1, _KEY_2, None, _COLUMN_2),
+    3: _Layout({**_MANIFEST_1, "versions": _mappings}, _KEY_3, _VERSION_3, _COLUMN_3),
+}
 _KNOWN = {
     "strategy": STRATEGIES,
     "small_domain": SMALL_DOMAIN,
@@ -251,7 +353,7 @@ def _fields(value: object, what: str, checks: _Checks) -> dict[str, Any]:
     return value
 
 
-def _column(name: str, entry: Mapping[str, Any]) -> Column:
+def _column(name: str, entry: Mapping[str, Any], keys: Sequence[KeyReference]) -> Column:
     recipe = Recipe(**{field: entry[field] for field in _RECIPE if field in entry})
     for field, known in _KNOWN.items():
         if getattr(recipe, field) not in known:
@@ -264,7 +366,46 @@ def _column(name: str, entry: Mapping[str, Any]) -> Column:
     if problem:
         _refuse(f"column {name!r}: {problem}")
     rest = {field: value for field, value in entry.items() if field not in _RECIPE}
-    return Column(recipe, **{**rest, "sample": tuple(rest.get("sample", ()))})
+    sketches = rest.pop("sketches", None)
+    sample = tuple(rest.pop("sample", ()))
+    column = Column(recipe, **rest)
+    if sketches is not None:
+        return replace(column, sketches=_sketches(name, sketches, keys))
+    if not recipe.reversible:
+        return column
+    valued = column.rows > column.nulls + column.empty + column.nulled
+    sketch = Sketch(None if valued and not sample else sample)
+    return replace(column, sketches={keys[-1].version: sketch})
+
+
+def _keys(named: Mapping[str, Any], content: Mapping[str, Any]) -> list[KeyReference]:
+    """Return the versions that a manifest lists, last the one that its key names."""
+    keys = []
+    for version in content["versions"]:
+        fields = _fields(version, "a version", _VERSION_3)
+        keys.append(KeyReference(**{**named, **fields}))
+    versions = [one.version for one in keys]
+    if versions != _ascending(versions) or versions[-1:] != [named["version"]]:
+        _refuse("its versions are not listed once each, ascending, up to that of its key")
+    return keys
+
+
+def _sketches(
+    name: str, given: Iterable[object], keys: Sequence[KeyReference]
+) -> dict[int | None, Sketch]:
+    entries = [_fields(one, f"a sketch of column {name!r}", _SKETCH) for one in given]
+    versions = [entry["version"] for entry in entries]
+    if versions != _ascending(versions) or not {*versions} <= {one.version for one in keys}:
+        _refuse(f"the sketches of column {name!r} are not of the versions that it lists")
+    return {entry.pop("version"): Sketch(**entry) for entry in map(dict, entries)}
+
+
+def _ascending(versions: Iterable[int | None]) -> list[int | None]:
+    return sorted({*versions}, key=lambda version: version or 0)
+
+
+def _by_version(item: tuple[int | None, object]) -> int:
+    return item[0] or 0
 
 
 def _refuse(problem: str) -> NoReturn:
@@ -274,7 +415,7 @@ def _refuse(problem: str) -> NoReturn:
 def _json(text: str) -> object:
     document = None
     try:
-        document = json.loads(text, object_pairs_hook=_once)
+        document = read_json(text)
     except (ValueError, RecursionError):
         document = None
     if document is None:
@@ -282,30 +423,7 @@ def _json(text: str) -> object:
     return document
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Refuse a name given twice, of which JSON would keep the last."""
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("a name is given twice")
-    return fields
-
-
-def _body(schema: int, key: KeyReference, columns: Mapping[str, Column]) -> dict[str, Any]:
-    key_fields, column_fields = _LAYOUTS[schema]
-    entries = {name: column.document() for name, column in columns.items()}
-    return {
-        "schema": schema,
-        "key": {field: getattr(key, field) for field in key_fields},
-        "columns": {
-            name: {field: entry[field] for field in column_fields}
-            for name, entry in entries.items()
-        },
-    }
-
-
 def _hmac(body: Mapping[str, Any], mac_key: SecretBytes) -> HMAC:
-    """Start the MAC over the one JSON text that the content has: sorted, ASCII, no spaces."""
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     authenticator = HMAC(mac_key.reveal(), SHA256())
-    authenticator.update(text.encode("ascii"))
+    authenticator.update(canonical(body))
     return authenticator

@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from secureml.errors import ManifestError
-from secureml.pseudonymization.manifest import Column, Manifest
-from secureml.pseudonymization.sample import merged_samples
+from secureml.pseudonymization.keyring import Keyring
+from secureml.pseudonymization.manifest import Column, KeyReference, Manifest, Sketch
+from secureml.pseudonymization.sketch import merged_sketches
 
-__all__ = ["merge_columns"]
+__all__ = ["merge_columns", "merge_keys"]
+
+KeyringOf = Callable[[int | None], Keyring]
+"""Returns the keyring of a version of the key."""
 
 
-def merge_columns(parts: Sequence[Manifest]) -> dict[str, Column]:
+def merge_keys(parts: Sequence[Manifest]) -> list[KeyReference]:
+    """Return the versions of the key that the parts of a table list, ascending.
+
+    Args:
+        parts: at least one.
+
+    Raises:
+        ManifestError: they are not of one key, or of versions that their rows do not tell.
+    """
+    first = parts[0].key
+    keys: dict[int | None, KeyReference] = {}
+    for part in parts:
+        if (part.key.name, part.key.environment) != (first.name, first.environment):
+            raise _other_key(first, part.key)
+        for version, reference in part.keys.items():
+            known = keys.setdefault(version, reference)
+            if known.check != reference.check:
+                raise ManifestError(
+                    f"the parts name two keys by one number: {reference} was another one when"
+                    " another part was made, as after a restore or in another Vault. Rekey one"
+                    " part to a key of another name, where its own key is"
+                )
+        if part.key.version != first.version and not all(map(_tells_versions, parts)):
+            raise _other_key(first, part.key)
+    return [keys[version] for version in sorted(keys, key=lambda version: version or 0)]
+
+
+def merge_columns(parts: Sequence[Manifest], keyring_of: KeyringOf) -> dict[str, Column]:
     """Return the entries of the columns of a table, from those of its parts.
 
     Args:
         parts: at least one, each verified.
+        keyring_of: is asked for the versions whose rows are in several parts.
 
     Raises:
         ManifestError: they are not of parts of one table that were made in the same way.
@@ -24,11 +56,6 @@ def merge_columns(parts: Sequence[Manifest]) -> dict[str, Column]:
     first, *others = parts
     columns = dict(first.columns)
     for part in others:
-        if replace(part.key, envelope=None) != replace(first.key, envelope=None):
-            raise ManifestError(
-                f"one part was pseudonymized with {first.key}, another with {part.key}: rekey one"
-                " of them first"
-            )
         if part.columns.keys() != columns.keys():
             apart = sorted(part.columns.keys() ^ columns.keys())
             raise ManifestError(
@@ -36,11 +63,22 @@ def merge_columns(parts: Sequence[Manifest]) -> dict[str, Column]:
                 " all rows of a column"
             )
         for name, entry in part.columns.items():
-            columns[name] = _merged(name, columns[name], entry)
+            columns[name] = _merged(name, columns[name], entry, keyring_of)
     return columns
 
 
-def _merged(name: str, one: Column, other: Column) -> Column:
+def _tells_versions(part: Manifest) -> bool:
+    columns = [column for column in part.columns.values() if column.recipe.reversible]
+    return bool(columns) and all(column.versions for column in columns)
+
+
+def _other_key(one: KeyReference, other: KeyReference) -> ManifestError:
+    return ManifestError(
+        f"one part was pseudonymized with {one}, another with {other}: rekey one of them first"
+    )
+
+
+def _merged(name: str, one: Column, other: Column, keyring_of: KeyringOf) -> Column:
     if (one.recipe, one.versions) != (other.recipe, other.versions):
         raise ManifestError(f"column {name!r} was not pseudonymized alike in all parts")
     if one.dtype != other.dtype:
@@ -55,13 +93,32 @@ def _merged(name: str, one: Column, other: Column) -> Column:
         empty=one.empty + other.empty,
         tokens=one.tokens + other.tokens,
         nulled=one.nulled + other.nulled,
-        sample=_sample(one, other),
+        arrow=one.arrow if one.arrow == other.arrow else None,
+        tweak_arrow=one.tweak_arrow if one.tweak_arrow == other.tweak_arrow else None,
+        sketches=_sketches(name, one.sketches, other.sketches, keyring_of),
     )
 
 
-def _sample(one: Column, other: Column) -> tuple[str, ...]:
-    """Merge two samples; none of a part that should have one is none of the whole."""
-    for part in (one, other):
-        if not part.sample and part.rows > part.nulls + part.empty + part.nulled:
-            return ()
-    return merged_samples(one.sample, other.sample)
+def _sketches(
+    name: str,
+    one: Mapping[int | None, Sketch],
+    other: Mapping[int | None, Sketch],
+    keyring_of: KeyringOf,
+) -> dict[int | None, Sketch]:
+    merged = {**one, **other}
+    for version in one.keys() & other.keys():
+        keyring = keyring_of(version)
+        merged[version] = Sketch(
+            _sketch(name, [one[version].values, other[version].values], keyring)
+        )
+    return merged
+
+
+def _sketch(
+    name: str, parts: Sequence[str | tuple[str, ...] | None], keyring: Keyring
+) -> str | None:
+    """Merge sketches; one that is not known makes that of the whole unknown."""
+    places = [keyring.places(name, part) for part in parts if part is not None]
+    if len(places) < len(parts):
+        return None
+    return keyring.sketch_seal().seal(name, merged_sketches(*places))

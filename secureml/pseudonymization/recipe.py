@@ -58,6 +58,8 @@ class Recipe:
         on_invalid: what becomes of values that are not of the format.
         normalize: the Unicode normalization that was applied first, or None.
         tweak: the column whose values are the rows' tweaks, or None.
+        domain_prefix: what the keys of a recipient's domains have in common, or None.
+        tables: the version of the Unicode tables that the format depends on, or None.
     """
 
     strategy: str
@@ -69,6 +71,8 @@ class Recipe:
     on_invalid: str = "error"
     normalize: str | None = None
     tweak: str | None = None
+    domain_prefix: str | None = None
+    tables: str | None = None
 
     @classmethod
     def of(cls, rule: ColumnRule, column: str, kind: type) -> Recipe:

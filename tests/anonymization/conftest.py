@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
 import pytest
 
+from secureml.anonymization.keyrings import keyring_of
 from secureml.key_management import KeyManager
 from secureml.sources import MemoryStore
 
@@ -13,3 +18,21 @@ def manager() -> KeyManager:
     manager.generate_key("master_key")
     manager.generate_key("other_key")
     return manager
+
+
+@pytest.fixture
+def opened(manager: KeyManager) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Returns a manifest as two of equal tables have it: sketches decrypted, no MAC."""
+
+    def opened(document: dict[str, Any]) -> dict[str, Any]:
+        made = deepcopy(document)
+        del made["mac"]
+        for name, column in made["columns"].items():
+            for sketch in column["sketches"]:
+                keyring = keyring_of(manager, made["key"]["name"], sketch["version"])
+                for kind in ("values", "pairs"):
+                    if sketch[kind] is not None:
+                        sketch[kind] = keyring.places(name, sketch[kind])
+        return made
+
+    return opened

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from secureml import anonymize, reidentify, rekey
+from secureml import anonymize, merge_manifests, reidentify, rekey
 from secureml.anonymization.versions import rows_by_version
-from secureml.errors import ManifestError, PseudonymizationError, SecretNotFoundError
+from secureml.errors import ManifestError, PseudonymizationError, WrongTableError
 from secureml.key_management import KeyManager
 from secureml.sources import MemoryStore
 
@@ -32,7 +32,7 @@ def month(number: int, rows: int = 40) -> pd.DataFrame:
 
 
 def appended(manager: KeyManager, **arguments: Any) -> tuple[pd.DataFrame, Any, pd.DataFrame]:
-    """Four months, a rotation after each; the newest manifest, and what they were."""
+    """Four months, a rotation after each; the manifest of all, and what they were."""
     months = [month(number) for number in range(1, 5)]
     made = []
     for number, table in enumerate(months):
@@ -50,7 +50,8 @@ def appended(manager: KeyManager, **arguments: Any) -> tuple[pd.DataFrame, Any, 
             )
         )
     table = pd.concat(made, ignore_index=True)
-    return table, made[-1].attrs["secureml"], pd.concat(months, ignore_index=True)
+    manifest = merge_manifests((one.attrs["secureml"] for one in made), key_manager=manager)
+    return table, manifest, pd.concat(months, ignore_index=True)
 
 
 def test_the_columns_of_versions(manager: KeyManager) -> None:
@@ -131,7 +132,7 @@ def test_what_is_no_version(manager: KeyManager, wrong: object) -> None:
 def test_a_version_that_there_is_not(manager: KeyManager) -> None:
     table, manifest, _ = appended(manager)
     table.loc[10, "ssn__key_version"] = 9
-    with pytest.raises(SecretNotFoundError, match="9"):
+    with pytest.raises(WrongTableError, match="version 9 of 'master_key', which the manifest does"):
         reidentify(table, manifest, key_manager=manager)
 
 
@@ -172,8 +173,11 @@ def test_rekey_moves_all_rows_to_one_version(manager: KeyManager) -> None:
     assert newer.attrs["secureml"]["columns"]["ssn"]["rows"] == len(table)
     assert newer.loc[[0, 40, 80, 120], "ssn"].nunique() == 1
     pd.testing.assert_frame_equal(reidentify(newer, key_manager=manager), before)
-    again = pd.concat([newer, rekey(newer, to_version=2, key_manager=manager)])
-    back = reidentify(again, newer.attrs["secureml"], key_manager=manager)
+    older = rekey(newer, to_version=2, key_manager=manager)
+    merged = merge_manifests(
+        [newer.attrs["secureml"], older.attrs["secureml"]], key_manager=manager
+    )
+    back = reidentify(pd.concat([newer, older]), merged, key_manager=manager)
     pd.testing.assert_frame_equal(back, pd.concat([before, before]))
 
 
@@ -198,7 +202,8 @@ def test_categories(manager: KeyManager) -> None:
     pd.testing.assert_frame_equal(reidentify(made[0], key_manager=manager), months[0])
     table = pd.concat(made)
     table["x"] = table["x"].astype("category")
-    back = reidentify(table, made[1].attrs["secureml"], key_manager=manager)
+    merged = merge_manifests((one.attrs["secureml"] for one in made), key_manager=manager)
+    back = reidentify(table, merged, key_manager=manager)
     expected = ["Somewhere", "Elsewhere", None, "x", "Elsewhere", "Anywhere", "y", None]
     assert [None if pd.isna(value) else value for value in back["x"]] == expected
 

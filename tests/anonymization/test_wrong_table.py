@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from secureml import anonymize, reidentify, rekey
+from secureml import anonymize, merge_manifests, reidentify, rekey
 from secureml.errors import ManifestChangedError, ManifestError, WrongKeyError, WrongTableError
 from secureml.key_management import KeyManager
 from secureml.sources import MemoryStore
@@ -165,18 +165,70 @@ def test_one_value_of_a_small_table_that_was_edited(manager: KeyManager) -> None
         reidentify(made, key_manager=manager)
 
 
-def test_only_rows_of_the_manifests_version_are_held_against_it(manager: KeyManager) -> None:
+def test_rows_of_every_version_are_held_against_the_manifest(manager: KeyManager) -> None:
     parts = [anonymized(people(1), manager, key_versions=True)]
     manager.rotate_key("master_key")
     manager.invalidate("master_key")
     parts += [anonymized(people(2), manager, key_versions=True)]
-    parts += [anonymized(people(3), manager, key_versions=True)]
-    fits = pd.concat(parts[:2], ignore_index=True)
-    back = reidentify(fits, manifest(parts[1]), key_manager=manager)
+    merged = merge_manifests(map(manifest, parts), key_manager=manager)
+    fits = pd.concat(parts, ignore_index=True)
+    back = reidentify(fits, merged, key_manager=manager)
     expected = pd.concat([people(1), people(2)], ignore_index=True)
     pd.testing.assert_frame_equal(back[["ssn", "id"]], expected[["ssn", "id"]])
-    with pytest.raises(WrongTableError, match="column 'ssn'"):
-        reidentify(pd.concat(parts), manifest(parts[1]), key_manager=manager)
+    for version in (1, 2):
+        foreign = anonymized(people(3), manager, key_versions=True, master_key_version=version)
+        with pytest.raises(WrongTableError, match="column 'ssn'"):
+            reidentify(pd.concat([*parts, foreign]), merged, key_manager=manager)
+
+
+def test_a_row_whose_version_was_edited_is_noticed(manager: KeyManager) -> None:
+    parts = [anonymized(people(1, 50), manager, key_versions=True)]
+    manager.rotate_key("master_key")
+    manager.invalidate("master_key")
+    parts += [anonymized(people(2, 50), manager, key_versions=True)]
+    merged = merge_manifests(map(manifest, parts), key_manager=manager)
+    both = pd.concat(parts, ignore_index=True)
+    for row, version in ((3, 2), (60, 1)):
+        edited = both.assign(ssn__key_version=both["ssn__key_version"].copy())
+        edited.loc[row, "ssn__key_version"] = version
+        for call in (reidentify, rekey):
+            with pytest.raises(WrongTableError, match="column 'ssn'"):
+                call(edited, manifest=merged, key_manager=manager)
+
+
+def test_rows_of_a_version_that_the_manifest_does_not_list(manager: KeyManager) -> None:
+    parts = [anonymized(people(1, 50), manager, key_versions=True)]
+    manager.rotate_key("master_key")
+    manager.invalidate("master_key")
+    parts += [anonymized(people(2, 50), manager, key_versions=True)]
+    both = pd.concat(parts, ignore_index=True)
+    for call in (reidentify, rekey):
+        for check_table in (True, False):
+            with pytest.raises(
+                WrongTableError, match=r"column 'ssn': .*version 1.*merge_manifests"
+            ):
+                call(
+                    both, manifest=manifest(parts[1]), check_table=check_table, key_manager=manager
+                )
+
+
+def test_an_older_version_that_is_another_key_by_now(manager: KeyManager) -> None:
+    store = MemoryStore()
+    restored = KeyManager(environment="development", store=store)
+    restored.generate_key("master_key")
+    parts = [anonymized(people(1, 50), manager, key_versions=True)]
+    manager.rotate_key("master_key")
+    manager.invalidate("master_key")
+    newest = manager.get_key("master_key").reveal().hex()
+    store.write("master_key", {"value": newest, "encoding": "hex"}, cas=None)
+    parts += [anonymized(people(2, 50), manager, key_versions=True)]
+    merged = merge_manifests(map(manifest, parts), key_manager=manager)
+    both = pd.concat(parts, ignore_index=True)
+    for check_table in (True, False):
+        with pytest.raises(WrongKeyError, match=r"version 1 .*not the same"):
+            reidentify(both, merged, check_table=check_table, key_manager=restored)
+    back = reidentify(parts[1], merged, key_manager=restored)
+    pd.testing.assert_frame_equal(back[["ssn", "id"]], people(2, 50)[["ssn", "id"]])
 
 
 def test_no_column_of_the_manifest(manager: KeyManager, january: pd.DataFrame) -> None:
@@ -193,7 +245,7 @@ def test_another_key(january: pd.DataFrame) -> None:
 
 def test_an_edited_manifest(manager: KeyManager, january: pd.DataFrame) -> None:
     edited = json.loads(json.dumps(manifest(january)))
-    edited["columns"]["ssn"]["sample"] = []
+    edited["columns"]["ssn"]["sketches"] = []
     with pytest.raises(ManifestChangedError, match="Restore it"):
         reidentify(january, edited, key_manager=manager)
 
@@ -205,29 +257,37 @@ def test_the_errors_are_apart() -> None:
         assert not any(issubclass(one, other) for other in apart if other is not one)
 
 
-def test_the_sample_shows_nothing_of_the_values(manager: KeyManager) -> None:
-    table = pd.DataFrame({"a": ["Some Body"] * 3, "b": ["Some Body"] * 3})
-    made = anonymized(table, manager, sensitive_columns=["a", "b"], domains={"b": "a"})
-    columns = manifest(made)["columns"]
-    assert columns["a"]["sample"] == columns["b"]["sample"]
-    assert len(columns["a"]["sample"][0]) == 16
-    moved = rekey(made, "other_key", key_manager=manager)
-    assert manifest(moved)["columns"]["a"]["sample"] != columns["a"]["sample"]
+def test_manifests_alone_do_not_link_tables(manager: KeyManager, opened: Any) -> None:
+    """Neither equal columns of one table nor equal tables, nor how many values a column has."""
+    table = pd.DataFrame({"a": ["Some Body"] * 3, "b": ["Some Body"] * 3, "c": [*"pqr"]})
+    made = [
+        manifest(anonymized(table, manager, sensitive_columns=["a", "b", "c"], domains={"b": "a"}))
+        for _ in range(2)
+    ]
+    sealed = [column["sketches"][0]["values"] for one in made for column in one["columns"].values()]
+    assert len({*sealed}) == 6
+    assert len({*map(len, sealed)}) == 1
+    parts = [sealed[start : start + 12] for sealed in sealed for start in range(0, 1080, 12)]
+    assert len({*parts}) == len(parts)
+    assert made[0]["mac"] != made[1]["mac"]
+    assert opened(made[0]) == opened(made[1])
 
 
 @pytest.mark.parametrize("strategy", ["hash", "mask", "redact", "null"])
-def test_what_can_not_be_turned_back_has_no_sample(manager: KeyManager, strategy: str) -> None:
+def test_what_can_not_be_turned_back_has_no_sketch(manager: KeyManager, strategy: str) -> None:
     table = pd.DataFrame({"ssn": ["078-05-1120", "219-09-9999"]})
     made = anonymized(table, manager, sensitive_columns=["ssn"], strategy=strategy)
-    assert manifest(made)["columns"]["ssn"]["sample"] == []
+    assert manifest(made)["columns"]["ssn"]["sketches"] == []
 
 
 @pytest.mark.parametrize("dtype", ["datetime64[us]", "datetime64[ns]", "date32[day][pyarrow]"])
-def test_moments_are_held_against_the_sample_too(manager: KeyManager, dtype: str) -> None:
+def test_moments_are_held_against_the_sketch_too(
+    manager: KeyManager, opened: Any, dtype: str
+) -> None:
     days = pd.to_datetime(pd.Series(np.arange(3000) * 7 - 20_000), unit="D").astype(dtype)
     before = pd.DataFrame({"x": days})
     made = anonymized(before, manager, sensitive_columns=["x"], small_domain="permute")
-    assert len(manifest(made)["columns"]["x"]["sample"]) == 64
+    assert len(opened(manifest(made))["columns"]["x"]["sketches"][0]["values"]) == 64
     pd.testing.assert_frame_equal(reidentify(made, key_manager=manager), before)
     pd.testing.assert_frame_equal(reidentify(made[::-9], key_manager=manager), before[::-9])
     other = anonymized(

@@ -27,7 +27,7 @@ from secureml.concealed import SecretBytes, SecretText
 from secureml.errors import SecretExistsError, SecureMLError, VaultUnavailableError
 from secureml.key_management import KeyManager
 from secureml.keys import decode, decode_exactly, derive, encode, fingerprint_of, written
-from secureml.pseudonymization.sample import Sampler
+from secureml.pseudonymization.sketch import Sketcher
 from secureml.sources import MemoryStore, Record
 
 
@@ -226,7 +226,7 @@ CRASHES = {
     "ranked: key length": lambda s: RankedFF1(s.material()[:31]),
     "tables: key length": lambda s: TableCipher(s.material()[:31]),
     "tables: size": lambda s: TableCipher(s.material()).table(1, b""),
-    "samples: key length": lambda s: Sampler(s.material()),
+    "samples: key length": lambda s: Sketcher(s.material()),
     "siv: spelling": lambda s: SivToken(s.material(), "base58"),
     "siv: key length": lambda s: SivToken(s.material()[:31]),
     "siv: empty": lambda s: SivToken(s.material()).seal("", b""),

@@ -56,12 +56,25 @@ def test_chunks_make_what_the_whole_table_makes(people, tmp_path, manager):
     assert reidentify(read, manifest_of(hidden), key_manager=manager).equals(frame)
 
 
-def test_a_sample_of_a_file_of_chunks_holds_for_other_chunks(tmp_path, manager, monkeypatch):
+@pytest.mark.parametrize("name", ["manifest", "data", "sha256", "schema"])
+def test_a_name_that_is_given_twice_beside_a_file_is_refused(people, tmp_path, manager, name):
+    hidden = tmp_path / "hidden.csv"
+    sidecar = anonymize_file(people, hidden, ["ssn"], key_manager=manager).manifest_path
+    text = sidecar.read_text()
+    value = json.loads(text).get(name, 0)
+    sidecar.write_text(text.replace(f'"{name}":', f'"{name}": {json.dumps(value)}, "{name}":', 1))
+    with pytest.raises(ManifestError, match="not a JSON object"):
+        manifest_of(hidden)
+    with pytest.raises(ManifestError, match="not a JSON object"):
+        reidentify_file(hidden, tmp_path / "again.csv", key_manager=manager)
+
+
+def test_a_sketch_of_a_file_of_chunks_holds_for_other_chunks(tmp_path, manager, monkeypatch):
     path, hidden, again = (tmp_path / name for name in ("a.csv", "h.csv", "r.csv"))
     path.write_text("n\n" + "".join(f"{n * 7919 % 10**9:09}\n" for n in range(20_000)))
     monkeypatch.setattr("secureml.files.csv.CHUNK_BYTES", 30_000)
     anonymize_file(path, hidden, ["n"], key_manager=manager)
-    assert manifest_of(hidden)["columns"]["n"]["sample"]
+    assert manifest_of(hidden)["columns"]["n"]["sketches"]
     for size in (1 << 23, 50_000, 4_000):
         monkeypatch.setattr("secureml.files.csv.CHUNK_BYTES", size)
         reidentify_file(hidden, again, key_manager=manager, force=True)

@@ -9,7 +9,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from secureml import anonymize
+from secureml import anonymize, merge_manifests
 from secureml.errors import (
     IrreversibleWarning,
     ManifestChangedError,
@@ -273,7 +273,8 @@ def test_rows_under_several_versions(tmp_path, manager, kind):
             anonymize(part, sensitive_columns=["ssn"], key_versions=True, key_manager=manager)
         )
         manager.rotate_key("master_key")
-    manifest = parts[-1].attrs["secureml"]
+    documents = [one.attrs["secureml"] for one in parts]
+    manifest = merge_manifests(documents, key_manager=manager)
     table = pd.concat(parts).sample(frac=1, random_state=1)
     path, again = tmp_path / f"h.{kind}", tmp_path / f"r.{kind}"
     place = None

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.errors import ManifestError
-from secureml.pseudonymization.manifest import SCHEMA, Column, KeyReference, Manifest
+from secureml.pseudonymization.manifest import SCHEMA, Column, KeyReference, Manifest, Sketch
 from secureml.pseudonymization.recipe import Recipe
 
 KEY = KeyReference("master_key", 3, "production", "00" * 16)
 RECIPE = Recipe(strategy="fpe", algorithm="FF1-AES256", format="class/1", domain="ssn")
 COLUMN = Column(RECIPE, dtype="str", rows=5, nulls=1, empty=0, tokens=0, nulled=0)
-FIRST = {
+FIRST: dict[str, Any] = {
     "schema": 1,
     "key": {"name": "master_key", "version": 3, "environment": "production", "check": "00" * 16},
     "columns": {
@@ -36,7 +36,26 @@ FIRST = {
     "mac": "17c42e23392f3fc722f1a51eee310e6a89fb98f10046a21c4f76feeed4a016cc",
 }
 """A manifest of schema 1, which is to be read for ever."""
+SECOND: dict[str, Any] = {
+    **FIRST,
+    "schema": 2,
+    "key": {**FIRST["key"], "envelope": None},
+    "columns": {
+        "ssn": {
+            **FIRST["columns"]["ssn"],
+            "on_invalid": "error",
+            "options": {},
+            "normalize": None,
+            "tweak": None,
+            "versions": False,
+            "sample": [],
+        }
+    },
+    "mac": "a6ee36cc7c89b9e5c5065dd5b79c3c137585bf7632143d3f561aa9eaac8fc086",
+}
+"""The same of schema 2."""
 MAC_KEY = bytes(range(32))
+OLDER = KeyReference("master_key", 1, "production", "11" * 16, {"wrapped": "x"})
 
 
 @pytest.fixture
@@ -52,18 +71,21 @@ def document() -> dict[str, Any]:
         tokens=3,
         nulled=3,
         versions=True,
-        sample=("00" * 8, "ff" * 8),
+        arrow="int64",
+        tweak_arrow="string",
+        sketches={1: Sketch("AA=="), 3: Sketch("AB==", "AC==")},
     )
-    columns = {"ssn": COLUMN, "naïve \ud800": full}
-    return Manifest.sign(KEY, columns, MAC_KEY).document()
+    columns = {"ssn": COLUMN, "naïve 😀": full}
+    return Manifest.sign(KEY, columns, MAC_KEY, [OLDER]).document()
 
 
 def test_parse_and_verify(document: dict[str, Any]) -> None:
     for form in (document, json.dumps(document), json.loads(json.dumps(document, indent=2))):
         manifest = Manifest.parse(form)
         manifest.verify(MAC_KEY)
-        assert manifest.key == KEY
+        assert manifest.keys == {1: OLDER, 3: KEY}
         assert manifest.columns["ssn"] == COLUMN
+        assert manifest.columns["naïve 😀"].sketches[3] == Sketch("AB==", "AC==")
         assert manifest.document() == document
 
 
@@ -74,18 +96,38 @@ def test_the_document_is_plain_json(document: dict[str, Any]) -> None:
 
 def test_golden_mac() -> None:
     manifest = Manifest.sign(KEY, {"ssn": COLUMN}, MAC_KEY)
-    assert manifest.mac == "a6ee36cc7c89b9e5c5065dd5b79c3c137585bf7632143d3f561aa9eaac8fc086"
+    assert manifest.mac == "1668288764958debf52aa6491360101d01ba4b18bb5033f4c8a1b55c8e6cef83"
 
 
-def test_the_first_schema_is_still_read() -> None:
-    manifest = Manifest.parse(FIRST)
+@pytest.mark.parametrize("document", [FIRST, SECOND], ids=["1", "2"])
+def test_earlier_schemas_are_still_read(document: dict[str, Any]) -> None:
+    manifest = Manifest.parse(document)
     manifest.verify(MAC_KEY)
-    assert manifest.key == KEY
-    assert manifest.columns == {"ssn": COLUMN}
-    assert manifest.document() == FIRST
+    assert manifest.keys == {3: KEY}
+    unknown = {3: Sketch(None)}
+    assert manifest.columns == {"ssn": replace(COLUMN, arrow=None, sketches=unknown)}
+    assert manifest.document() == document
 
 
-@pytest.mark.parametrize("field", ["normalize", "tweak", "on_invalid", "options", "sample"])
+@pytest.mark.parametrize(
+    ("sample", "counts", "expected"),
+    [
+        (["00" * 8], {}, ("00" * 8,)),
+        ([], {}, None),
+        ([], {"nulls": 2, "empty": 2, "nulled": 1}, ()),
+    ],
+)
+def test_the_sample_of_schema_2_is_the_sketch_of_its_version(
+    sample: list[str], counts: dict[str, int], expected: tuple[str, ...] | None
+) -> None:
+    entry = SECOND["columns"]["ssn"] | counts | {"sample": sample}
+    document = {**SECOND, "columns": {"ssn": entry}}
+    manifest = Manifest.parse(document)
+    assert manifest.columns["ssn"].sketches == {3: Sketch(expected)}
+    assert manifest.document() == document
+
+
+@pytest.mark.parametrize("field", ["normalize", "tweak", "on_invalid", "options", "sketches"])
 def test_the_first_schema_has_no_later_fields(field: str) -> None:
     document = json.loads(json.dumps(FIRST))
     document["columns"]["ssn"][field] = None
@@ -96,20 +138,19 @@ def test_the_first_schema_has_no_later_fields(field: str) -> None:
 def test_a_schema_can_not_be_exchanged_for_another(document: dict[str, Any]) -> None:
     with pytest.raises(ManifestError, match="lacks"):
         Manifest.parse({**FIRST, "schema": SCHEMA})
-    with pytest.raises(ManifestError, match="does not know"):
-        Manifest.parse({**document, "schema": 1})
+    for earlier in (1, 2):
+        with pytest.raises(ManifestError, match="does not know"):
+            Manifest.parse({**document, "schema": earlier})
 
 
 @pytest.mark.parametrize(
     ("part", "field", "value"),
     [
         ("key", "name", "other"),
-        ("key", "version", 4),
-        ("key", "version", None),
         ("key", "environment", None),
         ("key", "environment", "staging"),
-        ("key", "check", "11" * 16),
-        ("key", "envelope", {"wrapped": "x"}),
+        ("versions", "check", "11" * 16),
+        ("versions", "envelope", {"wrapped": "x"}),
         ("ssn", "format", "integer/1"),
         ("ssn", "domain", "other"),
         ("ssn", "dtype", "object"),
@@ -123,13 +164,18 @@ def test_a_schema_can_not_be_exchanged_for_another(document: dict[str, Any]) -> 
         ("ssn", "normalize", "NFC"),
         ("ssn", "tweak", "when"),
         ("ssn", "versions", True),
-        ("ssn", "sample", ["00" * 8]),
+        ("ssn", "domain_prefix", "x"),
+        ("ssn", "tables", "16.0.0"),
+        ("ssn", "arrow", "string"),
+        ("ssn", "tweak_arrow", "string"),
+        ("ssn", "sketches", [{"version": 3, "values": None, "pairs": None}]),
     ],
 )
 def test_a_changed_field_fails_the_mac(
     document: dict[str, Any], part: str, field: str, value: object
 ) -> None:
-    (document["key"] if part == "key" else document["columns"][part])[field] = value
+    versions = document["versions"][-1]
+    {"key": document["key"], "versions": versions, **document["columns"]}[part][field] = value
     with pytest.raises(ManifestError, match="MAC does not fit"):
         Manifest.parse(document).verify(MAC_KEY)
 
@@ -146,7 +192,7 @@ def test_renamed_added_and_removed_columns_fail_the_mac(document: dict[str, Any]
             Manifest.parse({**document, "columns": changed}).verify(MAC_KEY)
 
 
-@pytest.mark.parametrize("mac", ["", "00", "zz", "é" * 64, "0" * 63, "0" * 64, "\ud800"])
+@pytest.mark.parametrize("mac", ["", "00", "zz", "é" * 64, "0" * 63, "0" * 64])
 def test_a_wrong_mac(document: dict[str, Any], mac: str) -> None:
     with pytest.raises(ManifestError, match="MAC does not fit") as caught:
         Manifest.parse({**document, "mac": mac}).verify(MAC_KEY)
@@ -158,7 +204,7 @@ def test_another_mac_key(document: dict[str, Any]) -> None:
         Manifest.parse(document).verify(bytes(32))
 
 
-@pytest.mark.parametrize("field", ["schema", "key", "columns", "mac"])
+@pytest.mark.parametrize("field", ["schema", "key", "versions", "columns", "mac"])
 def test_missing_and_unknown_fields(document: dict[str, Any], field: str) -> None:
     without = {name: value for name, value in document.items() if name != field}
     with pytest.raises(ManifestError, match=f"lacks {field}"):
@@ -169,23 +215,97 @@ def test_missing_and_unknown_fields(document: dict[str, Any], field: str) -> Non
         Manifest.parse({**document, field: 1.5})
 
 
-@pytest.mark.parametrize("field", list(KeyReference.__dataclass_fields__))
-def test_fields_of_the_key(document: dict[str, Any], field: str) -> None:
-    key = document["key"]
-    without = {name: value for name, value in key.items() if name != field}
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        *(("key", field) for field in ("name", "environment", "version")),
+        *(("versions", field) for field in ("version", "check", "envelope")),
+        *(("sketches", field) for field in ("version", "values", "pairs")),
+    ],
+)
+def test_fields_of_keys_versions_and_sketches(
+    document: dict[str, Any], part: str, field: str
+) -> None:
+    column = document["columns"]["naïve 😀"]
+    place, last = {"key": (document, "key"), "versions": (document["versions"], -1)}.get(
+        part, (column["sketches"], -1)
+    )
+    entry = place[last]
+    without = {name: value for name, value in entry.items() if name != field}
     for changed, match in (
         (without, f"lacks {field}"),
-        ({**key, "more": ""}, "does not know"),
-        ({**key, field: True}, "wrong type"),
-        ({**key, field: []}, "wrong type"),
+        ({**entry, "more": ""}, "does not know"),
+        ({**entry, field: True}, "wrong type"),
+        ({**entry, field: []}, "wrong type"),
     ):
+        place[last] = changed
         with pytest.raises(ManifestError, match=match):
-            Manifest.parse({**document, "key": changed})
+            Manifest.parse(document)
+
+
+@pytest.mark.parametrize("versions", [[], [3], [1], [3, 1], [1, 1, 3], [1, 3, 4], [None, 1, 3, 3]])
+def test_versions_are_listed_once_ascending_up_to_that_of_the_key(
+    document: dict[str, Any], versions: list[int | None]
+) -> None:
+    entry = document["versions"][0]
+    document["versions"] = [{**entry, "version": version} for version in versions]
+    with pytest.raises(ManifestError, match=r"versions are not listed|of the versions that it"):
+        Manifest.parse(document)
+
+
+@pytest.mark.parametrize("versions", [[2], [3, 1], [1, 1], [1, 3, 4], [None]])
+def test_sketches_are_of_listed_versions(
+    document: dict[str, Any], versions: list[int | None]
+) -> None:
+    column = document["columns"]["naïve 😀"]
+    column["sketches"] = [{**column["sketches"][0], "version": version} for version in versions]
+    with pytest.raises(ManifestError, match="sketches of column 'naïve 😀'"):
+        Manifest.parse(document)
+
+
+def test_lone_surrogates_are_refused_everywhere(document: dict[str, Any]) -> None:
+    """Two of them have the text of the one character that they would make."""
+    texts = [json.dumps(text) for text in ("naïve \ud83d\ude00", "naïve 😀")]
+    assert texts[0] == texts[1]
+    for place, name in (
+        (document, "mac"),
+        (document["key"], "name"),
+        (document["key"], "environment"),
+        (document["versions"][0], "check"),
+        (document["columns"]["ssn"], "domain"),
+        (document["columns"]["ssn"], "tables"),
+    ):
+        before, place[name] = place[name], "\ud83d\ude00"
+        with pytest.raises(ManifestError, match="lone surrogate"):
+            Manifest.parse(document)
+        place[name] = before
+    document["columns"]["naïve \ud83d\ude00"] = document["columns"].pop("naïve 😀")
+    with pytest.raises(ManifestError, match="lone surrogate"):
+        Manifest.parse(document)
+
+
+@pytest.mark.parametrize(
+    ("columns", "match"),
+    [
+        ({"x": COLUMN, "a\ud800": COLUMN}, r"column 'a\\ud800'.*another name"),
+        (
+            {"x": replace(COLUMN, recipe=replace(RECIPE, domain="\udc00"))},
+            "column 'x': its name, d",
+        ),
+        ({"x": replace(COLUMN, recipe=replace(RECIPE, options={"a": "\udc00"}))}, "column 'x'"),
+    ],
+)
+def test_lone_surrogates_are_not_signed(columns: dict[str, Column], match: str) -> None:
+    with pytest.raises(ManifestError, match=match) as caught:
+        Manifest.sign(KEY, columns, MAC_KEY)
+    assert caught.value.__context__ is None
+    with pytest.raises(ManifestError, match="its key"):
+        Manifest.sign(replace(KEY, name="\ud800"), {"x": COLUMN}, MAC_KEY)
 
 
 RECIPE_FIELDS = list(Recipe.__dataclass_fields__)
 COLUMN_FIELDS = [name for name in Column.__dataclass_fields__ if name != "recipe"]
-OPTIONAL = {"format", "normalize", "tweak"}
+OPTIONAL = {"format", "normalize", "tweak", "domain_prefix", "tables", "arrow", "tweak_arrow"}
 
 
 @pytest.mark.parametrize("field", [*RECIPE_FIELDS, *COLUMN_FIELDS])
@@ -230,9 +350,9 @@ def test_unknown_methods(document: dict[str, Any], field: str, value: object, ma
     assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("schema", [0, 3, 1 << 40])
+@pytest.mark.parametrize("schema", [0, 4, 1 << 40])
 def test_an_unknown_schema(document: dict[str, Any], schema: int) -> None:
-    with pytest.raises(ManifestError, match=f"schema is {schema}, and this version reads 1 to 2"):
+    with pytest.raises(ManifestError, match=f"schema is {schema}, and this version reads 1 to 3"):
         Manifest.parse({**document, "schema": schema})
 
 

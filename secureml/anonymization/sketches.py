@@ -1,4 +1,4 @@
-"""What of a column the sample in its manifest is taken of, and held against."""
+"""What of a column the sketch in its manifest is taken of, and held against."""
 
 from __future__ import annotations
 
@@ -14,30 +14,43 @@ from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
+from secureml.pseudonymization.manifest import Sketch
 from secureml.pseudonymization.numbers import WholeNumbers
 from secureml.pseudonymization.recipe import Recipe
 from secureml.pseudonymization.strategies import Outcome
 from secureml.pseudonymization.text import Text
 
-__all__ = ["check_sample", "sampled"]
+__all__ = ["check_sketch", "sketches_of"]
 
 
-def sampled(column: Any, recipe: Recipe, outcome: Outcome, keyring: Keyring) -> tuple[str, ...]:
-    """Take the sample of a column that was pseudonymized; empty if it can't have one."""
+def sketches_of(
+    name: str, column: Any, recipe: Recipe, outcome: Outcome, keyring: Keyring
+) -> dict[int | None, Sketch]:
+    """Take the sketch of a column that was pseudonymized; none of what can't be reversed."""
+    if not recipe.reversible:
+        return {}
     made = outcome.values
-    if not recipe.reversible or not isinstance(made, Text | WholeNumbers):
-        return ()
-    return keyring.sampler().sample(_present(column, made, outcome.nulled))
+    assert isinstance(made, Text | WholeNumbers)
+    places = keyring.sketcher().sketch(_present(column, made, outcome.nulled))
+    return {keyring.reference.version: Sketch(keyring.sketch_seal().seal(name, places))}
 
 
-def check_sample(column: Column, entry: Entry, keyring: Keyring) -> None:
+def check_sketch(column: Column, name: str, entry: Entry, keyring: Keyring, sketch: Sketch) -> None:
     """Check that a column holds rows of the table that the manifest is of.
+
+    Args:
+        column: rows under one version of the key.
+        name: of the column.
+        entry: what the manifest tells of it.
+        keyring: of the version.
+        sketch: of it.
 
     Raises:
         WrongTableError: it holds pseudonyms that the table did not have.
     """
-    if not entry.sample:
+    if sketch.values is None:
         return
+    places = keyring.places(name, sketch.values)
     held = _present(column, column.values, NO_ROWS)
     like = numbers_before(entry)
     if like is not None and entry.recipe.makes_text:
@@ -48,7 +61,7 @@ def check_sample(column: Column, entry: Entry, keyring: Keyring) -> None:
         held = converted(held, like)
     if not isinstance(held, Text if like is None else Text | WholeNumbers):
         return  # recovery tells what is wrong with its dtype
-    if not keyring.sampler().fits(entry.sample, held):
+    if not keyring.sketcher().fits(places, held):
         raise WrongTableError(
             "it holds values that are not of this table: the manifest is of other rows or of"
             " another version of the key, or rows were added or edited since. Pass the manifest"

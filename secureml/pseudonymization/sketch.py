@@ -1,9 +1,9 @@
-"""A sample of a column's pseudonyms, which tells its rows from those of another table.
+"""A sketch of a column's pseudonyms, which tells its rows from those of another table.
 
 Every pseudonym has a place in an order that the key defines: 32 bits mixed of some of its
-characters, which is fast for whole columns, then 32 bits of its HMAC. A sample holds the
+characters, which is fast for whole columns, then 32 bits of its HMAC. A sketch holds the
 places of the first ones. Of a table with some of the same rows, in whatever order, every
-pseudonym whose place is not behind the sample's last one has to be in the sample.
+pseudonym whose place is not behind the sketch's last one has to be in the sketch.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from secureml.pseudonymization.numbers import WholeNumbers
 from secureml.pseudonymization.permutation import CHUNK
 from secureml.pseudonymization.text import Text, common_width
 
-__all__ = ["SIZE", "Sampler", "merged_samples"]
+__all__ = ["SIZE", "Sketcher", "merged_sketches"]
 
 SIZE = 64
-"""How many places a sample has at most; with fewer it holds those of all pseudonyms."""
+"""How many places a sketch has at most; with fewer it holds those of all pseudonyms."""
 
 _FEW = 1 << 12  # rows that are looked at one by one without a thought
 _WIDTH = 8  # characters that are mixed at either end, and in the middle of long values
@@ -37,8 +37,8 @@ _HALF = np.uint64(32)
 Mixes = NDArray[np.uint32]
 
 
-class Sampler:
-    """Takes samples, and holds columns against them.
+class Sketcher:
+    """Takes sketches, and holds columns against them.
 
     Args:
         key: 56 octets, for this purpose alone.
@@ -52,11 +52,11 @@ class Sampler:
     def __init__(self, key: bytes | SecretBytes) -> None:
         key = conceal(key)
         if len(key) != 56:
-            raise ValueError(f"a key for samples has 56 octets, not {len(key)}")
+            raise ValueError(f"a key for sketches has 56 octets, not {len(key)}")
         self._mac = HMAC(key.reveal()[:32], SHA256())
         self._factors = np.frombuffer(key.reveal()[32:], ">u8").astype(np.uint64) | np.uint64(1)
 
-    def sample(self, pseudonyms: Text | WholeNumbers) -> tuple[str, ...]:
+    def sketch(self, pseudonyms: Text | WholeNumbers) -> tuple[str, ...]:
         """Return the first places of pseudonyms, which may repeat; empty strings don't count.
 
         Returns:
@@ -74,17 +74,17 @@ class Sampler:
             wanted *= 64
         return self._first(_distinct(values))
 
-    def fits(self, sample: Sequence[str], pseudonyms: Text | WholeNumbers) -> bool:
-        """Tell whether pseudonyms can be some of those that a sample was taken of.
+    def fits(self, sketch: Sequence[str], pseudonyms: Text | WholeNumbers) -> bool:
+        """Tell whether pseudonyms can be some of those that a sketch was taken of.
 
         Args:
-            sample: not empty.
+            sketch: not empty.
             pseudonyms: of the same kind as those.
         """
         values = _filled(pseudonyms)
         mixes = self._mixed(values)
-        known = np.array([int(place[:8], 16) for place in sample], np.uint32)
-        full = len(sample) >= SIZE
+        known = np.array([int(place[:8], 16) for place in sketch], np.uint32)
+        full = len(sketch) >= SIZE
         rows = np.flatnonzero(mixes <= known[-1]) if full else np.arange(len(mixes))
         if not np.isin(mixes[rows], known).all():
             return False
@@ -93,7 +93,7 @@ class Sampler:
             mixes = self._mixed(values)
             rows = np.arange(len(mixes))
         places = self._places(values, rows, mixes)
-        return {place for place in places if not full or place <= sample[-1]} <= {*sample}
+        return {place for place in places if not full or place <= sketch[-1]} <= {*sketch}
 
     def _first(self, values: Text | WholeNumbers) -> tuple[str, ...]:
         """Return the first places of distinct values."""
@@ -133,9 +133,9 @@ class Sampler:
         return mixes
 
 
-def merged_samples(*samples: Sequence[str]) -> tuple[str, ...]:
-    """Return the sample of all pseudonyms that the samples were taken of."""
-    return tuple(sorted({place for sample in samples for place in sample})[:SIZE])
+def merged_sketches(*sketches: Sequence[str]) -> tuple[str, ...]:
+    """Return the sketch of all pseudonyms that the sketches were taken of."""
+    return tuple(sorted({place for sketch in sketches for place in sketch})[:SIZE])
 
 
 def _filled(values: Text | WholeNumbers) -> Text | WholeNumbers:
