@@ -7,6 +7,9 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find secureml -type f -not -
 PYTHONS := 3.11 3.12 3.13
 SELECTED := tests
 
+# On all cores, each with a server of its own.
+PARALLEL := --numprocesses auto --dist worksteal
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
@@ -32,7 +35,7 @@ demo: .venv/.demo
 	.venv/bin/secureml demo
 
 test: lint .venv-openbao-2.6/.installed
-	.venv/bin/pytest --installed
+	.venv/bin/pytest --installed $(PARALLEL)
 
 lint: .venv/.dev
 	.venv/bin/ruff check .
@@ -47,7 +50,7 @@ test-install: build/wheel.stamp .venv-poetry/.poetry
 	$(PYTHON) tests/check_install.py .venv-poetry/bin/poetry build/wheel/*.whl
 
 test-lowest: .venv-lowest/.lowest .venv-openbao-2.6/.installed
-	.venv-lowest/bin/pytest --installed
+	.venv-lowest/bin/pytest --installed $(PARALLEL)
 
 test-all: test test-lowest $(PYTHONS:%=test-python-%)
 
@@ -62,7 +65,8 @@ $(PYTHONS:%=test-python-%): test-python-%: build/wheel.stamp .venv-openbao-2.6/.
 	    echo 'Python $* is that of make test'; \
 	else \
 	    $(MAKE) .venv-$*/.dev PYTHON="$$found" && \
-	    .venv-$*/bin/pytest --installed --ignore=tests/files/test_rekey_kill.py $(SELECTED); \
+	    .venv-$*/bin/pytest --installed $(PARALLEL) \
+	        --ignore=tests/files/test_rekey_kill.py $(SELECTED); \
 	fi
 
 docs: .venv/.dev
