@@ -106,9 +106,13 @@ def progress(title: str) -> Iterator[Callable[[float], object] | None]:
         return
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import Progress
+    from rich.progress import Progress, TextColumn
+    from rich.table import Column
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    # A long title is cut off, and the figures are not.
+    about = TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=24))
+    columns = (about, *Progress.get_default_columns()[1:])
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(escape(shown(title)), total=1.0)
         yield lambda fraction: bar.update(task, completed=fraction)
 

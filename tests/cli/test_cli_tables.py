@@ -242,7 +242,10 @@ def test_the_installed_command_takes_parquet(installed, plain):
     assert pd.read_parquet("again.parquet").equals(pd.read_csv(plain))
 
 
-def test_a_terminal_is_shown_how_far_it_is(plain):
+def test_a_terminal_is_shown_how_far_it_is_however_long_the_path(plain):
+    folder = plain.parent / ("long-" * 20)
+    folder.mkdir()
+    plain = plain.rename(folder / plain.name)
     ours, theirs = pty.openpty()
     program = "import sys; from secureml.cli import main; main(sys.argv[1:], prog_name='secureml')"
     line = ["anonymize", str(plain), "--output", "hidden.csv", "--columns", "ssn"]

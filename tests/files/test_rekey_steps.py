@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).with_name("crash_at_each_step.py")
     [("csv", "place", 1), ("csv", "output", 4), ("parquet", "place", 4)],
 )
 def test_at_whatever_step_it_is_killed_no_row_is_lost(run_python, tmp_path, kind, where, stride):
-    done = run_python(str(SCRIPT), str(tmp_path), kind, where, str(stride))
+    done = run_python(str(SCRIPT), str(tmp_path), kind, where, str(stride), timeout=240)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 30
 
