@@ -15,6 +15,7 @@ from secureml import anonymize, reidentify
 from secureml.anonymization.keyrings import keyring_of
 from secureml.errors import UncheckedVersionWarning
 from secureml.key_management import KeyManager
+from secureml.pseudonymization.manifest import Sketch
 from secureml.sources import MemoryStore
 
 DEFAULT = pd.Series(["text"]).dtype  # str, where pandas has it
@@ -41,9 +42,8 @@ def as_schema_2(made: dict[str, Any], manager: KeyManager) -> dict[str, Any]:
     for name, column in columns.items():
         sketches = column.pop("sketches")
         keyring = keyring_of(manager, made["key"]["name"], version["version"])
-        column["sample"] = [
-            place for one in sketches for place in keyring.places(name, one["values"])
-        ]
+        opened = [keyring.opened(name, Sketch(one["values"])) for one in sketches]
+        column["sample"] = [place for one in opened for place in one.values or ()]
         for field in ("domain_prefix", "tables", "arrow", "tweak_arrow"):
             del column[field]
     return {"schema": 2, "key": {**made["key"], **version}, "columns": columns, "mac": made["mac"]}

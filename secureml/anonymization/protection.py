@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 
 from secureml.anonymization.jobs import Function, Job
 from secureml.anonymization.problems import in_column, invalid_values, refusal
-from secureml.anonymization.sketches import sketches_of
+from secureml.anonymization.sketches import sketches_of, tweak_type
 from secureml.anonymization.versions import with_versions
 from secureml.errors import PseudonymizationError
 from secureml.frames.columns import CategoryColumn, Column
@@ -21,7 +22,7 @@ from secureml.frames.recovery import read_tweaks
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
-from secureml.pseudonymization.manifest import KeyReference, Sketch
+from secureml.pseudonymization.manifest import KeyReference
 from secureml.pseudonymization.permutation import RowTweaks
 from secureml.pseudonymization.recipe import Recipe
 from secureml.pseudonymization.strategies import Outcome
@@ -66,8 +67,11 @@ def protected(
             refused[name] = outcome.small.domain, column.occurrences(outcome.small.rows)
         elif not refused and not invalid:
             arrays[name] = in_column(name, column.rebuilt, outcome.values, outcome.nulled)
-            sketches = sketches_of(name, column, job.recipe, outcome, keyring)
-            entries[name] = _entry(job, outcome, versions=name in versions, sketches=sketches)
+            entries[name] = replace(
+                _entry(job, outcome, versions=name in versions),
+                tweak_arrow=None if tweaks is None else tweak_type(frame[job.recipe.tweak]),
+                sketches=sketches_of(name, job, outcome, tweaks, keyring),
+            )
     if invalid:
         raise invalid_values({name: (jobs[name], rows) for name, rows in invalid.items()})
     if refused:
@@ -81,7 +85,6 @@ def row_tweaks(
     recipe: Recipe,
     column: Column | OpaqueColumn,
     *,
-    dense: bool = False,
     bounded: bool = True,
 ) -> RowTweaks | None:
     """Read the tweaks of a column's rows, where the recipe has some.
@@ -90,7 +93,6 @@ def row_tweaks(
         frame: with the column of tweaks.
         recipe: of the column.
         column: the one that is to be pseudonymized or recovered.
-        dense: as for ``read_tweaks``.
         bounded: as for ``read_tweaks``.
     """
     if recipe.tweak is None:
@@ -103,7 +105,7 @@ def row_tweaks(
         raise PseudonymizationError(
             "it is a categorical, whose rows can't have a tweak each: convert it to text first"
         )
-    read = partial(read_tweaks, frame[recipe.tweak], column, dense=dense, bounded=bounded)
+    read = partial(read_tweaks, frame[recipe.tweak], column, bounded=bounded)
     tweaks: RowTweaks = in_column(recipe.tweak, read)
     return tweaks
 
@@ -125,13 +127,7 @@ def applied(function: Function, series: pd.Series) -> Any:
     return made.array
 
 
-def _entry(
-    job: Job,
-    outcome: Outcome,
-    *,
-    versions: bool,
-    sketches: Mapping[int | None, Sketch] | None = None,
-) -> Entry:
+def _entry(job: Job, outcome: Outcome, *, versions: bool) -> Entry:
     column = job.column
     return Entry(
         job.recipe,
@@ -143,5 +139,4 @@ def _entry(
         tokens=column.occurrences(outcome.tokens),
         nulled=column.occurrences(outcome.nulled),
         arrow=job.arrow,
-        sketches=sketches or {},
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from secureml.anonymization.keyrings import keyring_of_rows
 from secureml.anonymization.problems import in_column
 from secureml.anonymization.protection import row_tweaks
-from secureml.anonymization.sketches import check_sketch
+from secureml.anonymization.sketches import check_sketch, check_tweak_type
 from secureml.anonymization.versions import joined, rows_by_version
 from secureml.errors import IrreversibleWarning, WrongTableError, warn
-from secureml.frames.columns import Column, read_column
+from secureml.frames.columns import Column, TextColumn, read_column
 from secureml.frames.recovery import numbers_before, recover
 from secureml.key_management import KeyManager
 from secureml.pseudonymization.keyring import Keyring
@@ -47,8 +48,12 @@ def check_rows(frame: pd.DataFrame, found: Manifest, keyring: Keyring) -> None:
     for name, entry in present_columns(frame, found).items():
         if entry.recipe.reversible:
             column = _read(frame[name], entry)
-            sketch = entry.sketch(found.key.version)
-            in_column(name, check_sketch, column, name, entry, keyring, sketch)
+            sketch = keyring.opened(name, entry.sketch(found.key.version))
+            tweak, tweaks = entry.recipe.tweak, None
+            if tweak in frame.columns and tweak not in found.columns:
+                in_column(name, check_tweak_type, frame[tweak], entry)
+                tweaks = in_column(name, row_tweaks, frame, entry.recipe, column)
+            in_column(name, check_sketch, column, tweaks, entry, keyring, sketch)
 
 
 def recovered(
@@ -106,11 +111,14 @@ def _column(
         keyring: of the version.
         sketch: that the rows are held against; None for no check.
     """
-    column = _read(frame[name], entry)
+    column, tweak = _read(frame[name], entry), entry.recipe.tweak
+    if sketch is not None and tweak in frame.columns:
+        check_tweak_type(frame[tweak], entry)
+    tweaks = row_tweaks(frame, entry.recipe, column, bounded=False)
     if sketch is not None:
-        check_sketch(column, name, entry, keyring, sketch)
-    dense = numbers_before(entry) is not None
-    tweaks = row_tweaks(frame, entry.recipe, column, dense=dense, bounded=False)
+        check_sketch(column, tweaks, entry, keyring, keyring.opened(name, sketch))
+    if tweaks is not None and numbers_before(entry) is not None and isinstance(column, TextColumn):
+        tweaks = tweaks.at(np.flatnonzero(~column.nulls))  # of which there are no values then
     strategy = entry.recipe.make(keyring.domain(entry.recipe.domain), tweaks)
     return recover(frame[name], column, entry, strategy)
 

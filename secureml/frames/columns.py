@@ -216,12 +216,12 @@ def dtype_name(series: pd.Series, column: object) -> str:
     return str(column.dtype if isinstance(column, NumberColumn) else series.dtype)
 
 
-def arrow_name(series: pd.Series, column: object) -> str | None:
+def arrow_name(series: pd.Series, column: object = None) -> str | None:
     """Return the Arrow type of a column as text, or None if it has none.
 
     Args:
         series: the column.
-        column: the same, read.
+        column: the same, read; it tells what Python's objects are.
     """
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):

@@ -34,9 +34,7 @@ _PYTHON_DECIMALS = re.compile(r"decimal\[([0-9]{1,2})\]", re.ASCII)
 _DECIMALS = re.compile(r"decimal(128|256)\(([0-9]{1,2}), ([0-9]{1,2})\)\[pyarrow\]", re.ASCII)
 
 
-def read_tweaks(
-    series: pd.Series, column: Column, *, dense: bool = False, bounded: bool = True
-) -> RowTweaks:
+def read_tweaks(series: pd.Series, column: Column, *, bounded: bool = True) -> RowTweaks:
     """Read the tweak of each value of a column from the column beside it.
 
     A number and the text of its digits are the same tweak, so that files of text give the same.
@@ -44,7 +42,6 @@ def read_tweaks(
     Args:
         series: the column of tweaks.
         column: the one that is to be pseudonymized or recovered.
-        dense: whether nulls are no values of the column; those of numbers never are.
         bounded: whether a tweak has at most MOST_CHARACTERS; earlier versions took longer ones.
 
     Raises:
@@ -62,8 +59,9 @@ def read_tweaks(
     filled = ~tweaks.nulls
     number[filled] = (numbers if isinstance(tweaks, NumberColumn) else numbers[filled]) + 1
     values = [b"\xff", *(text.encode("utf-8", "surrogatepass") for text in distinct)]
-    dense |= isinstance(column, NumberColumn)
-    return RowTweaks(values, number[~column.nulls] if dense else number)
+    # The nulls of a column of numbers are none of its values.
+    numbers_alone = isinstance(column, NumberColumn)
+    return RowTweaks(values, number[~column.nulls] if numbers_alone else number)
 
 
 def recover(series: pd.Series, column: Column, entry: Entry, strategy: Strategy) -> Any:

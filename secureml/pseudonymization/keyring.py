@@ -18,6 +18,8 @@ from secureml.pseudonymization.sketch import Sketcher
 
 __all__ = ["Keyring"]
 
+_KINDS = ("values", "pairs")
+
 
 class Keyring:
     """Derives the keys of a table, and ties its manifest to them.
@@ -57,32 +59,48 @@ class Keyring:
         """Make the manifest of a table with these columns.
 
         Args:
-            columns: by name. Sketches of schema 2 are encrypted; they are of this key.
+            columns: by name; sketches that are not encrypted are of this key.
             older: its other versions, under which there are rows.
 
         Raises:
             ManifestError: a column can't be in a manifest.
         """
-        sealed = {name: self._sealed(name, column) for name, column in columns.items()}
+        sealed = {}
+        for name, column in columns.items():
+            sketches = {one: self.sealed(name, sketch) for one, sketch in column.sketches.items()}
+            sealed[name] = replace(column, sketches=sketches)
         return Manifest.sign(self.reference, sealed, self._mac_key(), older)
 
-    def sketcher(self) -> Sketcher:
-        """Return what takes sketches of pseudonyms for the manifest."""
-        return Sketcher(SecretBytes(self._derive("pseudonymization/sample", 56)))
+    def sketcher(self, *, pairs: bool = False) -> Sketcher:
+        """Return what takes sketches for the manifest, of pseudonyms or of pairs with tweaks."""
+        purpose = "pseudonymization/pairs" if pairs else "pseudonymization/sample"
+        return Sketcher(SecretBytes(self._derive(purpose, 56)))
 
-    def sketch_seal(self) -> SketchSeal:
-        """Return what encrypts sketches."""
-        if self._seal is None:
-            self._seal = SketchSeal(SecretBytes(self._derive("pseudonymization/sketch", 64)))
-        return self._seal
+    def sealed(self, column: str, sketch: Sketch) -> Sketch:
+        """Return the sketch of a column as a manifest holds it: encrypted."""
+        return Sketch(
+            *(
+                self._sketch_seal().seal(kind, column, places)
+                if isinstance(places := getattr(sketch, kind), tuple)
+                else places
+                for kind in _KINDS
+            )
+        )
 
-    def places(self, column: str, sketch: str | tuple[str, ...]) -> tuple[str, ...]:
-        """Return the places of a sketch of a verified manifest.
+    def opened(self, column: str, sketch: Sketch) -> Sketch:
+        """Return a sketch of a verified manifest with its places; the inverse of ``sealed``.
 
         Raises:
             ManifestError: the sketch is of another column or key.
         """
-        return self.sketch_seal().open(column, sketch) if isinstance(sketch, str) else sketch
+        return Sketch(
+            *(
+                self._sketch_seal().open(kind, column, sealed)
+                if isinstance(sealed := getattr(sketch, kind), str)
+                else sealed
+                for kind in _KINDS
+            )
+        )
 
     def same_key_as(self, other: Keyring) -> bool:
         """Tell whether both derive the same keys."""
@@ -118,12 +136,10 @@ class Keyring:
         mac.update(note)
         return mac.finalize().hex()
 
-    def _sealed(self, name: str, column: Column) -> Column:
-        sketches = dict(column.sketches)
-        for version, sketch in column.sketches.items():
-            if isinstance(sketch.values, tuple):
-                sketches[version] = Sketch(self.sketch_seal().seal(name, sketch.values))
-        return column if sketches == column.sketches else replace(column, sketches=sketches)
+    def _sketch_seal(self) -> SketchSeal:
+        if self._seal is None:
+            self._seal = SketchSeal(SecretBytes(self._derive("pseudonymization/sketch", 64)))
+        return self._seal
 
     def _mac_key(self) -> SecretBytes:
         return SecretBytes(self._derive("pseudonymization/manifest", 32))

@@ -33,13 +33,12 @@ class Sketch:
     """What tells the rows of one key version of a column from those of another table.
 
     Args:
-        values: of the pseudonyms, encrypted; places, as schema 2 had them; or None if it is not
-            known.
-        pairs: of pseudonyms with their tweaks, encrypted; None for none.
+        values: of the pseudonyms: encrypted, or places, as schema 2 had them; None if not known.
+        pairs: of pseudonyms with their tweaks, in the same way; None if there are none.
     """
 
     values: str | tuple[str, ...] | None
-    pairs: str | None = None
+    pairs: str | tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

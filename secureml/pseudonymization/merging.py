@@ -108,17 +108,12 @@ def _sketches(
     merged = {**one, **other}
     for version in one.keys() & other.keys():
         keyring = keyring_of(version)
-        merged[version] = Sketch(
-            _sketch(name, [one[version].values, other[version].values], keyring)
-        )
+        first, second = (keyring.opened(name, sketches[version]) for sketches in (one, other))
+        whole = Sketch(_both(first.values, second.values), _both(first.pairs, second.pairs))
+        merged[version] = keyring.sealed(name, whole)
     return merged
 
 
-def _sketch(
-    name: str, parts: Sequence[str | tuple[str, ...] | None], keyring: Keyring
-) -> str | None:
+def _both(one: Sequence[str] | None, other: Sequence[str] | None) -> tuple[str, ...] | None:
     """Merge sketches; one that is not known makes that of the whole unknown."""
-    places = [keyring.places(name, part) for part in parts if part is not None]
-    if len(places) < len(parts):
-        return None
-    return keyring.sketch_seal().seal(name, merged_sketches(*places))
+    return None if one is None or other is None else merged_sketches(one, other)

@@ -40,6 +40,10 @@ class RowTweaks:
         self.values = values
         self.number = number
 
+    def at(self, rows: Index) -> RowTweaks:
+        """Return the tweaks of some rows."""
+        return RowTweaks(self.values, self.number[rows])
+
     def bound(self, number: int, tweak: bytes) -> bytes:
         """Return a tweak of a format, bound to the tweak of a row."""
         value = self.values[number]

@@ -33,10 +33,13 @@ class SketchSeal:
     def __init__(self, key: bytes | SecretBytes) -> None:
         self._cipher = AESSIV(conceal(key).reveal())
 
-    def seal(self, column: str, places: tuple[str, ...], nonce: bytes | None = None) -> str:
+    def seal(
+        self, kind: str, column: str, places: tuple[str, ...], nonce: bytes | None = None
+    ) -> str:
         """Encrypt a sketch.
 
         Args:
+            kind: "values" or "pairs".
             column: the name of the column.
             places: up to SIZE places.
             nonce: 16 octets; random by default.
@@ -47,9 +50,9 @@ class SketchSeal:
         nonce = os.urandom(_NONCE) if nonce is None else nonce
         octets = bytes([len(places)]) + bytes.fromhex("".join(places))
         octets = octets.ljust(1 + SIZE * _PLACE, b"\0")
-        return (nonce + self._cipher.encrypt(octets, [_bound(column), nonce])).hex()
+        return (nonce + self._cipher.encrypt(octets, [*_bound(kind, column), nonce])).hex()
 
-    def open(self, column: str, sealed: str) -> tuple[str, ...]:
+    def open(self, kind: str, column: str, sealed: str) -> tuple[str, ...]:
         """Decrypt a sketch; the inverse of ``seal``.
 
         Raises:
@@ -59,7 +62,7 @@ class SketchSeal:
         try:
             data = bytes.fromhex(sealed)
             nonce = data[:_NONCE]
-            octets = self._cipher.decrypt(data[_NONCE:], [_bound(column), nonce])
+            octets = self._cipher.decrypt(data[_NONCE:], [*_bound(kind, column), nonce])
         except (ValueError, InvalidTag):
             octets = None
         if octets is None:
@@ -68,5 +71,5 @@ class SketchSeal:
         return tuple(octets[start : start + _PLACE].hex() for start in ends)
 
 
-def _bound(column: str) -> bytes:
-    return column.encode("utf-8", "surrogatepass")
+def _bound(kind: str, column: str) -> tuple[bytes, bytes]:
+    return kind.encode(), column.encode("utf-8", "surrogatepass")

@@ -3,7 +3,8 @@
 Every pseudonym has a place in an order that the key defines: 32 bits mixed of some of its
 characters, which is fast for whole columns, then 32 bits of its HMAC. A sketch holds the
 places of the first ones. Of a table with some of the same rows, in whatever order, every
-pseudonym whose place is not behind the sketch's last one has to be in the sketch.
+pseudonym whose place is not behind the sketch's last one has to be in the sketch. If rows have
+tweaks, pairs of a pseudonym and its tweak have places in the same way.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from secureml.pseudonymization.alphabets import Codes
 from secureml.pseudonymization.cores import cut, on_cores
 from secureml.pseudonymization.domains import Index, Words
 from secureml.pseudonymization.numbers import WholeNumbers
-from secureml.pseudonymization.permutation import CHUNK
+from secureml.pseudonymization.permutation import CHUNK, RowTweaks
 from secureml.pseudonymization.text import Text, common_width
 
 __all__ = ["SIZE", "Sketcher", "merged_sketches"]
@@ -56,75 +57,97 @@ class Sketcher:
         self._mac = HMAC(key.reveal()[:32], SHA256())
         self._factors = np.frombuffer(key.reveal()[32:], ">u8").astype(np.uint64) | np.uint64(1)
 
-    def sketch(self, pseudonyms: Text | WholeNumbers) -> tuple[str, ...]:
+    def sketch(
+        self, pseudonyms: Text | WholeNumbers, tweaks: RowTweaks | None = None
+    ) -> tuple[str, ...]:
         """Return the first places of pseudonyms, which may repeat; empty strings don't count.
+
+        Args:
+            pseudonyms: of a column.
+            tweaks: of the same rows, if the places are to be of pairs.
 
         Returns:
             Up to SIZE places, ascending, hexadecimal.
         """
-        values = _filled(pseudonyms)
-        mixes = self._mixed(values)
+        values, tweaks = _filled(pseudonyms, tweaks)
+        mixes = self._mixed(values, tweaks)
         # Only what comes first is looked at: more of it, until enough of that is distinct.
         wanted = 2 * SIZE
         while len(mixes) > _FEW and wanted < len(mixes) // 4:
             likely = np.flatnonzero(mixes < (wanted << 32) // len(mixes))
-            some = _distinct(values.at(likely))
-            if len(some) >= SIZE:
-                return self._first(some)
+            some = _distinct(*_at(likely, values, tweaks))
+            if len(some[0]) >= SIZE:
+                return self._first(*some)
             wanted *= 64
-        return self._first(_distinct(values))
+        return self._first(*_distinct(values, tweaks))
 
-    def fits(self, sketch: Sequence[str], pseudonyms: Text | WholeNumbers) -> bool:
+    def fits(
+        self,
+        sketch: Sequence[str],
+        pseudonyms: Text | WholeNumbers,
+        tweaks: RowTweaks | None = None,
+    ) -> bool:
         """Tell whether pseudonyms can be some of those that a sketch was taken of.
 
         Args:
-            sketch: not empty.
+            sketch: that ``sketch`` returned.
             pseudonyms: of the same kind as those.
+            tweaks: of the same rows, if the sketch is of pairs.
         """
-        values = _filled(pseudonyms)
-        mixes = self._mixed(values)
+        values, tweaks = _filled(pseudonyms, tweaks)
+        mixes = self._mixed(values, tweaks)
         known = np.array([int(place[:8], 16) for place in sketch], np.uint32)
         full = len(sketch) >= SIZE
         rows = np.flatnonzero(mixes <= known[-1]) if full else np.arange(len(mixes))
         if not np.isin(mixes[rows], known).all():
             return False
         if len(rows) > _FEW:
-            values = _distinct(values.at(rows))
-            mixes = self._mixed(values)
+            values, tweaks = _distinct(*_at(rows, values, tweaks))
+            mixes = self._mixed(values, tweaks)
             rows = np.arange(len(mixes))
-        places = self._places(values, rows, mixes)
+        places = self._places(values, tweaks, rows, mixes)
         return {place for place in places if not full or place <= sketch[-1]} <= {*sketch}
 
-    def _first(self, values: Text | WholeNumbers) -> tuple[str, ...]:
-        """Return the first places of distinct values."""
-        mixes = self._mixed(values)
+    def _first(self, values: Text | WholeNumbers, tweaks: RowTweaks | None) -> tuple[str, ...]:
+        """Return the first places of what is distinct."""
+        mixes = self._mixed(values, tweaks)
         first = np.arange(len(mixes))
         if len(mixes) > SIZE:
             first = np.flatnonzero(mixes <= np.partition(mixes, SIZE - 1)[SIZE - 1])
-        return tuple(sorted(self._places(values, first, mixes))[:SIZE])
+        return tuple(sorted(self._places(values, tweaks, first, mixes))[:SIZE])
 
-    def _places(self, values: Text | WholeNumbers, rows: Index, mixes: Mixes) -> set[str]:
+    def _places(
+        self, values: Text | WholeNumbers, tweaks: RowTweaks | None, rows: Index, mixes: Mixes
+    ) -> set[str]:
         strings = values.at(rows).strings()
-        distinct = dict(zip(strings, mixes[rows].tolist(), strict=True))
-        return {f"{mix:08x}{self._digest(string)}" for string, mix in distinct.items()}
+        numbers = [-1] * len(rows) if tweaks is None else tweaks.number[rows].tolist()
+        distinct = dict(zip(zip(strings, numbers, strict=True), mixes[rows].tolist(), strict=True))
+        return {
+            f"{mix:08x}{self._digest(string, None if tweaks is None else tweaks.values[number])}"
+            for (string, number), mix in distinct.items()
+        }
 
-    def _digest(self, string: str) -> str:
+    def _digest(self, string: str, tweak: bytes | None) -> str:
+        octets = string.encode("utf-8", "surrogatepass")
+        if tweak is not None:
+            octets = len(octets).to_bytes(8, "big") + octets + tweak
         mac = self._mac.copy()
-        mac.update(string.encode("utf-8", "surrogatepass"))
+        mac.update(octets)
         return mac.finalize()[:4].hex()
 
-    def _mixed(self, values: Text | WholeNumbers) -> Mixes:
+    def _mixed(self, values: Text | WholeNumbers, tweaks: RowTweaks | None) -> Mixes:
         """Mix some characters of each value, or the digits and the sign of a number."""
         mixes = np.empty(len(values), np.uint32)
         words_of = _windows(values) if isinstance(values, Text) else _words(values)
-        first, second, third = self._factors
+        _, second, third = self._factors
+        if tweaks is not None:
+            texts = _text(tweaks.values)
+            of_tweaks = self._sum(*_windows(texts)(slice(0, len(texts))))
 
         def mix(rows: slice) -> None:
-            start, end, *others = words_of(rows)
-            mixed = start * first
-            mixed += end
-            for middle in others:
-                mixed += middle * second
+            mixed = self._sum(*words_of(rows))
+            if tweaks is not None:
+                mixed += of_tweaks[tweaks.number[rows]] * second
             mixed *= third
             mixed >>= _HALF
             mixes[rows] = mixed
@@ -132,41 +155,78 @@ class Sketcher:
         on_cores(mix, cut(len(values), CHUNK), len(values))
         return mixes
 
+    def _sum(self, start: Any, end: Any, *others: Any) -> Any:
+        first, second, _ = self._factors
+        mixed = start * first
+        mixed += end
+        for middle in others:
+            mixed += middle * second
+        return mixed
+
 
 def merged_sketches(*sketches: Sequence[str]) -> tuple[str, ...]:
     """Return the sketch of all pseudonyms that the sketches were taken of."""
     return tuple(sorted({place for sketch in sketches for place in sketch})[:SIZE])
 
 
-def _filled(values: Text | WholeNumbers) -> Text | WholeNumbers:
+def _filled(
+    values: Text | WholeNumbers, tweaks: RowTweaks | None
+) -> tuple[Text | WholeNumbers, RowTweaks | None]:
     """Leave out empty strings, and the sign of zeros, which files of text drop."""
     if isinstance(values, WholeNumbers):
         zeros = values.negative & (values.magnitudes == 0)
         negative = values.negative & ~zeros if zeros.any() else values.negative
-        return WholeNumbers(values.magnitudes, negative, values.limits)
-    if (values.offsets[1:] > values.offsets[:-1]).all():
-        return values
-    lengths = values.lengths
+        return WholeNumbers(values.magnitudes, negative, values.limits), tweaks
+    filled = values.offsets[1:] > values.offsets[:-1]
+    if filled.all():
+        return values, tweaks
     # Empty strings have no characters to leave out.
-    return Text(values.codes, np.append(0, np.cumsum(lengths[lengths > 0])))
+    text = Text(values.codes, np.append(0, np.cumsum(values.lengths[filled])))
+    return text, None if tweaks is None else tweaks.at(np.flatnonzero(filled))
 
 
-def _distinct(values: Text | WholeNumbers) -> Text | WholeNumbers:
+def _at(
+    rows: Index, values: Text | WholeNumbers, tweaks: RowTweaks | None
+) -> tuple[Text | WholeNumbers, RowTweaks | None]:
+    return values.at(rows), None if tweaks is None else tweaks.at(rows)
+
+
+def _distinct(
+    values: Text | WholeNumbers, tweaks: RowTweaks | None
+) -> tuple[Text | WholeNumbers, RowTweaks | None]:
     if not len(values):
-        return values
+        return values, tweaks
+    if tweaks is not None:
+        number, count = tweaks.number, len(tweaks.values)
+        if isinstance(values, WholeNumbers):
+            number, count = number * 2 + values.negative, 2 * count
+            column = pa.array(values.magnitudes)
+        else:
+            column = _octets(values)
+        pairs = column.dictionary_encode().indices.to_numpy() * np.int64(count) + number
+        return _at(np.unique(pairs, return_index=True)[1], values, tweaks)
     if isinstance(values, WholeNumbers):
         minus, plus = (
             pa.array(values.magnitudes[values.negative == one]).unique().to_numpy()
             for one in (True, False)
         )
         negative = np.arange(len(minus) + len(plus)) < len(minus)
-        return WholeNumbers(np.append(minus, plus), negative, values.limits)
-    scale = values.codes.itemsize
-    buffers = [None, pa.py_buffer(values.offsets * scale), pa.py_buffer(values.codes)]
-    column = pa.Array.from_buffers(pa.large_binary(), len(values), buffers).unique()
+        return WholeNumbers(np.append(minus, plus), negative, values.limits), None
+    column = _octets(values).unique()
     _, ends, octets = column.buffers()
-    offsets = np.frombuffer(ends, np.int64, len(column) + 1) // scale
-    return Text(np.frombuffer(octets, values.codes.dtype, offsets[-1]), offsets)
+    offsets = np.frombuffer(ends, np.int64, len(column) + 1) // values.codes.itemsize
+    return Text(np.frombuffer(octets, values.codes.dtype, offsets[-1]), offsets), None
+
+
+def _text(tweaks: Sequence[bytes]) -> Text:
+    """Return octets as if each were a character."""
+    offsets = np.append(0, np.cumsum([len(tweak) for tweak in tweaks]))
+    return Text(np.frombuffer(b"".join(tweaks), np.uint8), offsets)
+
+
+def _octets(text: Text) -> Any:
+    buffers = [None, pa.py_buffer(text.offsets * text.codes.itemsize), pa.py_buffer(text.codes)]
+    return pa.Array.from_buffers(pa.large_binary(), len(text), buffers)
 
 
 def _words(numbers: WholeNumbers) -> Callable[[slice], tuple[Any, ...]]:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from secureml.anonymization.keyrings import keyring_of
 from secureml.key_management import KeyManager
+from secureml.pseudonymization.manifest import Sketch
 from secureml.sources import MemoryStore
 
 
@@ -30,9 +32,8 @@ def opened(manager: KeyManager) -> Callable[[dict[str, Any]], dict[str, Any]]:
         for name, column in made["columns"].items():
             for sketch in column["sketches"]:
                 keyring = keyring_of(manager, made["key"]["name"], sketch["version"])
-                for kind in ("values", "pairs"):
-                    if sketch[kind] is not None:
-                        sketch[kind] = keyring.places(name, sketch[kind])
+                places = keyring.opened(name, Sketch(sketch["values"], sketch["pairs"]))
+                sketch.update(asdict(places))
         return made
 
     return opened

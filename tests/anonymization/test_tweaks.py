@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from secureml import anonymize, reidentify, rekey
-from secureml.errors import PseudonymizationError
+from secureml import anonymize, merge_manifests, reidentify, rekey
+from secureml.errors import PseudonymizationError, WrongTableError
+from secureml.files import anonymize_file, reidentify_file, rekey_file
 from secureml.key_management import KeyManager
 
 ROWS = 60
@@ -100,11 +104,146 @@ def test_null_empty_and_text_are_tweaks_of_their_own(manager: KeyManager) -> Non
     pd.testing.assert_frame_equal(reidentify(result, key_manager=manager), frame)
 
 
-def test_a_tweak_that_was_changed_gives_other_values(manager: KeyManager) -> None:
+def people(rows: int) -> pd.DataFrame:
+    generator = np.random.default_rng(rows)
+    ssn = [f"{number:09d}" for number in generator.integers(0, 10**9, rows).tolist()]
+    site = [f"{number:03d}" for number in generator.integers(0, 900, rows).tolist()]
+    return pd.DataFrame({"ssn": pd.array(ssn, "string"), "id": range(10**7, 10**7 + rows)}).assign(
+        site=pd.array(site, "string")
+    )
+
+
+SITED: dict[str, Any] = {
+    "sensitive_columns": ["ssn", "id"],
+    "tweaks": {"ssn": "site", "id": "site"},
+}
+CHANGES: dict[str, Callable[[pd.Series], Any]] = {
+    "one other for all": lambda site: "007",
+    "reversed": lambda site: site.array[::-1],
+    "shifted": lambda site: site.shift(1).fillna("007"),
+    "all null": lambda site: None,
+    "all empty": lambda site: "",
+}
+
+
+@pytest.mark.parametrize("call", [reidentify, rekey])
+@pytest.mark.parametrize("rows", [2, 60, 5000])
+@pytest.mark.parametrize("change", CHANGES)
+def test_tweaks_that_are_not_those_of_their_rows_are_noticed(
+    manager: KeyManager, change: str, rows: int, call: Any
+) -> None:
+    result = made(people(rows), manager, **SITED)
+    changed = result.assign(site=CHANGES[change](result["site"]))
+    match = "column 'ssn': its tweaks in 'site' are not those that its rows had"
+    with pytest.raises(WrongTableError, match=match):
+        call(changed, manifest=result.attrs["secureml"], key_manager=manager)
+    with pytest.raises(WrongTableError, match="column 'id': its tweaks in 'site'"):
+        call(
+            changed.drop(columns="ssn"),
+            manifest=result.attrs["secureml"],
+            key_manager=manager,
+        )
+
+
+def test_a_tweak_of_one_row_of_few_is_noticed_and_gives_another_value(manager: KeyManager) -> None:
     frame = pd.DataFrame({"x": ["Some Body"] * 2, "t": ["a", "b"]})
     result = made(frame, manager, sensitive_columns=["x"], tweaks={"x": "t"})
-    back = reidentify(result.assign(t=["b", "b"]), result.attrs["secureml"], key_manager=manager)
+    arguments = {"manifest": result.attrs["secureml"], "key_manager": manager}
+    changed = result.assign(t=["b", "b"])
+    with pytest.raises(WrongTableError, match="its tweaks in 't'"):
+        reidentify(changed, **arguments)
+    back = reidentify(changed, check_table=False, **arguments)
     assert back["x"].tolist()[1] == "Some Body" != back["x"].tolist()[0]
+
+
+@pytest.mark.parametrize("rows", [3, 5000])
+def test_tweaks_that_csv_turned_into_numbers_are_noticed(manager: KeyManager, rows: int) -> None:
+    """Even if one row alone has a leading zero."""
+    frame = people(rows).assign(site="500")
+    frame.loc[1, "site"] = "007"
+    result = made(frame, manager, **SITED)
+    manifest, text = result.attrs["secureml"], result.to_csv(index=False)
+    assert manifest["columns"]["ssn"]["tweak_arrow"].endswith("string")
+    read = pd.read_csv(StringIO(text), dtype={"ssn": "str"})
+    for call in (reidentify, rekey):
+        with pytest.raises(WrongTableError, match=r"column 'ssn': its tweaks in 'site'.*'str'}"):
+            call(read, manifest=manifest, key_manager=manager)
+    read = pd.read_csv(StringIO(text), dtype={"ssn": "str", "site": "str"})
+    back = reidentify(read, manifest, key_manager=manager)
+    assert back["ssn"].tolist() == frame["ssn"].tolist()
+    assert back["id"].tolist() == frame["id"].tolist()
+
+
+def test_nulls_and_empty_text_that_csv_merged_are_noticed(manager: KeyManager) -> None:
+    frame = people(60)
+    frame.loc[::3, "site"] = pd.NA
+    frame.loc[::7, "site"] = ""
+    result = made(frame, manager, **SITED)
+    pd.testing.assert_frame_equal(reidentify(result, key_manager=manager), frame)
+    for keep in (True, False):
+        read = pd.read_csv(
+            StringIO(result.to_csv(index=False)),
+            dtype={"ssn": "str", "site": "str"},
+            keep_default_na=keep,
+        )
+        with pytest.raises(WrongTableError, match="such as empty text as null"):
+            reidentify(read, result.attrs["secureml"], key_manager=manager)
+
+
+@pytest.mark.parametrize("policy", ["token", "permute"])
+@pytest.mark.parametrize("strategy", ["fpe", "token"])
+def test_some_of_the_rows_fit_in_any_order(manager: KeyManager, strategy: str, policy: str) -> None:
+    frame = people(5000)
+    frame.loc[::9, "ssn"] = pd.NA
+    frame.loc[::10, "ssn"] = ""
+    frame.loc[::11, "site"] = pd.NA
+    frame["id"] = frame["id"].astype("Int64")
+    frame.loc[::12, "id"] = pd.NA
+    frame.loc[::13, "id"] = 7
+    result = made(frame, manager, strategy=strategy, small_domain=policy, **SITED)
+    for rows in (slice(None, None, -1), slice(5, 6), slice(0, 0), slice(None, None, 7)):
+        part = result.iloc[rows]
+        back = reidentify(part, result.attrs["secureml"], key_manager=manager)
+        pd.testing.assert_frame_equal(back, frame.iloc[rows])
+    text = result.astype({"id": "string"})  # as from a file: nulls are no values of numbers
+    pd.testing.assert_frame_equal(reidentify(text, key_manager=manager), frame)
+
+
+def test_parts_with_tweaks_are_merged(manager: KeyManager, opened: Any) -> None:
+    frame = people(5000)
+    whole = made(frame, manager, **SITED)
+    parts = [made(frame.iloc[rows], manager, **SITED) for rows in (slice(99), slice(99, None))]
+    documents = [part.attrs["secureml"] for part in parts]
+    merged = merge_manifests(documents, key_manager=manager)
+    assert opened(merged) == opened(whole.attrs["secureml"])
+    shuffled = whole.assign(site=whole["site"].to_numpy()[::-1])
+    with pytest.raises(WrongTableError, match="its tweaks"):
+        reidentify(shuffled, merged, key_manager=manager)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tweaks_of_a_file_are_held_against_its_manifest(
+    manager: KeyManager, tmp_path: Path, kind: str
+) -> None:
+    plain, hidden, back = (tmp_path / f"{name}.{kind}" for name in ("plain", "hidden", "back"))
+    frame = people(300)
+    write = frame.to_csv if kind == "csv" else frame.to_parquet
+    write(plain, index=False)
+    document = anonymize_file(
+        plain, hidden, ["ssn"], tweaks={"ssn": "site"}, key_manager=manager
+    ).manifest
+    reidentify_file(hidden, back, key_manager=manager)
+    shuffled = pd.read_csv(hidden, dtype="str") if kind == "csv" else pd.read_parquet(hidden)
+    shuffled["site"] = shuffled["site"].to_numpy()[::-1]
+    shuffled.attrs = {}
+    write = shuffled.to_csv if kind == "csv" else shuffled.to_parquet
+    write(hidden, index=False)
+    for call in (
+        partial(reidentify_file, hidden, back, force=True),
+        partial(rekey_file, hidden, to_key="other_key"),
+    ):
+        with pytest.raises(WrongTableError, match="column 'ssn': its tweaks in 'site'"):
+            call(manifest=document, key_manager=manager)
 
 
 @pytest.mark.parametrize(

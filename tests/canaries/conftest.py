@@ -34,6 +34,7 @@ def derived_materials() -> Iterator[bytes]:
     yield derive(material(), PURPOSE, 32)
     yield derive(material(), "pseudonymization/manifest", 32)
     yield derive(material(), "pseudonymization/sample", 56)
+    yield derive(material(), "pseudonymization/pairs", 56)
     yield derive(material(), "pseudonymization/sketch", 64)
     for purpose, size in {"fpe": 32, "token": 64, "siv": 64, "hash": 32, "table": 32}.items():
         yield derive(material(), f"pseudonymization/{purpose}/{COLUMN}", size)

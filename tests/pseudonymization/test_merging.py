@@ -25,7 +25,7 @@ COLUMN = Column(RECIPE, dtype="str", rows=5, nulls=1, empty=1, tokens=1, nulled=
 
 
 def sketched(*places: str, version: int = 3) -> dict[int | None, Sketch]:
-    return {version: Sketch(keyring(version).sketch_seal().seal("ssn", places))}
+    return {version: keyring(version).sealed("ssn", Sketch(places))}
 
 
 def part(column: Column, key: KeyReference = KEY, older: tuple[KeyReference, ...] = ()) -> Manifest:
@@ -37,8 +37,8 @@ def merged(*columns: Column) -> Column:
 
 
 def places(column: Column, version: int = 3) -> tuple[str, ...] | None:
-    values = column.sketches[version].values
-    return None if values is None else keyring(version).places("ssn", values)
+    values = keyring(version).opened("ssn", column.sketches[version]).values
+    return values and tuple(values)
 
 
 def test_one_part() -> None:
@@ -56,6 +56,15 @@ def test_counts_add_up_and_sketches_are_merged() -> None:
     assert replace(whole, sketches={}) == replace(
         COLUMN, rows=17, nulls=2, empty=4, tokens=5, nulled=2
     )
+
+
+def test_pairs_are_merged_too() -> None:
+    sketches = [Sketch(PLACES, (place * 8,)) for place in ("22", "11")]
+    columns = [replace(COLUMN, sketches={3: keyring(3).sealed("ssn", one)}) for one in sketches]
+    whole = keyring(3).opened("ssn", merged(*columns).sketches[3])
+    assert whole == Sketch(PLACES, ("11" * 8, "22" * 8))
+    unknown = replace(COLUMN, sketches={3: Sketch(PLACES)})
+    assert merged(columns[0], unknown).sketches[3].pairs is None
 
 
 def test_sketches_of_schema_2_are_merged_with_those_of_schema_3() -> None:

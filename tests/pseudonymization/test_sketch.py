@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.pseudonymization.numbers import Limits, WholeNumbers
+from secureml.pseudonymization.permutation import RowTweaks
 from secureml.pseudonymization.sketch import SIZE, Sketcher, merged_sketches
 from secureml.pseudonymization.text import Text
 
@@ -33,14 +34,21 @@ def place(words: Sequence[int], text: str) -> str:
 
 def place_of_text(text: str) -> str:
     """The definition, one value at a time."""
-    octets = bytes(ord(character) & 0xFF for character in text)
+    return place(words_of(text), text)
+
+
+def words_of(text: str) -> list[int]:
+    return words_of_octets(bytes(ord(character) & 0xFF for character in text))
+
+
+def words_of_octets(octets: bytes) -> list[int]:
     first = int.from_bytes(octets[:8].rjust(8, b"\0"), "little")
     last = int.from_bytes(octets[-8:].ljust(8, b"\0"), "little")
     words = [first, last]
-    if len(text) > 16:
-        start = (len(text) - 8) // 2
+    if len(octets) > 16:
+        start = (len(octets) - 8) // 2
         words.append(int.from_bytes(octets[start : start + 8], "little"))
-    return place(words, text)
+    return words
 
 
 def place_of_number(number: int) -> str:
@@ -49,6 +57,21 @@ def place_of_number(number: int) -> str:
 
 def whole(numbers: Sequence[int]) -> WholeNumbers:
     return WholeNumbers.parse([str(number) for number in numbers], LIMITS)
+
+
+def place_of_pair(words: Sequence[int], text: str, tweak: bytes) -> str:
+    """The definition, one pair at a time."""
+    first, second, third = factors()
+    total, of_tweak = (
+        start * first + end + sum(word * second for word in others)
+        for start, end, *others in (words, words_of_octets(tweak))
+    )
+    mixed = total + of_tweak * second
+    octets = text.encode("utf-8", "surrogatepass")
+    pair = len(octets).to_bytes(8, "big") + octets + tweak
+    mac = HMAC(KEY[:32], SHA256())
+    mac.update(pair)
+    return f"{mixed * third % (1 << 64) >> 32:08x}{mac.finalize()[:4].hex()}"
 
 
 def least(places: Sequence[str]) -> tuple[str, ...]:
@@ -69,6 +92,47 @@ def test_a_sketch_of_text_is_what_the_definition_says(strings: list[str]) -> Non
 @given(st.lists(st.integers(LIMITS.lowest, LIMITS.highest), max_size=90))
 def test_a_sketch_of_numbers_is_what_the_definition_says(numbers: list[int]) -> None:
     assert SKETCHER.sketch(whole(numbers)) == least([place_of_number(one) for one in numbers])
+
+
+TWEAKS = [b"\xff", b"", b"a", "é".encode(), b"a tweak of more than sixteen octets"]
+
+
+@given(st.lists(st.tuples(TEXTS, st.sampled_from(range(5))), max_size=90))
+def test_a_sketch_of_pairs_is_what_the_definition_says(rows: list[tuple[str, int]]) -> None:
+    text = Text.of([string for string, _ in rows])
+    tweaks = RowTweaks(TWEAKS, np.array([number for _, number in rows], np.intp))
+    expected = least(
+        [place_of_pair(words_of(one), one, TWEAKS[number]) for one, number in rows if one]
+    )
+    assert SKETCHER.sketch(text, tweaks) == expected
+    assert SKETCHER.fits(expected, text, tweaks)
+
+
+@pytest.mark.parametrize("number", [False, True])
+@pytest.mark.parametrize("count", [1, 7, 20_000])
+@pytest.mark.parametrize("distinct", [1, 40, 300, 50_000])
+def test_a_long_column_with_tweaks(distinct: int, count: int, number: bool) -> None:
+    random = np.random.default_rng(distinct)
+    known = random.integers(-(10**9), 10**9, distinct)
+    column = known[random.integers(0, distinct, 30_000)].tolist()
+    each = random.integers(0, count, 30_000)
+    values = [str(one).encode() for one in range(count)]
+    rows = {*zip(column, each.tolist(), strict=True)}
+    expected = least(
+        [
+            place_of_pair(
+                [abs(one), int(one < 0)] if number else words_of(str(one)), str(one), values[tweak]
+            )
+            for one, tweak in rows
+        ]
+    )
+    held = whole(column) if number else Text.of([str(one) for one in column])
+    tweaks = RowTweaks(values, each)
+    assert SKETCHER.sketch(held, tweaks) == expected
+    assert SKETCHER.fits(expected, held, tweaks)
+    part = np.arange(5, 30_000, 7)
+    assert SKETCHER.fits(expected, held.at(part), tweaks.at(part))
+    assert not SKETCHER.fits(expected, held, RowTweaks([b"x" + one for one in values], each))
 
 
 @pytest.mark.parametrize("distinct", [1, 40, 64, 300, 5_000, 50_000])
