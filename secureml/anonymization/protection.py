@@ -16,7 +16,7 @@ from secureml.anonymization.sketches import sketches_of, tweak_type
 from secureml.anonymization.versions import with_versions
 from secureml.errors import PseudonymizationError
 from secureml.frames.columns import CategoryColumn, Column
-from secureml.frames.opaque import OpaqueColumn
+from secureml.frames.opaque import OpaqueColumn, without_remains
 from secureml.frames.pandas import with_columns
 from secureml.frames.recovery import read_tweaks
 from secureml.pseudonymization.domains import Index
@@ -124,7 +124,7 @@ def applied(function: Function, series: pd.Series) -> Any:
         problem = f"returned {len(made)} values for {len(series)} rows"
     if problem:
         raise PseudonymizationError(f"column {series.name!r}: its function {problem}")
-    return made.array
+    return without_remains(made.array)
 
 
 def _entry(job: Job, outcome: Outcome, *, versions: bool) -> Entry:

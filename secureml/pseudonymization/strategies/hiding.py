@@ -138,8 +138,9 @@ class Null(Strategy):
         return {}
 
     def protect(self, values: Values) -> Outcome:
-        """Replace every value."""
-        return Outcome(values=values, nulled=np.arange(len(values)))
+        """Replace every value; of text nothing is left to lie beneath the nulls."""
+        blank = Text.of([""] * len(values)) if isinstance(values, Text) else values
+        return Outcome(values=blank, nulled=np.arange(len(values)))
 
 
 class Custom(Strategy):
