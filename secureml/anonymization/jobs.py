@@ -106,6 +106,11 @@ def job_of(series: pd.Series, rule: ColumnRule, function: Function | None) -> Jo
     if function is not None:
         rule = replace(rule, strategy="custom")
     blind = (rule.strategy or "fpe") in BLIND
+    if not blind and rule.on_ordered != "keep" and getattr(series.dtype, "ordered", False):
+        raise PseudonymizationError(
+            "it is an ordered categorical, and the order of its pseudonyms would tell its values:"
+            " drop the order with .cat.as_unordered(), or pass on_ordered='keep'"
+        )
     scale = scale_of(rule.format, rule.options)
     column = _read(series, blind=blind, distinct=rule.tweak is None, scale=scale)
     recipe = Recipe.of(rule, str(series.name), type(column.values))

@@ -65,6 +65,7 @@ def anonymize(
     small_domain: str | None = None,
     on_invalid: str | None = None,
     normalize: str | None = None,
+    on_ordered: str | None = None,
     key_versions: bool = False,
     profile: str | None = None,
     preview: None = None,
@@ -86,6 +87,7 @@ def anonymize(
     small_domain: str | None = None,
     on_invalid: str | None = None,
     normalize: str | None = None,
+    on_ordered: str | None = None,
     key_versions: bool = False,
     profile: str | None = None,
     preview: int,
@@ -106,6 +108,7 @@ def anonymize(
     small_domain: str | None = None,
     on_invalid: str | None = None,
     normalize: str | None = None,
+    on_ordered: str | None = None,
     key_versions: bool = False,
     profile: str | None = None,
     preview: int | None = None,
@@ -145,6 +148,8 @@ def anonymize(
             default), "token" or "null".
         normalize: "NFC" to normalize text first, so that what looks the same can be joined; what
             is recovered is then the normalized text.
+        on_ordered: what becomes of an ordered categorical: "error" (the default) refuses the
+            table, "keep" keeps the order, which tells much of the values.
         key_versions: add a column ``<column>__key_version`` for each, so that rows of several
             versions can be put together in one table.
         profile: the name of a set of rules in the settings, which stands over the rules for all.
@@ -163,7 +168,7 @@ def anonymize(
         SecretError: the key can't be had.
     """
     check_method(method)
-    check_ways(small_domain, on_invalid, normalize)
+    check_ways(small_domain, on_invalid, normalize, on_ordered)
     check_preview(preview)
     check_switch("key_versions", key_versions)
     check_key(
@@ -198,6 +203,7 @@ def anonymize(
             small_domain=small_domain,
             on_invalid=on_invalid,
             normalize=normalize,
+            on_ordered=on_ordered,
             tweak=tweaks.get(name),
             options=options.get(name, {}),
         )

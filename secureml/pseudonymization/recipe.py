@@ -26,12 +26,22 @@ from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 from secureml.settings.rules import ColumnRule
 
-__all__ = ["BLIND", "NAMED", "NORMALIZE", "STRATEGIES", "Recipe", "check_choice", "scale_of"]
+__all__ = [
+    "BLIND",
+    "NAMED",
+    "NORMALIZE",
+    "ON_ORDERED",
+    "STRATEGIES",
+    "Recipe",
+    "check_choice",
+    "scale_of",
+]
 
 STRATEGIES = ("fpe", *WITHOUT_FORMAT)
 NAMED = tuple(name for name in STRATEGIES if name != "custom")
 """Strategies that are chosen by name; a custom one is chosen by giving a function."""
 NORMALIZE = ("NFC",)
+ON_ORDERED = ("error", "keep")
 BLIND = tuple(name for name, kind in WITHOUT_FORMAT.items() if not kind.reads)
 """Strategies that do not look at the values."""
 
@@ -92,6 +102,7 @@ class Recipe:
             ("small_domain", rule.small_domain, SMALL_DOMAIN),
             ("on_invalid", rule.on_invalid, ON_INVALID),
             ("normalize", rule.normalize, NORMALIZE),
+            ("on_ordered", rule.on_ordered, ON_ORDERED),
         ):
             if value is not None:
                 check_choice(name, value, allowed)

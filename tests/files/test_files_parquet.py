@@ -95,6 +95,29 @@ def test_pandas_finds_the_manifest_in_the_file_and_files_that_of_pandas(
     assert back.attrs == {"note": "mine"}
 
 
+def test_dictionaries_are_in_the_order_of_their_pseudonyms(sheet, tmp_path, manager):
+    kinds = [f"Country {number:02}" for number in range(40)]
+    codes = pa.array([number * 7 % 37 for number in range(300)], pa.int8())
+    path = sheet({"c": pa.DictionaryArray.from_arrays(codes, pa.array(kinds))})
+    hidden, again = tmp_path / "h.parquet", tmp_path / "r.parquet"
+    anonymize_file(path, hidden, ["c"], strategy="token", key_manager=manager)
+    column = parquet.read_table(hidden)["c"]
+    assert column.chunk(0).dictionary.to_pylist() == sorted(set(column.to_pylist()))
+    reidentify_file(hidden, again, key_manager=manager)
+    assert parquet.read_table(again)["c"].to_pylist() == parquet.read_table(path)["c"].to_pylist()
+
+
+def test_an_ordered_dictionary_is_refused(sheet, tmp_path, manager):
+    kinds = pa.DictionaryArray.from_arrays([1, 0], ["Low-Income", "High-Income"], ordered=True)
+    path, hidden = sheet({"c": kinds}), tmp_path / "h.parquet"
+    with pytest.raises(PseudonymizationError, match="it is an ordered categorical"):
+        anonymize_file(path, hidden, ["c"], key_manager=manager)
+    anonymize_file(path, hidden, ["c"], on_ordered="keep", key_manager=manager)
+    column = parquet.read_table(hidden)["c"].chunk(0)
+    assert column.type.ordered
+    assert column.indices.to_pylist() == [1, 0]
+
+
 @pytest.mark.usefixtures("small_chunks")
 def test_tokens_in_a_column_of_numbers(sheet, tmp_path, manager):
     plain = pd.DataFrame({"n": pd.array([7, None, 10_000_000] * 100, "Int32")})
