@@ -13,6 +13,7 @@ from secureml.frames.columns import Column, arrow_name, dtype_name, read_column
 from secureml.frames.opaque import OpaqueColumn
 from secureml.frames.pandas import by_column, check_columns, check_sensitive
 from secureml.pseudonymization.formats import resolve_format
+from secureml.pseudonymization.permutation import MIN_TABLE
 from secureml.pseudonymization.recipe import BLIND, NAMED, Recipe, check_choice, scale_of
 from secureml.settings.rules import ColumnRule, Option
 
@@ -40,6 +41,7 @@ class Job:
         dtype: of the column.
         arrow: its Arrow type, as text, or None.
         function: the caller's own, which replaces them instead.
+        smallest: how many members a domain has at least that is permuted by a table.
     """
 
     column: Column | OpaqueColumn
@@ -47,6 +49,7 @@ class Job:
     dtype: str
     arrow: str | None
     function: Function | None = None
+    smallest: int = MIN_TABLE
 
 
 def chosen_strategies(

@@ -59,7 +59,8 @@ def protected(
             entries[name] = _entry(job, Outcome(values=column.values), versions=False)
             continue
         tweaks = in_column(name, row_tweaks, frame, job.recipe, column)
-        strategy = job.recipe.make(keyring.domain(job.recipe.domain), tweaks)
+        keys = keyring.domain(job.recipe.domain)
+        strategy = job.recipe.make(keys, tweaks, smallest=job.smallest)
         outcome = in_column(name, strategy.protect, job.recipe.prepared(column.values))
         if len(outcome.invalid):
             invalid[name] = outcome.invalid

@@ -331,7 +331,7 @@ def rekey(
         recipe = found.columns[name].recipe
         column = read_column(plain[name], scale=recipe.scale)
         dtype, arrow = dtype_name(plain[name], column), arrow_name(plain[name], column)
-        jobs[name] = Job(column, recipe, dtype, arrow)
+        jobs[name] = Job(column, recipe, dtype, arrow, smallest=2)  # as it was made
     versions = [name for name in values if found.columns[name].versions]
     kept = {name: entry for name, entry in found.columns.items() if not entry.recipe.reversible}
     return _with(attributes, protected(plain, jobs, new, kept, versions=versions))
