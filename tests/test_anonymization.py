@@ -342,6 +342,31 @@ class TestBadInput:
         shown = "".join(traceback.format_exception(error))
         assert "Bo" not in shown.replace("Body", "")
 
+    @pytest.mark.parametrize(
+        "indexed",
+        [
+            lambda frame: frame.set_index("ssn", drop=False),
+            lambda frame: frame.set_index(["age", "ssn"], drop=False),
+            lambda frame: frame.rename_axis(columns="ssn"),
+        ],
+    )
+    def test_an_index_named_as_a_sensitive_column(
+        self,
+        manager: KeyManager,
+        people: pd.DataFrame,
+        indexed: Callable[[pd.DataFrame], pd.DataFrame],
+    ) -> None:
+        how = {"sensitive_columns": ["ssn"], "key_manager": manager}
+        with pytest.raises(PseudonymizationError, match="index of the table is named 'ssn'"):
+            anonymize(indexed(people), **how)
+        with pytest.raises(PseudonymizationError, match="index of the table is named 'ssn'"):
+            anonymize(indexed(people), preview=1, **how)
+        hidden = anonymize(people, **how)
+        with pytest.raises(PseudonymizationError, match="index of the table is named 'ssn'"):
+            rekey(indexed(hidden), "other_key", key_manager=manager)
+        back = reidentify(indexed(hidden), key_manager=manager)
+        assert back["ssn"].tolist() == people["ssn"].tolist()
+
 
 class TestDtypes:
     @pytest.mark.parametrize("policy", ["error", "token", "null"])

@@ -38,6 +38,7 @@ from secureml.frames.pandas import (
     ATTRIBUTE,
     by_column,
     check_frame,
+    check_levels,
     detached,
     with_columns,
 )
@@ -308,6 +309,7 @@ def rekey(
     manager = get_default_key_manager() if key_manager is None else key_manager
     old = keyring_that_made(manager, found.key)
     old.verify(found)
+    check_levels([*frame.index.names, *frame.columns.names], found.columns)
     new_name = found.key.name if to_key is None else to_key
     if to_version is None:
         # A cached version may have been followed by a newer one, which is what is wanted here.
