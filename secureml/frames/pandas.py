@@ -46,7 +46,7 @@ def check_frame(data: object) -> pd.DataFrame:
             "the columns are a MultiIndex: give every column one name first, for instance"
             " data.columns = data.columns.map('.'.join)"
         )
-    twice = data.columns[data.columns.duplicated()].unique().tolist()
+    twice = list(dict.fromkeys(data.columns[data.columns.duplicated()]))
     if twice:
         raise PseudonymizationError(f"column names occur more than once: {_listing(twice)}")
     return data

@@ -54,7 +54,10 @@ def read_tweaks(series: pd.Series, column: Column, *, bounded: bool = True) -> R
     longest = tweaks.values.lengths.max(initial=0) if isinstance(tweaks.values, Text) else 0
     if bounded and longest > MOST_CHARACTERS:
         raise PseudonymizationError(f"a tweak has at most {MOST_CHARACTERS:,} characters")
-    numbers, distinct = pd.factorize(np.array(tweaks.values.strings(), dtype=object))
+    strings = tweaks.values.strings()
+    # Before version 3, pandas takes strings for equal that are equal up to a NUL.
+    distinct = {text: number for number, text in enumerate(dict.fromkeys(strings))}
+    numbers = np.fromiter(map(distinct.__getitem__, strings), np.intp, len(strings))
     number = np.zeros(len(series), np.intp)
     filled = ~tweaks.nulls
     number[filled] = (numbers if isinstance(tweaks, NumberColumn) else numbers[filled]) + 1
