@@ -12,6 +12,7 @@ from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.frames.columns import Column, arrow_name, dtype_name, read_column
 from secureml.frames.opaque import OpaqueColumn
 from secureml.frames.pandas import by_column, check_columns, check_sensitive
+from secureml.frames.recovery import check_dtype
 from secureml.pseudonymization.formats import resolve_format
 from secureml.pseudonymization.permutation import MIN_TABLE
 from secureml.pseudonymization.recipe import BLIND, NAMED, Recipe, check_choice, scale_of
@@ -117,7 +118,10 @@ def job_of(series: pd.Series, rule: ColumnRule, function: Function | None) -> Jo
     scale = scale_of(rule.format, rule.options)
     column = _read(series, blind=blind, distinct=rule.tweak is None, scale=scale)
     recipe = Recipe.of(rule, str(series.name), type(column.values))
-    return Job(column, recipe, dtype_name(series, column), arrow_name(series, column), function)
+    dtype = dtype_name(series, column)
+    if recipe.reversible:
+        check_dtype(dtype, column)
+    return Job(column, recipe, dtype, arrow_name(series, column), function)
 
 
 def _read(
