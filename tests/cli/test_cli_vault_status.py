@@ -88,7 +88,7 @@ def test_an_application_sees_what_it_may_do(run, use, here):
 def test_a_key_administrator_may_do_everything(run, use, here):
     with KeyManager(environment="production") as manager:
         manager.generate_key("master_key")
-    use("secureml-keys-admin", "secureml-production-read")
+    use("secureml-production-admin", "secureml-production-read")
     ran = run("vault", "status", "--env", "production")
     assert ran.code == 0, ran.err
     lines = dict(line.split(":", 1) for line in ran.out.splitlines())
@@ -96,7 +96,7 @@ def test_a_key_administrator_may_do_everything(run, use, here):
         "secret/secureml/production/master_key",
         "read, history, write, destroy",
     ]
-    assert lines["policies"].strip() == "secureml-keys-admin, secureml-production-read"
+    assert lines["policies"].strip() == "secureml-production-admin, secureml-production-read"
     assert re.fullmatch(
         r"token, valid for (1:59:..|2:00:00) more, renewable", lines["login"].strip()
     )
@@ -114,7 +114,7 @@ def allow(here, policy, capabilities):
     )
 
 
-@pytest.mark.parametrize("policy", ["secureml-keys-admin", "reads", "lists"])
+@pytest.mark.parametrize("policy", ["secureml-production-admin", "reads", "lists"])
 def test_a_key_that_is_absent_is_told_apart(run, use, here, policy):
     allow(here, "reads", {"secret/data/secureml/production/*": "read"})
     allow(here, "lists", {"secret/metadata/secureml/production": "list"})
@@ -130,7 +130,7 @@ def test_a_key_that_is_absent_is_told_apart(run, use, here, policy):
     assert json.loads(ran.out)["keys"][0]["state"] == "absent"
 
 
-@pytest.mark.parametrize("policy", ["secureml-keys-admin", "reads"])
+@pytest.mark.parametrize("policy", ["secureml-production-admin", "reads"])
 def test_a_key_that_is_deleted_is_told_apart(run, use, here, policy):
     allow(here, "reads", {"secret/data/secureml/production/*": "read"})
     with KeyManager(environment="production") as manager:
