@@ -302,6 +302,7 @@ class Lifecycle:
     ) -> KeyInfo:
         """Write the version after the one that the record holds."""
         access.found(record)
+        store.check_writable(name)
         fields: Mapping[str, object]
         wrapped = wrapped_in(record)
         if wrapped is not None:
@@ -357,6 +358,8 @@ class Lifecycle:
         if outcome.finding is not Finding.ABSENT:
             raise error_of(outcome)
         merged(store.path_of(name), {}, about)
+        # Neither a transit key nor metadata is left behind by a write that is denied.
+        store.check_writable(name)
         content = fields(store)
         store.keep_all_versions(name)
         info = self._write(access, store, name, content, cas=0)

@@ -65,6 +65,11 @@ class ObservedStore(SecretStore):
         with self.observing(name):
             return self._store.write(name, fields, cas=cas)
 
+    def check_writable(self, name: str) -> None:
+        """See to it that a version can be written."""
+        with self.observing(name):
+            self._store.check_writable(name)
+
     def keep_all_versions(
         self, name: str, custom_metadata: Mapping[str, str] | None = None
     ) -> None:

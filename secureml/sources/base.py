@@ -147,6 +147,16 @@ class SecretStore(ABC):
             SecretExistsError: another version is the newest one.
         """
 
+    def check_writable(self, name: str) -> None:  # noqa: B027  # stores that can't tell
+        """See to it that a version can be written, before anything is made for it.
+
+        Args:
+            name: the secret's name; it need not exist yet.
+
+        Raises:
+            AccessDeniedError: the store would refuse it, as far as it tells.
+        """
+
     @abstractmethod
     def keep_all_versions(
         self, name: str, custom_metadata: Mapping[str, str] | None = None

@@ -32,6 +32,7 @@ from secureml.sources.kv2 import (
 from secureml.sources.transit import Transit
 from secureml.vault import VERSIONS_KEPT
 from secureml.vault.answers import Members
+from secureml.vault.capabilities import Capabilities
 from secureml.vault.session import Answer, Objection, Send, VaultSession
 
 __all__ = ["VaultStore"]
@@ -144,6 +145,19 @@ class VaultStore(SecretStore):
             custom_metadata=answer.data.labels("custom_metadata"),
             request_id=request_id_in(answer),
         )
+
+    def check_writable(self, name: str) -> None:
+        """See to it that a version can be written, before its metadata is."""
+        path = self._api_path("data", name)
+        held = Capabilities.of(self._session, [path])
+        # A secret that is there takes one of them, and a new one the other.
+        if held is not None and len(held.missing(path, ("create", "update"))) == 2:
+            raise AccessDeniedError(
+                f"Vault denies 'create or update' on {path!r}: the token's policies lack it",
+                mount=self._mount,
+                path=path,
+                capability="create or update",
+            )
 
     def keep_all_versions(
         self, name: str, custom_metadata: Mapping[str, str] | None = None

@@ -276,9 +276,9 @@ def test_a_policy_rotates_wrapped_keys_and_has_no_material(work, vault):
         ):
             with pytest.raises(AccessDeniedError):
                 refused()
-    rotating_token = token_with(vault, "secureml-staging-rotate")
-    with manager(vault, rotating_token, "production") as elsewhere:
-        pytest.raises(AccessDeniedError, elsewhere.rotate_key, "k")
+    token = token_with(vault, "secureml-staging-rotate")
+    with manager(vault, token, "production") as admin, pytest.raises(AccessDeniedError):
+        admin.rotate_key("k")
 
 
 def test_without_the_engine_the_policies_do_not_speak_of_it(work, vault):

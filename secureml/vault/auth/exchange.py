@@ -84,6 +84,11 @@ class Attempt:
             return AuthenticationError(
                 f"{login}: there is no such namespace, login method or user name"
             )
+        if reply.body.says("CIDR"):
+            return AuthenticationError(
+                f"{login}: what it logs in with is bound to other addresses than this machine's "
+                "(secret_id_bound_cidrs or token_bound_cidrs of the role)"
+            )
         nowhere = ", or no login method is mounted there" if reply.status == 403 else ""
         return AuthenticationError(f"{login}: {self.doubt}{nowhere}")
 
@@ -102,7 +107,7 @@ def log_in(client: hvac.Client, attempt: Attempt, body: Mapping[str, object]) ->
         MalformedAnswerError: an answer that is not Vault's.
     """
     reply = post(client, f"auth/{attempt.mount}/{attempt.path}", body)
-    # The one refusal whose text counts: it says that nobody looked at the credentials.
+    # A refusal whose text counts: it says that nobody looked at the credentials.
     if reply.body.says('LDAP Result Code 200 "Network Error"'):
         raise VaultUnavailableError(
             f"Vault can't reach the LDAP server of the login method at {attempt.mount!r}"
