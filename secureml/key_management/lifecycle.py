@@ -13,6 +13,7 @@ from secrets import token_bytes
 from secureml.audit import Access, Audit
 from secureml.concealed import SecretText
 from secureml.errors import (
+    AccessDeniedError,
     ConfigurationError,
     KeyMaterialError,
     SecretError,
@@ -184,7 +185,24 @@ class Lifecycle:
     def list_keys(self) -> tuple[KeyInfo, ...]:
         """List the newest version of every key."""
         with self._audit.access("list_keys"):
-            return tuple(info_of(name, record, self._environment) for name, record in self._keys())
+            store = self._store()
+            infos = (self._listed(store, name) for name in store.names() if self._is_usable(name))
+            return tuple(info for info in infos if info is not None)
+
+    def key_versions(self, name: str | None) -> tuple[KeyInfo, ...]:
+        """List every version of a key by its metadata alone, oldest first."""
+        with self._audit.access("key_versions") as access:
+            name = self._name(name)
+            access.note(name=name)
+            return self._versions(name)
+
+    def info_by_metadata(self, name: str, version: int | None) -> KeyInfo:
+        """Tell what metadata alone tells of a version."""
+        infos = self._versions(name)
+        for info in infos:
+            if info.version == (version or infos[-1].version):
+                return info
+        raise SecretNotFoundError(f"there is no version {version} of {name!r} in Vault")
 
     def disable_key_version(self, name: str, version: int) -> KeyInfo:
         """Take a version out of use."""
@@ -235,8 +253,30 @@ class Lifecycle:
     def _history(self, name: str) -> tuple[KeyInfo, ...]:
         store = self._store()
         history = []
-        for version in store.versions(name):
-            info = KeyInfo(
+        may_read = True
+        for info in self._versions(name):
+            told = info
+            if may_read and info.state not in ("deleted", "destroyed"):
+                outcome = store.read(name, info.version, even_disabled=True)
+                may_read = not isinstance(outcome.error, AccessDeniedError)
+                # An operator may have written what is no key, and put it right since.
+                with contextlib.suppress(KeyMaterialError):
+                    if may_read:
+                        found = info_of(name, record_of(outcome), self._environment)
+                        told = replace(found, state=info.state)
+            history.append(told)
+        return tuple(history)
+
+    def _versions(self, name: str) -> tuple[KeyInfo, ...]:
+        """Tell what metadata tells of each version; without reading any, no fingerprint."""
+        store = self._store()
+        versions, about = store.described(name)
+        if not versions:
+            raise SecretNotFoundError(
+                f"there is no key {name!r} in Vault", looked_in=(store.path_of(name),)
+            )
+        return tuple(
+            KeyInfo(
                 name=name,
                 version=version.version,
                 fingerprint=None,
@@ -245,18 +285,39 @@ class Lifecycle:
                 path=store.path_of(name),
                 created=version.created,
                 state=version.state,
+                purpose=about.get(PURPOSE),
+                created_by=about.get(CREATED_BY),
+                rotation_period=period_in(about.get(ROTATION_PERIOD)),
             )
-            if version.state not in ("deleted", "destroyed"):
-                record = record_of(store.read(name, version.version, even_disabled=True))
-                # An operator may have written what is no key, and put it right since.
-                with contextlib.suppress(KeyMaterialError):
-                    info = replace(info_of(name, record, self._environment), state=version.state)
-            history.append(info)
-        if not history:
-            raise SecretNotFoundError(
-                f"there is no key {name!r} in Vault", looked_in=(store.path_of(name),)
+            for version in versions
+        )
+
+    def _listed(self, store: SecretStore, name: str) -> KeyInfo | None:
+        """Tell of the newest version of a key as much as the token may see; None for no key.
+
+        Of a secret that it may not read, nothing tells whether it is a key.
+        """
+        outcome = _newest(store, name)
+        if outcome.finding in (Finding.DELETED, Finding.ABSENT):
+            return None
+        if not isinstance(outcome.error, AccessDeniedError):
+            record = record_of(outcome)
+            return info_of(name, record, self._environment) if is_key(record) else None
+        try:
+            newest = self._versions(name)[-1]
+        except SecretNotFoundError:
+            return None
+        except AccessDeniedError:
+            return KeyInfo(
+                name=name,
+                version=None,
+                fingerprint=None,
+                source="vault",
+                environment=self._environment,
+                path=store.path_of(name),
+                state="denied",
             )
-        return tuple(history)
+        return None if newest.state in ("deleted", "destroyed") else newest
 
     def _keys(self) -> Iterator[tuple[str, Record]]:
         """Go through the newest version of every key."""
@@ -302,7 +363,7 @@ class Lifecycle:
     ) -> KeyInfo:
         """Write the version after the one that the record holds."""
         access.found(record)
-        store.check_writable(name)
+        store.check_writable(name, exists=True)
         fields: Mapping[str, object]
         wrapped = wrapped_in(record)
         if wrapped is not None:
@@ -359,7 +420,7 @@ class Lifecycle:
             raise error_of(outcome)
         merged(store.path_of(name), {}, about)
         # Neither a transit key nor metadata is left behind by a write that is denied.
-        store.check_writable(name)
+        store.check_writable(name, exists=False)
         content = fields(store)
         store.keep_all_versions(name)
         info = self._write(access, store, name, content, cas=0)

@@ -46,7 +46,8 @@ class KeyInfo:
         stale: whether it was read before, and is served because Vault is unavailable.
         state: ``enabled`` for the newest version, ``decrypt-only`` for an older one that is still
             in use, or ``disabled``, ``deleted``, ``destroyed``. Reading one version alone tells
-            that it is an older one only where a newer one has been seen.
+            that it is an older one only where a newer one has been seen. ``denied`` in a list if
+            nothing but the name may be seen.
         purpose: what the key is for, where whoever made it said so.
         created_by: what made the key; None where an operator wrote it.
         rotation_period: after how long it is to be rotated; None where nobody said.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from secrets import token_bytes
 
 from secureml.concealed import SecretBytes
@@ -91,8 +92,15 @@ class Transit:
         wrapped = self._engine.rewrap(key, envelope.wrapped, self._context(name))
         return Envelope(wrapped=wrapped, transit_key=key)
 
-    def unwrap(self, name: str, envelope: Envelope) -> SecretBytes:
+    def unwrap(
+        self, name: str, envelope: Envelope, told: Callable[[str | None], None] | None = None
+    ) -> SecretBytes:
         """Return a data key.
+
+        Args:
+            name: the data key's name.
+            envelope: the data key, wrapped.
+            told: is called with Vault's own id of the request.
 
         Raises:
             KeyDisabledError: its transit key does not decrypt so old a version any more.
@@ -100,7 +108,8 @@ class Transit:
             KeyMaterialError: it is bound to another name or environment, or was changed.
             AccessDeniedError: the token may not decrypt with the transit key.
         """
-        return self._engine.decrypt(envelope.transit_key, envelope.wrapped, self._context(name))
+        key = envelope.transit_key
+        return self._engine.decrypt(key, envelope.wrapped, self._context(name), told)
 
     def check_mount(self, envelope: Envelope) -> None:
         """Refuse an envelope from elsewhere: what it says decides where a request is sent.

@@ -146,17 +146,21 @@ class VaultStore(SecretStore):
             request_id=request_id_in(answer),
         )
 
-    def check_writable(self, name: str) -> None:
+    def check_writable(self, name: str, *, exists: bool) -> None:
         """See to it that a version can be written, before its metadata is."""
-        path = self._api_path("data", name)
-        held = Capabilities.of(self._session, [path])
-        # A secret that is there takes one of them, and a new one the other.
-        if held is not None and len(held.missing(path, ("create", "update"))) == 2:
+        path, beside = self._api_path("data", name), self._api_path("metadata", name)
+        held = Capabilities.of(self._session, [path, beside])
+        if held is None:
+            return
+        # To Vault, a secret whose metadata was written first is one that is there.
+        exists = exists or not held.missing(beside, ["create"])
+        capability = "update" if exists else "create"
+        if held.missing(path, [capability]):
             raise AccessDeniedError(
-                f"Vault denies 'create or update' on {path!r}: the token's policies lack it",
+                f"Vault denies {capability!r} on {path!r}: the token's policies lack it",
                 mount=self._mount,
                 path=path,
-                capability="create or update",
+                capability=capability,
             )
 
     def keep_all_versions(
@@ -212,6 +216,11 @@ class VaultStore(SecretStore):
     def versions(self, name: str) -> tuple[VersionInfo, ...]:
         """Return every version that Vault still knows of, oldest first."""
         return self._metadata(name).versions
+
+    def described(self, name: str) -> tuple[tuple[VersionInfo, ...], Mapping[str, str]]:
+        """Return every version, and the custom metadata beside them, by one request."""
+        metadata = self._metadata(name)
+        return metadata.versions, metadata.custom_metadata
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets, sorted."""

@@ -141,7 +141,7 @@ class Bootstrap:
                 capability=" and ".join(change.capabilities),
                 repeatable=change.repeatable,
             )
-            access.note(request_id=answer.body.text("request_id"))
+            access.note(request_id=answer.body.request_id)
             is_taken = not change.repeatable and answer.body.says(_IN_USE)
             if not is_taken or any(change.path == other.path for other in self.plan().changes):
                 self._api.accepted(answer, change.path)

@@ -11,10 +11,12 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
+from secureml.audit import Audit
 from secureml.concealed import SecretText
 from secureml.errors import (
     ConfigurationError,
     MalformedAnswerError,
+    SecretError,
     VaultSealedError,
     VaultUnavailableError,
 )
@@ -105,6 +107,8 @@ class Delivery:
         hosts = settings.vault_cluster_hosts
         self._cluster_hosts = tuple(hosts.split(",")) if hosts else ()
         self._transport = Transport(settings, self._addresses)
+        self._audit = Audit(settings)
+        self._method = settings.vault_auth_mount or settings.vault_auth
         self._namespace = settings.vault_namespace
         self._has_namespaces = self._namespace is None
         self.preferred = self._addresses[0]
@@ -167,7 +171,22 @@ class Delivery:
             VaultUnavailableError: no usable answer.
         """
         self._check_namespace()
+        if not auth.asks_vault:
+            return self._logged_in(auth)
+        login = None
+        try:
+            with self._audit.access("login") as access:
+                access.note(name=self._method, source="vault")
+                login = self._logged_in(auth)
+                access.note(accessor=login.accessor, request_id=login.request_id)
+        except SecretError:
+            # Its event is required and can't be written.
+            if login is not None:
+                self.revoke(login.token)
+            raise
+        return login
 
+    def _logged_in(self, auth: AuthMethod) -> Login:
         def at(address: Address) -> Login | Failure:
             result = self._log_in_at(auth, address)
             redirect = result.error if isinstance(result, Failure) else None

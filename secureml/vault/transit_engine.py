@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from secureml.concealed import SecretBytes, SecretText, revealed
@@ -121,8 +121,20 @@ class TransitEngine:
         """
         return self._ciphertext(self._do("rewrap", key, context, {"ciphertext": wrapped}), key)
 
-    def decrypt(self, key: str, wrapped: str, context: bytes) -> SecretBytes:
+    def decrypt(
+        self,
+        key: str,
+        wrapped: str,
+        context: bytes,
+        told: Callable[[str | None], None] | None = None,
+    ) -> SecretBytes:
         """Unwrap a key.
+
+        Args:
+            key: the transit key.
+            wrapped: the key, wrapped.
+            context: what it is bound to.
+            told: is called with Vault's own id of the request.
 
         Raises:
             KeyDisabledError: the transit key's ``min_decryption_version`` is higher than the
@@ -131,7 +143,10 @@ class TransitEngine:
             KeyMaterialError: it was wrapped with another context, or changed since.
             AccessDeniedError: the token may not decrypt with this transit key.
         """
-        return _plaintext(self._do("decrypt", key, context, {"ciphertext": wrapped}), key)
+        answer = self._do("decrypt", key, context, {"ciphertext": wrapped})
+        if told is not None:
+            told(answer.body.request_id)
+        return _plaintext(answer, key)
 
     def _do(self, operation: str, key: str, context: bytes, body: Mapping[str, object]) -> Answer:
         mount, _, name = key.rpartition("/")

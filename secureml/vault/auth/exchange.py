@@ -128,6 +128,7 @@ def log_in(client: hvac.Client, attempt: Attempt, body: Mapping[str, object]) ->
         renewable=auth.flag("renewable"),
         own=True,
         accessor=auth.word("accessor") or None,
+        request_id=reply.body.request_id,
     )
 
 
