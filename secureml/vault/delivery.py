@@ -108,6 +108,7 @@ class Delivery:
         self._cluster_hosts = tuple(hosts.split(",")) if hosts else ()
         self._transport = Transport(settings, self._addresses)
         self._audit = Audit(settings)
+        self._timeout = settings.vault_timeout
         self._method = settings.vault_auth_mount or settings.vault_auth
         self._namespace = settings.vault_namespace
         self._has_namespaces = self._namespace is None
@@ -265,6 +266,9 @@ class Delivery:
             retry_error_callback=given_up,
         )
         outcome: _Result | Failure = retrying(next, chain([first], iter(again, object())))
+        if isinstance(outcome, Failure) and (outcome.retry_after or 0) >= seconds_left():
+            left = f"vault_timeout, {self._timeout:g} s in all, leaves less"
+            outcome.error.args = (f"{outcome.error}; {left}",)
         return outcome
 
     def _anywhere(
@@ -360,10 +364,13 @@ class Delivery:
             return Failure(error=sealed, elsewhere=True, unsent=True)
         if status in _PASSING or status in _REASONS:
             reason = _REASONS.get(status, "it can't serve requests now")
+            if reply.retry_after is not None:
+                reason += f" and asks to be left alone for {reply.retry_after:g} s"
             unavailable = VaultUnavailableError(
                 f"Vault at {address.shown} is not available: {reason} (HTTP status {status})"
             )
             unavailable.retry_after = reply.retry_after
+            unavailable.is_limit = status == 429
             return Failure(
                 error=unavailable,
                 passing=status in _PASSING,

@@ -184,6 +184,8 @@ class VaultSession:
             current = self._authenticated(here)
             answer = attempt(current.login.token)
             if answer.status not in (401, 403):
+                if here.login is not None:
+                    here.login.look_after(here.delivery)
                 return answer
             if _is_valid(here, current):
                 raise _denied(here, current, mount, path, capability)
@@ -197,8 +199,9 @@ class VaultSession:
         if current.login.own:
             raise AuthenticationError(
                 "Vault accepts the login, and not the token that came of it: the role binds that "
-                "to other addresses than this machine's (token_bound_cidrs), or the token's "
-                "policies allow neither this nor to look itself up"
+                "to other addresses than this machine's (token_bound_cidrs), or it is wrong, "
+                "expired or revoked by now, or its policies allow neither this nor to look itself "
+                "up"
             )
         raise AuthenticationError(
             "Vault does not accept the token: it is wrong, expired or revoked, or bound to other "

@@ -71,7 +71,10 @@ def test_a_transit_key_can_not_leave_vault(engine, client):
     ("traits", "message"),
     [
         ({}, "derived=true"),
-        ({"type": "ed25519", "derived": True}, "for encryption"),
+        ({"type": "ed25519", "derived": True}, "of the type ed25519, and not aes256-gcm96"),
+        ({"type": "aes128-gcm96", "derived": True}, "of the type aes128-gcm96"),
+        ({"type": "chacha20-poly1305", "derived": True}, "of the type chacha20-poly1305"),
+        ({"derived": True, "convergent_encryption": True}, "is convergent"),
         ({"derived": True, "exportable": True}, "may leave Vault"),
         ({"derived": True, "allow_plaintext_backup": True}, "may leave Vault"),
     ],
@@ -247,9 +250,11 @@ def wrapped_as(version: int) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("told", [{"latest_version": 3}, None])
 def test_a_standby_that_wraps_under_an_older_version_is_not_believed(faulty, told):
+    traits = {"type": "aes256-gcm96", "derived": True}
+    there = {"body": json.dumps({"data": traits}).encode()}
     rotated = {"body": json.dumps({"data": told}).encode()}
     standby = {"body": json.dumps({"is_self": False, "ha_enabled": True}).encode()}
-    first = [rotated, wrapped_as(2), standby]
+    first = [there, rotated, wrapped_as(2), standby]
     server = faulty(wrapped_as(3)["body"], first=first)
     engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_token="t")))
     engine.rotate_key(KEY, 2)

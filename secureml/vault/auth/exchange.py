@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     import hvac
     import requests
 
-__all__ = ["Attempt", "LoginRedirectedError", "Reply", "is_token", "log_in", "post", "seconds_in"]
+__all__ = [
+    "Attempt",
+    "LoginRedirectedError",
+    "Reply",
+    "is_token",
+    "log_in",
+    "post",
+    "seconds_in",
+]
 
 _UNAVAILABLE = frozenset({408, 412, 425, 429, 472, 473})
 _REFUSED = frozenset({400, 401, 403, 404, 405})
@@ -210,6 +218,7 @@ def _unavailable(client: hvac.Client, response: requests.Response) -> VaultUnava
         f"Vault at {client.url} is not available: {reason}{wait} (HTTP status {status})"
     )
     error.retry_after = seconds
+    error.is_limit = status == 429
     return error
 
 
