@@ -46,9 +46,17 @@ class Transit:
             ConfigurationError: no transit key can have this name, or the one that has it could
                 leave Vault or would not bind a context.
         """
-        key = f"{self._mount}/{self._one_key or self._dotted(name)}"
+        key = self.name_of(name)
         self._engine.ensure_key(key)
         return key
+
+    def name_of(self, name: str) -> str:
+        """Return the name of the transit key for a key, whether it is there or not.
+
+        Raises:
+            ConfigurationError: no transit key can have this name.
+        """
+        return f"{self._mount}/{self._one_key or self._dotted(name)}"
 
     def make(self, name: str, size: int, transit_key: str) -> tuple[SecretBytes, Envelope]:
         """Make a data key.
