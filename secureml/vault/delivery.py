@@ -266,7 +266,7 @@ class Delivery:
             retry_error_callback=given_up,
         )
         outcome: _Result | Failure = retrying(next, chain([first], iter(again, object())))
-        if isinstance(outcome, Failure) and (outcome.retry_after or 0) >= seconds_left():
+        if isinstance(outcome, Failure) and (outcome.retry_after or -1) >= seconds_left():
             left = f"vault_timeout, {self._timeout:g} s in all, leaves less"
             outcome.error.args = (f"{outcome.error}; {left}",)
         return outcome

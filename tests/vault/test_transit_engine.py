@@ -211,7 +211,7 @@ def test_a_sealed_vault(private_bao):
 )
 def test_an_answer_that_is_not_the_engines(faulty, data):
     server = faulty(json.dumps({"data": data}).encode())
-    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_token="t")))
+    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     with pytest.raises(MalformedAnswerError):
         engine.decrypt(KEY, "vault:v1:AAAA", HERE)
     with pytest.raises(MalformedAnswerError):
@@ -220,7 +220,7 @@ def test_an_answer_that_is_not_the_engines(faulty, data):
 
 def test_a_refusal_that_is_not_known_repeats_nothing_of_the_answer(faulty):
     server = faulty(json.dumps({"errors": ["hunter2"]}).encode(), status="400 Bad Request")
-    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_token="t")))
+    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     with pytest.raises(MalformedAnswerError) as caught:
         engine.decrypt(KEY, "vault:v1:AAAA", HERE)
     assert "hunter2" not in str(caught.value)
@@ -240,7 +240,7 @@ def test_a_standby_that_lags_behind_is_not_believed(faulty, text, status):
     standby = {"body": json.dumps({"is_self": False, "ha_enabled": True}).encode()}
     right = json.dumps({"data": {"ciphertext": "vault:v2:AAAA"}}).encode()
     server = faulty(right, first=[unknown, standby])
-    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_token="t")))
+    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     assert engine.rewrap(KEY, "vault:v1:AAAA", HERE) == "vault:v2:AAAA"
 
 
@@ -256,7 +256,7 @@ def test_a_standby_that_wraps_under_an_older_version_is_not_believed(faulty, tol
     standby = {"body": json.dumps({"is_self": False, "ha_enabled": True}).encode()}
     first = [there, rotated, wrapped_as(2), standby]
     server = faulty(wrapped_as(3)["body"], first=first)
-    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_token="t")))
+    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     engine.rotate_key(KEY, 2)
     assert engine.rewrap(KEY, "vault:v2:AAAA", HERE) == "vault:v3:AAAA"
 
@@ -264,7 +264,7 @@ def test_a_standby_that_wraps_under_an_older_version_is_not_believed(faulty, tol
 def test_the_active_node_is_believed_where_the_transit_key_was_made_anew(faulty):
     active = {"body": json.dumps({"is_self": True, "ha_enabled": True}).encode()}
     server = faulty(wrapped_as(1)["body"], first=[wrapped_as(5), wrapped_as(1), active])
-    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_token="t")))
+    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     assert engine.rewrap(KEY, "vault:v5:AAAA", HERE) == "vault:v5:AAAA"
     assert engine.rewrap(KEY, "vault:v1:AAAA", HERE) == "vault:v1:AAAA"
 
