@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from secureml.audit import Access
@@ -22,6 +23,7 @@ from secureml.vault.key_mount import KeyMount
 from secureml.vault.policies import Layout, wrapping_in
 from secureml.vault.roles import RoleOptions, role_as_found, role_as_wanted
 from secureml.vault.session import VaultSession
+from secureml.vault.transit_engine import kind_problem
 
 __all__ = ["Audit", "Bootstrap"]
 
@@ -222,10 +224,28 @@ class Bootstrap:
                 f"{engine.word('type')}, and not transit; name another mount"
             )
 
+    def _transit_problems(self, mount: str, only: str | None) -> Iterator[tuple[str, str]]:
+        """Say what is amiss with the transit keys of the layout, as far as the token sees them."""
+        with suppress(AccessDeniedError):
+            names = [only] if only else self._api.entries(f"{mount}/keys")
+            prefix = self._layout.path.replace("/", ".")
+            for name in names:
+                if not only and not name.startswith(f"{prefix}."):
+                    continue
+                traits = self._api.find(f"{mount}/keys/{name}")
+                problem = "" if traits is None else kind_problem(traits)
+                if problem:
+                    yield name, problem
+
     def _policy_changes(self, remarks: list[str]) -> Iterator[Change]:
         found = {name: self._policy(name) for name in self._layout.policies}
         kept = wrapping_in(found.values()) if self._keep_wrapping else ()
         layout = replace(self._layout, kept=kept)
+        remarks += (
+            f"the transit key {mount}/{name} {problem}"
+            for mount, only in layout.wrappings
+            for name, problem in self._transit_problems(mount, only)
+        )
         remarks += (
             f"policies go on to allow the keys that the transit engine {mount}/ wraps; "
             "--no-transit takes that away"

@@ -259,6 +259,12 @@ def bootstrap_policy(layout: Layout) -> str:
         "Sets up the mount, the policies and the roles; reads no key.",
         ("sys/mounts", ("read",)),
         *((f"sys/mounts/{name}", ("update",)) for name in mounts),
+        *((f"{transit}/keys", ("list",)) for transit, key in layout.wrappings if not key),
+        *(
+            (f"{transit}/keys/{layout.transit_keys(environment, key)}", ("read",))
+            for transit, key in layout.wrappings
+            for environment in (layout.environments if not key else layout.environments[:1])
+        ),
         (f"{mount}/config", ("read", "update")),
         *((f"{mount}/metadata/{parent}", ("list",)) for parent in layout.parents),
         (f"{mount}/metadata/{path}/*", ("list", "read", "update")),

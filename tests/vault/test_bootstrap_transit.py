@@ -220,6 +220,30 @@ def test_bootstrap_runs_under_its_own_policy(work, vault):
     assert work(token=token).plan() == Plan(())
 
 
+@pytest.mark.parametrize(
+    ("traits", "problem"),
+    [
+        ({"type": "aes128-gcm96", "derived": True}, "is of the type aes128-gcm96"),
+        ({"derived": True, "convergent_encryption": True}, "is convergent"),
+        ({"derived": True, "exportable": True}, "is exportable"),
+    ],
+)
+def test_a_transit_key_that_is_none_for_keys_is_pointed_out(work, vault, traits, problem):
+    client = vault.client()
+    client.sys.create_or_update_policy("secureml-bootstrap", bootstrap_policy(LAYOUT))
+    token = token_with(vault, "secureml-bootstrap")
+    carry_out(work(token=token))
+    for name in (TRANSIT_KEY, "others"):
+        client.adapter.post(f"/v1/wrapping/keys/{name}", json=traits)
+    (remark,) = work(token=token).plan().remarks
+    assert remark.startswith(f"the transit key wrapping/{TRANSIT_KEY} {problem}")
+    shared = replace(LAYOUT, transit_key="others")
+    assert any("wrapping/others" in each for each in work(shared).plan().remarks)
+    less = bootstrap_policy(LAYOUT).replace('path "wrapping/keys"', 'path "nowhere"')
+    client.sys.create_or_update_policy("less", less)
+    assert work(token=token_with(vault, "less")).plan() == Plan(())
+
+
 def test_bootstrap_may_not_mount_the_engine_without_the_right(work, vault):
     less = bootstrap_policy(LAYOUT).replace('path "sys/mounts/wrapping"', 'path "nowhere"')
     vault.client().sys.create_or_update_policy("less", less)
