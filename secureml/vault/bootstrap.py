@@ -100,7 +100,9 @@ class Bootstrap:
         """
         if not plan.changes:
             return
-        held = Capabilities.of(self._session, (change.path for change in plan.changes))
+        needed = [(change.path, change.capabilities) for change in plan.changes]
+        needed += [(self._role_id_path(name), ("read",)) for name in self._layout.environments]
+        held = Capabilities.of(self._session, (path for path, _ in needed))
         if held is None:
             raise AccessDeniedError(
                 "nothing was changed: the token may not ask what it may do, which takes 'update' "
@@ -110,9 +112,9 @@ class Bootstrap:
                 capability="update",
             )
         denied = [
-            (change.path, name)
-            for change in plan.changes
-            for name in held.missing(change.path, change.capabilities)
+            (path, name)
+            for path, capabilities in needed
+            for name in held.missing(path, capabilities)
         ]
         if denied:
             listing = ", ".join(f"{name!r} on {path!r}" for path, name in dict.fromkeys(denied))
@@ -309,9 +311,11 @@ class Bootstrap:
     def _role_path(self, environment: str) -> str:
         return f"auth/{self._layout.approle}/role/{self._layout.role(environment)}"
 
+    def _role_id_path(self, environment: str) -> str:
+        return f"{self._role_path(environment)}/role-id"
+
     def _role_id(self, environment: str) -> str:
-        path = f"{self._role_path(environment)}/role-id"
-        found = self._api.expect(path)
+        found = self._api.expect(self._role_id_path(environment))
         role_id = found.text("role_id")
         if not role_id:
             raise found.malformed("role_id")

@@ -123,6 +123,8 @@ class KeyMount:
             before=before,
             after=f"max_versions = {VERSIONS_KEPT}",
             body={"max_versions": VERSIONS_KEPT},
+            # A new mount is read until it is ready.
+            capabilities=("read", "update"),
         )
 
     def _mount_is_shared(self) -> bool:

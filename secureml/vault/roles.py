@@ -99,8 +99,15 @@ def role_as_wanted(
 def _is_same(found: object, wanted: object) -> bool:
     if isinstance(found, list) and isinstance(wanted, list):
         # Vault writes the network of one address as the address.
-        return set(map(ip_network, found)) == set(map(ip_network, wanted))
+        return set(map(_network, found)) == set(map(_network, wanted))
     return found == wanted
+
+
+def _network(text: str) -> object:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return text
 
 
 def _is_at_most(found: object, wanted: object) -> bool:
