@@ -27,6 +27,8 @@ from secureml.vault.transit_engine import kind_problem
 
 __all__ = ["Audit", "Bootstrap"]
 
+_POLICIES = "sys/policies/acl/"
+
 _IN_USE = "already in use"
 """What Vault says of a mount that somebody else made meanwhile."""
 
@@ -129,13 +131,20 @@ class Bootstrap:
     def apply(self, change: Change) -> None:
         """Carry out one change of the plan; they depend on each other in their order.
 
-        A mount that somebody else has made since the plan is taken for this one, if it is as it
-        should be.
+        What somebody else has made since the plan is looked at again: a mount is taken for this
+        one if it is as it should be, and a policy keeps its rules for wrapped keys.
 
         Raises:
             ConfigurationError: something else is mounted there by now.
             SecretError: Vault refuses it, or can't be asked.
         """
+        if change.path.startswith(_POLICIES):
+            name = change.path.removeprefix(_POLICIES)
+            if self._policy(name).strip() != change.before.strip():
+                again = [each for each in self.plan().changes if each.path == change.path]
+                if not again:
+                    return
+                change = again[0]
         access = Access() if self._audit is None else self._audit.access("bootstrap")
         with access:
             access.attempt(change.title)
@@ -259,7 +268,7 @@ class Bootstrap:
             if before.strip() != wanted.strip():
                 yield Change(
                     title=f"policy {name}",
-                    path=f"sys/policies/acl/{name}",
+                    path=f"{_POLICIES}{name}",
                     before=before,
                     after=wanted,
                     body={"policy": wanted},
@@ -267,7 +276,7 @@ class Bootstrap:
                 )
 
     def _policy(self, name: str) -> str:
-        policy = self._api.find(f"sys/policies/acl/{name}")
+        policy = self._api.find(f"{_POLICIES}{name}")
         return "" if policy is None else policy.text("policy") or ""
 
     def _role_changes(self) -> Iterator[Change]:

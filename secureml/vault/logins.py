@@ -135,7 +135,10 @@ class SharedLogin:
             self._seen = current
             # What goes wrong says nothing of the request that was answered.
             with suppress(SecretError), share(_HALF_OF_WHAT_IS_LEFT):
-                self.current = self._scheduled(delivery, current) or current
+                scheduled = self._scheduled(delivery, current)
+                # A signal handler of this thread may have replaced or given up the login.
+                if scheduled is not None and self.current is current:
+                    self.current = scheduled
 
     def _scheduled(self, delivery: Delivery, current: LoggedIn) -> LoggedIn | None:
         """Put a given token on the clock; None if it is none that renewing keeps alive."""

@@ -271,6 +271,15 @@ def test_a_run_with_another_engine_or_key_leaves_the_first_one_usable(work, vaul
         assert len(reader.get_encryption_key("k")) == 32
 
 
+def test_rules_for_wrapped_keys_that_another_operator_adds_meanwhile_stay(work, vault):
+    here = work(replace(LAYOUT, transit=None))
+    plan = here.plan()
+    carry_out(work())
+    for change in plan.changes:
+        here.apply(change)
+    assert work().plan().changes == ()
+
+
 def test_rules_for_wrapped_keys_go_only_if_that_is_asked_for(work, vault):
     carry_out(work())
     session = VaultSession(settings_of(vault))
