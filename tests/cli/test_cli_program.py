@@ -38,6 +38,7 @@ def test_there_are_the_commands_that_are_documented():
         "keys enable",
         "keys destroy",
         "keys usage",
+        "keys check",
         "anonymize",
         "reidentify",
         "rekey",
