@@ -158,12 +158,11 @@ def bootstrap(
     The settings say where Vault is and how to log in. --env selects among them, not among the
     environments to set up.
     """
+    from secureml.settings import Layers, load_settings
     from secureml.vault.roles import RoleOptions
 
     if token_type == "batch" and token_period:  # noqa: S105  # a type of tokens
         raise click.UsageError("--token-type batch and --token-period can't both be given.")
-    from secureml.settings import Layers, load_settings
-
     settings = load_settings(Layers(environment=environment))
     layout = _layout(settings, environments_in(environments), prefix, approle_mount)
     if transit or (transit is None and settings.key_backend == "transit"):

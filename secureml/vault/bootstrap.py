@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from secureml.audit import Access
 from secureml.audit import Audit as AuditLog
@@ -20,14 +19,12 @@ from secureml.vault.api import Api
 from secureml.vault.capabilities import Capabilities
 from secureml.vault.changes import Change, Plan
 from secureml.vault.key_mount import KeyMount
-from secureml.vault.policies import Layout, wrapping_in
+from secureml.vault.policies import Layout
+from secureml.vault.policy_changes import Policies
 from secureml.vault.roles import RoleOptions, role_as_found, role_as_wanted
 from secureml.vault.session import VaultSession
-from secureml.vault.transit_engine import kind_problem
 
 __all__ = ["Audit", "Bootstrap"]
-
-_POLICIES = "sys/policies/acl/"
 
 _IN_USE = "already in use"
 """What Vault says of a mount that somebody else made meanwhile."""
@@ -73,7 +70,7 @@ class Bootstrap:
         self._api = Api(session)
         self._layout = layout
         self._options = options or RoleOptions()
-        self._keep_wrapping = keep_wrapping
+        self._policies = Policies(self._api, layout, keep_wrapping=keep_wrapping)
         self._audit = audit
         self._mount = KeyMount(self._api, layout, sleep)
 
@@ -88,7 +85,7 @@ class Bootstrap:
         changes = [
             *self._mount.changes(remarks),
             *self._transit_changes(),
-            *self._policy_changes(remarks),
+            *self._policies.changes(remarks),
             *self._role_changes(),
         ]
         return Plan(tuple(changes), tuple(remarks))
@@ -138,13 +135,11 @@ class Bootstrap:
             ConfigurationError: something else is mounted there by now.
             SecretError: Vault refuses it, or can't be asked.
         """
-        if change.path.startswith(_POLICIES):
-            name = change.path.removeprefix(_POLICIES)
-            if self._policy(name).strip() != change.before.strip():
-                again = [each for each in self.plan().changes if each.path == change.path]
-                if not again:
-                    return
-                change = again[0]
+        if self._policies.have_changed_since(change):
+            again = [each for each in self.plan().changes if each.path == change.path]
+            if not again:
+                return
+            change = again[0]
         access = Access() if self._audit is None else self._audit.access("bootstrap")
         with access:
             access.attempt(change.title)
@@ -234,50 +229,6 @@ class Bootstrap:
                 f"at vault_transit_mount {mount!r} there is a secrets engine of type "
                 f"{engine.word('type')}, and not transit; name another mount"
             )
-
-    def _transit_problems(self, mount: str, only: str | None) -> Iterator[tuple[str, str]]:
-        """Say what is amiss with the transit keys of the layout, as far as the token sees them."""
-        with suppress(AccessDeniedError):
-            names = [only] if only else self._api.entries(f"{mount}/keys")
-            prefix = self._layout.path.replace("/", ".")
-            for name in names:
-                if not only and not name.startswith(f"{prefix}."):
-                    continue
-                traits = self._api.find(f"{mount}/keys/{name}")
-                problem = "" if traits is None else kind_problem(traits)
-                if problem:
-                    yield name, problem
-
-    def _policy_changes(self, remarks: list[str]) -> Iterator[Change]:
-        found = {name: self._policy(name) for name in self._layout.policies}
-        kept = wrapping_in(found.values()) if self._keep_wrapping else ()
-        layout = replace(self._layout, kept=kept)
-        remarks += (
-            f"the transit key {mount}/{name} {problem}"
-            for mount, only in layout.wrappings
-            for name, problem in self._transit_problems(mount, only)
-        )
-        remarks += (
-            f"policies go on to allow the keys that the transit engine {mount}/ wraps; "
-            "--no-transit takes that away"
-            for mount, _ in layout.wrappings
-            if mount != layout.transit
-        )
-        for name, wanted in layout.policies.items():
-            before = found[name] if name in found else self._policy(name)
-            if before.strip() != wanted.strip():
-                yield Change(
-                    title=f"policy {name}",
-                    path=f"{_POLICIES}{name}",
-                    before=before,
-                    after=wanted,
-                    body={"policy": wanted},
-                    overwrites=bool(before),
-                )
-
-    def _policy(self, name: str) -> str:
-        policy = self._api.find(f"{_POLICIES}{name}")
-        return "" if policy is None else policy.text("policy") or ""
 
     def _role_changes(self) -> Iterator[Change]:
         approle = self._layout.approle
