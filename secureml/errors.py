@@ -32,6 +32,7 @@ __all__ = [
     "MalformedAnswerError",
     "ManifestChangedError",
     "ManifestError",
+    "MissingColumnWarning",
     "MissingExtraError",
     "PseudonymizationError",
     "ResourceLimitError",
@@ -289,6 +290,10 @@ class IrreversibleWarning(SecureMLWarning):
 
 class UncheckedVersionWarning(SecureMLWarning):
     """The manifest, of an earlier schema, can't check the rows of an older key version."""
+
+
+class MissingColumnWarning(SecureMLWarning):
+    """Pseudonymized columns that the manifest names are not in the table, or renamed."""
 
 
 class DevelopmentKeyWarning(SecureMLWarning):

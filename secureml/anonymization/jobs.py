@@ -8,12 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from secureml.anonymization.versions import version_column
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.frames.columns import Column, arrow_name, dtype_name, read_column
 from secureml.frames.opaque import OpaqueColumn
 from secureml.frames.pandas import by_column, check_columns, check_sensitive
 from secureml.frames.recovery import check_dtype
 from secureml.pseudonymization.formats import resolve_format
+from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.permutation import MIN_TABLE
 from secureml.pseudonymization.recipe import BLIND, NAMED, Recipe, check_choice, scale_of
 from secureml.settings.rules import ColumnRule, Option
@@ -150,13 +152,32 @@ def checked_options(
     return given
 
 
-def check_tweaks(frame: pd.DataFrame, jobs: Mapping[str, Job]) -> None:
+def check_tweaks(
+    frame: pd.DataFrame, jobs: Mapping[str, Job], earlier: Mapping[str, Entry]
+) -> None:
+    """Check that what recovery of a column reads in others stays as it is, after rekey too.
+
+    Args:
+        frame: the table.
+        jobs: by column.
+        earlier: the entries of columns that were pseudonymized before.
+
+    Raises:
+        PseudonymizationError: tweaks are missing, or a column of them is pseudonymized.
+    """
     for name, job in jobs.items():
         tweak = job.recipe.tweak
         if tweak is None:
             continue
         check_columns(frame, [tweak])
-        if tweak in jobs or tweak == name:
+        if tweak in jobs or (tweak in earlier and earlier[tweak].recipe.reversible):
             raise PseudonymizationError(
                 f"column {name!r}: its tweaks can't lie in {tweak!r}, which is pseudonymized too"
             )
+    for name, entry in earlier.items():
+        read = (entry.recipe.tweak, version_column(name) if entry.versions else None)
+        for needed in read:
+            if needed in jobs and entry.recipe.reversible:
+                raise PseudonymizationError(
+                    f"column {needed!r}: recovery of {name!r} reads {needed!r} as it is now"
+                )

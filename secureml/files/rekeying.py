@@ -13,6 +13,7 @@ from pathlib import Path
 
 from secureml.anonymization import rekey
 from secureml.anonymization.keyrings import keyring_of
+from secureml.anonymization.recovery import check_complete
 from secureml.anonymization.versions import version_column
 from secureml.errors import SecureMLError
 from secureml.files.base import Table
@@ -48,6 +49,7 @@ def rekey_file(
     manifest: GivenManifest | None = None,
     delimiter: str = ",",
     force: bool = False,
+    drop_missing: bool = False,
     check_table: bool = True,
     on_progress: Progress | None = None,
     key_manager: KeyManager | None = None,
@@ -64,6 +66,7 @@ def rekey_file(
         manifest: as for ``reidentify_file``.
         delimiter: of CSV.
         force: replace an output that is there.
+        drop_missing: as for ``rekey``.
         check_table: as for ``rekey``.
         on_progress: is called now and then.
         key_manager: where both keys come from; by default the process's own.
@@ -92,6 +95,8 @@ def rekey_file(
         document = find_manifest(table, manifest)
         found = Manifest.parse(document)
         check_levels(table.levels, found.columns)
+        if not drop_missing:
+            check_complete(table.schema.names, found)
         if plan is None:
             if output is not None:
                 check_absent(target, place, force=force)
@@ -117,7 +122,7 @@ def rekey_file(
             plan.check(digest_of(table.path), document, to_key, work.folder)
             work.resume()
         job = _Job(work, plan, table, found, manager)
-        job.do_chunks(on_progress, check_table=check_table)
+        job.do_chunks(on_progress, drop_missing=drop_missing, check_table=check_table)
         if output is not None:
             check_absent(target, place, force=force)
         job.complete(target, place)
@@ -134,7 +139,9 @@ class _Job:
     found: Manifest
     manager: KeyManager
 
-    def do_chunks(self, on_progress: Progress | None, *, check_table: bool) -> None:
+    def do_chunks(
+        self, on_progress: Progress | None, *, drop_missing: bool, check_table: bool
+    ) -> None:
         """Do the chunks that are not done yet."""
         work, entries = self.work, self.found.columns
         columns = [name for name, entry in entries.items() if entry.recipe.reversible]
@@ -146,6 +153,7 @@ class _Job:
                     self.plan.key_name,
                     self.plan.manifest,
                     to_version=self.plan.key_version,
+                    drop_missing=drop_missing,
                     check_table=check_table,
                     key_manager=self.manager,
                 )

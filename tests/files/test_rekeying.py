@@ -14,6 +14,7 @@ from secureml.errors import (
     IrreversibleWarning,
     ManifestChangedError,
     ManifestError,
+    MissingColumnWarning,
     SecretNotFoundError,
     SecureMLError,
     WrongTableError,
@@ -312,3 +313,22 @@ def test_usage(people, hidden, tmp_path, manager):
     both.unlink()
     with pytest.raises(ManifestError, match="only the table tells"):
         key_usage(f"{both}.manifest.json")
+
+
+def test_a_column_that_is_missing_is_not_forgotten(hidden, people, tmp_path, manager):
+    frame = pd.read_csv(hidden, dtype=str)
+    place = hidden.with_name("hidden.csv.manifest.json")
+    frame.rename(columns={"ssn": "SSN"}).to_csv(hidden, index=False)
+    renamed = hidden.read_bytes()
+    with pytest.raises(WrongTableError, match="lacks 'ssn' of the manifest"):
+        rekey_file(hidden, manifest=place, key_manager=manager)
+    assert hidden.read_bytes() == renamed
+    assert not folder_of(hidden).exists()
+    again = tmp_path / "again.csv"
+    with pytest.warns(MissingColumnWarning) as caught:
+        reidentify_file(hidden, again, manifest=place, key_manager=manager)
+    assert caught[0].message.details.endswith(": 'ssn'")
+    stop(hidden, manager, manifest=place, drop_missing=True)
+    written = rekey_file(hidden, manifest=place, drop_missing=True, key_manager=manager)
+    assert list(written.manifest["columns"]) == ["na,me"]
+    assert recovered(hidden, manager) == again.read_bytes()
