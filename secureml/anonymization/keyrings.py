@@ -91,7 +91,7 @@ def _keyring(manager: KeyManager, key: Key, version: int | None = None) -> Keyri
     if key.envelope is not None:
         envelope = {"wrapped": key.envelope.wrapped, "transit_key": key.envelope.transit_key}
     return Keyring(
-        partial(manager.derive_key, key),
+        partial(manager.derive_own_key, key),
         key.name,
         key.version if version is None else version,
         key.environment,

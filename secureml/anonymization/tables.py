@@ -358,7 +358,7 @@ def rekey(
     plain = with_columns(frame, values, None)
     jobs = {}
     for name in filter(values.__contains__, found.columns):
-        recipe = found.columns[name].recipe
+        recipe = found.columns[name].recipe.renewed()
         column = read_column(plain[name], scale=recipe.scale)
         dtype, arrow = dtype_name(plain[name], column), arrow_name(plain[name], column)
         jobs[name] = Job(column, recipe, dtype, arrow, smallest=2)  # as it was made

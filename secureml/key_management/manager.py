@@ -17,6 +17,7 @@ from secureml.concealed import conceals
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
+    KeyMaterialError,
     SecretDeletedError,
     SecretError,
     SecretExistsError,
@@ -42,6 +43,7 @@ from secureml.key_management.records import (
 from secureml.key_management.watch import Callback, Watch
 from secureml.key_management.wrapped import unwrapped_envelope
 from secureml.keys import (
+    RESERVED,
     Encoding,
     Envelope,
     Key,
@@ -396,7 +398,8 @@ class KeyManager(KeyAdministration):
         Args:
             base_key: 16 bytes or more, a handle, or a key as hex or base64 text, which derives
                 the same as its bytes do.
-            purpose: what the derived key is for; not empty.
+            purpose: what the derived key is for; not empty, and none of secureml's own, which
+                begin with ``pseudonymization/``, ``secureml/`` or ``development/``.
             key_bytes: how many bytes to derive, 1 to 8160.
             encoding: ``bytes``, ``hex`` or ``base64``.
 
@@ -404,8 +407,8 @@ class KeyManager(KeyAdministration):
             The derived key; no output is a prefix of a longer one.
 
         Raises:
-            KeyMaterialError: an empty or short base key, text that is no key, an empty purpose
-                or an impossible length.
+            KeyMaterialError: an empty or short base key, text that is no key, an empty or reserved
+                purpose, or an impossible length.
 
         Source: RFC 5869.
         """
@@ -413,9 +416,21 @@ class KeyManager(KeyAdministration):
             if isinstance(base_key, Key):
                 access.note(name=base_key.name)
                 access.found(base_key, cached=True, stale=base_key.info.stale)
+            if purpose.startswith(RESERVED):
+                raise KeyMaterialError(
+                    f"purposes that begin with {' or '.join(map(repr, RESERVED))} are secureml's"
+                    " own: name another one"
+                )
             derived = SecretBytes(derive(octets_of(base_key), purpose, key_bytes))
             access.note(purpose=purpose)
             return written(derived, encoding)
+
+    def derive_own_key(self, base_key: Key, purpose: str, key_bytes: int) -> bytes:
+        """Derive the key for a purpose of secureml's own, which ``derive_key`` refuses."""
+        with self._audit.access("derive_key") as access:
+            access.note(name=base_key.name, purpose=purpose)
+            access.found(base_key, cached=True, stale=base_key.info.stale)
+            return derive(base_key.material, purpose, key_bytes)
 
     def key_info(self, name: str | None = None, version: int | None = None) -> KeyInfo:
         """Tell what is known of a key, wherever the policy finds it.

@@ -39,6 +39,10 @@ class DomainKeys:
         """Return the key for the strategy ``hash``, 32 octets."""
         return self._key("hash", 32)
 
+    def tweaked_hash(self) -> SecretBytes:
+        """Return the key for the strategy ``hash`` of rows with tweaks, 32 octets."""
+        return self._key("tweaked-hash", 32)
+
     def tables(self) -> SecretBytes:
         """Return the key for permutations of small domains, 32 octets."""
         return self._key("table", 32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.pseudonymization.decimals import Decimals
@@ -167,6 +167,10 @@ class Recipe:
         made = self.make(_NO_KEYS)
         if self.algorithm not in (made.algorithm, *made.earlier):
             raise PseudonymizationError(f"this version has no algorithm {self.algorithm!r}")
+
+    def renewed(self) -> Recipe:
+        """Return the recipe with the newest algorithm of its strategy."""
+        return replace(self, algorithm=self.make(_NO_KEYS).algorithm)
 
     def make(
         self,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.decimals import Decimals
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Option, TooSmall
+from secureml.pseudonymization.moments import Moments
 from secureml.pseudonymization.values import Values
 
-__all__ = ["Kind", "Outcome", "Strategy", "strings_of"]
+__all__ = ["Kind", "Outcome", "Strategy", "joining_strings", "strings_of"]
+
+_ZEROS = re.compile(r"(?:\.|(\.[0-9]*[1-9]))0*(?=Z?$)", re.ASCII)
+"""The end of a fraction that says nothing, before the Z of an instant."""
 
 Kind = Callable[[Sequence[str]], Values]
 """Reads the values of a column from the strings that their own ``strings()`` gives."""
@@ -45,7 +51,7 @@ class Strategy(ABC):
 
     Attributes:
         algorithm: what is kept of it in manifests.
-        earlier: algorithms of older manifests.
+        earlier: algorithms of older manifests, which ``recover`` reverses too.
         reversible: whether ``recover`` gives every value back.
         reads: whether it looks at the values, and not just at how many there are.
     """
@@ -85,3 +91,15 @@ def strings_of(values: Values) -> list[str]:
         PseudonymizationError: values of this kind can't be written as strings.
     """
     return values.strings()
+
+
+def joining_strings(values: Values) -> list[str]:
+    """Return values as strings that are the same for equal values of columns of any unit or scale.
+
+    Raises:
+        PseudonymizationError: values of this kind can't be written as strings.
+    """
+    strings = strings_of(values)
+    if isinstance(values, Moments | Decimals):
+        return [_ZEROS.sub(r"\1", text) for text in strings]
+    return strings

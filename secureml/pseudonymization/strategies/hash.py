@@ -14,7 +14,7 @@ from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Option
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.permutation import RowTweaks
-from secureml.pseudonymization.strategies.base import Outcome, Strategy, strings_of
+from secureml.pseudonymization.strategies.base import Outcome, Strategy, joining_strings
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 
@@ -25,6 +25,9 @@ _ENCODINGS = ("hex", "base32")
 
 class Hash(Strategy):
     """Replaces every value by its HMAC-SHA256, cut to some width.
+
+    The first algorithm hashed values with a tweak under the key of those without, and moments and
+    decimal numbers with all digits of their column's unit or scale.
 
     Args:
         keys: of the column's domain.
@@ -38,7 +41,8 @@ class Hash(Strategy):
     Source: RFC 2104; FIPS 198-1, section 5 on cutting off.
     """
 
-    algorithm = "HMAC-SHA256"
+    algorithm = "HMAC-SHA256/2"
+    earlier = ("HMAC-SHA256",)
     reversible = False
 
     __slots__ = ("_bits", "_encoding", "_keys", "_row_tweaks")
@@ -67,8 +71,9 @@ class Hash(Strategy):
 
     def protect(self, values: Values) -> Outcome:
         """Replace every value that is not empty by its hash."""
-        start = HMAC(self._keys.hash().reveal(), SHA256())
-        strings = strings_of(values)
+        key = self._keys.hash() if self._row_tweaks is None else self._keys.tweaked_hash()
+        start = HMAC(key.reveal(), SHA256())
+        strings = joining_strings(values)
 
         def hashed(text: str, tweak: bytes = b"") -> str:
             mac = start.copy()
