@@ -98,13 +98,16 @@ def checked_formats(
     return formats
 
 
-def job_of(series: pd.Series, rule: ColumnRule, function: Function | None) -> Job:
+def job_of(
+    series: pd.Series, rule: ColumnRule, function: Function | None, domain_prefix: str | None
+) -> Job:
     """Settle what is done with one column.
 
     Args:
         series: the column.
         rule: what is said of it.
         function: in place of a strategy, the caller's own.
+        domain_prefix: what sets the column's domain apart, or None.
 
     Raises:
         PseudonymizationError: the rule does not fit, or not the column.
@@ -120,6 +123,7 @@ def job_of(series: pd.Series, rule: ColumnRule, function: Function | None) -> Jo
     scale = scale_of(rule.format, rule.options)
     column = _read(series, blind=blind, distinct=rule.tweak is None, scale=scale)
     recipe = Recipe.of(rule, str(series.name), type(column.values))
+    recipe = replace(recipe, domain_prefix=domain_prefix)
     dtype = dtype_name(series, column)
     if recipe.reversible:
         check_dtype(dtype, column)

@@ -64,7 +64,7 @@ def protected(
             entries[name] = _entry(job, Outcome(values=column.values), versions=False)
             continue
         tweaks = in_column(name, row_tweaks, frame, job.recipe, column)
-        keys = keyring.domain(job.recipe.domain)
+        keys = keyring.domain(job.recipe.domain, job.recipe.domain_prefix)
         strategy = job.recipe.make(keys, tweaks, smallest=job.smallest)
         outcome = in_column(name, strategy.protect, job.recipe.prepared(column.values))
         if len(outcome.invalid):

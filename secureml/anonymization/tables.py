@@ -65,6 +65,7 @@ def anonymize(
     master_key_name: str | None = None,
     master_key_version: int | None = None,
     domains: Mapping[str, str] | None = None,
+    domain_prefix: str | None = None,
     formats: Mapping[str, str] | None = None,
     options: Mapping[str, Mapping[str, Option]] | None = None,
     tweaks: Mapping[str, str] | None = None,
@@ -88,6 +89,7 @@ def anonymize(
     master_key_name: str | None = None,
     master_key_version: int | None = None,
     domains: Mapping[str, str] | None = None,
+    domain_prefix: str | None = None,
     formats: Mapping[str, str] | None = None,
     options: Mapping[str, Mapping[str, Option]] | None = None,
     tweaks: Mapping[str, str] | None = None,
@@ -110,6 +112,7 @@ def anonymize(
     master_key_name: str | None = None,
     master_key_version: int | None = None,
     domains: Mapping[str, str] | None = None,
+    domain_prefix: str | None = None,
     formats: Mapping[str, str] | None = None,
     options: Mapping[str, Mapping[str, Option]] | None = None,
     tweaks: Mapping[str, str] | None = None,
@@ -144,6 +147,9 @@ def anonymize(
             so that a rotation meanwhile does not divide it.
         domains: by column, the name of its domain; by default the column's own name. Columns of
             one domain can be joined.
+        domain_prefix: what sets the domains of all columns apart, such as the name of a recipient:
+            only columns of the same prefix can be joined. By default that of the profile or the
+            settings; "" for none.
         formats: by column, what its values are; by default "class" for text, "integer" for whole
             numbers, "decimal", "date" and "datetime" for columns of such dtypes.
         options: by column, the options of its strategy or format.
@@ -188,16 +194,16 @@ def anonymize(
         master_key_name=master_key_name,
         master_key_version=master_key_version,
         profile=profile,
+        domain_prefix=domain_prefix,
     )
     frame, attributes = detached(check_frame(data))
     manager = get_default_key_manager() if key_manager is None else key_manager
     settings = manager.settings
-    rules = ruled_columns(
-        frame,
-        sensitive_columns,
-        rules_in_force(settings, profile),
-        strict=settings.strict_columns,
-    )
+    said_of_all = rules_in_force(settings, profile)
+    if domain_prefix is None:
+        domain_prefix = said_of_all.domain_prefix
+    strict = settings.strict_columns
+    rules = ruled_columns(frame, sensitive_columns, said_of_all, strict=strict)
     names = list(rules)
     domains = by_column("domains", domains, names)
     tweaks = by_column("tweaks", tweaks, names)
@@ -221,7 +227,8 @@ def anonymize(
             options=options.get(name, {}),
         )
         rule = said.over(rules[name])
-        jobs[name] = in_column(name, job_of, frame[name], rule, functions.get(name))
+        function, prefix = functions.get(name), domain_prefix or None
+        jobs[name] = in_column(name, job_of, frame[name], rule, function, prefix)
     entries = {} if earlier is None else earlier.columns
     check_tweaks(frame, jobs, entries)
     versioned = [name for name in names if key_versions and jobs[name].recipe.reversible]

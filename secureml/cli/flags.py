@@ -12,6 +12,7 @@ __all__ = ["in_flags", "usage_error"]
 
 _FLAGS = {
     "delimiter": "--delimiter",
+    "domain_prefix": "--domain-prefix",
     "domains": "--domain",
     "formats": "--format",
     "key_versions": "--key-versions",

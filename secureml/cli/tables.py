@@ -84,6 +84,11 @@ secureml anonymize customers.csv --columns ssn,email --preview
 )
 @by_column("format", "What the values of a column are")
 @by_column("domain", "The domain of a column, shared by columns that are joined")
+@click.option(
+    "--domain-prefix",
+    metavar="TEXT",
+    help="What sets all domains apart from those of others, such as the name of a recipient.",
+)
 @by_column("tweak", "Another column that makes equal values of a column unlinkable")
 @click.option(
     "--option",

@@ -51,9 +51,9 @@ class Keyring:
         check = derive("pseudonymization/key-check", 16).hex()
         self.reference = KeyReference(name, version, environment, check, envelope)
 
-    def domain(self, name: str) -> DomainKeys:
-        """Return the keys of one domain."""
-        return DomainKeys(self._derive, name)
+    def domain(self, name: str, prefix: str | None = None) -> DomainKeys:
+        """Return the keys of one domain, which a prefix sets apart from that of others."""
+        return DomainKeys(self._derive, name, prefix)
 
     def sign(self, columns: dict[str, Column], older: Iterable[KeyReference] = ()) -> Manifest:
         """Make the manifest of a table with these columns.

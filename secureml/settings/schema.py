@@ -345,8 +345,16 @@ class Settings:
     profiles: Profiles = field(
         default=Profiles(),
         metadata=_about(
-            "Sets of rules by name, in `profiles.<name>.columns`; `profile=` selects one.",
+            "What holds for one recipient, by name: rules in `profiles.<name>.columns`, and a "
+            "`domain_prefix`; `profile=` selects one.",
             read=Profiles.read,
+        ),
+    )
+    domain_prefix: str | None = field(
+        default=None,
+        metadata=_about(
+            "What sets the domains of all columns apart from those of others, such as the name of "
+            "a recipient: equal values then have other pseudonyms."
         ),
     )
     strict_columns: bool = field(

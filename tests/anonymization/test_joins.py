@@ -10,8 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from secureml import anonymize, reidentify, rekey
+from secureml import anonymize, merge_manifests, reidentify, rekey
 from secureml.anonymization.keyrings import keyring_of
+from secureml.errors import ManifestError
 from secureml.key_management import KeyManager
 from secureml.pseudonymization.manifest import Manifest
 
@@ -105,3 +106,38 @@ def test_tokens_of_the_first_algorithm_are_recovered_and_moved_to_the_second(
     assert moved.attrs["secureml"]["columns"]["x"]["algorithm"] == "AES-256-SIV/2"
     pd.testing.assert_frame_equal(moved, rekey(new, key_manager=manager))
     pd.testing.assert_frame_equal(reidentify(moved, key_manager=manager), frame)
+
+
+def test_a_domain_prefix_stays_through_rekey_and_merging(manager: KeyManager) -> None:
+    frame = pd.DataFrame({"ssn": ["219-09-9999", "078-05-1120"], "name": ["Ann Lee Jo", "Bob Fox"]})
+    strategy = {"name": "token"}
+    parts = [
+        anonymize(
+            part,
+            strategy=strategy,
+            sensitive_columns=["ssn", "name"],
+            domain_prefix="press",
+            key_manager=manager,
+        )
+        for part in (frame.iloc[:1], frame.iloc[1:])
+    ]
+    whole = pd.concat(parts)
+    manifest = merge_manifests([part.attrs["secureml"] for part in parts], key_manager=manager)
+    manager.rotate_key("master_key")
+    moved = rekey(whole, manifest=manifest, key_manager=manager)
+    entries = moved.attrs["secureml"]["columns"]
+    assert [entry["domain_prefix"] for entry in entries.values()] == ["press", "press"]
+    pd.testing.assert_frame_equal(reidentify(moved, key_manager=manager), frame)
+    plain = anonymize(
+        frame, strategy=strategy, sensitive_columns=["ssn", "name"], key_manager=manager
+    )
+    assert not (plain == moved).any(axis=None)
+    other = anonymize(
+        frame.iloc[1:],
+        strategy=strategy,
+        sensitive_columns=["ssn", "name"],
+        domain_prefix="lab",
+        key_manager=manager,
+    )
+    with pytest.raises(ManifestError, match="was not pseudonymized alike"):
+        merge_manifests([moved.attrs["secureml"], other.attrs["secureml"]], key_manager=manager)
