@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from secureml import anonymize, merge_manifests
+from secureml.anonymization.keyrings import keyring_of
 from secureml.errors import (
     IrreversibleWarning,
     ManifestChangedError,
@@ -26,6 +27,7 @@ from secureml.files import (
     reidentify_file,
     rekey_file,
 )
+from secureml.pseudonymization.manifest import Manifest
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
@@ -332,3 +334,28 @@ def test_a_column_that_is_missing_is_not_forgotten(hidden, people, tmp_path, man
     written = rekey_file(hidden, manifest=place, drop_missing=True, key_manager=manager)
     assert list(written.manifest["columns"]) == ["na,me"]
     assert recovered(hidden, manager) == again.read_bytes()
+
+
+@pytest.mark.parametrize("order", [("ssn", "id"), ("id", "ssn")])
+def test_a_column_and_its_tweaks_come_back_in_whatever_order_they_were_hidden(
+    people, tmp_path, manager, order
+):
+    """Earlier versions did not refuse it."""
+    path, columns = tmp_path / "hidden.csv", {}
+    for name in order:
+        tweaks = {"ssn": "id"} if name == "ssn" else None
+        source, moved = (people, path) if not columns else (path, tmp_path / "next.csv")
+        bare = shutil.copy(source, tmp_path / "bare.csv")
+        made = anonymize_file(
+            bare, moved, [name], tweaks=tweaks, small_domain="token", key_manager=manager
+        )
+        columns |= Manifest.parse(made.manifest).columns
+        path = moved
+    place = tmp_path / "both.json"
+    place.write_text(json.dumps(keyring_of(manager, None).sign(columns).document()))
+    assert recovered(path, manager, manifest=place) == people.read_bytes()
+    manager.rotate_key("master_key")
+    before = path.read_bytes()
+    rekey_file(path, tmp_path / "moved.csv", manifest=place, key_manager=manager)
+    assert (tmp_path / "moved.csv").read_bytes() != before
+    assert recovered(tmp_path / "moved.csv", manager) == people.read_bytes()

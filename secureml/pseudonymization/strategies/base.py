@@ -51,13 +51,13 @@ class Strategy(ABC):
 
     Attributes:
         algorithm: what is kept of it in manifests.
-        earlier: algorithms of older manifests, which ``recover`` reverses too.
+        second: the algorithm of what the first one kept from joining; ``recover`` reverses both.
         reversible: whether ``recover`` gives every value back.
         reads: whether it looks at the values, and not just at how many there are.
     """
 
     algorithm: ClassVar[str]
-    earlier: ClassVar[tuple[str, ...]] = ()
+    second: ClassVar[str | None] = None
     reversible: ClassVar[bool] = True
     reads: ClassVar[bool] = True
 
@@ -65,6 +65,15 @@ class Strategy(ABC):
     @abstractmethod
     def options(self) -> Mapping[str, Option]:
         """The options that make this strategy again, defaults too; kept in manifests."""
+
+    def algorithm_for(self, kind: type, *, tweaked: bool) -> str:
+        """Return the algorithm by which ``protect`` replaces values.
+
+        Args:
+            kind: of the values.
+            tweaked: whether rows have tweaks.
+        """
+        return self.second if self.second and kind in (Moments, Decimals) else self.algorithm
 
     @abstractmethod
     def protect(self, values: Values) -> Outcome:

@@ -26,8 +26,9 @@ _ENCODINGS = ("hex", "base32")
 class Hash(Strategy):
     """Replaces every value by its HMAC-SHA256, cut to some width.
 
-    The first algorithm hashed values with a tweak under the key of those without, and moments and
-    decimal numbers with all digits of their column's unit or scale.
+    The second algorithm is for values with a tweak, which the first one hashed under the key of
+    those without, and for moments and decimal numbers, of which it took all digits of the column's
+    unit or scale.
 
     Args:
         keys: of the column's domain.
@@ -41,8 +42,8 @@ class Hash(Strategy):
     Source: RFC 2104; FIPS 198-1, section 5 on cutting off.
     """
 
-    algorithm = "HMAC-SHA256/2"
-    earlier = ("HMAC-SHA256",)
+    algorithm = "HMAC-SHA256"
+    second = "HMAC-SHA256/2"
     reversible = False
 
     __slots__ = ("_bits", "_encoding", "_keys", "_row_tweaks")
@@ -68,6 +69,10 @@ class Hash(Strategy):
     def options(self) -> Mapping[str, Option]:
         """The width and the encoding."""
         return {"bits": self._bits, "encoding": self._encoding}
+
+    def algorithm_for(self, kind: type, *, tweaked: bool) -> str:
+        """Return the algorithm by which ``protect`` replaces values."""
+        return self.second if tweaked else super().algorithm_for(kind, tweaked=tweaked)
 
     def protect(self, values: Values) -> Outcome:
         """Replace every value that is not empty by its hash."""

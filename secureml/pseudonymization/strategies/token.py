@@ -33,8 +33,8 @@ _PREFIX = re.compile(r"[A-Za-z0-9_.:~-]{0,32}", re.ASCII)
 class Token(Strategy):
     """Replaces every value by a token.
 
-    Tokens of the first algorithm hold moments and decimal numbers with all digits of their
-    column's unit or scale.
+    The second algorithm is for moments and decimal numbers, of which tokens of the first one hold
+    all digits of the column's unit or scale.
 
     Args:
         keys: of the column's domain.
@@ -46,8 +46,8 @@ class Token(Strategy):
         PseudonymizationError: an option does not fit.
     """
 
-    algorithm = "AES-256-SIV/2"
-    earlier = ("AES-256-SIV",)
+    algorithm = "AES-256-SIV"
+    second = "AES-256-SIV/2"
 
     __slots__ = ("_context", "_encoding", "_keys", "_prefix", "_row_tweaks")
 
