@@ -154,7 +154,7 @@ def test_tweaks_that_are_not_those_of_their_rows_are_noticed(
         call(changed, manifest=result.attrs["secureml"], key_manager=manager)
     with pytest.raises(WrongTableError, match="column 'id': its tweaks in 'site'"):
         call(
-            changed.drop(columns="ssn"),
+            changed.assign(ssn=pd.array([None] * rows, "string")),
             manifest=result.attrs["secureml"],
             key_manager=manager,
         )
