@@ -29,6 +29,7 @@ __all__ = [
     "IrreversibleWarning",
     "KeyDisabledError",
     "KeyMaterialError",
+    "KeyRolledBackError",
     "MalformedAnswerError",
     "ManifestChangedError",
     "ManifestError",
@@ -162,6 +163,14 @@ class KeyMaterialError(SecretError, ValueError):
 
 class KeyDisabledError(SecretError):
     """This version of the key is disabled; enable it again, or use another version on purpose."""
+
+
+class KeyRolledBackError(SecretError):
+    """Vault has an older version of a key than was seen, or another key under the same number.
+
+    It was restored from a backup, or another cluster answers. Let Vault have the newer data again,
+    or confirm by ``accept_rollback`` that the versions which were there are lost.
+    """
 
 
 class SecretExistsError(SecretError):

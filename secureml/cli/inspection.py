@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from secureml.cli import contradictions
 from secureml.cli.key_access import KeyAccess, Mount, findings_of, key_accesses, mount_of
 from secureml.errors import (
     AccessDeniedError,
@@ -83,6 +84,7 @@ class Status:
         keys: the key of the settings, and each that can be listed.
         error: the first reason for which keys can't be used.
         findings: what an operator should look at, in sentences.
+        contradictions: what can't be right about addresses and versions, in words.
     """
 
     nodes: tuple[Node, ...]
@@ -91,6 +93,7 @@ class Status:
     keys: tuple[KeyAccess, ...] = ()
     error: SecretError | None = None
     findings: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
 
 
 def inspect(settings: Settings) -> Status:
@@ -168,6 +171,10 @@ def _seen_with_token(settings: Settings, store: VaultStore, nodes: tuple[Node, .
         error = SecretDeletedError(
             f"the key {keys[0].path} is {keys[0].state}", looked_in=(keys[0].path,)
         )
+    problems = (
+        *contradictions.of_addresses(nodes),
+        *contradictions.of_keys(settings, store, [key.name for key in keys]),
+    )
     return Status(
         nodes=nodes,
         login=login,
@@ -175,6 +182,7 @@ def _seen_with_token(settings: Settings, store: VaultStore, nodes: tuple[Node, .
         keys=keys,
         error=error,
         findings=(*_findings(nodes, login), *mount.findings, *findings_of(settings, keys)),
+        contradictions=problems,
     )
 
 

@@ -9,6 +9,7 @@ from secureml.cli.keys_change import destroy, disable, enable, rotate
 from secureml.cli.keys_check import check
 from secureml.cli.keys_make import generate_key, import_key
 from secureml.cli.keys_read import get_key, history, info, list_keys
+from secureml.cli.keys_rollback import accept_rollback
 from secureml.cli.keys_usage import usage
 
 __all__ = ["keys"]
@@ -34,6 +35,7 @@ for _command in (
     disable,
     enable,
     destroy,
+    accept_rollback,
     usage,
     check,
 ):

@@ -32,7 +32,8 @@ def status(environment: str | None, as_json: bool) -> None:
 
     Prints each address with its state and version, the leader, the login with its TTL and
     policies, the mount, and what may be done with each key: read, history, write, destroy, unwrap,
-    rewrap. Then what an operator should look at. Changes nothing.
+    rewrap. Then what an operator should look at, and of keys whose versions this machine saw and
+    Vault has not, or others of the same number. Changes nothing.
 
     Ends with 5 where Vault is unavailable or sealed at every address, with 4 where it does not
     accept the credentials or the key of the settings may not be read, and with 3 where that key
@@ -73,6 +74,8 @@ def _print(settings: Settings, found: Status) -> None:
         show(f"key:        {key.path}  {state}{allowed}")
     for finding in found.findings:
         show(f"attention:  {finding}")
+    for problem in found.contradictions:
+        show(f"problem:    {problem}")
 
 
 def _mount(mount: Mount) -> str:
@@ -120,6 +123,7 @@ def _print_json(settings: Settings, found: Status) -> None:
         "mount": found.mount and asdict(found.mount),
         "keys": [asdict(key) for key in found.keys],
         "findings": list(found.findings),
+        "contradictions": list(found.contradictions),
         "error": None if found.error is None else str(found.error),
     }
     show_json(value)

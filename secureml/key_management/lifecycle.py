@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from secureml.errors import (
     SecureMLWarning,
     warn,
 )
+from secureml.key_management.known import KnownKeys
 from secureml.key_management.policy import error_of, record_of
 from secureml.key_management.records import (
     check_name,
@@ -40,8 +41,11 @@ from secureml.sources import Finding, Outcome, Record, SecretStore
 from secureml.sources.custom_metadata import (
     CREATED_BY,
     DISABLED,
+    LOST,
     PURPOSE,
     ROTATION_PERIOD,
+    lost_in,
+    lost_text,
     merged,
     state_key,
     state_of,
@@ -49,6 +53,7 @@ from secureml.sources.custom_metadata import (
 
 __all__ = ["Lifecycle"]
 
+_NOTHING: Mapping[str, object] = {"lost": "this number was that of another key"}
 _USUAL_SHAPE: tuple[int, Encoding] = (32, "hex")
 
 
@@ -61,6 +66,7 @@ class Lifecycle:
         local: the settings without Vault's layer, which hold the environment.
         audit: records each access.
         forget: drops what is cached under a name that has changed.
+        known: remembers which versions were there.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class Lifecycle:
         local: Settings,
         audit: Audit,
         forget: Callable[[str], None],
+        known: KnownKeys,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -78,6 +85,7 @@ class Lifecycle:
         self._environment = local.environment
         self._audit = audit
         self._forget = forget
+        self._known = known
 
     def generate_key(
         self,
@@ -245,6 +253,29 @@ class Lifecycle:
                 store.destroy(name, version)
             return replace(info, state="destroyed")
 
+    def accept_rollback(self, name: str, highest: int | None) -> tuple[int, ...]:
+        """Give up the versions that Vault lost."""
+        with self._audit.access("accept_rollback") as access:
+            check_name(name, self._local)
+            check_version(highest)
+            access.attempt(name)
+            store = self._store()
+            record = record_of(_newest(store, name))
+            access.found(record)
+            newest = record.version or 0
+            lost = {
+                *self._known.lost(self._history(name), record.path),
+                *range(newest + 1, (highest or newest) + 1),
+            }
+            given_up = lost_in(record.custom_metadata)
+            if lost <= given_up:
+                raise SecretError(
+                    f"nothing that was seen of {record.path} is missing; nothing was changed"
+                )
+            with self._changing(name):
+                store.annotate(name, {LOST: lost_text(lost | given_up)})
+            return tuple(sorted(lost - given_up))
+
     def _name(self, name: str | None) -> str:
         name = self._settings().master_key_name if name is None else name
         check_name(name, self._local)
@@ -363,29 +394,68 @@ class Lifecycle:
     ) -> KeyInfo:
         """Write the version after the one that the record holds."""
         access.found(record)
+        self._known.check(store, name, record, is_newest=True)
         store.check_writable(name, exists=True)
         fields: Mapping[str, object]
         wrapped = wrapped_in(record)
-        if wrapped is not None:
-            store.keep_all_versions(name)
+        store.keep_all_versions(name)
+        if wrapped is None:
+            fields = self._fresh(store, name, *_shape_of(record))
+        else:
             # What was taken out of use doesn't come back under another number.
             new_material = new_material or record.state == DISABLED
             fields = rotated(store, name, wrapped, new_material=new_material).fields()
-            return self._write(access, store, name, fields, cas=record.version)
-        store.keep_all_versions(name)
-        fields = self._fresh(store, name, *_shape_of(record))
-        return self._write(access, store, name, fields, cas=record.version)
+        filler = _NOTHING if record.state == DISABLED else record.fields
+        newest, lost = record.version or 0, lost_in(record.custom_metadata)
+        return self._write_next(
+            access, store, name, fields, newest=newest, lost=lost, filler=filler
+        )
+
+    def _write_next(
+        self,
+        access: Access,
+        store: SecretStore,
+        name: str,
+        fields: Mapping[str, object],
+        *,
+        newest: int,
+        lost: Collection[int],
+        filler: Mapping[str, object],
+    ) -> KeyInfo:
+        """Write a version after every one that ever was: a number stands for one key for ever.
+
+        Until it is there, whoever reads gets what the filler holds.
+        """
+        used = max({*self._known.of(store.path_of(name)), *lost}, default=0)
+        passed = range(newest + 1, used + 1)
+        for version in passed:
+            with self._changing(name):
+                store.write(name, filler, cas=version - 1)
+        info = self._write(access, store, name, fields, cas=max(newest, used))
+        for version in passed:
+            store.destroy(name, version)
+        if passed:
+            message = "numbers of versions that Vault lost were passed over"
+            warn(
+                message,
+                SecureMLWarning,
+                f"{message}: {', '.join(map(str, passed))} of {info.path}",
+            )
+        return info
 
     def _replace(self, access: Access, store: SecretStore, name: str) -> KeyInfo:
         """Write the version after one that was destroyed, of the length of the last before it."""
-        *older, newest = store.versions(name)
+        (*older, newest), custom_metadata = store.described(name)
         left = [one.version for one in older if one.state not in ("deleted", "destroyed")]
         shape = _USUAL_SHAPE
         if left:
             shape = _shape_of(record_of(store.read(name, left[-1], even_disabled=True)))
         store.keep_all_versions(name)
         fields = self._fresh(store, name, *shape)
-        return self._write(access, store, name, fields, cas=newest.version)
+        lost = lost_in(custom_metadata)
+        return self._write_next(
+            access, store, name, fields, newest=newest.version, lost=lost, filler=_NOTHING
+        )
 
     def _fresh(
         self, store: SecretStore, name: str, size: int, encoding: Encoding
@@ -423,6 +493,7 @@ class Lifecycle:
         store.check_writable(name, exists=False)
         content = fields(store)
         store.keep_all_versions(name)
+        self._known.forget(store.path_of(name))
         info = self._write(access, store, name, content, cas=0)
         # Not before: of two writers, the one that is refused must not describe the other's key.
         try:
@@ -452,7 +523,9 @@ class Lifecycle:
         with self._changing(name):
             record = store.write(name, content, cas=cas)
         access.found(record)
-        return info_of(name, record, self._environment)
+        info = info_of(name, record, self._environment)
+        self._known.saw(info)
+        return info
 
     @contextmanager
     def _changing(self, name: str) -> Iterator[None]:

@@ -26,6 +26,7 @@ from secureml.errors import (
 from secureml.key_management.administration import KeyAdministration
 from secureml.key_management.cache import Cache
 from secureml.key_management.connection import Connection
+from secureml.key_management.known import KnownKeys
 from secureml.key_management.lifecycle import Lifecycle
 from secureml.key_management.policy import Finder, Found, error_of
 from secureml.key_management.records import (
@@ -133,13 +134,16 @@ class KeyManager(KeyAdministration):
         # These know the connection and not the manager: it is to end when nobody holds it.
         connection = self._connection = Connection(self._local, store, self._cache)
         audit = self._audit = Audit(self._local, connection.accessor)
-        self._finder = Finder(self._local, partial(connection.observed_store, audit), self._cache)
+        known = KnownKeys(self._local, keeps_file=store is None)
+        opened = partial(connection.observed_store, audit)
+        self._finder = Finder(self._local, opened, self._cache, known)
         self._lifecycle = Lifecycle(
             store=partial(connection.writable_store, audit),
             settings=partial(_in_force, self._central, self._local),
             local=self._local,
             audit=self._audit,
             forget=self._cache.drop,
+            known=known,
         )
 
     @property

@@ -369,6 +369,14 @@ class Settings:
         default=False,
         metadata=_about("Whether an access fails when `audit_log` can't take its line."),
     )
+    known_keys: str | None = field(
+        default=None,
+        metadata=_about(
+            "File that remembers which versions of keys were seen, so that a Vault that went back "
+            "is noticed; by default `secureml/known_keys` in `XDG_STATE_HOME`.",
+            is_path=True,
+        ),
+    )
     environments: frozenset[str] = field(default=frozenset(ENVIRONMENTS), repr=False, compare=False)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 

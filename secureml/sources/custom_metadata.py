@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from secureml.errors import SecretError
 
 __all__ = [
     "CREATED_BY",
     "DISABLED",
+    "LOST",
     "PURPOSE",
     "ROTATION_PERIOD",
+    "lost_in",
+    "lost_text",
     "merged",
     "state_key",
     "state_of",
@@ -21,11 +25,14 @@ CREATED_BY = "secureml.created_by"
 PURPOSE = "secureml.purpose"
 ROTATION_PERIOD = "secureml.rotation_period"
 DISABLED = "disabled"
+LOST = "secureml.lost"
+"""Versions that were there before Vault went back to older data, and are given up."""
 
 _STATE = "secureml.state."
 _MOST_ENTRIES = 64
 _LONGEST_KEY = 128
 _LONGEST_VALUE = 512
+_NUMBER = re.compile("[1-9][0-9]{0,5}")
 
 
 def state_key(version: int) -> str:
@@ -53,6 +60,17 @@ def state_of(custom_metadata: Mapping[str, str], version: int, newest: int | Non
     if custom_metadata.get(state_key(version)) == DISABLED:
         return DISABLED
     return "enabled" if newest is None or version >= newest else "decrypt-only"
+
+
+def lost_in(custom_metadata: Mapping[str, str]) -> frozenset[int]:
+    """Return the versions that are given up."""
+    numbers = custom_metadata.get(LOST, "").split(",")
+    return frozenset(int(number) for number in numbers if _NUMBER.fullmatch(number))
+
+
+def lost_text(versions: Iterable[int]) -> str:
+    """Write the versions that are given up, as custom metadata holds them."""
+    return ",".join(map(str, sorted(versions)))
 
 
 def merged(
