@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -17,7 +17,9 @@ from secureml.concealed import conceals
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
+    KeyDisabledError,
     KeyMaterialError,
+    KeyRolledBackError,
     SecretDeletedError,
     SecretError,
     SecretExistsError,
@@ -42,7 +44,7 @@ from secureml.key_management.records import (
     secret_info_of,
 )
 from secureml.key_management.watch import Callback, Watch
-from secureml.key_management.wrapped import unwrapped_envelope
+from secureml.key_management.wrapped import chain_of, unwrapped_envelope
 from secureml.keys import (
     RESERVED,
     Encoding,
@@ -55,6 +57,7 @@ from secureml.keys import (
 )
 from secureml.settings import Settings
 from secureml.sources import Finding, Record, SecretStore
+from secureml.sources.custom_metadata import DISABLED
 
 if TYPE_CHECKING:
     import hvac
@@ -335,6 +338,48 @@ class KeyManager(KeyAdministration):
         if version is None and key.info is not self._watch.last and self._is_master_key(name):
             self._watch.saw(key, found.asked_at, self._is_master_key)
         return key
+
+    def keys_of(self, name: str | None = None, *, key_bytes: int = 32) -> Iterator[Key]:
+        """Go through the different keys that are kept under a name, the newest version first.
+
+        Those are all versions that can be read, and what wrapped versions carry of those that
+        can't. What is disabled is left out, and so are versions that may not be listed.
+
+        Args:
+            name: the key's name; by default the setting ``master_key_name``.
+            key_bytes: the length in bytes of those that are wanted; 16 to 8160.
+
+        Raises:
+            SecretError: denied, or Vault is unavailable.
+        """
+        name = self.settings.master_key_name if name is None else name
+        store = self._connection.observed_store()
+        if store is None:
+            return
+        told: set[str] = set()
+        try:
+            versions = store.versions(name)
+            wrapped = chain_of(store, name)
+        except AccessDeniedError:
+            return
+        for version in reversed(versions):
+            if version.state in ("deleted", "destroyed", DISABLED):
+                continue
+            try:
+                key = self.get_key(name, version.version, key_bytes=key_bytes)
+            except (KeyDisabledError, KeyMaterialError, KeyRolledBackError, SecretNotFoundError):
+                continue
+            if key.fingerprint not in told:
+                told.add(key.fingerprint)
+                yield key
+        for fingerprint in wrapped.envelopes.keys() - told - wrapped.disabled:
+            for envelope in wrapped.envelopes[fingerprint]:
+                try:
+                    key = self.unwrap_key(envelope, name, key_bytes=key_bytes)
+                except (KeyDisabledError, KeyMaterialError, SecretDeletedError):
+                    continue
+                yield key
+                break
 
     def unwrap_key(
         self, envelope: Envelope, name: str | None = None, *, key_bytes: int = 32

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import requests
 
+from secureml import anonymize, reidentify, rekey
 from secureml.errors import (
     KeyRolledBackError,
     SecretDeletedError,
     SecretError,
     SecureMLWarning,
     VaultUnavailableError,
+    WrongKeyError,
 )
 from secureml.key_management import KeyManager
 from secureml.vault.server import DevServer
@@ -422,3 +425,33 @@ def test_a_second_cluster_with_the_same_key_under_another_number_is_one(
         assert (found.version, found.material) == (1, key.material)
         with pytest.warns(SecureMLWarning, match="passed over"):
             assert manager.rotate_key().version == 3
+
+
+def test_rows_of_a_lost_version_are_never_recovered_with_the_next_key_of_its_number(
+    backup: Backup, open_manager: Callable[..., KeyManager], tmp_path: Path
+) -> None:
+    people = pd.DataFrame({"ssn": [f"219-09-{n:04d}" for n in range(50)]})
+    manager = open_manager(backup.server)
+    manager.vault_client.sys.enable_secrets_engine("transit")
+    wrapping = {"key_backend": "transit", "known_keys": str(tmp_path / "other")}
+    wrapped = open_manager(backup.server, **wrapping)
+    manager.generate_key("plain")
+    wrapped.generate_key("wrapped")
+    snapshot = backup.take()
+    manager.rotate_key("plain")
+    wrapped.rotate_key("wrapped")
+    lost, kept = (
+        anonymize(people, sensitive_columns=["ssn"], master_key_name=name, key_manager=manager)
+        for name in ("plain", "wrapped")
+    )
+    backup.restore(snapshot)
+    stranger = open_manager(backup.server, known_keys=str(tmp_path / "elsewhere"))
+    for number in (1, 2):
+        for work in (reidentify, rekey):
+            with pytest.raises(WrongKeyError, match=r"version 2, and .* has its check"):
+                work(lost, key_manager=stranger)
+        assert stranger.key_history("plain")[-1].version == number
+        if number == 1:
+            stranger.rotate_key("plain")
+    # The data key of the lost version is that of the one before: only its wrapping is lost.
+    assert reidentify(kept, key_manager=stranger).equals(people)
