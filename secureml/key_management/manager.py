@@ -353,7 +353,7 @@ class KeyManager(KeyAdministration):
             SecretError: denied, or Vault is unavailable.
         """
         name = self.settings.master_key_name if name is None else name
-        store = self._connection.observed_store()
+        store = self._connection.observed_store(self._audit)
         if store is None:
             return
         told: set[str] = set()
