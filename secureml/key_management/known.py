@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from secureml.errors import AccessDeniedError, KeyMaterialError, KeyRolledBackError
+from secureml.errors import (
+    AccessDeniedError,
+    KeyMaterialError,
+    KeyRolledBackError,
+    SecretNotFoundError,
+)
 from secureml.key_management.records import info_of
 from secureml.keys import KeyInfo
 from secureml.settings import Settings
 from secureml.sources import Record, SecretStore
-from secureml.sources.custom_metadata import lost_in
+from secureml.sources.custom_metadata import DISABLED, lost_in
 
 __all__ = ["KnownKeys", "Seen"]
 
@@ -86,7 +91,7 @@ class KnownKeys:
             del self._known[path]
             self._append(path, _FORGOTTEN, Seen("", None))
 
-    def check(self, store: SecretStore, name: str, record: Record, *, is_newest: bool) -> None:
+    def checked(self, store: SecretStore, name: str, record: Record, *, is_newest: bool) -> Record:
         """Compare a version of a key with what was seen, and remember it.
 
         A key that was removed and made anew is taken for what it is: all its versions are from
@@ -98,22 +103,35 @@ class KnownKeys:
             record: the version.
             is_newest: whether Vault says that it is the newest one.
 
+        Returns:
+            The version; one that was read again if the first one was out of date.
+
         Raises:
             KeyRolledBackError: another key had this number, or a later version was there.
+            SecretError: it contradicts what was seen, and could not be read again.
         """
         info = self._key_in(name, record)
         if info is None:
-            return
-        known, lost = self.of(info.path), lost_in(record.custom_metadata)
+            return record
+        lost = lost_in(record.custom_metadata)
+        known = self.of(info.path)
         problem = _contradiction(known, info, lost, is_newest=is_newest)
         if problem:
-            # The answer may be from before another thread saw the next version.
+            # Another thread may have seen the next version meanwhile, or a standby lags behind.
             known = self.of(info.path)
-            again = store.read(name, None if is_newest else record.version, even_disabled=True)
-            fresh = None if again.record is None else self._key_in(name, again.record)
-            problem = ""
-            if fresh is not None:
-                problem = _contradiction(known, fresh, lost, is_newest=is_newest)
+            last = max(known.keys() - lost, default=0)
+            if last:
+                store.expect(name, last, known[last].created)
+            again = store.read(
+                name,
+                None if is_newest else info.version,
+                even_disabled=record.state == DISABLED,
+            )
+            if again.record is None:
+                raise again.error or SecretNotFoundError(f"{again.where} has no such key any more")
+            record = again.record
+            info = self._key_in(name, record) or info
+            problem = _contradiction(known, info, lost, is_newest=is_newest)
         if problem and _is_anew(store, name, known):
             self.forget(info.path)
             known, problem = {}, ""
@@ -125,6 +143,7 @@ class KnownKeys:
             )
         if info.version not in known or info.version in lost:
             self.saw(info)
+        return record
 
     def lost(self, history: Collection[KeyInfo], path: str) -> tuple[int, ...]:
         """List the versions that were seen and are not, or not the same, in a history.

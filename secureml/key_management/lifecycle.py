@@ -394,7 +394,8 @@ class Lifecycle:
     ) -> KeyInfo:
         """Write the version after the one that the record holds."""
         access.found(record)
-        self._known.check(store, name, record, is_newest=True)
+        # Not a later one that is read again: it would be another writer's.
+        self._known.checked(store, name, record, is_newest=True)
         store.check_writable(name, exists=True)
         fields: Mapping[str, object]
         wrapped = wrapped_in(record)

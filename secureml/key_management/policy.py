@@ -188,12 +188,12 @@ class Finder:
         if outcome.record is None:
             return outcome
         try:
-            self._known.check(store, name, outcome.record, is_newest=version is None)
+            record = self._known.checked(store, name, outcome.record, is_newest=version is None)
         except SecretError as error:
             self._cache.drop(name, sparing_own=True)
             problem = error.with_traceback(None)
             return Outcome(finding=Finding.REFUSED, where=outcome.where, error=problem)
-        return outcome
+        return outcome if record is outcome.record else replace(outcome, record=record)
 
     def _kept(self, name: str, version: int | None, outcome: Outcome) -> Found | None:
         """Return what Vault gave before, where it is down now and the settings allow that."""

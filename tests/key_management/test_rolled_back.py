@@ -455,3 +455,24 @@ def test_rows_of_a_lost_version_are_never_recovered_with_the_next_key_of_its_num
             stranger.rotate_key("plain")
     # The data key of the lost version is that of the one before: only its wrapping is lost.
     assert reidentify(kept, key_manager=stranger).equals(people)
+
+
+def test_a_standby_that_lags_behind_is_asked_again_and_no_rollback(
+    faulty: Any, tmp_path: Path
+) -> None:
+    def answer(body: object) -> dict[str, bytes]:
+        return {"body": json.dumps(body).encode()}
+
+    def version(number: int) -> dict[str, bytes]:
+        metadata = {"version": number, "created_time": f"2027-01-0{number}T00:00:00Z"}
+        data = {"value": f"{number}{number}" * 32, "encoding": "hex"}
+        return answer({"data": {"data": data, "metadata": metadata}})
+
+    standby = answer({"ha_enabled": True, "is_self": False})
+    reads = [version(2), version(1), version(1), standby, version(1), version(2)]
+    server = faulty(**version(2), first=reads)
+    settings = {"cache_ttl": 0, "known_keys": str(tmp_path / "known"), "vault_timeout": 20}
+    for _ in range(2):  # as two processes
+        with KeyManager(server.url, "a-token", **settings) as manager:
+            assert manager.get_key().version == 2
+    assert len(server.received) == len(reads)
