@@ -20,13 +20,16 @@ from secureml.errors import (
     KeyRolledBackError,
     SecretNotFoundError,
 )
-from secureml.key_management.records import info_of
+from secureml.key_management.records import info_of, key_of
 from secureml.keys import KeyInfo
 from secureml.settings import Settings
 from secureml.sources import Record, SecretStore
 from secureml.sources.custom_metadata import DISABLED, lost_in
 
 __all__ = ["KnownKeys", "Seen"]
+
+_SIZES = frozenset({32, 48, 64})
+"""The lengths at which text passes for a key although it does not declare its encoding."""
 
 _FORGOTTEN = 0
 """In place of a version: what was seen before is that of a key that was removed since."""
@@ -88,7 +91,7 @@ class KnownKeys:
     def forget(self, path: str) -> None:
         """Forget a key that was removed."""
         if self.of(path) and self._known is not None:
-            del self._known[path]
+            self._known.pop(path, None)
             self._append(path, _FORGOTTEN, Seen("", None))
 
     def checked(self, store: SecretStore, name: str, record: Record, *, is_newest: bool) -> Record:
@@ -129,7 +132,7 @@ class KnownKeys:
             )
             if again.record is None:
                 raise again.error or SecretNotFoundError(f"{again.where} has no such key any more")
-            record = again.record
+            record, lost = again.record, lost_in(again.record.custom_metadata)
             info = self._key_in(name, record) or info
             problem = _contradiction(known, info, lost, is_newest=is_newest)
         if problem and _is_anew(store, name, known):
@@ -162,10 +165,18 @@ class KnownKeys:
         )
 
     def _key_in(self, name: str, record: Record) -> KeyInfo | None:
+        """Tell of the key in a record; None if it may be a password: its fingerprint is no secret.
+
+        A guess at what is shorter and was not made as a key could be compared with that.
+        """
         try:
-            return info_of(name, record, self._environment)
+            info = info_of(name, record, self._environment)
+            if not record.fields.keys() & {"encoding", "transit_key"}:
+                size = len(key_of(name, record, self._environment).material)
+                return info if size in _SIZES else None
         except KeyMaterialError:
             return None
+        return info
 
     def _read(self) -> dict[str, Mapping[int, Seen]]:
         known: dict[str, Mapping[int, Seen]] = {}

@@ -356,6 +356,20 @@ def test_the_file_holds_no_material_and_belongs_to_its_owner_alone(
     assert [path.stat().st_mode & 0o777 for path in (file, file.parent)] == [0o600, 0o700]
 
 
+@pytest.mark.parametrize("text", ["correcthorsebatterystaple", "deadbeef" * 4, "hunter2"])
+def test_nothing_is_remembered_of_what_may_be_a_password(
+    bao: DevServer, open_manager: Callable[..., KeyManager], tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "known"
+    manager = open_manager(bao, vault_path=f"passwords/{tmp_path.name}", known_keys=str(file))
+    manager.set_secret("db", text)
+    assert manager.get_secret("db") == text
+    assert not file.exists()
+    manager.set_secret("by_hand", "5a" * 32)
+    manager.get_key("by_hand")
+    assert "by_hand" in file.read_text()
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]\n", '{"version": 1}\n', "\udcff\n", "1\n\n"])
 def test_a_file_that_is_damaged_is_as_good_as_none(
     bao: DevServer, open_manager: Callable[..., KeyManager], tmp_path: Path, content: str
