@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -84,7 +84,6 @@ class Status:
         keys: the key of the settings, and each that can be listed.
         error: the first reason for which keys can't be used.
         findings: what an operator should look at, in sentences.
-        contradictions: what can't be right about addresses and versions, in words.
     """
 
     nodes: tuple[Node, ...]
@@ -93,7 +92,6 @@ class Status:
     keys: tuple[KeyAccess, ...] = ()
     error: SecretError | None = None
     findings: tuple[str, ...] = ()
-    contradictions: tuple[str, ...] = ()
 
 
 def inspect(settings: Settings) -> Status:
@@ -171,8 +169,11 @@ def _seen_with_token(settings: Settings, store: VaultStore, nodes: tuple[Node, .
         error = SecretDeletedError(
             f"the key {keys[0].path} is {keys[0].state}", looked_in=(keys[0].path,)
         )
-    problems = (
+    findings = (
         *contradictions.of_addresses(nodes),
+        *_ending(login),
+        *mount.findings,
+        *findings_of(settings, keys),
         *contradictions.of_keys(settings, store, [key.name for key in keys]),
     )
     return Status(
@@ -181,8 +182,7 @@ def _seen_with_token(settings: Settings, store: VaultStore, nodes: tuple[Node, .
         mount=mount,
         keys=keys,
         error=error,
-        findings=(*_findings(nodes, login), *mount.findings, *findings_of(settings, keys)),
-        contradictions=problems,
+        findings=findings,
     )
 
 
@@ -200,12 +200,7 @@ def _login(session: VaultSession, method: str) -> Login:
     )
 
 
-def _findings(nodes: Sequence[Node], login: Login) -> Iterator[str]:
-    leaders = dict.fromkeys(
-        node.address if node.state == "active" else node.leader for node in nodes if node.leader
-    )
-    if sum(node.state == "active" for node in nodes) > 1:
-        yield f"more than one address is active: {', '.join(map(str, leaders))}"
+def _ending(login: Login) -> Iterator[str]:
     if login.ttl is not None and not login.lasts and login.ttl < _SOON:
         yield f"the token ends in {timedelta(seconds=login.ttl)}, and nothing renews it"
 

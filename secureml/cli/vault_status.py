@@ -74,8 +74,6 @@ def _print(settings: Settings, found: Status) -> None:
         show(f"key:        {key.path}  {state}{allowed}")
     for finding in found.findings:
         show(f"attention:  {finding}")
-    for problem in found.contradictions:
-        show(f"problem:    {problem}")
 
 
 def _mount(mount: Mount) -> str:
@@ -123,7 +121,6 @@ def _print_json(settings: Settings, found: Status) -> None:
         "mount": found.mount and asdict(found.mount),
         "keys": [asdict(key) for key in found.keys],
         "findings": list(found.findings),
-        "contradictions": list(found.contradictions),
         "error": None if found.error is None else str(found.error),
     }
     show_json(value)

@@ -17,7 +17,14 @@ from secureml.anonymization.recovery import check_complete
 from secureml.anonymization.versions import version_column
 from secureml.errors import SecureMLError
 from secureml.files.base import Table
-from secureml.files.checks import Progress, check_absent, check_output, in_rows, target_of
+from secureml.files.checks import (
+    Progress,
+    check_absent,
+    check_output,
+    in_rows,
+    of_file,
+    target_of,
+)
 from secureml.files.frames import pseudonyms_of, with_frame
 from secureml.files.manifests import (
     GivenManifest,
@@ -80,7 +87,7 @@ def rekey_file(
     """
     manager = get_default_key_manager() if key_manager is None else key_manager
     target = target_of(path, "path") if output is None else target_of(output)
-    with Work.locked(work_folder_of(target)) as work:
+    with Work.locked(work_folder_of(target)) as work, of_file(path):
         place: Path | None = sidecar_of(target)
         if output is None and isinstance(manifest, str | os.PathLike):
             place = Path(os.path.realpath(manifest))

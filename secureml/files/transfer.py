@@ -10,7 +10,14 @@ from typing import Any
 
 from secureml.anonymization import anonymize, reidentify
 from secureml.anonymization.keyrings import keyring_of
-from secureml.files.checks import Progress, check_absent, check_columns, check_output, in_rows
+from secureml.files.checks import (
+    Progress,
+    check_absent,
+    check_columns,
+    check_output,
+    in_rows,
+    of_file,
+)
 from secureml.files.frames import frame_of, pseudonyms_of, with_frame
 from secureml.files.manifests import (
     GivenManifest,
@@ -185,7 +192,7 @@ def reidentify_file(
     entries = Manifest.parse(document).columns
     manager = get_default_key_manager() if key_manager is None else key_manager
     rows, writer, schema = 0, None, None
-    with new_file(target, _PRIVATE) as file:
+    with new_file(target, _PRIVATE) as file, of_file(table.path):
         for chunk in table.chunks():
             with in_rows(rows, chunk.num_rows):
                 plain = reidentify(

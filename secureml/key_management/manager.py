@@ -359,7 +359,6 @@ class KeyManager(KeyAdministration):
         told: set[str] = set()
         try:
             versions = store.versions(name)
-            wrapped = chain_of(store, name)
         except AccessDeniedError:
             return
         for version in reversed(versions):
@@ -372,6 +371,7 @@ class KeyManager(KeyAdministration):
             if key.fingerprint not in told:
                 told.add(key.fingerprint)
                 yield key
+        wrapped = chain_of(store, name)
         for fingerprint in wrapped.envelopes.keys() - told - wrapped.disabled:
             for envelope in wrapped.envelopes[fingerprint]:
                 try:

@@ -113,6 +113,12 @@ def test_files_are_too(open_manager: Callable[..., KeyManager], tmp_path: Path, 
     assert file.read_bytes() != hidden
     reidentify_file(file, shown, force=True, key_manager=manager)
     assert getattr(pd, f"read_{kind}")(shown).equals(PEOPLE)
+    write_versions(before, [{"value": "ab" * 32}])
+    lost = open_manager()
+    with pytest.raises(WrongKeyError, match=rf"hidden\.{kind}: .*version 2, and .* has its check"):
+        reidentify_file(file, shown, force=True, key_manager=lost)
+    with pytest.raises(WrongKeyError, match=rf"hidden\.{kind}: .*version 2, and .* has its check"):
+        rekey_file(file, key_manager=lost)
 
 
 def test_rows_of_several_versions_are_each_found(open_manager: Callable[..., KeyManager]) -> None:

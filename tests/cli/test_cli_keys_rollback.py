@@ -39,14 +39,14 @@ def test_status_tells_what_vault_lost_until_that_is_accepted(
     run: Callable[..., Any], gone_back: str
 ) -> None:
     ran = run("vault", "status")
-    assert "problem:    secret/secureml/master_key: version 2 (0123456789abcdef)" in ran.out
+    assert "attention:  secret/secureml/master_key: version 2 (0123456789abcdef)" in ran.out
     ran = run("keys", "get-key")
     assert ran.code == 1
     assert "keys accept-rollback" in ran.err
     ran = run("keys", "accept-rollback", "--key-name", "master_key", "--yes")
     assert (ran.code, ran.out) == (0, "master_key, version 2, is given up\n")
     ran = run("vault", "status", "--json")
-    assert json.loads(ran.out)["contradictions"] == []
+    assert json.loads(ran.out)["findings"] == []
     assert run("keys", "get-key").code == 0
     ran = run("keys", "rotate", "--json")
     assert json.loads(ran.out)["version"] == 3
@@ -88,4 +88,4 @@ def test_status_tells_of_two_active_clusters(
         monkeypatch.setenv("SECUREML_VAULT_URL", f"{bao.url},{second.url}")
         monkeypatch.setenv("SECUREML_VAULT_TOKEN", bao.root_token.reveal())
         out = run("vault", "status").out
-    assert f"problem:    {bao.url} and {second.url} are all active" in out
+    assert f"attention:  {bao.url} and {second.url} are all active" in out
