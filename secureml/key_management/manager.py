@@ -474,6 +474,7 @@ class KeyManager(KeyAdministration):
             access.note(purpose=purpose)
             return written(derived, encoding)
 
+    @conceals("base_key")
     def derive_own_key(self, base_key: Key, purpose: str, key_bytes: int) -> bytes:
         """Derive the key for a purpose of secureml's own, which ``derive_key`` refuses."""
         with self._audit.access("derive_key") as access:

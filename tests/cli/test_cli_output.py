@@ -16,7 +16,7 @@ from secureml.cli.output import ask, confirm, show, show_table
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\x08\u202e\u2066\ud800"
 """Sets a terminal's title, clears it, and has controls of every kind, also a lone surrogate."""
 IN_FILES = HOSTILE.replace("\ud800", "")
-"""The same for files in UTF-8, which have no lone surrogates."""
+"""The same for files in UTF-8 and for manifests, which have no lone surrogates."""
 
 FOLDER = Path(secureml.cli.__file__).parent
 PRINTERS = {"echo", "secho", "echo_via_pager", "prompt", "confirm", "style", "progressbar"}
@@ -149,8 +149,8 @@ class TestNoControlCharacterReaches:
         monkeypatch.setenv("SECUREML_MASTER_KEY", "ab" * 32)
         frame = pd.DataFrame({"ssn": ["219-09-9999"]})
         document = anonymize(frame, sensitive_columns=["ssn"]).attrs["secureml"]
-        document["key"]["name"] = HOSTILE
-        document["columns"][HOSTILE] = document["columns"].pop("ssn")
+        document["key"]["name"] = IN_FILES
+        document["columns"][IN_FILES] = document["columns"].pop("ssn")
         manifest = tmp_path / "m.json"
         manifest.write_text(json.dumps(document))
         clean("keys", "usage", manifest, *options)

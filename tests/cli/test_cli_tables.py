@@ -312,11 +312,16 @@ def test_usage_as_json_and_of_keys_that_can_not_be_looked_at(run, plain, hidden,
     assert "s.no-such-token" not in denied.err
 
 
-def test_usage_takes_metadata_alone(run, hidden, vault, monkeypatch):
+def test_usage_goes_by_the_number_of_a_key_if_metadata_alone_may_be_read(
+    run, hidden, vault, monkeypatch
+):
     metadata = 'path "secret/metadata/*" { capabilities = ["read"] }'
-    monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.policy_token(metadata))
+    token = vault.policy_token(metadata, no_default_policy=False)
+    monkeypatch.setenv("SECUREML_VAULT_TOKEN", token)
     ran = run("keys", "usage", hidden)
-    assert (ran.code, ran.out.split()[4], ran.err) == (0, "enabled", "")
+    assert (ran.code, ran.out.split()[4]) == (0, "enabled")
+    assert ran.err.startswith("note: key 'master_key' version 1")
+    assert "is told by its number alone: Vault denies" in ran.err
 
 
 def test_usage_goes_by_the_check_of_a_key_and_not_by_its_number(run, plain, hidden):

@@ -487,6 +487,6 @@ def test_a_standby_that_lags_behind_is_asked_again_and_no_rollback(
     server = faulty(**version(2), first=reads)
     settings = {"cache_ttl": 0, "known_keys": str(tmp_path / "known"), "vault_timeout": 20}
     for _ in range(2):  # as two processes
-        with KeyManager(server.url, "a-token", **settings) as manager:
+        with KeyManager(server.url, vault_auth="none", **settings) as manager:
             assert manager.get_key().version == 2
     assert len(server.received) == len(reads)
