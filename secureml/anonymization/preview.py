@@ -115,10 +115,10 @@ def previewed(
             after = pd.Series(applied(job.function, frame[name]))
         else:
             tweaks = in_column(name, row_tweaks, frame, job.recipe, column)
-            strategy = job.recipe.make(
-                keyring.domain(job.recipe.domain, job.recipe.domain_prefix), tweaks
-            )
-            outcome = in_column(name, strategy.protect, job.recipe.prepared(column.values))
+            keys = keyring.domain(job.recipe.domain, job.recipe.domain_prefix)
+            strategy = job.recipe.make(keys, tweaks)
+            prepared = in_column(name, job.recipe.prepared, column.values)
+            outcome = in_column(name, strategy.protect, prepared)
             made = in_column(name, column.rebuilt, outcome.values, outcome.nulled)
             after = pd.Series(made).astype(object)
             refused = np.union1d(outcome.small.rows, outcome.invalid).astype(np.intp)

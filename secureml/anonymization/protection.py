@@ -66,7 +66,8 @@ def protected(
         tweaks = in_column(name, row_tweaks, frame, job.recipe, column)
         keys = keyring.domain(job.recipe.domain, job.recipe.domain_prefix)
         strategy = job.recipe.make(keys, tweaks, smallest=job.smallest)
-        outcome = in_column(name, strategy.protect, job.recipe.prepared(column.values))
+        prepared = in_column(name, job.recipe.prepared, column.values)
+        outcome = in_column(name, strategy.protect, prepared)
         if len(outcome.invalid):
             invalid[name] = outcome.invalid
         if len(outcome.small.rows):

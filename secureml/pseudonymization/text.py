@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
-from unicodedata import normalize
+from unicodedata import category, normalize, unidata_version
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.alphabets import Codes
 
 __all__ = ["Text", "common_width"]
@@ -84,10 +85,24 @@ class Text:
 
         Args:
             form: NFC; what lies below U+0300 is in it already.
+
+        Raises:
+            PseudonymizationError: some values have characters that this interpreter's version of
+                Unicode does not assign: a later one may normalize them in another way, while all
+                later ones agree about the others (UAX #15, section 3).
         """
         if self.codes.dtype == np.uint8:
             return self
         marked = np.flatnonzero(self.codes >= _FIRST_MARK)
+        unknown = [code for code in np.unique(self.codes[marked]).tolist() if _is_unassigned(code)]
+        if unknown:
+            places = np.flatnonzero(np.isin(self.codes, unknown))
+            count = len(np.unique(np.searchsorted(self.offsets, places, side="right")))
+            raise PseudonymizationError(
+                f"{count} values have characters that Unicode {unidata_version} of this Python"
+                f" does not know, so that other versions may normalize them in another way: take a"
+                f" newer Python, or don't normalize the column to {form}"
+            )
         rows = np.unique(np.searchsorted(self.offsets, marked, side="right") - 1)
         return self.replaced(rows, [normalize(form, one) for one in self.strings_at(rows)])
 
@@ -153,6 +168,12 @@ def common_width(offsets: NDArray[np.integer[Any]]) -> int:
         return 0
     pieces = (offsets[start : start + _PIECE + 1] for start in range(0, count, _PIECE))
     return width if all((np.diff(piece) == width).all() for piece in pieces) else 0
+
+
+def _is_unassigned(code: int) -> bool:
+    """Tell whether a later version of Unicode may assign a code point."""
+    never = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF  # noncharacters
+    return not never and category(chr(code)) == "Cn"
 
 
 def _spliced(text: Text, rows: NDArray[np.int64], new: Text) -> Codes:

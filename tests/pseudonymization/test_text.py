@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from unicodedata import category, unidata_version
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.text import Text, common_width
 
 ANY = st.lists(st.text(st.characters(codec=None), max_size=6), max_size=12)
@@ -91,3 +94,18 @@ def test_one_other_width_among_many_is_noticed(odd: int) -> None:
     assert common_width(offsets) == 0
     offsets[odd + 2 :] -= 1
     assert common_width(offsets) == 0
+
+
+@pytest.mark.parametrize("code", [0x378, 0xE1000, 0x10FFFD - 0x10000 * 2])
+def test_a_character_that_a_later_unicode_may_assign_is_not_normalized(code: int) -> None:
+    text = Text.of(["e\u0301", chr(code), "", f"a{chr(code)}\u0301", "山"])
+    if category(chr(code)) != "Cn":
+        assert text.normalized("NFC").strings()[0] == "é"
+        return
+    with pytest.raises(PseudonymizationError, match=f"2 values .* Unicode {unidata_version} "):
+        text.normalized("NFC")
+
+
+def test_every_version_normalizes_noncharacters_private_ones_and_surrogates_alike() -> None:
+    strings = ["\ufdd0", "\uffff", "\U0010fffe", "\ue000", "\ud800"]
+    assert Text.of(strings).normalized("NFC").strings() == strings
