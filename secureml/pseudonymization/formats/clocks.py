@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +31,15 @@ from secureml.pseudonymization.formats.grids import (
     read_grid,
 )
 from secureml.pseudonymization.moments import UNITS, Moments
-from secureml.pseudonymization.permutation import Permutation
+from secureml.pseudonymization.permutation import CHUNK, Permutation
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 
 __all__ = ["MomentFormat"]
+
+_LONGEST_WALK = 1 << 20
+_COUNTED = 1 << 22
+_LOOKED_AT = 1 << 24
 
 _PIVOT = datetime(1969, 1, 1, tzinfo=UTC), datetime(2068, 12, 31, 23, 59, 59, tzinfo=UTC)
 """What strptime reads two digits of a year as."""
@@ -138,6 +144,8 @@ class MomentFormat(Format):
                     rows = chunk[some]
                     valid[rows] = True
                     size = self._size(layout.resolution)
+                    if number and size >= permutation.minimum and not permutation.decrypt:
+                        size = self._own(layouts[: number + 1], permutation.minimum)
                     permuted = size >= permutation.minimum
                     sizes[permuted].append(size)
                     if not permuted:
@@ -157,6 +165,11 @@ class MomentFormat(Format):
             least[True],
         )
 
+    def _own(self, layouts: Sequence[Layout], minimum: int) -> int:
+        """Count the moments whose text of the last layout is of none before."""
+        key = json.dumps(dict(self.options), sort_keys=True)
+        return _count(type(self), key, layouts[-1].width, len(layouts), minimum)
+
     def _of_width(self, width: int) -> Sequence[Layout]:
         if self._written is None:
             return iso_layouts(width)
@@ -174,17 +187,43 @@ class MomentFormat(Format):
         self, grid: Octets, layouts: Sequence[Layout], permutation: Permutation, rows: Index
     ) -> None:
         """Go on until no text of the last layout is of one before, which would read it first."""
-        walking = np.arange(len(grid))
-        while len(walking) and len(layouts) > 1:
-            astray = np.zeros(len(walking), np.bool_)
-            for layout in layouts[:-1]:
-                astray |= self._read(layout, grid[walking])[0]
-            walking = walking[astray]
-            if len(walking):
-                here = grid[walking]
-                _, seconds, fraction = layouts[-1].read(here)
-                given = seconds, fraction
-                grid[walking] = self._once(here, given, layouts[-1], permutation, rows[walking])
+        walking = np.flatnonzero(self._astray(grid, layouts))
+        for _ in range(_LONGEST_WALK):
+            if not len(walking):
+                return
+            here = grid[walking]
+            _, seconds, fraction = layouts[-1].read(here)
+            given = seconds, fraction
+            grid[walking] = self._once(here, given, layouts[-1], permutation, rows[walking])
+            walking = walking[self._astray(grid[walking], layouts)]
+        raise PseudonymizationError(
+            f"{len(walking)} values have too few pseudonyms of their format for any to be found"
+        )
+
+    def _astray(self, grid: Octets, layouts: Sequence[Layout]) -> NDArray[np.bool_]:
+        """Tell which texts are of a layout before the last one."""
+        astray = np.zeros(len(grid), np.bool_)
+        for layout in layouts[:-1]:
+            astray |= self._read(layout, grid)[0]
+        return astray
+
+    def own_among(self, layouts: Sequence[Layout], ranks: Words) -> int:
+        """Count those of some moments whose text of the last layout is of none before.
+
+        Args:
+            layouts: all of one length.
+            ranks: of the moments in the range.
+        """
+        layout = layouts[-1]
+        first, _ = self._steps(layout.resolution)
+        steps = ranks // np.uint64(10**layout.resolution.digits)
+        fraction = ranks - steps * np.uint64(10**layout.resolution.digits)
+        line = np.zeros(layout.width, np.uint8)
+        for place, characters in layout.literals.items():
+            line[place] = ord(characters[0])
+        seconds = (steps.view(np.int64) + first) * layout.resolution.step
+        grid = layout.write(np.tile(line, (len(ranks), 1)), seconds, fraction)
+        return len(ranks) - int(self._astray(grid, layouts).sum())
 
     def _once(
         self,
@@ -246,3 +285,30 @@ class MomentFormat(Format):
                 " second: choose start and end closer to each other"
             )
         return size
+
+
+@lru_cache(1 << 6)
+def _count(kind: type[MomentFormat], options: str, width: int, layouts: int, minimum: int) -> int:
+    """Count the moments whose text of the last of some layouts is of none before.
+
+    Args:
+        kind: of the format.
+        options: of it, as JSON.
+        width: of the layouts.
+        layouts: how many of that width.
+        minimum: what is to be known is whether there are as many.
+
+    Returns:
+        The number. If there are more than four million moments, that of as many as it takes to
+        find the minimum, of 16 million at most: then they are too thin on the ground.
+    """
+    form = kind(**json.loads(options))
+    some = [one for one in form._of_width(width) if form._takes(one)][:layouts]
+    size = form._size(some[-1].resolution)
+    every, found = max(size // CHUNK, 1), 0
+    for start in range(min(every, _LOOKED_AT // CHUNK)):
+        numbers = np.arange(-(-(size - start) // every), dtype=np.uint64)
+        found += form.own_among(some, numbers * np.uint64(every) + np.uint64(start))
+        if found >= minimum and size > _COUNTED:
+            break
+    return max(found, 1)

@@ -47,8 +47,6 @@ class _Reading:
         before: how many digits stand before the national number, and are kept.
         prefix: the national prefix, where it is one of them; else empty.
         root: of the national numbers.
-        rival: with a prefix, the root of numbers that take its place, or 0: a value that can be
-            read without a prefix is.
         label: what tells this reading from others in the tweak.
     """
 
@@ -56,7 +54,6 @@ class _Reading:
     before: int
     prefix: str
     root: int
-    rival: int
     label: str
 
 
@@ -127,7 +124,7 @@ class PhoneFormat(Format):
         return Transformed(text, join_small(small), invalid, min(domains, default=0))
 
     def _readings(self, folded: str, digits: Digits, table: Numbering) -> list[_Reading]:
-        """Return how values of one layout may be read; the first that fits a value is it."""
+        """Return how values of one layout may be read; no value can be in two ways."""
         if _INTERNATIONAL.fullmatch(folded):
             heads = np.zeros(len(digits), np.intp)
             for column in digits[:, :3].T:
@@ -169,8 +166,7 @@ def _readings(
         if length in lengths:
             tag = f"{label} {code.digits} {prefix or '-'}"
             root = code.roots[length]
-            rival = readings[0].root if readings else 0
-            readings.append(_Reading(code, before + len(prefix), prefix, root, rival, tag))
+            readings.append(_Reading(code, before + len(prefix), prefix, root, tag))
     return readings
 
 
@@ -192,15 +188,8 @@ def _permute(
     length = numbers.shape[1] - reading.before
     size = table.size(reading.root)
     ranks = table.rank(reading.root, numbers[:, reading.before :])
-    rows = np.arange(len(ranks))
-    while len(rows):
-        ranks[rows] = permutation.permute(size, label, ranks[rows], rows)
-        numbers[rows, reading.before :] = table.unrank(reading.root, ranks[rows], length)
-        if not reading.rival:
-            return
-        # Walk past numbers that would be read without the prefix.
-        start = reading.before - len(reading.prefix)
-        rows = rows[table.accepts(reading.rival, numbers[rows, start:])]
+    ranks = permutation.permute(size, label, ranks, np.arange(len(ranks)))
+    numbers[:, reading.before :] = table.unrank(reading.root, ranks, length)
 
 
 def _numerals(digits: str) -> Digits:

@@ -14,6 +14,7 @@ from secureml.ciphers.tables import TableCipher
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Format, Transformed, resolve_format
 from secureml.pseudonymization.formats.calendars import parse_moments
+from secureml.pseudonymization.formats.dates import DateFormat, DateTimeFormat
 from secureml.pseudonymization.moments import Days, Moments
 from secureml.pseudonymization.numbers import Limits
 from secureml.pseudonymization.permutation import Permutation
@@ -410,3 +411,48 @@ GOLDEN = [
     "1909-07-13T20:09:29.350809815Z",
     "1951-08-31T09:16:48-08:00",
 ]
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (["%d/%m/%Y", "%m/%d/%Y"], "12/31/2020"),
+        (["%m/%d/%Y", "%d/%m/%Y"], "31/12/2020"),
+        (["%d/%m/%Y", "%m-%d-%Y"], "12-31-2020"),
+        (["%d%m%Y", "%Y%m%d", "%Y%d%m"], "19003112"),
+    ],
+)
+def test_a_date_that_a_pattern_before_reads_is_no_member(lab, written, text) -> None:
+    form = DateFormat(written=written)
+    here = [one for one in written if len(one) == len(written[-1])]
+    days = [date(1900, 1, 1) + timedelta(number) for number in range(73_049)]
+
+    def reads(pattern: str, text: str) -> bool:
+        try:
+            return 1900 <= datetime.strptime(text, pattern).year <= 2099
+        except ValueError:
+            return False
+
+    own = [
+        one
+        for day in days
+        for one in [day.strftime(written[-1])]
+        if not any(reads(pattern, one) for pattern in here[:-1])
+    ]
+    assert lab.transform(form, [text], tables=True).domain == len(own)
+
+
+def test_a_list_of_patterns_that_leaves_too_few_is_refused_and_recovered(lab) -> None:
+    form = DateFormat(start="0001-01-01", end="3000-12-31", written=["%d/%m/%Y", "%m/%d/%Y"])
+    refused = lab.transform(form, ["12/31/2020"])
+    days = range(1, date(3000, 12, 31).toordinal() + 1)
+    assert refused.small.domain == sum(date.fromordinal(day).day > 12 for day in days)
+    back = lab.transform(form, ["12/31/2020"], decrypt=True)
+    assert not len(back.small.rows)
+
+
+def test_moments_of_a_list_of_patterns_are_counted_up_to_the_minimum(lab) -> None:
+    form = DateTimeFormat(written=["%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M"])
+    (pseudonym,) = lab.encrypted(form, ["12/31/2020 10:30"])
+    assert int(pseudonym[3:5]) > 12
+    assert lab.transform(form, ["12/31/2020 10:30"]).domain >= 1_000_000

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import operator
 import random
+from functools import cache
 from importlib.resources import files
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import make_format
-from secureml.pseudonymization.formats.phone import PhoneFormat
+from secureml.pseudonymization.formats.phone import PhoneFormat, _international, _national
 from secureml.pseudonymization.numbering import numbering
 
 PHONE = PhoneFormat()
@@ -269,3 +270,25 @@ def test_options_and_no_values(lab) -> None:
     assert (PHONE.options, US.options) == ({"region": None}, {"region": "US"})
     for values in ([], [""], ["", ""]):
         assert lab.encrypted(PHONE, values) == values
+
+
+def test_no_number_can_be_read_with_a_prefix_and_without() -> None:
+    """So the members of a reading are those that the table counts."""
+    table = numbering()
+
+    @cache
+    def common(one: int, other: int) -> int:
+        if min(one, other) < 2:
+            return int(one == other == 1)
+        pairs = zip(table._following[one], table._following[other], strict=True)
+        return sum(common(*map(int, pair)) for pair in pairs)
+
+    readings = [_international(code, count) for code in table.codes.values() for count in range(21)]
+    readings += [_national(one, table, count) for one in table.regions for count in range(21)]
+    both = [pair for pair in readings if len(pair) > 1]
+    assert len(both) > 100
+    for bare, prefixed in both:
+        node = bare.root
+        for digit in prefixed.prefix:
+            node = int(table._following[node, int(digit)])
+        assert not common(prefixed.root, node)
