@@ -80,6 +80,7 @@ ARGUMENTS = {
         r"x-1",
         r"(",
         r"(a|b)(\d)?",
+        r"((?:0[1-9]|1[0-2]|[3-9])\w*)-?(?i:[a-k]*)",
     ],
 }
 """What follows the colon of a format's name."""

@@ -367,7 +367,7 @@ def rekey(
     for name in filter(values.__contains__, found.columns):
         recipe = found.columns[name].recipe
         column = read_column(plain[name], scale=recipe.scale)
-        recipe = recipe.renewed(type(column.values))
+        recipe = in_column(name, recipe.renewed, type(column.values))
         dtype, arrow = dtype_name(plain[name], column), arrow_name(plain[name], column)
         jobs[name] = Job(column, recipe, dtype, arrow, smallest=2)  # as it was made
     versions = [name for name in values if found.columns[name].versions]

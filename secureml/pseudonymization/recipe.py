@@ -8,7 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.pseudonymization.decimals import Decimals
-from secureml.pseudonymization.formats import Option, make_format, resolve_format
+from secureml.pseudonymization.formats import (
+    FORMATS,
+    Option,
+    make_format,
+    newest_format,
+    resolve_format,
+)
 from secureml.pseudonymization.formats.decimals import LARGEST_SCALE
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.moments import Days, Moments
@@ -135,6 +141,7 @@ class Recipe:
             tweak=rule.tweak,
             small_domain=rule.small_domain or "error",
             on_invalid=rule.on_invalid or "error",
+            tables=form.tables,
         )
 
     @property
@@ -167,12 +174,22 @@ class Recipe:
         made = self.make(_NO_KEYS)
         if self.algorithm not in (made.algorithm, made.second):
             raise PseudonymizationError(f"this version has no algorithm {self.algorithm!r}")
+        tables = None if self.format is None else FORMATS[self.format].tables
+        if tables and self.tables not in (None, tables):
+            raise PseudonymizationError(f"this version has no tables of Unicode {self.tables!r}")
 
     def renewed(self, kind: type) -> Recipe:
-        """Return the recipe with the algorithm that values of a kind are replaced by."""
-        strategy = self.make(_NO_KEYS)
-        algorithm = strategy.algorithm_for(kind, tweaked=self.tweak is not None)
-        return replace(self, algorithm=algorithm)
+        """Return the recipe that replaces values of a kind anew: by the newest version of all.
+
+        Raises:
+            PseudonymizationError: the newest version of the format does not take the options.
+        """
+        if self.format is None:
+            strategy = self.make(_NO_KEYS)
+            algorithm = strategy.algorithm_for(kind, tweaked=self.tweak is not None)
+            return replace(self, algorithm=algorithm)
+        form = newest_format(self.format, self.options)
+        return replace(self, format=form.name, options=form.options, tables=form.tables)
 
     def make(
         self,

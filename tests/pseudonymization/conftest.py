@@ -109,6 +109,12 @@ def reference() -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
+def walk() -> Callable[[list[int], list[int], bytes], list[int]]:
+    """Encrypt a number of mixed radix by single calls of FF1."""
+    return lambda ranks, sizes, tweak: _walk(ranks, sizes, tweak, KEY)
+
+
+@pytest.fixture(scope="session")
 def class_of() -> Callable[[str], int | str]:
     """The class of a character, or the character itself if it is of none."""
     place, _ = class_table()

@@ -176,3 +176,12 @@ def test_the_second_algorithm_is_named_where_it_makes_a_difference() -> None:
                 assert first.renewed(kind) == recipe
     with pytest.raises(PseudonymizationError, match="no algorithm"):
         replace(of(strategy="token"), algorithm="AES-256-SIV/3").check()
+
+
+def test_values_that_are_replaced_anew_are_of_the_newest_version() -> None:
+    first = replace(of(format=r"regex:(\d+)"), format="regex/1", tables=None)
+    assert first.renewed(Text) == of(format=r"regex:(\d+)")
+    assert of(format="ssn").renewed(Text) == of(format="ssn")
+    assert of(strategy="token").renewed(Text) == of(strategy="token")
+    with pytest.raises(PseudonymizationError, match="look-around"):
+        replace(first, options={"pattern": r"(?=1)(\d+)"}).renewed(Text)

@@ -31,6 +31,7 @@ from secureml.pseudonymization.formats.iban import IbanFormat
 from secureml.pseudonymization.formats.integers import IntegerFormat
 from secureml.pseudonymization.formats.phone import PhoneFormat
 from secureml.pseudonymization.formats.regex import RegexFormat
+from secureml.pseudonymization.formats.regex_1 import FirstRegexFormat
 from secureml.pseudonymization.formats.ssn import SsnFormat
 from secureml.pseudonymization.formats.uuids import UuidFormat
 
@@ -43,6 +44,7 @@ __all__ = [
     "TooSmall",
     "Transformed",
     "make_format",
+    "newest_format",
     "options_of",
     "resolve_format",
 ]
@@ -59,6 +61,7 @@ FORMATS: Mapping[str, type[Format]] = {
         EmailFormat,
         IbanFormat,
         PhoneFormat,
+        FirstRegexFormat,
         RegexFormat,
         IntegerFormat,
         UuidFormat,
@@ -111,6 +114,19 @@ def make_format(name: str, options: Mapping[str, Option]) -> Format:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise PseudonymizationError(f"the format {name!r} has no option {option!r}{hint}")
     return FORMATS[name](**options)
+
+
+def newest_format(name: str, options: Mapping[str, Option]) -> Format:
+    """Make the newest version of a format, which values that are replaced anew are of.
+
+    Args:
+        name: of any version.
+        options: of that version.
+
+    Raises:
+        PseudonymizationError: as of ``make_format``.
+    """
+    return make_format(_LATEST.get(name.partition("/")[0], name), options)
 
 
 @cache

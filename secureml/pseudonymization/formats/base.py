@@ -71,12 +71,14 @@ class Format(ABC):
     Attributes:
         name: with its version, such as "ssn/1"; kept in manifests.
         takes: the kinds of values that it takes.
+        tables: which version of Unicode its frozen tables are of, if it has any.
         piecemeal: whether it works on a column of many templates piece by piece by itself, and
             on all cores, with no more memory for a long one than values and results take.
     """
 
     name: ClassVar[str]
     takes: ClassVar[tuple[type, ...]]
+    tables: ClassVar[str | None] = None
     piecemeal: ClassVar[bool] = False
 
     @property

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.alphabets import CODE_POINTS, Alphabets, Codes
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats.base import Transformed
@@ -33,6 +34,7 @@ __all__ = [
 Flags = NDArray[np.bool_]
 _PIECE = 1 << 14  # rows whose characters are counted together, in a core's own cache
 _SPAN = 1 << 16  # characters that are picked or put together, likewise
+_LONGEST_WALK = 1 << 20
 _HOLE = CODE_POINTS
 """Stands in what is kept of a value for a character that is not."""
 
@@ -169,6 +171,9 @@ def walked(
         text: the values, all of which are in the subset, or empty.
         once: permutes them within the domain.
         outside: returns which of some rows of a text are not in the subset.
+
+    Raises:
+        PseudonymizationError: some values are not in it after a million times.
     """
     made = once(text)
     values = made.values
@@ -176,14 +181,18 @@ def walked(
     there = text.lengths > 0
     there[made.small.rows] = False
     rows = outside(values, np.flatnonzero(there))
-    while len(rows):
+    for _ in range(_LONGEST_WALK):
+        if not len(rows):
+            return replace(made, values=values)
         others = np.ones(len(text), np.bool_)
         others[rows] = False
         again = once(blanked(values, np.flatnonzero(others))).values
         assert isinstance(again, Text)
         values = values.replaced(rows, again.strings_at(rows))
         rows = outside(values, rows)
-    return replace(made, values=values)
+    raise PseudonymizationError(
+        f"{len(rows)} values have too few pseudonyms of their format for any to be found"
+    )
 
 
 def _spans(text: Text) -> Iterator[slice]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import compress
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secureml.pseudonymization.domains import Index, Words
 from secureml.pseudonymization.formats.base import NONE_SMALL, TooSmall
 from secureml.pseudonymization.permutation import CHUNK, Permutation
 
-__all__ = ["permute_groups"]
+__all__ = ["permute_groups", "permute_ranks"]
 
 
 def permute_groups(
@@ -72,3 +74,42 @@ def permute_groups(
         high *= base
         np.add(high, low, out=new[part])
     return new, NONE_SMALL, min(sizes)
+
+
+def permute_ranks(
+    permutation: Permutation,
+    group: Index,
+    ranks: NDArray[Any],
+    *,
+    sizes: Sequence[int],
+    tweaks: Sequence[bytes],
+) -> NDArray[Any]:
+    """Permute ranks, each within the domain of its group, of any size that can be permuted.
+
+    Args:
+        permutation: as for ``permute_groups``.
+        group: as for ``permute_groups``.
+        ranks: uint64, or Python integers if a domain has more than 2**63 members.
+        sizes: of the domains.
+        tweaks: as for ``permute_groups``.
+
+    Returns:
+        A new array of the same dtype.
+    """
+    if ranks.dtype == np.uint64:
+        return permute_groups(permutation, group, ranks, sizes=sizes, tweaks=tweaks)[0]
+    fine, tweaks = permutation.groups(group, tweaks, np.arange(len(ranks)))
+    _, member = np.unique(fine, return_index=True)
+    plan = permutation.plan([sizes[one] for one in group[member].tolist()], tweaks)
+    base = plan.base.astype(object)[fine]
+    new = np.empty(len(ranks), object)
+    words = np.flatnonzero(base)
+    if len(words):
+        quotients = ranks[words] // base[words]
+        remainders = ranks[words] - quotients * base[words]
+        high, low = quotients.astype(np.uint64), remainders.astype(np.uint64)
+        high, low = plan.apply(fine[words], high, low)
+        new[words] = high.astype(object) * base[words] + low
+    others = np.flatnonzero(base == 0)
+    new[others] = plan.apply_wide(fine[others], ranks[others].tolist())
+    return new

@@ -2,216 +2,251 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
-from dataclasses import replace
-from hashlib import shake_256
-from itertools import chain, pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.alphabets import CLASS_SYMBOL, Alphabets, Codes, alphabets
+from secureml.pseudonymization.alphabets import CODE_POINTS, Codes, alphabets
+from secureml.pseudonymization.charsets import masks_of
 from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.formats.automata import Automaton
 from secureml.pseudonymization.formats.base import (
+    NO_ROWS,
     NONE_SMALL,
     Format,
     Option,
     TooSmall,
     Transformed,
 )
-from secureml.pseudonymization.formats.patterns import folding_of
+from secureml.pseudonymization.formats.languages import (
+    FIRST_CLASS,
+    WORD,
+    Language,
+    Languages,
+    Run,
+    Symbol,
+)
+from secureml.pseudonymization.formats.patterns import parsed
 from secureml.pseudonymization.formats.pieces import (
     Flags,
     blanked,
-    rows_with,
+    kept_of,
+    picked,
     transform_pieces,
-    walked,
 )
+from secureml.pseudonymization.formats.ranks import permute_ranks
 from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.templates import find_distinct, find_folded
+from secureml.pseudonymization.templates import find_folded, find_templates
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 
 __all__ = ["RegexFormat"]
-
-_SAMPLES = 256
-_AT_ONCE = 1 << 20  # characters of samples that are looked at together
-_KEPT_INSIDE = 2 * CLASS_SYMBOL
-"""Added, in a template, to a character in a group that is of no class."""
-
-_TOKENS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?P<|\(\?|\(|\)[*+{]?|.", re.DOTALL)
 
 
 class RegexFormat(Format):
     r"""What the groups of a pattern match keeps its classes; what is outside of them stays.
 
     A value is of the format if the whole of it matches. So is every pseudonym, with its groups in
-    the same places: where a pattern tells characters of one class apart, as ``([1-4]\d{8})`` does,
-    values are encrypted again and again until they match. How many of a class's strings match is
-    estimated from 256 of them; where fewer than one in 256 do, the domain counts as too small.
+    the same places: it is one of the values that match, that have the same characters outside of
+    the groups, and characters of the same classes inside. There are as many pseudonyms as such
+    values, which are counted exactly.
+
+    ``\w``, ``\d``, ``\s``, ``\b`` and ``(?i)`` go by Unicode 18, as the table that ships with
+    secureml has it, whatever the version of Python. Groups are where ``re`` has them, except where
+    what is repeated may be empty, as in ``(?:a*)*``: then a group may begin or end elsewhere.
 
     Args:
-        pattern: in the syntax of Python's ``re``, with at least one group.
+        pattern: in the syntax of Python's ``re``, with at least one group, and without references
+            to groups, look-arounds, atomic groups and possessive repeats.
 
     Raises:
         PseudonymizationError: the pattern is none, or has no groups, or one that is in another
-            one, or one that is repeated (of which only the last repetition would be encrypted).
+            one, or one that is repeated (of which only the last repetition would be encrypted);
+            or it is too large.
     """
 
-    name = "regex/1"
+    name = "regex/2"
     takes = (Text,)
+    tables = "18.0.0"
 
     def __init__(self, *, pattern: str = "") -> None:
-        problem = None
-        try:
-            compiled = re.compile(pattern)
-        except (re.error, TypeError, RecursionError, OverflowError):
-            problem = "the pattern is not one that Python's re can compile"
-        if problem is None:
-            problem = _problem(compiled)
-        if problem is not None:
-            raise PseudonymizationError(problem)
-        self._pattern, self._folding = compiled, folding_of(compiled)
+        if not isinstance(pattern, str):
+            raise PseudonymizationError("the pattern is to be text")
+        self._automaton = Automaton(parsed(pattern))
+        self._pattern = pattern
+        self._languages = Languages(self._automaton, self._members)
+        self._runs: dict[int, list[Run]] = {}
 
     @property
     def options(self) -> Mapping[str, Option]:
         """The pattern."""
-        return {"pattern": self._pattern.pattern}
+        return {"pattern": self._pattern}
 
     def transform(self, values: Values, permutation: Permutation) -> Transformed:
         """Permute every value among those of its template that match."""
         assert isinstance(values, Text)
-        filled = np.flatnonzero(values.lengths)
-        chosen, failed = self._groups(values)
-        invalid = filled[failed[filled]]
-        number, domains = self._domains(values, chosen, invalid)
-        too_small = np.array([0 < domain < permutation.minimum for domain in domains], np.bool_)
-        rows = np.flatnonzero(too_small[number])
-        small = NONE_SMALL
-        if len(rows):
-            small = TooSmall(rows, min(domains[one] for one in np.flatnonzero(too_small)))
-        hidden = np.union1d(invalid, rows)
-        text = blanked(values, hidden)
-        if len(hidden):
-            chosen = np.delete(chosen, values.places(hidden))
-        label = f"{self.name} {len(self._pattern.pattern)} {self._pattern.pattern}"
+        chosen, number, languages = self._read(values)
+        minimum = permutation.minimum
+        sizes = [language.size for language in languages]
+        used = min((size for size in sizes if size >= minimum), default=0)
+        tiny = _rows(number, [size < minimum for size in sizes])
+        ranked = [one.size if one.size >= minimum and not one.whole else 0 for one in languages]
+        narrow = _rows(number, [0 < size <= WORD for size in ranked])
+        wide = _rows(number, [size > WORD for size in ranked])
+        invalid = np.flatnonzero((number < 0) & (values.lengths > 0))
+        small = TooSmall(tiny, min(sizes)) if len(tiny) else NONE_SMALL
+        label = f"{self.name} {len(self._pattern)} {self._pattern}"
+        if not any(map(len, (tiny, narrow, wide, invalid))):
+            return transform_pieces(values, chosen, permutation, alphabets(), label)
 
-        def once(part: Text) -> Transformed:
-            # While some values walk on, the others are empty.
-            here = chosen
-            if len(part.codes) != len(chosen):
-                here = chosen[np.repeat(part.lengths > 0, text.lengths)]
-            return transform_pieces(part, here, permutation, alphabets(), label)
+        stays = np.ones(len(values), np.bool_)
+        for rows in (tiny, narrow, wide, invalid):
+            stays[rows] = False
+        there = np.repeat(stays, values.lengths)
+        whole = blanked(values, np.flatnonzero(~stays))
+        made = transform_pieces(whole, chosen[there], permutation, alphabets(), label)
+        assert isinstance(made.values, Text)
+        codes = values.codes.copy()
+        codes[there] = made.values.codes
+        for rows in (narrow, wide):
+            if len(rows):
+                places = values.places(rows)
+                column = _Column(values.at(rows), chosen[places], number[rows], languages)
+                codes[places] = column.permuted(permutation.at(rows), label)
+        text = blanked(Text(codes, values.offsets), np.union1d(invalid, tiny))
+        return Transformed(text, small, invalid, used)
 
-        def outside(made: Text, rows: Index) -> Index:
-            part, before = made, chosen
-            if len(rows) < len(made):
-                part = made.at(rows)
-                before = chosen[text.places(rows)]
-            found, failed = self._groups(part)
-            failed[rows_with(part, found != before)] = True
-            return rows[failed]
-
-        made = walked(text, once, outside)
-        used = [domain for domain in domains if domain >= permutation.minimum]
-        return replace(made, small=small, invalid=invalid, domain=min(used, default=0))
-
-    def _groups(self, text: Text) -> tuple[Flags, Flags]:
-        """Return which characters of values are in groups, and which of the values fail."""
-        if self._folding is None:
-            return self._matched(text)
-        distinct, number = find_folded(text, self._folding.table(text.codes))
-        chosen, failed = self._matched(distinct)
-        if number is None:
+    def _read(self, text: Text) -> tuple[Flags, Index, list[Language]]:
+        """Return which characters are in groups, and the language of each value, or -1."""
+        fold, known = self._folding(text.codes)
+        distinct, shape = find_folded(text, fold)
+        numbers: dict[tuple[Symbol, ...], int] = {}
+        flags, of_shape = np.zeros(len(distinct.codes), np.bool_), np.full(len(distinct), -1)
+        for one, (start, end) in enumerate(pairwise(distinct.offsets.tolist())):
+            characters, classes = _pairs(known[code] for code in distinct.codes[start:end].tolist())
+            inside = self._automaton.inside(characters)
+            if inside is None or start == end:
+                continue
+            flags[start:end] = inside
+            symbols = tuple(
+                (FIRST_CLASS - number, True)
+                if encrypted and number >= 0
+                else (character, encrypted)
+                for character, number, encrypted in zip(characters, classes, inside, strict=True)
+            )
+            of_shape[one] = numbers.setdefault(symbols, len(numbers))
+        languages = [*map(self._languages.of, numbers)]
+        if shape is None:
             filled = text.lengths > 0
-            return np.tile(chosen, int(filled.sum())), filled & failed[0]
-        flags = Text(chosen.view(np.uint8), distinct.offsets).at(number).codes.view(np.bool_)
-        return flags, failed[number]
+            return np.tile(flags, int(filled.sum())), np.where(filled, of_shape[0], -1), languages
+        chosen = Text(flags.view(np.uint8), distinct.offsets).at(shape).codes.view(np.bool_)
+        return chosen, of_shape[shape], languages
 
-    def _matched(self, text: Text) -> tuple[Flags, Flags]:
-        """Return the same for values that are read one by one."""
-        count = self._pattern.groups + 1
-        nothing = ((0, 0),) * count
-        matches = map(self._pattern.fullmatch, text.strings())
-        spans = [nothing if match is None else match.regs for match in matches]
-        ends = chain.from_iterable(chain.from_iterable(spans))
-        places = np.fromiter(ends, np.int64, 2 * count * len(text)).reshape(len(text), count, 2)
-        failed: Flags = places[:, 0, 1] == 0
-        bounds = np.maximum(places[:, 1:], 0) + text.offsets[:-1, None, None]
-        size = len(text.codes) + 1
-        depth = np.bincount(bounds[:, :, 0].ravel(), minlength=size)
-        depth -= np.bincount(bounds[:, :, 1].ravel(), minlength=size)
-        np.cumsum(depth, out=depth)
-        failed[rows_with(text, depth[:-1] > 1)] = True
-        return depth[:-1] > 0, failed
+    def _folding(self, codes: Codes) -> tuple[Codes, Mapping[int, tuple[int, int]]]:
+        """Fold characters that are the same to the pattern, and of the same class, to one.
 
-    def _domains(self, text: Text, chosen: Flags, invalid: Index) -> tuple[Index, list[int]]:
-        """Number the templates of a column, and estimate how many values of each match."""
+        Returns:
+            What each code point is folded to; and of these, what they are to the pattern, and
+            their class, or -1.
+        """
+        if codes.dtype == np.uint8:
+            return self._ascii
+        present = np.zeros(CODE_POINTS, np.bool_)
+        present[codes] = True
+        return self._fold(np.flatnonzero(present), np.zeros(CODE_POINTS, codes.dtype))
+
+    @cached_property
+    def _ascii(self) -> tuple[Codes, Mapping[int, tuple[int, int]]]:
+        return self._fold(np.arange(1 << 7), np.zeros(1 << 8, np.uint8))
+
+    def _fold(self, distinct: Index, fold: Codes) -> tuple[Codes, Mapping[int, tuple[int, int]]]:
+        table, first = alphabets(), dict[tuple[int, int], int]()
+        classes = table.classes(table.skeletons(distinct.astype(np.uint32))).tolist()
+        characters = masks_of(self._automaton.sets, distinct)
+        for code, pair in zip(
+            distinct.tolist(), zip(characters, classes, strict=True), strict=True
+        ):
+            fold[code] = first.setdefault(pair, code)
+        return fold, {code: pair for pair, code in first.items()}
+
+    def _members(self, number: int) -> Sequence[Run]:
+        """Return the members of a class, as runs of those that are the same to the pattern."""
+        runs = self._runs.get(number)
+        if runs is None:
+            table = alphabets()
+            size = int(table.sizes[number])
+            codes = table.codes(table.starts[number] + np.arange(size, dtype=np.uint32))
+            flags = np.array([one.holds(codes) for one in self._automaton.sets], np.bool_)
+            changes = np.flatnonzero((flags[:, 1:] != flags[:, :-1]).any(axis=0)) + 1
+            starts = np.append(0, changes)
+            counts = np.diff(starts, append=size)
+            characters = masks_of(self._automaton.sets, codes[starts])
+            runs = list(map(Run, starts.tolist(), counts.tolist(), characters))
+            self._runs[number] = runs
+        return runs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Column:
+    """Values of languages that hold not all values of a template.
+
+    Args:
+        text: the values.
+        chosen: which characters are in groups.
+        number: of the language of each value.
+        languages: all of them.
+    """
+
+    text: Text
+    chosen: Flags
+    number: Index
+    languages: Sequence[Language]
+
+    def permuted(self, permutation: Permutation, label: str) -> Codes:
+        """Return the characters of the values that become of them."""
         table = alphabets()
+        templates, template = find_templates(table, picked(self.text, self.chosen))
+        template = np.zeros(len(self.text), np.intp) if template is None else template
+        tweaks = [label.encode("utf-8", "surrogatepass") + one for one in templates.symbols]
+        every = np.arange(len(self.text))
+        group, bound = kept_of(self.text, self.chosen).split(template, tweaks, every)
+        _, member = np.unique(group, return_index=True)
+        sizes = [self.languages[one].size for one in self.number[member].tolist()]
 
-        def seen(span: slice) -> Codes:
-            codes = text.codes[span]
-            classes = table.classes(table.skeletons(codes))
-            inside = classes >= 0
-            symbols = codes + (chosen[span] & ~inside) * np.uint32(_KEPT_INSIDE)
-            inside &= chosen[span]
-            np.maximum(symbols, inside * (classes.view(np.uint32) + CLASS_SYMBOL), out=symbols)
-            return symbols
+        codes = self.text.codes.copy()
+        ranks = np.empty(len(self.text), np.uint64 if max(sizes) <= WORD else object)
+        parts = [*self._parts()]
+        for language, rows, places in parts:
+            firsts = table.starts[language.classes].astype(np.intp)
+            ordinals = map(table.ordinals, codes[np.ascontiguousarray(places.T)])
+            ranks[rows] = language.rank([*map(np.subtract, ordinals, firsts)])
+        ranks = permute_ranks(permutation, group, ranks, sizes=sizes, tweaks=bound)
+        for language, rows, places in parts:
+            firsts = table.starts[language.classes].astype(np.intp)
+            members = zip(language.unrank(ranks[rows]), firsts, places.T, strict=True)
+            for column, first, place in members:
+                codes[place] = table.codes((column + first).view(np.uintp))
+        return codes
 
-        flat, bounds, number = find_distinct(text.offsets, seen)
-        if number is None:
-            number = np.where(text.lengths > 0, 0, -1)
-        number[invalid] = -1
-        used = np.bincount(number[number >= 0], minlength=len(bounds) - 1) > 0
-        domains = [
-            self._domain(flat[start:end], table) if used[one] and end > start else 0
-            for one, (start, end) in enumerate(pairwise(bounds.tolist()))
-        ]
-        return number, [*domains, 0]
-
-    def _domain(self, template: NDArray[np.uint32], table: Alphabets) -> int:
-        """Estimate how many values of a template match with their groups in the same places."""
-        groups = template >= CLASS_SYMBOL
-        places = np.flatnonzero(groups & (template < _KEPT_INSIDE))
-        classes = (template[places] - CLASS_SYMBOL).astype(np.intp)
-        sizes = table.sizes[classes]
-        seed = shake_256(self._pattern.pattern.encode("utf-8", "surrogatepass"))
-        seed.update(template.astype(">u4").tobytes())
-        octets = seed.digest(4 * _SAMPLES * len(places))
-        drawn = np.frombuffer(octets, ">u4").reshape(_SAMPLES, -1)
-        kept = np.where(template < _KEPT_INSIDE, template, template - _KEPT_INSIDE)
-        alike, step = 0, max(_AT_ONCE // len(template), 1)
-        for some in (drawn[start : start + step] for start in range(0, _SAMPLES, step)):
-            members = np.tile(kept, (len(some), 1))
-            members[:, places] = table.codes(table.starts[classes] + some.astype(np.uint32) % sizes)
-            offsets = np.arange(len(some) + 1) * len(template)
-            chosen, failed = self._groups(Text(members.ravel(), offsets))
-            fits = (chosen.reshape(len(some), -1) == groups).all(axis=1) & ~failed
-            alike += int(fits.sum())
-        size: int = math.prod(sizes.tolist())
-        return max(size * alike // _SAMPLES, 1)
+    def _parts(self) -> Iterator[tuple[Language, Index, Index]]:
+        """Return each language, its values, and where their encrypted characters are."""
+        order = np.argsort(self.number, kind="stable")
+        starts = np.flatnonzero(np.diff(self.number[order], prepend=-1)).tolist()
+        for start, end in pairwise([*starts, len(order)]):
+            rows = order[start:end]
+            language = self.languages[self.number[rows[0]]]
+            yield language, rows, self.text.offsets[rows][:, None] + language.places
 
 
-def _problem(pattern: re.Pattern[str]) -> str | None:
-    """Return what stands against the groups of a pattern."""
-    if isinstance(pattern.pattern, bytes):
-        return "the pattern is to be text"
-    if not pattern.groups:
-        return "the pattern has no groups: what is to be encrypted goes in parentheses"
-    opened: list[tuple[bool, bool]] = []  # of each open parenthesis: is it, does it hold a group
-    for token in _TOKENS.findall(pattern.pattern):
-        if token in ("(", "(?P<", "(?"):
-            group = token != "(?"  # noqa: S105 - no password
-            if group and any(is_group for is_group, _ in opened):
-                return "a group of the pattern is inside of another one"
-            opened.append((group, group))
-        elif token[0] == ")" and opened:
-            _, holds = opened.pop()
-            if holds and token != ")":  # noqa: S105 - no password
-                return "a group of the pattern is repeated: only the last one would be encrypted"
-            if holds and opened:
-                opened[-1] = (opened[-1][0], True)
-    return None
+def _rows(number: Index, holds: Sequence[bool]) -> Index:
+    """Return the rows with a number for which something holds; -1 is none."""
+    return np.flatnonzero(np.array([*holds, False])[number]) if any(holds) else NO_ROWS
+
+
+def _pairs(pairs: Iterable[tuple[int, int]]) -> tuple[Sequence[int], Sequence[int]]:
+    firsts, seconds = zip(*pairs, strict=True) if (pairs := list(pairs)) else ((), ())
+    return firsts, seconds

