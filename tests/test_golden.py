@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from secureml import anonymize, reidentify
+from secureml import anonymize, merge_manifests, reidentify, rekey
 from secureml.anonymization.keyrings import keyring_of
-from secureml.errors import UncheckedVersionWarning
+from secureml.errors import ManifestError, UncheckedVersionWarning, WrongTableError
 from secureml.key_management import KeyManager
 from secureml.pseudonymization.manifest import Sketch
 from secureml.sources import MemoryStore
@@ -35,18 +36,27 @@ def table(part: dict[str, Any], dtypes: dict[str, str]) -> pd.DataFrame:
     return frame.astype({name: DEFAULT if d == "str" else d for name, d in dtypes.items()})
 
 
+def opened(made: dict[str, Any], manager: KeyManager) -> dict[str, Any]:
+    """A manifest without its MAC, and its sketches decrypted."""
+    made = deepcopy(made)
+    del made["mac"]
+    for name, column in made["columns"].items():
+        for sketch in column["sketches"]:
+            keyring = keyring_of(manager, made["key"]["name"], sketch["version"])
+            places = keyring.opened(name, Sketch(sketch["values"], sketch["pairs"]))
+            sketch.update(asdict(places))
+    return made
+
+
 def as_schema_2(made: dict[str, Any], manager: KeyManager) -> dict[str, Any]:
     """What a manifest says, in the layout of schema 2."""
-    (version,) = made["versions"]
-    columns = deepcopy(made["columns"])
-    for name, column in columns.items():
-        sketches = column.pop("sketches")
-        keyring = keyring_of(manager, made["key"]["name"], version["version"])
-        opened = [keyring.opened(name, Sketch(one["values"])) for one in sketches]
-        column["sample"] = [place for one in opened for place in one.values or ()]
+    made = opened(made, manager)
+    for column in made["columns"].values():
+        column["sample"] = [place for one in column.pop("sketches") for place in one["values"]]
         for field in ("domain_prefix", "tables", "arrow", "tweak_arrow"):
             del column[field]
-    return {"schema": 2, "key": {**made["key"], **version}, "columns": columns, "mac": made["mac"]}
+    (version,) = made.pop("versions")
+    return {**made, "schema": 2, "key": {**made["key"], **version}}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -60,7 +70,7 @@ def golden(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_there_are_files_of_every_schema() -> None:
-    assert {read(path)["manifest"]["schema"] for path in FILES} == {1, 2}
+    assert {read(path)["manifest"]["schema"] for path in FILES} == {1, 2, 3}
 
 
 def test_the_table_comes_back(golden: dict[str, Any]) -> None:
@@ -87,6 +97,48 @@ def test_the_table_is_made_again_alike(golden: dict[str, Any]) -> None:
             anonymize(part, master_key_version=version, key_manager=manager, **golden["arguments"])
         )
     pd.testing.assert_frame_equal(pd.concat(parts), after)
-    made = parts[-1].attrs["secureml"]
+    documents = [part.attrs["secureml"] for part in parts]
     if golden["manifest"]["schema"] == 2:
-        assert as_schema_2(made, manager) == {**golden["manifest"], "mac": made["mac"]}
+        del golden["manifest"]["mac"]
+        assert as_schema_2(documents[-1], manager) == golden["manifest"]
+    if golden["manifest"]["schema"] == 3:
+        merged = merge_manifests(documents, key_manager=manager)
+        assert opened(merged, manager) == opened(golden["manifest"], manager)
+
+
+def of_schema_2(name: str) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, KeyManager]:
+    golden = read(Path(__file__).parent / "golden" / f"manifest_2_{name}.json")
+    after = table(golden["after"], golden["dtypes"])
+    after.attrs["secureml"] = golden["manifest"]
+    return golden, table(golden["before"], golden["before_dtypes"]), after, manager_of(golden)
+
+
+def test_a_table_of_schema_2_takes_further_columns_and_parts() -> None:
+    golden, before, after, manager = of_schema_2("permute")
+    for frame in (before, after):
+        frame["new"] = frame["when"].fillna("") + " and some more text"
+    arguments = {"master_key_version": 2, "key_manager": manager}
+    more = anonymize(after, sensitive_columns=["new"], **arguments)
+    assert more.attrs["secureml"]["schema"] == 3
+    pd.testing.assert_frame_equal(reidentify(more, key_manager=manager), before)
+    part = anonymize(before.drop(columns="new"), **golden["arguments"], **arguments)
+    documents = [golden["manifest"], part.attrs["secureml"]]
+    merged = merge_manifests(documents, key_manager=manager)
+    both = pd.concat([after, part]).drop(columns="new")
+    back = reidentify(both, merged, key_manager=manager)
+    pd.testing.assert_frame_equal(back, pd.concat([before, before]).drop(columns="new"))
+    foreign = part.assign(ssn=part["ssn"].str.replace("1", "2"))
+    with pytest.raises(WrongTableError, match="column 'ssn'"):
+        reidentify(foreign, merged, key_manager=manager)
+
+
+def test_a_table_of_schema_2_with_rows_of_several_versions_is_rekeyed_first() -> None:
+    _, before, after, manager = of_schema_2("versions")
+    arguments = {"sensitive_columns": ["name"], "small_domain": "token", "key_manager": manager}
+    with pytest.raises(ManifestError, match="rekey the table first"):
+        anonymize(after, **arguments)
+    with pytest.warns(UncheckedVersionWarning):
+        moved = rekey(after, to_version=3, key_manager=manager)
+    more = anonymize(moved, **arguments)
+    assert [one["version"] for one in more.attrs["secureml"]["versions"]] == [3]
+    pd.testing.assert_frame_equal(reidentify(more, key_manager=manager), before)

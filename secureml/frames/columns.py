@@ -241,6 +241,8 @@ def arrow_name(series: pd.Series, column: object = None) -> str | None:
         return (
             "string" if isinstance(column, TextColumn | RepeatedColumn | CategoryColumn) else None
         )
+    if isinstance(dtype, pd.StringDtype):
+        return "string"  # whichever of Arrow's this version of pandas has beneath
     try:
         return str(pa.array(series.iloc[:0]).type)
     except (pa.ArrowException, ValueError, TypeError):  # a dtype or a time zone of Python alone

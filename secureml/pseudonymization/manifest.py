@@ -242,6 +242,10 @@ def _count(value: object) -> bool:
     return type(value) is int and 0 <= value < 1 << 63
 
 
+def _whole(value: object) -> bool:
+    return type(value) is int and -1 << 127 <= value < 1 << 127
+
+
 def _version(value: object) -> bool:
     return value is None or (_count(value) and value != 0)
 
@@ -269,7 +273,8 @@ def _options(value: object) -> bool:
         isinstance(value, dict)
         and _mapping(value)
         and all(
-            one is None or type(one) in (str, int, bool) or _texts(one) for one in value.values()
+            one is None or type(one) in (str, bool) or _whole(one) or _texts(one)
+            for one in value.values()
         )
     )
 

@@ -291,3 +291,19 @@ def test_the_store_is_not_written() -> None:
     )
     reidentify(table, key_manager=manager)
     assert [version.version for version in store.versions("master_key")] == [1]
+
+
+def test_a_table_of_several_versions_takes_further_columns(manager: KeyManager) -> None:
+    table, manifest, before = appended(manager)
+    table.attrs["secureml"] = manifest
+    extra = [f"value number {row}" for row in range(len(table))]
+    more = anonymize(table.assign(extra=extra), sensitive_columns=["extra"], key_manager=manager)
+    listed = more.attrs["secureml"]
+    assert [one["version"] for one in listed["versions"]] == [1, 2, 3, 4]
+    sketched = {
+        name: [one["version"] for one in listed["columns"][name]["sketches"]]
+        for name in ("ssn", "extra")
+    }
+    assert sketched == {"ssn": [1, 2, 3, 4], "extra": [4]}
+    back = reidentify(more, key_manager=manager)
+    pd.testing.assert_frame_equal(back, before.assign(extra=extra))

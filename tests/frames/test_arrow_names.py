@@ -19,7 +19,9 @@ DAY = pd.Timestamp("2020-02-29 12:00")
         (["a", None], object, "string"),
         (["a", "b"] * 5000, object, "string"),
         (["a", None], pd.ArrowDtype(pa.large_string()), "large_string"),
-        (["a", None], pd.StringDtype("pyarrow"), "large_string"),
+        (["a", None], pd.StringDtype("pyarrow"), "string"),
+        (["a", None], pd.StringDtype("python"), "string"),
+        (["a", None], "str", "string"),
         (["a", None], "category", "dictionary<string, int8, ordered=False>"),
         ([5, 7], "int16", "int16"),
         ([5, None], "UInt64", "uint64"),
@@ -37,10 +39,6 @@ def test_every_column_has_the_name_of_its_arrow_type(
     column = pd.Series(values, dtype=dtype)
     scale = 2 if dtype == "float32" else None
     name = arrow_name(column, read_column(column, distinct=True, scale=scale))
-    if dtype == "category":
-        name = name and name.replace("large_string", "string")
-    elif isinstance(dtype, pd.StringDtype):
-        name = name and f"large_{name.removeprefix('large_')}"
     assert name == expected
 
 

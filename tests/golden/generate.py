@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from secureml import anonymize
+from secureml import anonymize, merge_manifests
 from secureml.key_management import KeyManager
 from secureml.sources import MemoryStore
 
@@ -125,12 +125,14 @@ def made(arguments: dict[str, Any], parts: list[list[int]]) -> dict[str, Any]:
         "dtypes": {name: str(dtype) for name, dtype in after.dtypes.items()},
         "before": plain(before),
         "after": plain(after),
-        "manifest": frames[-1].attrs["secureml"],
+        "manifest": merge_manifests(
+            [frame.attrs["secureml"] for frame in frames], key_manager=manager
+        ),
     }
 
 
 for name, (arguments, parts) in FILES.items():
-    path = Path(__file__).with_name(f"manifest_2_{name}.json")
+    path = Path(__file__).with_name(f"manifest_3_{name}.json")
     if not path.exists():
         text = json.dumps(made(arguments, parts), indent=1, ensure_ascii=False)
         path.write_text(text + "\n", "utf-8")

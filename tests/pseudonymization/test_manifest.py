@@ -263,6 +263,16 @@ def test_sketches_are_of_listed_versions(
         Manifest.parse(document)
 
 
+@pytest.mark.parametrize("exponent", [127, 20_000])
+def test_options_hold_whole_numbers_of_some_size(document: dict[str, Any], exponent: int) -> None:
+    column = document["columns"]["ssn"] | {"format": "integer/1"}
+    for number in (1 << exponent, -(1 << exponent) - 1, 1.0):
+        options = {"minimum": 0, "maximum": number}
+        document["columns"]["ssn"] = {**column, "options": options}
+        with pytest.raises(ManifestError, match="options of column 'ssn' has the wrong type"):
+            Manifest.parse(document)
+
+
 def test_lone_surrogates_are_refused_everywhere(document: dict[str, Any]) -> None:
     """Two of them have the text of the one character that they would make."""
     texts = [json.dumps(text) for text in ("naïve \ud83d\ude00", "naïve 😀")]
