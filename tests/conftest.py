@@ -16,7 +16,8 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ from secureml.vault.server import DevServer
 
 if TYPE_CHECKING:
     import hvac
+
+    from secureml.key_management import KeyManager
 
 # A run without the extras has no Hypothesis.
 with contextlib.suppress(ImportError):
@@ -206,6 +209,25 @@ class Child:
         finally:
             os.close(self.pipe)
             os.waitpid(self.pid, 0)
+
+
+@pytest.fixture
+def opened() -> Callable[[dict[str, Any], KeyManager], dict[str, Any]]:
+    """Returns a manifest as all of equal tables are: without its MAC, and sketches decrypted."""
+    from secureml.anonymization.keyrings import keyring_of
+    from secureml.pseudonymization.manifest import Sketch
+
+    def opened(document: dict[str, Any], manager: KeyManager) -> dict[str, Any]:
+        made = deepcopy(document)
+        del made["mac"]
+        for name, column in made["columns"].items():
+            for sketch in column["sketches"]:
+                keyring = keyring_of(manager, made["key"]["name"], sketch["version"])
+                places = keyring.opened(name, Sketch(sketch["values"], sketch["pairs"]))
+                sketch.update(asdict(places))
+        return made
+
+    return opened
 
 
 @pytest.fixture(scope="session")

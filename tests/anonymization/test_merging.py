@@ -51,9 +51,9 @@ def test_parts_have_the_manifest_of_the_whole(
         for start, stop in pairwise(bounds)
     ]
     merged = merge_manifests(map(manifest, parts), key_manager=manager)
-    assert opened(merged) == opened(manifest(whole))
+    assert opened(merged, manager) == opened(manifest(whole), manager)
     texts = [json.dumps(manifest(part)) for part in parts]
-    assert opened(merge_manifests(texts, key_manager=manager)) == opened(merged)
+    assert opened(merge_manifests(texts, key_manager=manager), manager) == opened(merged, manager)
     back = reidentify(pd.concat(parts), merged, key_manager=manager)
     pd.testing.assert_frame_equal(back, reidentify(whole, key_manager=manager))
 
@@ -147,7 +147,7 @@ def test_a_part_twice_counts_twice(manager: KeyManager, opened: Any) -> None:
     part = manifest(made(table(), manager))
     merged = merge_manifests([part, part], key_manager=manager)
     assert merged["columns"]["ssn"]["rows"] == 2 * part["columns"]["ssn"]["rows"]
-    once, twice = (opened(one)["columns"]["ssn"]["sketches"] for one in (part, merged))
+    once, twice = (opened(one, manager)["columns"]["ssn"]["sketches"] for one in (part, merged))
     assert once == twice
 
 

@@ -230,7 +230,7 @@ def test_parts_with_tweaks_are_merged(manager: KeyManager, opened: Any) -> None:
     parts = [made(frame.iloc[rows], manager, **SITED) for rows in (slice(99), slice(99, None))]
     documents = [part.attrs["secureml"] for part in parts]
     merged = merge_manifests(documents, key_manager=manager)
-    assert opened(merged) == opened(whole.attrs["secureml"])
+    assert opened(merged, manager) == opened(whole.attrs["secureml"], manager)
     shuffled = whole.assign(site=whole["site"].to_numpy()[::-1])
     with pytest.raises(WrongTableError, match="its tweaks"):
         reidentify(shuffled, merged, key_manager=manager)
