@@ -107,7 +107,7 @@ class Status:
     nodes: tuple[Node, ...]
     login: Login | None = None
     keys: tuple[KeyAccess, ...] = ()
-    error: SecretError | None = None
+    error: SecretError | ConfigurationError | None = None
 
 
 def inspect(settings: Settings) -> Status:
@@ -128,7 +128,7 @@ def inspect(settings: Settings) -> Status:
     store = VaultStore(VaultSession(settings), settings)
     try:
         return _seen_with_token(settings, store, nodes)
-    except SecretError as error:
+    except (SecretError, ConfigurationError) as error:
         return Status(nodes=nodes, error=error)
     finally:
         store.close()
@@ -231,9 +231,11 @@ def _state(key: KeyAccess, store: VaultStore, listed: Sequence[str] | None) -> s
         return "present" if key.name in listed else "absent"
     if "read" not in permissions:
         return None
-    finding = store.read(key.name, even_disabled=True).finding
+    outcome = store.read(key.name, even_disabled=True)
+    if isinstance(outcome.error, ConfigurationError):
+        raise outcome.error
     return {Finding.PRESENT: "present", Finding.ABSENT: "absent", Finding.DELETED: "deleted"}.get(
-        finding
+        outcome.finding
     )
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from secureml.concealed import revealed
 from secureml.errors import (
     AccessDeniedError,
+    ConfigurationError,
     KeyDisabledError,
     MalformedAnswerError,
     SecretDeletedError,
     SecretError,
     SecretExistsError,
     SecretNotFoundError,
+    SecureMLError,
     VaultUnavailableError,
 )
 from secureml.settings import ENVIRONMENTS, Settings
@@ -32,6 +34,7 @@ from secureml.sources.kv2 import (
 from secureml.sources.transit import Transit
 from secureml.vault import VERSIONS_KEPT
 from secureml.vault.answers import Members
+from secureml.vault.kv_mount import KvMount
 from secureml.vault.session import Answer, Objection, Send, VaultSession
 
 __all__ = ["VaultStore"]
@@ -40,6 +43,8 @@ _MOUNT_DEFAULT = 10
 """What KV v2 keeps where neither secret nor mount says otherwise."""
 
 _DEEPEST_FOLDER = 16
+
+_Error = TypeVar("_Error", bound=SecureMLError)
 
 _NO_METADATA = SecretMetadata(newest=0, limit=0, custom_metadata={}, versions=())
 
@@ -62,6 +67,7 @@ class VaultStore(SecretStore):
         self._session = session
         self._transit = Transit(session, settings)
         self._mount = settings.vault_mount
+        self._kv_mount = KvMount(session, self._mount)
         self._folder = "/".join(filter(None, (settings.vault_path, settings.environment)))
         # Where no environment is selected, the folders beside the secrets are those of others.
         self._hidden = frozenset() if settings.environment else frozenset(ENVIRONMENTS)
@@ -99,7 +105,7 @@ class VaultStore(SecretStore):
             return Outcome(finding=Finding.REFUSED, where=where, error=_detached(error))
         except VaultUnavailableError as error:
             return Outcome(finding=Finding.UNAVAILABLE, where=where, error=_detached(error))
-        except SecretError as error:
+        except (SecretError, ConfigurationError) as error:
             return Outcome(finding=Finding.REFUSED, where=where, error=_detached(error))
         if even_disabled or outcome.record is None or outcome.record.state != DISABLED:
             return outcome
@@ -112,6 +118,7 @@ class VaultStore(SecretStore):
 
     def write(self, name: str, fields: Mapping[str, object], *, cas: int | None) -> Record:
         """Write a new version."""
+        self._kv_mount.check()
         answer = self._request(
             "data",
             name,
@@ -201,6 +208,7 @@ class VaultStore(SecretStore):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets, sorted."""
+        self._kv_mount.check()
         return tuple(sorted(self._walk("", depth=0)))
 
     def destroy(self, name: str, version: int) -> None:
@@ -244,8 +252,10 @@ class VaultStore(SecretStore):
             path=self._api_path(section, name),
             capability=capability,
             repeatable=repeatable,
-            objection=objection,
+            objection=self._kv_mount.objection(objection),
         )
+        if answer.status == 404:
+            self._kv_mount.check_absence(answer)
         sent = sent_at(answer)
         if sent is not None:
             ahead = sent + _DATE_STEP - datetime.now(UTC)
@@ -269,11 +279,13 @@ class VaultStore(SecretStore):
         self._freshness.believe(name, known, answer, version)
         metadata = answer.data.mapping("metadata")
         if metadata is None:
-            if answer.status == 404:
-                return self._absent(answer, where)
+            if answer.status == 404 and "errors" in answer.body:
+                return Outcome(finding=Finding.ABSENT, where=where)
             self._expect_success(answer, "data", name)
+            self._kv_mount.check()
             raise malformed(where)
         found = Sighting(version_in(metadata, where), metadata.time("created_time"))
+        self._kv_mount.answered()
         self._freshness.saw(name, found)
         # Vault knows by its own clock whether a deletion that was planned has happened.
         fields = answer.data.mapping("data")
@@ -298,13 +310,6 @@ class VaultStore(SecretStore):
         )
         return Outcome(finding=Finding.PRESENT, where=where, record=record)
 
-    def _absent(self, answer: Answer, where: str) -> Outcome:
-        if "errors" not in answer.body:
-            raise malformed(where)
-        if answer.body.texts("errors"):
-            where += f" (Vault has no KV v2 secrets engine at {self._mount!r})"
-        return Outcome(finding=Finding.ABSENT, where=where)
-
     def _metadata(self, name: str) -> SecretMetadata:
         known = self._freshness.known(name)
         answer = self._request(
@@ -321,11 +326,14 @@ class VaultStore(SecretStore):
             return _NO_METADATA
         self._expect_success(answer, "metadata", name)
         metadata = SecretMetadata.of(answer.data, self.now())
-        if metadata.versions:
+        if not metadata.versions:
+            self._kv_mount.check()
+        else:
             self._freshness.saw(name, Sighting(metadata.newest, metadata.created))
         return metadata
 
     def _write_metadata(self, name: str, changes: Mapping[str, Any]) -> None:
+        self._kv_mount.check()
         answer = self._request(
             "metadata",
             name,
@@ -384,13 +392,11 @@ class VaultStore(SecretStore):
         if answer.body.says("upgrading from non-versioned"):
             raise VaultUnavailableError(f"Vault is still preparing the mount {self._mount!r}")
         if answer.status == 404:
-            raise SecretNotFoundError(
-                f"Vault has no KV v2 secrets engine at {self._mount!r}", looked_in=(path,)
-            )
+            raise SecretNotFoundError(f"Vault has nothing at {path!r}", looked_in=(path,))
         raise MalformedAnswerError(f"Vault takes the request to {path!r} for an invalid one")
 
 
-def _detached(error: SecretError) -> SecretError:
+def _detached(error: _Error) -> _Error:
     """Drop the frames that the error came through: an outcome is kept, they need not be."""
     return error.with_traceback(None)
 

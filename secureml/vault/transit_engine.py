@@ -162,7 +162,7 @@ class TransitEngine:
             capability=capability,
             objection=self._objection(key),
         )
-        if _lacks_engine(answer):
+        if answer.has_no_route:
             raise SecretError(f"Vault has no transit engine at {mount!r}")
         return answer
 
@@ -181,7 +181,7 @@ class TransitEngine:
         newest = self._newest.get(key, 0)
 
         def objection(answer: Answer) -> str:
-            if _lacks_engine(answer):
+            if answer.has_no_route:
                 return "it does not know the transit engine"
             if answer.body.says("key not found") or answer.body.says("too new"):
                 return "it does not know the transit key, or its newest version"
@@ -190,10 +190,6 @@ class TransitEngine:
             return ""
 
         return objection
-
-
-def _lacks_engine(answer: Answer) -> bool:
-    return answer.status == 404 and bool(answer.body.texts("errors"))
 
 
 def _refuse(answer: Answer, key: str) -> NoReturn:

@@ -258,6 +258,27 @@ def test_something_that_is_not_vault(run, faulty, monkeypatch):
     assert "does not answer as Vault" in ran.err
 
 
+@pytest.mark.parametrize("command", [("vault", "status"), ("keys", "generate-key")])
+@pytest.mark.parametrize("rights", ["all", "read", "write"])
+@pytest.mark.parametrize("mount", ["nothing", "old"])
+def test_a_mount_without_kv_version_2_is_named_and_left_alone(
+    run, vault, monkeypatch, command, rights, mount
+):
+    client = vault.client()
+    client.sys.enable_secrets_engine("kv", "old", options={"version": "1"})
+    rules = {"read": '["read"]', "write": '["create", "list", "patch", "read", "update"]'}
+    policy = f'path "{mount}/*" {{ capabilities = {rules.get(rights)} }}'
+    token = vault.token if rights == "all" else vault.policy_token(policy, no_default_policy=False)
+    for name, value in (("URL", vault.url), ("TOKEN", token), ("MOUNT", mount)):
+        monkeypatch.setenv(f"SECUREML_VAULT_{name}", value)
+    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace or "")
+    ran = run(*command, "--env", "production")
+    assert ran.code == 2, ran
+    assert f"vault_mount '{mount}'" in ran.err
+    assert "allowed" not in ran.out
+    assert client.list("old/") is None
+
+
 def test_no_address(run):
     ran = run("vault", "status")
     assert (ran.code, ran.out) == (2, "")
