@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from secureml.central import SETTINGS_RECORD
 from secureml.errors import (
@@ -17,7 +18,7 @@ from secureml.errors import (
     VaultUnavailableError,
 )
 from secureml.settings import Settings
-from secureml.sources.base import Finding
+from secureml.sources.base import Finding, VersionInfo
 from secureml.sources.vault import VaultStore
 from secureml.vault.answers import Members
 from secureml.vault.auth import NoAuth
@@ -85,12 +86,14 @@ class KeyAccess:
         path: its path.
         permissions: any of read, history, write and destroy; None where it can't be seen.
         state: present, absent, deleted or destroyed; None where it can't be seen.
+        deletion_time: when Vault deletes its newest version; None for never, or not known.
     """
 
     name: str
     path: str
     permissions: tuple[str, ...] | None
     state: str | None = None
+    deletion_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,16 +220,22 @@ def _keys(settings: Settings, store: VaultStore) -> tuple[KeyAccess, ...]:
         )
         for name, path in paths.items()
     )
-    return replace(own, state=_state(own, store, listed)), *others
+    versions = store.versions(own.name) if "history" in (own.permissions or ()) else None
+    newest = versions[-1] if versions else None
+    state = _state(own, store, listed) if versions is None else _state_of(newest)
+    deletion_time = None if newest is None else newest.deletion_time
+    return replace(own, state=state, deletion_time=deletion_time), *others
+
+
+def _state_of(newest: VersionInfo | None) -> str:
+    if newest is None:
+        return "absent"
+    return newest.state if newest.state in ("deleted", "destroyed") else "present"
 
 
 def _state(key: KeyAccess, store: VaultStore, listed: Sequence[str] | None) -> str | None:
     """Tell whether a key is there, by what the token may do without being handed the key."""
     permissions = key.permissions or ()
-    if "history" in permissions:
-        versions = store.versions(key.name)
-        newest = versions[-1].state if versions else "absent"
-        return newest if newest in ("absent", "deleted", "destroyed") else "present"
     if listed is not None:
         return "present" if key.name in listed else "absent"
     if "read" not in permissions:

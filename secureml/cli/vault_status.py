@@ -66,6 +66,8 @@ def _print(settings: Settings, found: Status) -> None:
         allowed = "not known" if key.permissions is None else ", ".join(key.permissions) or "none"
         state = "" if key.state in (None, "present") else f"{key.state}; allowed: "
         show(f"key:        {key.path}  {state}{allowed}")
+        if key.deletion_time is not None:
+            show(f"            deleted at {key.deletion_time.isoformat()}")
 
 
 def _validity(login: Login) -> str:
@@ -105,6 +107,7 @@ def _print_json(settings: Settings, found: Status) -> None:
                 "path": key.path,
                 "state": key.state,
                 "permissions": None if key.permissions is None else list(key.permissions),
+                "deletion_time": key.deletion_time and key.deletion_time.isoformat(),
             }
             for key in found.keys
         ],

@@ -15,6 +15,7 @@ from secureml.concealed import SecretText
 from secureml.errors import (
     ConfigurationError,
     KeyMaterialError,
+    SecretDeletedError,
     SecretError,
     SecretExistsError,
     SecretNotFoundError,
@@ -26,6 +27,7 @@ from secureml.key_management.records import (
     check_name,
     check_size,
     check_version,
+    gone_info_of,
     info_of,
     is_key,
     key_text,
@@ -138,16 +140,20 @@ class Lifecycle:
 
     def rotate_due(self, now: datetime | None) -> tuple[KeyInfo, ...]:
         """Rotate every key whose rotation period is over."""
+        failures: dict[str, SecretError] = {}
         with self._audit.access("rotate_due"):
             store = self._store()
-            due = [
-                (name, record)
-                for name, record in self._keys()
-                # By the clock that dated the version, and not by that of this machine.
-                if _is_due(record, now or store.now())
-            ]
+            due = []
+            for name, outcome in self._keys():
+                gone = outcome.gone
+                if gone is None:
+                    # By the clock that dated the version, and not by that of this machine.
+                    if _is_due(record_of(outcome), now or store.now()):
+                        due.append((name, record_of(outcome)))
+                elif gone.state == "deleted" and ROTATION_PERIOD in outcome.custom_metadata:
+                    failures[name] = SecretDeletedError(str(outcome.error))
         rotated = []
-        failures: dict[str, SecretError] = {}
+        count = len(due) + len(failures)
         for name, record in due:
             try:
                 rotated.append(self._rotate_from(name, record))
@@ -157,7 +163,7 @@ class Lifecycle:
             except SecretError as error:
                 failures[name] = error.with_traceback(None)
         if failures:
-            raise _first_of(failures, len(due))
+            raise _first_of(failures, count)
         return tuple(rotated)
 
     def set_rotation_period(self, name: str, period: int | timedelta | None) -> KeyInfo:
@@ -184,7 +190,19 @@ class Lifecycle:
     def list_keys(self) -> tuple[KeyInfo, ...]:
         """List the newest version of every key."""
         with self._audit.access("list_keys"):
-            return tuple(info_of(name, record, self._environment) for name, record in self._keys())
+            store = self._store()
+            return tuple(
+                info_of(name, record_of(outcome), self._environment)
+                if outcome.gone is None
+                else gone_info_of(
+                    name,
+                    store.path_of(name),
+                    outcome.gone,
+                    self._environment,
+                    outcome.custom_metadata,
+                )
+                for name, outcome in self._keys()
+            )
 
     def disable_key_version(self, name: str, version: int) -> KeyInfo:
         """Take a version out of use."""
@@ -236,16 +254,7 @@ class Lifecycle:
         store = self._store()
         history = []
         for version in store.versions(name):
-            info = KeyInfo(
-                name=name,
-                version=version.version,
-                fingerprint=None,
-                source="vault",
-                environment=self._environment,
-                path=store.path_of(name),
-                created=version.created,
-                state=version.state,
-            )
+            info = gone_info_of(name, store.path_of(name), version, self._environment)
             if version.state not in ("deleted", "destroyed"):
                 record = record_of(store.read(name, version.version, even_disabled=True))
                 # An operator may have written what is no key, and put it right since.
@@ -258,18 +267,21 @@ class Lifecycle:
             )
         return tuple(history)
 
-    def _keys(self) -> Iterator[tuple[str, Record]]:
-        """Go through the newest version of every key."""
+    def _keys(self) -> Iterator[tuple[str, Outcome]]:
+        """Go through the newest version of every key, deleted ones that are known for keys too."""
         store = self._store()
         for name in store.names():
             if not self._is_usable(name):
                 continue
             outcome = _newest(store, name)
-            if outcome.finding in (Finding.DELETED, Finding.ABSENT):
+            if outcome.finding is Finding.ABSENT:
                 continue
-            record = record_of(outcome)
-            if is_key(record):
-                yield name, record
+            if outcome.gone is not None:
+                is_known = CREATED_BY in outcome.custom_metadata
+            else:
+                is_known = is_key(record_of(outcome))
+            if is_known:
+                yield name, outcome
 
     def _set_state(self, access: Access, name: str, version: int, state: str | None) -> KeyInfo:
         check_name(name, self._local)
@@ -388,6 +400,13 @@ class Lifecycle:
         with self._changing(name):
             record = store.write(name, content, cas=cas)
         access.found(record)
+        if record.deletion_time is not None:
+            moment = record.deletion_time.isoformat(timespec="seconds")
+            raise SecretError(
+                f"{record.path} version {record.version} was written, and Vault deletes it at "
+                f"{moment}: the mount has a delete_version_after. Set that to 0s, and undelete the "
+                "version"
+            )
         return info_of(name, record, self._environment)
 
     @contextmanager

@@ -22,7 +22,7 @@ from secureml.keys import (
     fingerprint_of,
 )
 from secureml.settings import Settings, check_path, is_reserved
-from secureml.sources import Record
+from secureml.sources import Record, VersionInfo
 from secureml.sources.custom_metadata import CREATED_BY, PURPOSE, ROTATION_PERIOD
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "check_version",
     "content_of",
     "fields_of",
+    "gone_info_of",
     "info_of",
     "is_key",
     "key_of",
@@ -137,6 +138,40 @@ def _info(
         created_by=record.custom_metadata.get(CREATED_BY),
         rotation_period=period_in(record.custom_metadata.get(ROTATION_PERIOD)),
         transit_key=None if envelope is None else envelope.transit_key,
+        deletion_time=record.deletion_time,
+    )
+
+
+def gone_info_of(
+    name: str,
+    path: str,
+    version: VersionInfo,
+    environment: str | None,
+    custom_metadata: Mapping[str, str] | None = None,
+) -> KeyInfo:
+    """Tell what is left to tell of a version without its content.
+
+    Args:
+        name: the key's name.
+        path: where it is kept.
+        version: the version.
+        environment: the environment it belongs to.
+        custom_metadata: what is kept beside it, where that is known.
+    """
+    about = custom_metadata or {}
+    return KeyInfo(
+        name=name,
+        version=version.version,
+        fingerprint=None,
+        source="vault",
+        environment=environment,
+        path=path,
+        created=version.created,
+        state=version.state,
+        purpose=about.get(PURPOSE),
+        created_by=about.get(CREATED_BY),
+        rotation_period=period_in(about.get(ROTATION_PERIOD)),
+        deletion_time=version.deletion_time,
     )
 
 

@@ -51,6 +51,7 @@ class KeyInfo:
         created_by: what made the key; None where an operator wrote it.
         rotation_period: after how long it is to be rotated; None where nobody said.
         transit_key: the transit key in Vault that wraps it; None where it is kept as it is.
+        deletion_time: when Vault deleted this version, or is to; None for never.
     """
 
     name: str
@@ -66,6 +67,7 @@ class KeyInfo:
     created_by: str | None = None
     rotation_period: timedelta | None = None
     transit_key: str | None = None
+    deletion_time: datetime | None = None
 
     @property
     def due(self) -> datetime | None:

@@ -34,7 +34,7 @@ from secureml.sources.kv2 import (
 from secureml.sources.transit import Transit
 from secureml.vault import VERSIONS_KEPT
 from secureml.vault.answers import Members
-from secureml.vault.kv_mount import KvMount
+from secureml.vault.kv_mount import KvMount, lifetime_in
 from secureml.vault.session import Answer, Objection, Send, VaultSession
 
 __all__ = ["VaultStore"]
@@ -46,7 +46,7 @@ _DEEPEST_FOLDER = 16
 
 _Error = TypeVar("_Error", bound=SecureMLError)
 
-_NO_METADATA = SecretMetadata(newest=0, limit=0, custom_metadata={}, versions=())
+_NO_METADATA = SecretMetadata(newest=0, limit=0, lifetime="", custom_metadata={}, versions=())
 
 _DATE_STEP = timedelta(seconds=1)
 """An HTTP date has no fractions; what happened in its second counts as past."""
@@ -99,8 +99,6 @@ class VaultStore(SecretStore):
         where = f"Vault {self.path_of(name)}" + (f" version {version}" if version else "")
         try:
             outcome = self._read(name, version, where)
-        except SecretDeletedError as error:
-            return Outcome(finding=Finding.DELETED, where=where, error=_detached(error))
         except MalformedAnswerError as error:
             return Outcome(finding=Finding.REFUSED, where=where, error=_detached(error))
         except VaultUnavailableError as error:
@@ -150,16 +148,29 @@ class VaultStore(SecretStore):
             created=written.created,
             custom_metadata=answer.data.labels("custom_metadata"),
             request_id=request_id_in(answer),
+            deletion_time=answer.data.time("deletion_time"),
         )
 
     def keep_all_versions(
         self, name: str, custom_metadata: Mapping[str, str] | None = None
     ) -> None:
-        """Raise ``max_versions`` of the secret, so that no rotation destroys an old key."""
+        """Raise ``max_versions`` of the secret, so that no rotation destroys an old key.
+
+        Its ``delete_version_after`` is taken away. That of the mount can't be, for one secret.
+        """
+        config = self._mount_config()
+        lifetime = "" if config is None else lifetime_in(config)
+        if lifetime:
+            raise ConfigurationError(
+                f"the mount {self._mount!r} deletes every version after {lifetime}, and so would "
+                f"any key: set its delete_version_after to 0s, as 'secureml vault bootstrap' does"
+            )
         metadata = self._metadata(name)
         changes: dict[str, Any] = {}
         if metadata.limit < VERSIONS_KEPT:
             changes["max_versions"] = VERSIONS_KEPT
+        if metadata.lifetime:
+            changes["delete_version_after"] = "0s"
         if custom_metadata:
             path = self.path_of(name)
             changes["custom_metadata"] = merged(path, metadata.custom_metadata, custom_metadata)
@@ -171,9 +182,9 @@ class VaultStore(SecretStore):
             denied = _detached(error)
         else:
             return
-        if custom_metadata:
+        if custom_metadata or metadata.lifetime:
             raise denied
-        lost = metadata.lost_by_next(self._limit(metadata))
+        lost = metadata.lost_by_next(_limit(metadata, config))
         if lost is not None:
             raise SecretError(
                 f"{self.path_of(name)} keeps no more versions: the next one would destroy version "
@@ -290,9 +301,22 @@ class VaultStore(SecretStore):
         # Vault knows by its own clock whether a deletion that was planned has happened.
         fields = answer.data.mapping("data")
         if answer.status == 404 or (fields is None and deleted_state(metadata, self.now())):
-            gone = SecretDeletedError(_gone(where, metadata), looked_in=(where,))
-            gone.request_id = request_id_in(answer)
-            raise gone
+            error = SecretDeletedError(_gone(where, metadata), looked_in=(where,))
+            error.request_id = request_id_in(answer)
+            gone = VersionInfo(
+                version=found.version,
+                created=found.created,
+                state="destroyed" if metadata.flag("destroyed") else "deleted",
+                deletion_time=metadata.time("deletion_time"),
+            )
+            custom_metadata = metadata.labels("custom_metadata")
+            return Outcome(
+                finding=Finding.DELETED,
+                where=where,
+                error=error,
+                gone=gone,
+                custom_metadata=custom_metadata,
+            )
         self._expect_success(answer, "data", name)
         if fields is None:
             raise malformed(where)
@@ -307,6 +331,7 @@ class VaultStore(SecretStore):
             state=state_of(custom_metadata, found.version, newest),
             custom_metadata=custom_metadata,
             request_id=request_id_in(answer),
+            deletion_time=metadata.time("deletion_time"),
         )
         return Outcome(finding=Finding.PRESENT, where=where, record=record)
 
@@ -344,21 +369,18 @@ class VaultStore(SecretStore):
         )
         self._expect_success(answer, "metadata", name)
 
-    def _limit(self, metadata: SecretMetadata) -> int:
-        """Return how many versions the engine keeps: the larger of the secret's and the mount's."""
-        path = f"{self._mount}/config"
+    def _mount_config(self) -> Members | None:
+        """Return the configuration of the mount; None where the token may not see it."""
         try:
             answer = self._session.request(
                 lambda client: client.secrets.kv.v2.read_configuration(mount_point=self._mount),
                 mount=self._mount,
-                path=path,
+                path=f"{self._mount}/config",
                 capability="read",
             )
         except AccessDeniedError:
-            # The mount may ask for fewer than are kept where nobody says anything.
-            return metadata.limit or 1
-        of_mount = answer.data.integer("max_versions") or 0
-        return max(metadata.limit, of_mount) or _MOUNT_DEFAULT
+            return None
+        return answer.data
 
     def _walk(self, folder: str, depth: int) -> list[str]:
         if depth > _DEEPEST_FOLDER:
@@ -399,6 +421,14 @@ class VaultStore(SecretStore):
 def _detached(error: _Error) -> _Error:
     """Drop the frames that the error came through: an outcome is kept, they need not be."""
     return error.with_traceback(None)
+
+
+def _limit(metadata: SecretMetadata, config: Members | None) -> int:
+    """Return how many versions the engine keeps: the larger of the secret's and the mount's."""
+    if config is None:
+        # The mount may ask for fewer than are kept where nobody says anything.
+        return metadata.limit or 1
+    return max(metadata.limit, config.integer("max_versions") or 0) or _MOUNT_DEFAULT
 
 
 def _taken(path: str, cas: int) -> str:

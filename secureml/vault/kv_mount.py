@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from secureml.errors import AccessDeniedError, AuthenticationError, ConfigurationError
 from secureml.vault.answers import Members
 from secureml.vault.session import Answer, Objection, VaultSession
 
-__all__ = ["KvMount"]
+__all__ = ["KvMount", "lifetime_in"]
+
+_LIFETIME = re.compile(r"[0-9.hmsuµn]*[1-9][0-9.hmsuµn]*")
 
 
 class KvMount:
@@ -96,3 +100,13 @@ class KvMount:
         return ConfigurationError(
             f"vault_mount {self._name!r} names no KV version 2 secrets engine: {problem}"
         )
+
+
+def lifetime_in(config: Members) -> str:
+    """Return after how long a mount or a secret has its versions deleted; empty for never.
+
+    Args:
+        config: the mount's configuration, or the secret's metadata. The shorter of the two counts.
+    """
+    text = config.text("delete_version_after") or ""
+    return text if _LIFETIME.fullmatch(text) else ""

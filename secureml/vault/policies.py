@@ -164,6 +164,7 @@ def administration_policy(layout: Layout) -> str:
             for folder in folders
             for section, capabilities in sections.items()
         ),
+        (f"{layout.mount}/config", ("read",)),
         *_transit_rules(layout, ("datakey/plaintext", "encrypt", "rewrap")),
         *_SELF,
     ) + _transit_administration(layout)
@@ -191,6 +192,7 @@ def bootstrap_policy(layout: Layout) -> str:
         (f"{mount}/config", ("read", "update")),
         *((f"{mount}/metadata/{parent}", ("list",)) for parent in layout.parents),
         (f"{mount}/metadata/{path}/*", ("list", "read", "update")),
+        (f"{mount}/undelete/{path}/*", ("update",)),
         *((f"sys/policies/acl/{name}", ("read", "update")) for name in written),
         (f"sys/policies/acl/{layout.bootstrap_policy_name}", ("read",)),
         ("sys/auth", ("read",)),

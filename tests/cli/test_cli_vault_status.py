@@ -79,6 +79,7 @@ def test_an_application_sees_what_it_may_do(run, use, here):
             "path": f"secret/secureml/staging/{name}",
             "state": "present",
             "permissions": ["read", "history"],
+            "deletion_time": None,
         }
         for name in ("master_key", "another")
     ]
@@ -256,6 +257,21 @@ def test_something_that_is_not_vault(run, faulty, monkeypatch):
     ran = run("vault", "status")
     assert ran.code == 5
     assert "does not answer as Vault" in ran.err
+
+
+def test_a_planned_deletion_is_shown(run, here):
+    client = here.client()
+    client.write("secret/config", delete_version_after="48h")
+    client.write_data(
+        "secret/data/secureml/staging/master_key", data={"data": {"value": "ab" * 16}}
+    )
+    for command in (("vault", "status"), ("keys", "history"), ("keys", "list"), ("keys", "info")):
+        ran = run(*command, "--env", "staging")
+        assert re.search(r"(deleted at|deletion time:) +20\d\d-", ran.out), ran
+        shown = json.loads(run(*command, "--env", "staging", "--json").out)
+        shown = shown["keys"] if command[0] == "vault" else shown
+        shown = shown[0] if isinstance(shown, list) else shown
+        assert shown["deletion_time"].startswith("20")
 
 
 @pytest.mark.parametrize("command", [("vault", "status"), ("keys", "generate-key")])

@@ -577,7 +577,7 @@ def test_whether_a_planned_deletion_has_happened_is_said_by_the_clock_of_vault(
 ):
     manager = manager_with()
     kv.update_metadata("secureml/staging/k", delete_version_after="48h")
-    manager.generate_key("k")
+    kv.create_or_update_secret("secureml/staging/k", {"value": KEY.hex()})
     for module in (vault_store, kv2):
         monkeypatch.setattr(module, "datetime", _Ahead)
     assert manager.get_key("k").version == 1
