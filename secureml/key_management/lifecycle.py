@@ -14,6 +14,7 @@ from secureml.audit import Access, Audit
 from secureml.concealed import SecretText
 from secureml.errors import (
     ConfigurationError,
+    KeyDisabledError,
     KeyMaterialError,
     SecretDeletedError,
     SecretError,
@@ -34,7 +35,15 @@ from secureml.key_management.records import (
     octets_of,
 )
 from secureml.key_management.rotation import description, period_in, period_text
-from secureml.key_management.wrapped import make, rewrapped_envelope, rotated, wrap, wrapped_in
+from secureml.key_management.twins import twins_of, warn_of_twins
+from secureml.key_management.wrapped import (
+    WRAPPED_FIELDS,
+    make,
+    rewrapped_envelope,
+    rotated,
+    wrap,
+    wrapped_in,
+)
 from secureml.keys import Encoding, Envelope, KeyInfo, SecretBytes, decode, encode
 from secureml.settings import Settings
 from secureml.sources import Finding, Outcome, Record, SecretStore
@@ -43,12 +52,18 @@ from secureml.sources.custom_metadata import (
     DISABLED,
     PURPOSE,
     ROTATION_PERIOD,
+    STATES_KEPT,
+    UNKNOWN,
     merged,
     state_key,
     state_of,
 )
 
 __all__ = ["Lifecycle"]
+
+_FIELDS_OF_KEYS = frozenset(
+    {"value", "encoding", *WRAPPED_FIELDS, *STATES_KEPT},
+)
 
 _USUAL_SHAPE: tuple[int, Encoding] = (32, "hex")
 
@@ -146,7 +161,9 @@ class Lifecycle:
             due = []
             for name, outcome in self._keys():
                 gone = outcome.gone
-                if gone is None:
+                if gone is None and record_of(outcome).state == UNKNOWN:
+                    failures[name] = KeyDisabledError(str(error_of(store.read(name))))
+                elif gone is None:
                     # By the clock that dated the version, and not by that of this machine.
                     if _is_due(record_of(outcome), now or store.now()):
                         due.append((name, record_of(outcome)))
@@ -207,8 +224,11 @@ class Lifecycle:
     def disable_key_version(self, name: str, version: int) -> KeyInfo:
         """Take a version out of use."""
         with self._audit.access("disable_key_version") as access:
-            info = self._set_state(access, name, version, DISABLED)
-            return replace(info, state=DISABLED)
+            check_name(name, self._local)
+            history = self._history(name)
+            info = replace(self._set_state(access, name, version, DISABLED), state=DISABLED)
+        warn_of_twins(info, twins_of(info, history))
+        return info
 
     def enable_key_version(self, name: str, version: int) -> KeyInfo:
         """Take a version into use again."""
@@ -241,9 +261,12 @@ class Lifecycle:
                     f"this is not the fingerprint of {name!r} version {version}; nothing was "
                     "destroyed"
                 )
+            twins = twins_of(info, self._history(name))
             with self._changing(name):
                 store.destroy(name, version)
-            return replace(info, state="destroyed")
+        info = replace(info, state="destroyed")
+        warn_of_twins(info, twins)
+        return info
 
     def _name(self, name: str | None) -> str:
         name = self._settings().master_key_name if name is None else name
@@ -258,8 +281,10 @@ class Lifecycle:
             if version.state not in ("deleted", "destroyed"):
                 record = record_of(store.read(name, version.version, even_disabled=True))
                 # An operator may have written what is no key, and put it right since.
+                state = UNKNOWN if record.state == UNKNOWN else version.state
                 with contextlib.suppress(KeyMaterialError):
-                    info = replace(info_of(name, record, self._environment), state=version.state)
+                    info = info_of(name, record, self._environment)
+                info = replace(info, state=state)
             history.append(info)
         if not history:
             raise SecretNotFoundError(
@@ -294,8 +319,17 @@ class Lifecycle:
         record = record_of(store.read(name, version, even_disabled=True))
         access.found(record)
         info = info_of(name, record, self._environment)
+        changes: dict[str, str | None] = {}
+        if record.state == UNKNOWN:
+            # What was disabled stays so; what was not has to be enabled.
+            changes = {
+                state_key(other.version): DISABLED
+                for other in store.versions(name)
+                if other.state != "destroyed"
+            }
+            changes |= description(None, None)
         with self._changing(name):
-            store.annotate(name, {state_key(version): state})
+            store.annotate(name, {**changes, state_key(version): state})
         return info
 
     def _rotate_from(self, name: str, record: Record) -> KeyInfo:
@@ -314,6 +348,9 @@ class Lifecycle:
     ) -> KeyInfo:
         """Write the version after the one that the record holds."""
         access.found(record)
+        if record.state == UNKNOWN:
+            # A new version would be out of use as well.
+            raise error_of(store.read(name))
         fields: Mapping[str, object]
         wrapped = wrapped_in(record)
         if wrapped is not None:
@@ -321,9 +358,10 @@ class Lifecycle:
             # What was taken out of use doesn't come back under another number.
             new_material = new_material or record.state == DISABLED
             fields = rotated(store, name, wrapped, new_material=new_material).fields()
-            return self._write(access, store, name, fields, cas=record.version)
-        store.keep_all_versions(name)
-        fields = self._fresh(store, name, *_shape_of(record))
+        else:
+            store.keep_all_versions(name)
+            fields = self._fresh(store, name, *_shape_of(record))
+        fields = {**_beside_key(record), **fields}
         return self._write(access, store, name, fields, cas=record.version)
 
     def _replace(self, access: Access, store: SecretStore, name: str) -> KeyInfo:
@@ -331,10 +369,12 @@ class Lifecycle:
         *older, newest = store.versions(name)
         left = [one.version for one in older if one.state not in ("deleted", "destroyed")]
         shape = _USUAL_SHAPE
+        beside: Mapping[str, object] = {}
         if left:
-            shape = _shape_of(record_of(store.read(name, left[-1], even_disabled=True)))
+            record = record_of(store.read(name, left[-1], even_disabled=True))
+            shape, beside = _shape_of(record), _beside_key(record)
         store.keep_all_versions(name)
-        fields = self._fresh(store, name, *shape)
+        fields = {**beside, **self._fresh(store, name, *shape)}
         return self._write(access, store, name, fields, cas=newest.version)
 
     def _fresh(
@@ -370,8 +410,9 @@ class Lifecycle:
             raise error_of(outcome)
         merged(store.path_of(name), {}, about)
         content = fields(store)
-        store.keep_all_versions(name)
-        info = self._write(access, store, name, content, cas=0)
+        # Before the key: from then on, custom metadata without it has been replaced.
+        store.keep_all_versions(name, {CREATED_BY: about[CREATED_BY]})
+        info = self._write(access, store, name, {**content, **STATES_KEPT}, cas=0)
         # Not before: of two writers, the one that is refused must not describe the other's key.
         try:
             store.annotate(name, about)
@@ -430,6 +471,13 @@ class Lifecycle:
 
 def _plain(material: SecretBytes, encoding: Encoding) -> dict[str, object]:
     return {"value": SecretText(encode(material, encoding)), "encoding": encoding}
+
+
+def _beside_key(record: Record) -> dict[str, object]:
+    """Return the fields that a new version takes over: those that are not of the key itself."""
+    kept = {name: value for name, value in record.fields.items() if name not in _FIELDS_OF_KEYS}
+    marked = STATES_KEPT if CREATED_BY in record.custom_metadata else {}
+    return {**kept, **marked}
 
 
 def _newest(store: SecretStore, name: str) -> Outcome:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from secureml.sources.transit import Transit
 
 __all__ = [
+    "WRAPPED_FIELDS",
     "Wrapped",
     "make",
     "rewrapped_envelope",
@@ -31,6 +32,9 @@ __all__ = [
     "wrap",
     "wrapped_in",
 ]
+
+WRAPPED_FIELDS = frozenset({"wrapped", "transit_key", "fingerprint", "key_bytes", "earlier"})
+"""The fields of a record that holds a wrapped key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

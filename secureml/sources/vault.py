@@ -21,7 +21,7 @@ from secureml.errors import (
 )
 from secureml.settings import ENVIRONMENTS, Settings
 from secureml.sources.base import Finding, Outcome, Record, SecretStore, VersionInfo
-from secureml.sources.custom_metadata import DISABLED, merged, state_of, states_in
+from secureml.sources.custom_metadata import DISABLED, UNKNOWN, merged, record_state, states_in
 from secureml.sources.freshness import Freshness, Sighting, objection_to
 from secureml.sources.kv2 import (
     SecretMetadata,
@@ -43,6 +43,15 @@ _MOUNT_DEFAULT = 10
 """What KV v2 keeps where neither secret nor mount says otherwise."""
 
 _DEEPEST_FOLDER = 16
+
+_OUT_OF_USE = {
+    DISABLED: "is disabled; enable_key_version, or 'secureml keys enable', allows its use again",
+    UNKNOWN: (
+        "may be disabled: somebody has replaced the custom metadata, which holds the states, the "
+        "purpose and the rotation period, or copied the key without it. enable_key_version, or 'secureml keys enable', allows "
+        "the use of a version, and disables all others until they are enabled"
+    ),
+}
 
 _Error = TypeVar("_Error", bound=SecureMLError)
 
@@ -105,13 +114,13 @@ class VaultStore(SecretStore):
             return Outcome(finding=Finding.UNAVAILABLE, where=where, error=_detached(error))
         except (SecretError, ConfigurationError) as error:
             return Outcome(finding=Finding.REFUSED, where=where, error=_detached(error))
-        if even_disabled or outcome.record is None or outcome.record.state != DISABLED:
+        record = outcome.record
+        if even_disabled or record is None or record.state not in _OUT_OF_USE:
             return outcome
         refused = KeyDisabledError(
-            f"Vault {self.path_of(name)} version {outcome.record.version} is disabled; "
-            "enable_key_version, or 'secureml keys enable', allows its use again"
+            f"Vault {self.path_of(name)} version {record.version} {_OUT_OF_USE[record.state]}"
         )
-        refused.request_id = outcome.record.request_id
+        refused.request_id = record.request_id
         return Outcome(finding=Finding.DISABLED, where=where, error=refused)
 
     def write(self, name: str, fields: Mapping[str, object], *, cas: int | None) -> Record:
@@ -173,7 +182,10 @@ class VaultStore(SecretStore):
             changes["delete_version_after"] = "0s"
         if custom_metadata:
             path = self.path_of(name)
-            changes["custom_metadata"] = merged(path, metadata.custom_metadata, custom_metadata)
+            about = merged(path, metadata.custom_metadata, custom_metadata)
+            # Replaced as a whole, states that others are setting would get lost.
+            if not metadata.versions:
+                changes["custom_metadata"] = about
         if not changes:
             return
         try:
@@ -328,7 +340,7 @@ class VaultStore(SecretStore):
             path=self.path_of(name),
             version=found.version,
             created=found.created,
-            state=state_of(custom_metadata, found.version, newest),
+            state=record_state(fields, custom_metadata, found.version, newest),
             custom_metadata=custom_metadata,
             request_id=request_id_in(answer),
             deletion_time=metadata.time("deletion_time"),

@@ -499,7 +499,8 @@ def test_a_period_that_can_not_be_read_is_told(manager_with, kv):
     manager = manager_with()
     manager.generate_key("a", rotation_period=1)
     manager.generate_key("b", rotation_period=1)
-    kv.update_metadata("secureml/staging/a", custom_metadata={"secureml.rotation_period": "soon"})
+    about = {"secureml.created_by": "x", "secureml.rotation_period": "soon"}
+    kv.update_metadata("secureml/staging/a", custom_metadata=about)
     with pytest.warns(SecureMLWarning, match="a key has a rotation period") as caught:
         rotated = manager.rotate_due(datetime.now(UTC) + timedelta(days=2))
     assert [info.name for info in rotated] == ["b"]
