@@ -48,8 +48,9 @@ _OUT_OF_USE = {
     DISABLED: "is disabled; enable_key_version, or 'secureml keys enable', allows its use again",
     UNKNOWN: (
         "may be disabled: somebody has replaced the custom metadata, which holds the states, the "
-        "purpose and the rotation period, or copied the key without it. enable_key_version, or 'secureml keys enable', allows "
-        "the use of a version, and disables all others until they are enabled"
+        "purpose and the rotation period, or copied the key without it. enable_key_version, or "
+        "'secureml keys enable', allows the use of a version, and disables all others until they "
+        "are enabled"
     ),
 }
 
