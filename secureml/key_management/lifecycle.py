@@ -25,6 +25,8 @@ from secureml.errors import (
 )
 from secureml.key_management.policy import error_of, record_of
 from secureml.key_management.records import (
+    beside_key,
+    check_lasting,
     check_name,
     check_size,
     check_version,
@@ -37,7 +39,6 @@ from secureml.key_management.records import (
 from secureml.key_management.rotation import description, period_in, period_text
 from secureml.key_management.twins import twins_of, warn_of_twins
 from secureml.key_management.wrapped import (
-    WRAPPED_FIELDS,
     make,
     rewrapped_envelope,
     rotated,
@@ -60,10 +61,6 @@ from secureml.sources.custom_metadata import (
 )
 
 __all__ = ["Lifecycle"]
-
-_FIELDS_OF_KEYS = frozenset(
-    {"value", "encoding", *WRAPPED_FIELDS, *STATES_KEPT},
-)
 
 _USUAL_SHAPE: tuple[int, Encoding] = (32, "hex")
 
@@ -441,13 +438,7 @@ class Lifecycle:
         with self._changing(name):
             record = store.write(name, content, cas=cas)
         access.found(record)
-        if record.deletion_time is not None:
-            moment = record.deletion_time.isoformat(timespec="seconds")
-            raise SecretError(
-                f"{record.path} version {record.version} was written, and Vault deletes it at "
-                f"{moment}: the mount has a delete_version_after. Set that to 0s, and undelete the "
-                "version"
-            )
+        check_lasting(record)
         return info_of(name, record, self._environment)
 
     @contextmanager
@@ -474,10 +465,9 @@ def _plain(material: SecretBytes, encoding: Encoding) -> dict[str, object]:
 
 
 def _beside_key(record: Record) -> dict[str, object]:
-    """Return the fields that a new version takes over: those that are not of the key itself."""
-    kept = {name: value for name, value in record.fields.items() if name not in _FIELDS_OF_KEYS}
+    """Return the fields that a new version takes over."""
     marked = STATES_KEPT if CREATED_BY in record.custom_metadata else {}
-    return {**kept, **marked}
+    return {**beside_key(record), **marked}
 
 
 def _newest(store: SecretStore, name: str) -> Outcome:

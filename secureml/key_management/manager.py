@@ -22,6 +22,7 @@ from secureml.errors import (
 from secureml.key_management.administration import KeyAdministration
 from secureml.key_management.cache import Cache
 from secureml.key_management.connection import Connection
+from secureml.key_management.exports import Exports
 from secureml.key_management.lifecycle import Lifecycle
 from secureml.key_management.policy import Finder, Found, error_of
 from secureml.key_management.records import (
@@ -129,9 +130,17 @@ class KeyManager(KeyAdministration):
         connection = self._connection = Connection(self._local, store, self._cache)
         self._finder = Finder(self._local, connection.observed_store, self._cache)
         self._audit = Audit(self._local, connection.accessor)
+        in_force = partial(_in_force, self._central, self._local)
         self._lifecycle = Lifecycle(
             store=connection.writable_store,
-            settings=partial(_in_force, self._central, self._local),
+            settings=in_force,
+            local=self._local,
+            audit=self._audit,
+            forget=self._cache.drop,
+        )
+        self._exports = Exports(
+            store=connection.writable_store,
+            settings=in_force,
             local=self._local,
             audit=self._audit,
             forget=self._cache.drop,
