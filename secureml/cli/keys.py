@@ -1,4 +1,4 @@
-"""``secureml keys``: make, read, list, rotate, disable and destroy keys."""
+"""``secureml keys``: make, read, list, rotate, disable, destroy, export and restore keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from secureml.cli.configure_vault import configure_vault
 from secureml.cli.keys_change import destroy, disable, enable, rotate
+from secureml.cli.keys_export import export, restore, verify_backup
 from secureml.cli.keys_make import generate_key, import_key
 from secureml.cli.keys_read import get_key, history, info, list_keys
 from secureml.cli.keys_usage import usage
@@ -34,5 +35,8 @@ for _command in (
     enable,
     destroy,
     usage,
+    export,
+    restore,
+    verify_backup,
 ):
     keys.add_command(_command)

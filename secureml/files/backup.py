@@ -1,0 +1,64 @@
+"""Whether an exported key recovers a file: what its manifest needs, held against the export."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from secureml.anonymization.keyrings import keyring_that_made
+from secureml.errors import ManifestError, SecretError
+from secureml.files.manifests import document_in, find_manifest
+from secureml.files.tables import open_table
+from secureml.files.usage import key_usage
+from secureml.key_management import KeyManager
+from secureml.keys.export import KeyExport
+from secureml.pseudonymization.manifest import Manifest
+from secureml.settings import Settings
+from secureml.sources import MemoryStore
+
+__all__ = ["lacking_for"]
+
+
+def lacking_for(
+    export: KeyExport, path: str | os.PathLike[str], *, delimiter: str = ","
+) -> tuple[str, ...]:
+    """Tell what an export lacks to recover a file; nothing if the file can be recovered with it.
+
+    Args:
+        export: the key, opened.
+        path: a table, or a manifest alone.
+        delimiter: of CSV.
+
+    Raises:
+        ManifestError: there is no manifest, or it tells that the versions are in a table that is
+            not beside it.
+        SecureMLError: a file can't be read.
+    """
+    path = Path(path)
+    usage = key_usage(path, delimiter=delimiter)
+    if (usage.key, usage.environment) != (export.name, export.environment):
+        place = "no environment" if usage.environment is None else repr(usage.environment)
+        return (f"it needs the key {usage.key!r} of {place}",)
+    settings = Settings(environment=export.environment, use_env_fallback=False)
+    problems = []
+    # Into memory, and without the states: a version that is disabled is there.
+    with KeyManager(settings=settings, store=MemoryStore()) as manager:
+        manager.restore_key(replace(export, custom_metadata={}))
+        manifest = _manifest_of(path, delimiter)
+        try:
+            keyring_that_made(manager, manifest.key).verify(manifest)
+        except (SecretError, ManifestError) as error:
+            problems.append(str(error))
+        for version in usage.versions:
+            try:
+                manager.key_info(usage.key, version)
+            except SecretError:
+                problems.append(f"it needs version {version}, which the export lacks")
+    return tuple(problems)
+
+
+def _manifest_of(path: Path, delimiter: str) -> Manifest:
+    if path.suffix == ".json":
+        return Manifest.parse(document_in(path)[0])
+    return Manifest.parse(find_manifest(open_table(path, delimiter), None))
