@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from secureml.anonymization.keyrings import keyring_that_made
-from secureml.errors import ManifestError, SecretError
+from secureml.errors import ManifestError, SecretError, SecretNotFoundError
 from secureml.files.manifests import document_in, find_manifest
 from secureml.files.tables import open_table
 from secureml.files.usage import key_usage
@@ -40,22 +40,31 @@ def lacking_for(
     if (usage.key, usage.environment) != (export.name, export.environment):
         place = "no environment" if usage.environment is None else repr(usage.environment)
         return (f"it needs the key {usage.key!r} of {place}",)
+    manifest = _manifest_of(path, delimiter)
     settings = Settings(environment=export.environment, use_env_fallback=False)
-    problems = []
     # Into memory, and without the states: a version that is disabled is there.
     with KeyManager(settings=settings, store=MemoryStore()) as manager:
         manager.restore_key(replace(export, custom_metadata={}))
-        manifest = _manifest_of(path, delimiter)
-        try:
-            keyring_that_made(manager, manifest.key).verify(manifest)
-        except (SecretError, ManifestError) as error:
-            problems.append(str(error))
-        for version in usage.versions:
-            try:
-                manager.key_info(usage.key, version)
-            except SecretError:
-                problems.append(f"it needs version {version}, which the export lacks")
-    return tuple(problems)
+        needed = {manifest.key.version, *usage.versions}
+        return tuple(filter(None, (_problem(manager, manifest, each) for each in needed)))
+
+
+def _problem(manager: KeyManager, manifest: Manifest, version: int | None) -> str:
+    """Tell why rows under a version can't be recovered; empty if they can."""
+    try:
+        if version not in manifest.keys:
+            # Earlier schemas hold the check of one version alone.
+            manager.key_info(manifest.key.name, version)
+            return ""
+        # Wrapped in the manifest, it is no matter of the export's.
+        keyring = keyring_that_made(manager, replace(manifest.keys[version], envelope=None))
+        if version == manifest.key.version:
+            keyring.verify(manifest)
+    except SecretNotFoundError:
+        return f"it needs version {version}, which the export lacks"
+    except (SecretError, ManifestError) as error:
+        return str(error)
+    return ""
 
 
 def _manifest_of(path: Path, delimiter: str) -> Manifest:
