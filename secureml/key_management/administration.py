@@ -251,7 +251,7 @@ class KeyAdministration:
         Warns:
             SecureMLWarning: versions are without content.
         """
-        secret = None if passphrase is None else SecretText(_text(passphrase))
+        secret = None if passphrase is None else _passphrase(passphrase)
         return self._exports.export_key(name, secret, public_key, transit_key)
 
     @conceals("passphrase", "private_key")
@@ -275,8 +275,8 @@ class KeyAdministration:
             ConfigurationError: not exactly one of these is given.
             KeyMaterialError: it was changed, or is sealed with something else.
         """
-        secret = None if passphrase is None else SecretText(_text(passphrase))
-        private = None if private_key is None else SecretBytes(_octets(private_key))
+        secret = None if passphrase is None else _passphrase(passphrase)
+        private = None if private_key is None else _private_key(private_key)
         return self._exports.read_export(export, secret, private, transit_key)
 
     def restore_key(self, export: KeyExport, name: str | None = None) -> tuple[KeyInfo, ...]:
@@ -303,15 +303,15 @@ class KeyAdministration:
         return self.key_history(name)
 
 
-def _text(value: str | SecretText) -> str:
-    content = conceal(value).reveal()
-    if not isinstance(content, str):
+def _passphrase(value: str | SecretText) -> SecretText:
+    concealed = conceal(value)
+    if not isinstance(concealed, SecretText):
         raise TypeError("a passphrase is a str")
-    return content
+    return concealed
 
 
-def _octets(value: bytes | SecretBytes) -> bytes:
-    content = conceal(value).reveal()
-    if not isinstance(content, bytes):
-        raise TypeError("a private key is bytes in PEM")
-    return content
+def _private_key(value: bytes | SecretBytes) -> SecretBytes:
+    concealed = conceal(value)
+    if not isinstance(concealed, SecretBytes):
+        raise TypeError("a private key is bytes, in PEM")
+    return concealed

@@ -24,10 +24,11 @@ class KvMount:
     def __init__(self, session: VaultSession, name: str) -> None:
         self._session = session
         self._name = name
+        self._is_asked = False
         self._is_right = False
 
     def check(self) -> bool:
-        """Ask what is mounted there, until it was right once.
+        """Ask what is mounted there, until Vault has said once that it is right, or nothing.
 
         Returns:
             Whether Vault tells: to a token without any rights on the mount it does not.
@@ -36,8 +37,8 @@ class KvMount:
             ConfigurationError: it is no KV v2 secrets engine.
             SecretError: Vault can't be asked.
         """
-        if self._is_right:
-            return True
+        if self._is_asked:
+            return self._is_right
         path = f"sys/internal/ui/mounts/{self._name}"
         try:
             answer = self._session.request(
@@ -47,17 +48,21 @@ class KvMount:
                 capability="read",
                 objection=lambda answer: self._problem(answer.data),
             )
-        except (AccessDeniedError, AuthenticationError):
+        except AccessDeniedError:
+            self._is_asked = True
+            return False
+        except AuthenticationError:
             return False
         problem = self._problem(answer.data)
         if problem:
             raise self._wrong(problem)
+        self._is_asked = True
         self._is_right = bool(answer.data)
         return self._is_right
 
     def answered(self) -> None:
         """Remember that it gave a version of a secret, which a KV v2 engine alone does."""
-        self._is_right = True
+        self._is_asked = self._is_right = True
 
     def check_absence(self, answer: Answer) -> None:
         """Refuse an answer 404 that is no KV v2 engine's.
@@ -67,7 +72,7 @@ class KvMount:
             SecretError: Vault can't be asked.
         """
         if answer.has_no_route:
-            self._is_right = False
+            self._is_asked = self._is_right = False
             self.check()
             raise self._wrong("nothing is mounted there")
         if not answer.data:
@@ -91,6 +96,8 @@ class KvMount:
         if not mount:
             return ""
         root = (mount.text("path") or "").strip("/")
+        if not root:
+            raise mount.malformed("path")
         if root != self._name:
             return f"it lies in the mount {root!r}"
         engine = f"{mount.word('type')} version {mount.section('options').word('version') or '1'}"
