@@ -181,12 +181,12 @@ class VaultStore(SecretStore):
             changes["max_versions"] = VERSIONS_KEPT
         if metadata.lifetime:
             changes["delete_version_after"] = "0s"
-        if custom_metadata:
+        if custom_metadata and metadata.versions:
+            # Written as a whole, it would undo what others change meanwhile, such as states.
+            self.annotate(name, custom_metadata)
+        elif custom_metadata:
             path = self.path_of(name)
-            about = merged(path, metadata.custom_metadata, custom_metadata)
-            # Replaced as a whole, states that others are setting would get lost.
-            if not metadata.versions:
-                changes["custom_metadata"] = about
+            changes["custom_metadata"] = merged(path, metadata.custom_metadata, custom_metadata)
         if not changes:
             return
         try:
