@@ -56,11 +56,11 @@ def export(
     public_key: Path | None,
     transit_key: str | None,
 ) -> None:
-    """Write a whole key into a sealed file, for a backup or another Vault.
+    """Write a whole key into a sealed file.
 
-    Every version is in it, with its number, state, purpose and rotation period, except for the
-    content of what is deleted or destroyed. Without an option that says what is to open it, a
-    passphrase is asked for. Check the file with verify-backup.
+    It is for a backup or another Vault. Every version is in it, with its number, state, purpose and
+    rotation period, except for the content of what is deleted or destroyed. Without an option
+    that says what is to open it, a passphrase is asked for. Check the file with verify-backup.
     """
     from secureml.key_management import KeyManager
     from secureml.new_file import check_replaceable, write_file
@@ -100,10 +100,11 @@ def restore(
     transit_key: str | None,
     as_json: bool,
 ) -> None:
-    """Write every version of an exported key to Vault, under its number.
+    """Write every version of an exported key to Vault.
 
-    Never over an existing key, and into the same environment alone. No version can be used before
-    all are there. Numbers without content are written, to count, and destroyed.
+    Each gets its number. Never over an existing key, and into the same environment alone. No
+    version can be used before all are there. Numbers without content are written, to count, and
+    destroyed.
     """
     from secureml.key_management import KeyManager
 
