@@ -93,6 +93,16 @@ def guessed(seen, truth, known, strategy):
     return right / len(truth)
 
 
+def guessed_by_order(table, column, manager):
+    """Return the share of rows that a sorted list of all values tells of categories of hashes."""
+    categories = table.astype({column: "category"})
+    hidden = anonymize(
+        categories, strategy="hash", sensitive_columns=[column], key_manager=manager
+    )[column]
+    known = dict(zip(hidden.cat.categories, sorted(set(table[column])), strict=True))
+    return (hidden.astype("object").map(known) == table[column]).mean()
+
+
 def plot(columns, file):
     """Draw how often each value occurs, before and after, the most frequent first."""
     figure, axes = plt.subplots(2, 4, figsize=(9, 4), sharey=True, layout="constrained")
@@ -124,6 +134,8 @@ def main(folder):
             for column, seen in found.items()
         ]
         print(f"{strategy:12} {shares[0]:8.1%} {shares[1]:11.1%}")
+    shares = [guessed_by_order(secret, column, manager) for column in found]
+    print(f"{'hash, order':12} {shares[0]:8.1%} {shares[1]:11.1%}")
     for column, seen in found.items():
         plot(seen, Path(folder) / f"leakage-{column.replace('_', '-')}.svg")
 

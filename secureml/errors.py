@@ -116,10 +116,12 @@ class AuthenticationError(SecretError):
 class VaultUnavailableError(SecretError, ConnectionError):
     """Vault could not be reached, did not answer in time, or gave no usable answer.
 
-    ``retry_after`` is for how many seconds Vault asks to be left alone, where it says so.
+    ``retry_after`` is for how many seconds Vault asks to be left alone, where it says so, and
+    ``is_limit`` whether that is because it limits the rate of requests.
     """
 
     retry_after: float | None = None
+    is_limit = False
 
 
 class VaultSealedError(VaultUnavailableError):

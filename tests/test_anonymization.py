@@ -342,6 +342,31 @@ class TestBadInput:
         shown = "".join(traceback.format_exception(error))
         assert "Bo" not in shown.replace("Body", "")
 
+    @pytest.mark.parametrize(
+        "indexed",
+        [
+            lambda frame: frame.set_index("ssn", drop=False),
+            lambda frame: frame.set_index(["age", "ssn"], drop=False),
+            lambda frame: frame.rename_axis(columns="ssn"),
+        ],
+    )
+    def test_an_index_named_as_a_sensitive_column(
+        self,
+        manager: KeyManager,
+        people: pd.DataFrame,
+        indexed: Callable[[pd.DataFrame], pd.DataFrame],
+    ) -> None:
+        how = {"sensitive_columns": ["ssn"], "key_manager": manager}
+        with pytest.raises(PseudonymizationError, match="index of the table is named 'ssn'"):
+            anonymize(indexed(people), **how)
+        with pytest.raises(PseudonymizationError, match="index of the table is named 'ssn'"):
+            anonymize(indexed(people), preview=1, **how)
+        hidden = anonymize(people, **how)
+        with pytest.raises(PseudonymizationError, match="index of the table is named 'ssn'"):
+            rekey(indexed(hidden), "other_key", key_manager=manager)
+        back = reidentify(indexed(hidden), key_manager=manager)
+        assert back["ssn"].tolist() == people["ssn"].tolist()
+
 
 class TestDtypes:
     @pytest.mark.parametrize("policy", ["error", "token", "null"])
@@ -403,15 +428,57 @@ class TestDtypes:
         assert back["x"].tolist() == [pd.NA, 1_234_567]
 
     @pytest.mark.parametrize("ordered", [True, False])
-    def test_categories(self, manager: KeyManager, ordered: bool) -> None:
+    def test_categories_come_back_in_their_order_or_sorted(
+        self, manager: KeyManager, ordered: bool
+    ) -> None:
         kinds = ["Somewhere", "Elsewhere", "Nowhere-Used"]
         values = ["Elsewhere", None, "Somewhere", "Elsewhere"]
         frame = pd.DataFrame({"x": pd.Categorical(values, categories=kinds, ordered=ordered)})
-        result = anonymize(frame, sensitive_columns=["x"], key_manager=manager)
+        result = anonymize(
+            frame,
+            sensitive_columns=["x"],
+            on_ordered="keep" if ordered else None,
+            key_manager=manager,
+        )
         assert result["x"].cat.ordered is ordered
-        assert result["x"].cat.codes.tolist() == [1, -1, 0, 1]
         assert not set(result["x"].cat.categories) & set(kinds)
-        pd.testing.assert_frame_equal(reidentify(result, key_manager=manager), frame)
+        back = reidentify(result, key_manager=manager)
+        assert back["x"].cat.categories.tolist() == (
+            ["Somewhere", "Elsewhere"] if ordered else ["Elsewhere", "Somewhere"]
+        )
+        expected = frame.assign(x=frame["x"].cat.set_categories(back["x"].cat.categories))
+        pd.testing.assert_frame_equal(back, expected)
+        moved = rekey(result, to_key="other_key", key_manager=manager)
+        pd.testing.assert_frame_equal(reidentify(moved, key_manager=manager), expected)
+
+    @pytest.mark.parametrize("strategy", ["fpe", "token", "hash", "mask"])
+    def test_the_order_of_categories_tells_nothing(
+        self, manager: KeyManager, strategy: str
+    ) -> None:
+        """Whoever has a list of the countries has no use for it."""
+        countries = [f"Country {number:02}-{number:02}" for number in range(40)]
+        values = [countries[number * 7 % 37] for number in range(200)]
+        made = []
+        for kinds in (countries, countries[::-1]):
+            frame = pd.DataFrame({"x": pd.Categorical(values, categories=kinds)})
+            result = anonymize(
+                frame, strategy=strategy, sensitive_columns=["x"], key_manager=manager
+            )["x"]
+            assert result.cat.categories.tolist() == sorted(set(result))
+            made.append(result)
+        pd.testing.assert_series_equal(*made)
+
+    def test_an_ordered_categorical_is_refused(self, manager: KeyManager) -> None:
+        kinds = ["Low-Income", "High-Income"]
+        frame = pd.DataFrame({"x": pd.Categorical(kinds, categories=kinds, ordered=True)})
+        with pytest.raises(
+            PseudonymizationError, match=r"'x': it is an ordered.*on_ordered='keep'"
+        ):
+            anonymize(frame, sensitive_columns=["x"], key_manager=manager)
+        with pytest.raises(PseudonymizationError, match="on_ordered='kept' is not known"):
+            anonymize(frame, sensitive_columns=["x"], on_ordered="kept", key_manager=manager)
+        hidden = anonymize(frame, strategy="null", sensitive_columns=["x"], key_manager=manager)
+        assert hidden["x"].isna().all()
 
     def test_objects_keep_their_nulls_and_any_character(self, manager: KeyManager) -> None:
         values = ["\ud800 Lone Surrogate", None, float("nan"), pd.NA, "e\u0301te\u0301 après"]

@@ -77,3 +77,9 @@ def test_a_preview_prints_as_two_tables(preview: Preview) -> None:
 def test_what_passes_is_said(keys: KeyManager) -> None:
     table = TABLE[["ssn"]]
     assert anonymize(table, sensitive_columns=["ssn"], preview=2, key_manager=keys).passes
+
+
+def test_values_that_are_equal_up_to_a_nul_are_counted_apart(keys: KeyManager) -> None:
+    names = pd.Series(["Somebody\0b", "Somebody\0c", "Somebody"], dtype=object)
+    how = {"sensitive_columns": ["name"], "preview": 1, "key_manager": keys}
+    assert anonymize(names.to_frame("name"), **how).columns[0].distinct == 3

@@ -98,6 +98,15 @@ def test_no_rule_for_any_column_is_an_error() -> None:
         anonymize(TABLE[["total"]], key_manager=manager())
 
 
+def test_an_index_that_a_rule_names_is_an_error() -> None:
+    indexed = TABLE.set_index("ssn")
+    with pytest.raises(PseudonymizationError, match="index of the table is named 'ssn'"):
+        anonymize(indexed, key_manager=manager())
+    hidden = anonymize(indexed, sensitive_columns=["Work_Email"], key_manager=manager())
+    assert hidden.index.tolist() == indexed.index.tolist()
+    anonymize(TABLE.set_index("total"), key_manager=manager())
+
+
 def test_a_rule_that_does_not_fit_the_column_says_so() -> None:
     keys = manager(columns={"ssn": {"strategy": "fpe", "format": "ssn:x"}})
     with pytest.raises(PseudonymizationError, match="'ssn:x' is to be written 'ssn'"):

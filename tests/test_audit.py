@@ -25,6 +25,7 @@ import secureml
 from secureml.audit import _append
 from secureml.errors import (
     AccessDeniedError,
+    AuthenticationError,
     ConfigurationError,
     DevelopmentKeyWarning,
     FallbackWarning,
@@ -711,6 +712,83 @@ def test_the_servers_own_audit_log_has_the_request_of_each_access(audited_bao, l
     identities = [request["id"] for _, request in joined]
     assert len(set(identities[1:5])) == 1
     assert len(set(identities)) == 5
+
+
+def test_each_unwrapping_is_an_event_with_the_request_of_the_transit_engine(audited_bao, log):
+    with at(audited_bao) as operator:
+        operator.vault_client.sys.enable_secrets_engine("transit")
+    with at(audited_bao, key_backend="transit", audit_log=log.path) as manager:
+        manager.generate_key("wrapped")
+        envelope = manager.get_key("wrapped").envelope
+        manager.get_key("wrapped")  # from memory
+        manager.unwrap_key(envelope, "wrapped")
+    unwrapped = [event for event in log.events() if event["operation"] == "unwrap"]
+    assert [(event["name"], event["outcome"]) for event in unwrapped] == [("wrapped", "ok")] * 2
+    theirs = servers_log(audited_bao)
+    requests = [theirs[event["request_id"]]["request"] for event in unwrapped]
+    assert {request["path"] for request in requests} == {"transit/decrypt/secureml.staging.wrapped"}
+    assert requests[0]["id"] != requests[1]["id"]
+
+
+def test_no_key_is_unwrapped_whose_event_can_not_be_written(vault, tmp_path):
+    vault.client().sys.enable_secrets_engine("transit")
+    options = {
+        "vault_namespace": vault.namespace,
+        "environment": "staging",
+        "key_backend": "transit",
+    }
+    with KeyManager(vault.url, vault.token, **options) as manager:
+        manager.generate_key("k")
+    options |= {"audit_log": tmp_path, "audit_required": True}
+    with (
+        KeyManager(vault.url, vault.token, **options) as manager,
+        pytest.raises(SecretError, match="the event of unwrap can't be written"),
+    ):
+        manager.get_key("k")
+
+
+def test_a_login_is_an_event_with_the_accessor_of_its_token(audited_bao, log):
+    with at(audited_bao) as operator:
+        client = operator.vault_client
+        client.sys.enable_auth_method("userpass")
+        client.auth.userpass.create_or_update_user("alice", "hunter2")
+    login = {"vault_auth": "userpass", "vault_username": "alice", "vault_token": None}
+    options = {"environment": "staging", "audit_log": log.path, **login}
+    wrong = KeyManager(audited_bao.url, vault_password="wrong", **options)
+    with wrong, pytest.raises(AuthenticationError):
+        wrong.get_key("k")
+    members = ("operation", "name", "outcome", "accessor", "request_id")
+    failed = tuple(log.events()[0][member] for member in members)
+    assert failed == ("login", "userpass", "AuthenticationError", None, None)
+    right = KeyManager(audited_bao.url, vault_password="hunter2", **options)
+    with right, pytest.raises(AccessDeniedError):
+        right.get_key("k")
+    event = next(each for each in log.events() if each["outcome"] == "ok")
+    assert (event["operation"], event["name"]) == ("login", "userpass")
+    theirs = servers_log(audited_bao)[event["request_id"]]
+    assert theirs["request"]["path"] == "auth/userpass/login/alice"
+    assert event["accessor"] == log.events()[-1]["accessor"]
+
+
+def test_a_login_whose_event_is_required_and_can_not_be_written_leaves_no_token(
+    audited_bao, tmp_path
+):
+    with at(audited_bao) as operator:
+        client = operator.vault_client
+        client.sys.enable_auth_method("userpass", path="others")
+        client.auth.userpass.create_or_update_user("bob", "hunter2", mount_point="others")
+        before = client.list("auth/token/accessors")["data"]["keys"]
+        login = {
+            "vault_auth": "userpass",
+            "vault_auth_mount": "others",
+            "vault_username": "bob",
+            "vault_password": "hunter2",
+        }
+        required = {"audit_log": tmp_path, "audit_required": True}
+        manager = KeyManager(audited_bao.url, environment="staging", **login, **required)
+        with manager, pytest.raises(SecretError, match="the event of login can't be written"):
+            _ = manager.vault_client
+        assert client.list("auth/token/accessors")["data"]["keys"] == before
 
 
 def test_a_destroyed_version_names_the_requests_that_told_of_it(audited_bao, log):

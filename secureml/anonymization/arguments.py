@@ -8,7 +8,7 @@ from os import PathLike
 import pandas as pd
 
 from secureml.errors import ArgumentError
-from secureml.pseudonymization.recipe import NORMALIZE, check_choice
+from secureml.pseudonymization.recipe import NORMALIZE, ON_ORDERED, check_choice
 from secureml.pseudonymization.strategies import ON_INVALID, SMALL_DOMAIN
 
 __all__ = [
@@ -35,8 +35,10 @@ def check_method(method: object) -> None:
     check_choice("method", method, _METHODS)
 
 
-def check_ways(small_domain: object, on_invalid: object, normalize: object) -> None:
-    """Check what becomes of values that are short, of another format, or not normalized.
+def check_ways(
+    small_domain: object, on_invalid: object, normalize: object, on_ordered: object
+) -> None:
+    """Check what becomes of values that are short, of another format, not normalized or ordered.
 
     Raises:
         ArgumentError: one is not known.
@@ -45,6 +47,7 @@ def check_ways(small_domain: object, on_invalid: object, normalize: object) -> N
         ("small_domain", small_domain, SMALL_DOMAIN),
         ("on_invalid", on_invalid, ON_INVALID),
         ("normalize", normalize, NORMALIZE),
+        ("on_ordered", on_ordered, ON_ORDERED),
     ):
         if value is not None:
             check_choice(argument, value, allowed)

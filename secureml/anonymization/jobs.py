@@ -12,7 +12,9 @@ from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.frames.columns import Column, arrow_name, dtype_name, read_column
 from secureml.frames.opaque import OpaqueColumn
 from secureml.frames.pandas import by_column, check_columns, check_sensitive
+from secureml.frames.recovery import check_dtype
 from secureml.pseudonymization.formats import resolve_format
+from secureml.pseudonymization.permutation import MIN_TABLE
 from secureml.pseudonymization.recipe import BLIND, NAMED, Recipe, check_choice, scale_of
 from secureml.settings.rules import ColumnRule, Option
 
@@ -40,6 +42,7 @@ class Job:
         dtype: of the column.
         arrow: its Arrow type, as text, or None.
         function: the caller's own, which replaces them instead.
+        smallest: how many members a domain has at least that is permuted by a table.
     """
 
     column: Column | OpaqueColumn
@@ -47,6 +50,7 @@ class Job:
     dtype: str
     arrow: str | None
     function: Function | None = None
+    smallest: int = MIN_TABLE
 
 
 def chosen_strategies(
@@ -106,10 +110,18 @@ def job_of(series: pd.Series, rule: ColumnRule, function: Function | None) -> Jo
     if function is not None:
         rule = replace(rule, strategy="custom")
     blind = (rule.strategy or "fpe") in BLIND
+    if not blind and rule.on_ordered != "keep" and getattr(series.dtype, "ordered", False):
+        raise PseudonymizationError(
+            "it is an ordered categorical, and the order of its pseudonyms would tell its values:"
+            " drop the order with .cat.as_unordered(), or pass on_ordered='keep'"
+        )
     scale = scale_of(rule.format, rule.options)
     column = _read(series, blind=blind, distinct=rule.tweak is None, scale=scale)
     recipe = Recipe.of(rule, str(series.name), type(column.values))
-    return Job(column, recipe, dtype_name(series, column), arrow_name(series, column), function)
+    dtype = dtype_name(series, column)
+    if recipe.reversible:
+        check_dtype(dtype, column)
+    return Job(column, recipe, dtype, arrow_name(series, column), function)
 
 
 def _read(

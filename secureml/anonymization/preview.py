@@ -132,7 +132,8 @@ def _figures(name: str, job: Job, series: pd.Series, outcome: Outcome) -> Column
     tokens = column.occurrences(outcome.tokens)
     nulled = column.occurrences(outcome.nulled)
     nulls = int(column.nulls.sum())
-    distinct = int(series.nunique())
+    # Before version 3, pandas counts strings once in nunique that are equal up to a NUL.
+    distinct = int((series.value_counts(sort=False) > 0).sum())
     remark = "" if recipe.reversible else "can't be turned back"
     bits = recipe.options.get("bits")
     if recipe.strategy == "hash" and type(bits) is int:

@@ -15,7 +15,7 @@ from secureml.frames.opaque import OpaqueColumn
 from secureml.frames.repeated import RepeatedColumn
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.parallel import MOST_CHARACTERS
-from secureml.pseudonymization.permutation import MIN_DOMAIN
+from secureml.pseudonymization.permutation import MIN_DOMAIN, MIN_TABLE
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import numbers
 
@@ -45,7 +45,7 @@ def refusal(refused: Mapping[str, tuple[int, int]]) -> DomainTooSmallError:
     return DomainTooSmallError(
         f"values with fewer than {MIN_DOMAIN} possible pseudonyms of their format ({listing})."
         " Pass small_domain='token' to replace them by reversible tokens, 'permute' to permute"
-        " each domain by a table, or 'null' to remove them",
+        f" each domain of {MIN_TABLE} or more by a table, or 'null' to remove them",
         column=name,
         domain_size=domain,
         rows=rows,

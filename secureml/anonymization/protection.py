@@ -16,7 +16,7 @@ from secureml.anonymization.sketches import sketches_of, tweak_type
 from secureml.anonymization.versions import with_versions
 from secureml.errors import PseudonymizationError
 from secureml.frames.columns import CategoryColumn, Column
-from secureml.frames.opaque import OpaqueColumn
+from secureml.frames.opaque import OpaqueColumn, without_remains
 from secureml.frames.pandas import with_columns
 from secureml.frames.recovery import read_tweaks
 from secureml.pseudonymization.domains import Index
@@ -59,7 +59,8 @@ def protected(
             entries[name] = _entry(job, Outcome(values=column.values), versions=False)
             continue
         tweaks = in_column(name, row_tweaks, frame, job.recipe, column)
-        strategy = job.recipe.make(keyring.domain(job.recipe.domain), tweaks)
+        keys = keyring.domain(job.recipe.domain)
+        strategy = job.recipe.make(keys, tweaks, smallest=job.smallest)
         outcome = in_column(name, strategy.protect, job.recipe.prepared(column.values))
         if len(outcome.invalid):
             invalid[name] = outcome.invalid
@@ -124,7 +125,7 @@ def applied(function: Function, series: pd.Series) -> Any:
         problem = f"returned {len(made)} values for {len(series)} rows"
     if problem:
         raise PseudonymizationError(f"column {series.name!r}: its function {problem}")
-    return made.array
+    return without_remains(made.array)
 
 
 def _entry(job: Job, outcome: Outcome, *, versions: bool) -> Entry:

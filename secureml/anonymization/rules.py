@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from secureml.errors import ArgumentError, PseudonymizationError
-from secureml.frames.pandas import check_columns, listed
+from secureml.frames.pandas import check_columns, check_levels, listed
 from secureml.settings import Settings
 from secureml.settings.rules import KEEP, ColumnRule, Rules
 
@@ -50,12 +50,18 @@ def ruled_columns(
     found = {name: rules.of(name) for name in frame.columns if isinstance(name, str)}
     if strict:
         _check_strict(frame, found, named or ())
+    levels = [*frame.index.names, *frame.columns.names]
     if named is not None:
+        check_levels(levels, named)
         said = {name: found[name] or ColumnRule() for name in named}
         return {
             name: ColumnRule() if rule.strategy == KEEP else rule for name, rule in said.items()
         }
     ruled = {name: rule for name, rule in found.items() if rule and rule.strategy != KEEP}
+    named_levels = {name: rules.of(name) for name in levels if isinstance(name, str)}
+    check_levels(
+        levels, [name for name, rule in named_levels.items() if rule and rule.strategy != KEEP]
+    )
     if not ruled:
         reason = "no rule names a column of the table" if rules else "there are no rules"
         raise ArgumentError(

@@ -38,6 +38,7 @@ from secureml.frames.pandas import (
     ATTRIBUTE,
     by_column,
     check_frame,
+    check_levels,
     detached,
     with_columns,
 )
@@ -65,6 +66,7 @@ def anonymize(
     small_domain: str | None = None,
     on_invalid: str | None = None,
     normalize: str | None = None,
+    on_ordered: str | None = None,
     key_versions: bool = False,
     profile: str | None = None,
     preview: None = None,
@@ -86,6 +88,7 @@ def anonymize(
     small_domain: str | None = None,
     on_invalid: str | None = None,
     normalize: str | None = None,
+    on_ordered: str | None = None,
     key_versions: bool = False,
     profile: str | None = None,
     preview: int,
@@ -106,6 +109,7 @@ def anonymize(
     small_domain: str | None = None,
     on_invalid: str | None = None,
     normalize: str | None = None,
+    on_ordered: str | None = None,
     key_versions: bool = False,
     profile: str | None = None,
     preview: int | None = None,
@@ -145,6 +149,8 @@ def anonymize(
             default), "token" or "null".
         normalize: "NFC" to normalize text first, so that what looks the same can be joined; what
             is recovered is then the normalized text.
+        on_ordered: what becomes of an ordered categorical: "error" (the default) refuses the
+            table, "keep" keeps the order, which tells much of the values.
         key_versions: add a column ``<column>__key_version`` for each, so that rows of several
             versions can be put together in one table.
         profile: the name of a set of rules in the settings, which stands over the rules for all.
@@ -163,7 +169,7 @@ def anonymize(
         SecretError: the key can't be had.
     """
     check_method(method)
-    check_ways(small_domain, on_invalid, normalize)
+    check_ways(small_domain, on_invalid, normalize, on_ordered)
     check_preview(preview)
     check_switch("key_versions", key_versions)
     check_key(
@@ -198,6 +204,7 @@ def anonymize(
             small_domain=small_domain,
             on_invalid=on_invalid,
             normalize=normalize,
+            on_ordered=on_ordered,
             tweak=tweaks.get(name),
             options=options.get(name, {}),
         )
@@ -302,6 +309,7 @@ def rekey(
     manager = get_default_key_manager() if key_manager is None else key_manager
     old = keyring_that_made(manager, found.key)
     old.verify(found)
+    check_levels([*frame.index.names, *frame.columns.names], found.columns)
     new_name = found.key.name if to_key is None else to_key
     if to_version is None:
         # A cached version may have been followed by a newer one, which is what is wanted here.
@@ -325,7 +333,7 @@ def rekey(
         recipe = found.columns[name].recipe
         column = read_column(plain[name], scale=recipe.scale)
         dtype, arrow = dtype_name(plain[name], column), arrow_name(plain[name], column)
-        jobs[name] = Job(column, recipe, dtype, arrow)
+        jobs[name] = Job(column, recipe, dtype, arrow, smallest=2)  # as it was made
     versions = [name for name in values if found.columns[name].versions]
     kept = {name: entry for name, entry in found.columns.items() if not entry.recipe.reversible}
     return _with(attributes, protected(plain, jobs, new, kept, versions=versions))

@@ -17,6 +17,7 @@ from secureml.errors import (
 )
 from secureml.settings import Settings
 from secureml.vault.auth import AuthMethod
+from secureml.vault.capabilities import Capabilities
 from secureml.vault.kv_mount import KvMount
 from secureml.vault.session import VaultSession
 
@@ -144,18 +145,13 @@ class _Probe:
     def _writable(self) -> Check:
         paths = {section: f"{self._mount}/{section}/{self._path}" for section in _WRITING}
         try:
-            answer = self._ask(
-                "sys/capabilities-self",
-                "update",
-                lambda client: client.sys.get_capabilities(paths=list(paths.values())),
-            )
-        except (AccessDeniedError, AuthenticationError):
-            return Check("write", "the token may not ask what it may do", is_known=False)
+            held = Capabilities.of(self._session, paths.values())
         except SecretError as error:
             return Check("write", "try again", error)
+        if held is None:
+            return Check("write", "the token may not ask what it may do", is_known=False)
         for section, needed in _WRITING.items():
-            held = answer.data.texts(paths[section])
-            missing = [] if "root" in held else [name for name in needed if name not in held]
+            missing = held.missing(paths[section], needed)
             if missing:
                 what = " and ".join(f'"{name}"' for name in missing)
                 denied = AccessDeniedError(

@@ -19,6 +19,7 @@ _FLAGS = {
     "master_key_name": "--key-name",
     "normalize": "--normalize",
     "on_invalid": "--on-invalid",
+    "on_ordered": "--on-ordered",
     "options": "--option",
     "output": "--output",
     "path": "FILE",
@@ -32,7 +33,10 @@ _FLAGS = {
 }
 
 _SPELLINGS = (
-    (r"\b(small_domain|on_invalid)='(\w+)'", lambda found: f"{_FLAGS[found[1]]} {found[2]}"),
+    (
+        r"\b(small_domain|on_invalid|on_ordered)='(\w+)'",
+        lambda found: f"{_FLAGS[found[1]]} {found[2]}",
+    ),
     (r"\bcheck_table=False\b", "--no-table-check"),
     (r" \(force=True\)", ""),
     (r"\b(key_versions|sensitive_columns)\b", lambda found: _FLAGS[found[1]]),

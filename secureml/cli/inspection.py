@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import timedelta
 
-from secureml.central import SETTINGS_RECORD
+from secureml.cli.key_access import KeyAccess, Mount, findings_of, key_accesses, mount_of
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -18,25 +18,18 @@ from secureml.errors import (
     VaultUnavailableError,
 )
 from secureml.settings import Settings
-from secureml.sources.base import Finding, VersionInfo
 from secureml.sources.vault import VaultStore
 from secureml.vault.answers import Members
 from secureml.vault.auth import NoAuth
 from secureml.vault.session import Answer, VaultSession
 
-__all__ = ["KeyAccess", "Login", "Node", "Status", "inspect"]
+__all__ = ["Login", "Node", "Status", "inspect"]
 
-# What each thing that can be done with a key takes: section of the API, and capabilities.
-_NEEDED: Mapping[str, Mapping[str, frozenset[str]]] = {
-    "read": {"data": frozenset({"read"})},
-    "history": {"metadata": frozenset({"read"})},
-    "write": {
-        "data": frozenset({"create", "update"}),
-        "metadata": frozenset({"create", "patch", "read", "update"}),
-    },
-    "destroy": {"destroy": frozenset({"update"})},
-}
-_SECTIONS = ("data", "metadata", "destroy")
+_SOON = 3 * 24 * 3600
+"""Seconds before its end in which a token that nothing renews is pointed out."""
+
+_GIVEN = frozenset({"token", "token_file"})
+"""The ways to log in that bring no new token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +59,7 @@ class Login:
         method: how it is obtained.
         ttl: seconds that it is still valid; None where it has no end, or can't be seen.
         renewable: whether that can be prolonged.
+        lasts: whether the library sees to it that there is one, by renewing it or a new login.
         policies: its policies; None where they can't be seen.
         error: why there is none, or why it can't be looked up.
     """
@@ -73,27 +67,9 @@ class Login:
     method: str
     ttl: int | None = None
     renewable: bool = False
+    lasts: bool = True
     policies: tuple[str, ...] | None = None
     error: SecretError | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyAccess:
-    """What the token may do with a key.
-
-    Args:
-        name: the key's name.
-        path: its path.
-        permissions: any of read, history, write and destroy; None where it can't be seen.
-        state: present, absent, deleted or destroyed; None where it can't be seen.
-        deletion_time: when Vault deletes its newest version; None for never, or not known.
-    """
-
-    name: str
-    path: str
-    permissions: tuple[str, ...] | None
-    state: str | None = None
-    deletion_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +79,18 @@ class Status:
     Args:
         nodes: each address.
         login: the token in use; None where no address serves.
+        mount: the engine that keeps the keys; None where no address serves.
         keys: the key of the settings, and each that can be listed.
         error: the first reason for which keys can't be used.
+        findings: what an operator should look at, in sentences.
     """
 
     nodes: tuple[Node, ...]
     login: Login | None = None
+    mount: Mount | None = None
     keys: tuple[KeyAccess, ...] = ()
     error: SecretError | ConfigurationError | None = None
+    findings: tuple[str, ...] = ()
 
 
 def inspect(settings: Settings) -> Status:
@@ -172,7 +152,8 @@ def _why_closed(address: str, seal: Members) -> VaultUnavailableError | None:
 
 def _seen_with_token(settings: Settings, store: VaultStore, nodes: tuple[Node, ...]) -> Status:
     login = _login(store.session, settings.vault_auth)
-    keys = _keys(settings, store)
+    keys = key_accesses(settings, store)
+    mount = mount_of(store.session, settings.vault_mount)
     error = None
     if all(key.permissions is None for key in keys):
         # Not even a token that can't be looked up for want of a policy: that may still be good.
@@ -187,7 +168,14 @@ def _seen_with_token(settings: Settings, store: VaultStore, nodes: tuple[Node, .
         error = SecretDeletedError(
             f"the key {keys[0].path} is {keys[0].state}", looked_in=(keys[0].path,)
         )
-    return Status(nodes=nodes, login=login, keys=keys, error=error)
+    return Status(
+        nodes=nodes,
+        login=login,
+        mount=mount,
+        keys=keys,
+        error=error,
+        findings=(*_findings(nodes, login), *mount.findings, *findings_of(settings, keys)),
+    )
 
 
 def _login(session: VaultSession, method: str) -> Login:
@@ -199,89 +187,19 @@ def _login(session: VaultSession, method: str) -> Login:
         method=method,
         ttl=token.seconds("ttl") or None,
         renewable=token.flag("renewable"),
+        lasts=method not in _GIVEN or (token.flag("renewable") and token.seconds("period") > 0),
         policies=tuple(sorted({*token.texts("policies"), *token.texts("identity_policies")})),
     )
 
 
-def _keys(settings: Settings, store: VaultStore) -> tuple[KeyAccess, ...]:
-    try:
-        listed = [name for name in store.names() if name != SETTINGS_RECORD]
-    except (AuthenticationError, AccessDeniedError):
-        listed = None
-    names = list(dict.fromkeys([settings.master_key_name, *(listed or ())]))
-    paths = {name: store.path_of(name) for name in names}
-    held = _capabilities(settings, store.session, paths.values())
-    own, *others = (
-        KeyAccess(
-            name=name,
-            path=path,
-            permissions=None if held is None else _permissions(settings, path, held),
-            state="present" if listed and name in listed else None,
-        )
-        for name, path in paths.items()
+def _findings(nodes: Sequence[Node], login: Login) -> Iterator[str]:
+    leaders = dict.fromkeys(
+        node.address if node.state == "active" else node.leader for node in nodes if node.leader
     )
-    versions = store.versions(own.name) if "history" in (own.permissions or ()) else None
-    newest = versions[-1] if versions else None
-    state = _state(own, store, listed) if versions is None else _state_of(newest)
-    deletion_time = None if newest is None else newest.deletion_time
-    return replace(own, state=state, deletion_time=deletion_time), *others
-
-
-def _state_of(newest: VersionInfo | None) -> str:
-    if newest is None:
-        return "absent"
-    return newest.state if newest.state in ("deleted", "destroyed") else "present"
-
-
-def _state(key: KeyAccess, store: VaultStore, listed: Sequence[str] | None) -> str | None:
-    """Tell whether a key is there, by what the token may do without being handed the key."""
-    permissions = key.permissions or ()
-    if listed is not None:
-        return "present" if key.name in listed else "absent"
-    if "read" not in permissions:
-        return None
-    outcome = store.read(key.name, even_disabled=True)
-    if isinstance(outcome.error, ConfigurationError):
-        raise outcome.error
-    return {Finding.PRESENT: "present", Finding.ABSENT: "absent", Finding.DELETED: "deleted"}.get(
-        outcome.finding
-    )
-
-
-def _capabilities(
-    settings: Settings, session: VaultSession, paths: Iterable[str]
-) -> Members | None:
-    wanted = [_api_path(settings, path, section) for path in paths for section in _SECTIONS]
-    path = "sys/capabilities-self"
-    try:
-        answer = session.request(
-            lambda client: client.adapter.post(f"/v1/{path}", json={"paths": wanted}),
-            mount=settings.vault_mount,
-            path=path,
-            capability="update",
-        )
-    except (AuthenticationError, AccessDeniedError):
-        return None
-    return answer.data if answer.status == 200 else None
-
-
-def _permissions(settings: Settings, path: str, held: Members) -> tuple[str, ...]:
-    return tuple(
-        permission
-        for permission, needed in _NEEDED.items()
-        if all(
-            _holds(held.texts(_api_path(settings, path, section)), wanted)
-            for section, wanted in needed.items()
-        )
-    )
-
-
-def _holds(held: Sequence[str], wanted: frozenset[str]) -> bool:
-    return "root" in held or wanted <= set(held)
-
-
-def _api_path(settings: Settings, path: str, section: str) -> str:
-    return f"{settings.vault_mount}/{section}/{path.removeprefix(settings.vault_mount + '/')}"
+    if sum(node.state == "active" for node in nodes) > 1:
+        yield f"more than one address is active: {', '.join(map(str, leaders))}"
+    if login.ttl is not None and not login.lasts and login.ttl < _SOON:
+        yield f"the token ends in {timedelta(seconds=login.ttl)}, and nothing renews it"
 
 
 def _get(session: VaultSession, path: str) -> Answer:

@@ -6,6 +6,7 @@ import click
 
 from secureml.cli.configure_vault import configure_vault
 from secureml.cli.keys_change import destroy, disable, enable, rotate
+from secureml.cli.keys_check import check
 from secureml.cli.keys_export import export, restore, verify_backup
 from secureml.cli.keys_make import generate_key, import_key
 from secureml.cli.keys_read import get_key, history, info, list_keys
@@ -35,6 +36,7 @@ for _command in (
     enable,
     destroy,
     usage,
+    check,
     export,
     restore,
     verify_backup,

@@ -73,7 +73,7 @@ def print_keys(infos: Sequence[KeyInfo], *, as_json: bool) -> None:
 
 
 def _line(info: KeyInfo) -> list[str]:
-    known = [info.name, f"version {info.version}", info.state]
+    known = [info.name, *([f"version {info.version}"] if info.version else []), info.state]
     known += [f"fingerprint {info.fingerprint}"] if info.fingerprint else []
     known += [info.path]
     known += [f"due {_iso(info.due)}"] if info.due else []

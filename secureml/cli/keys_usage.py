@@ -78,8 +78,8 @@ def _states(
             note(f"the states of the key {name!r} of {place} can't be told from here; see --env")
             continue
         try:
-            history = manager.key_history(name)
-            states[key] = {info.version: info.state for info in history}
+            versions = manager.key_versions(name)
+            states[key] = {info.version: info.state for info in versions}
         except SecretNotFoundError:
             states[key] = {}
         except SecureMLError as error:

@@ -94,6 +94,7 @@ secureml anonymize customers.csv --columns ssn,email --preview
 @click.option("--small-domain", metavar="POLICY", help="error, token, null or permute.")
 @click.option("--on-invalid", metavar="POLICY", help="error, token or null.")
 @click.option("--normalize", metavar="FORM", help="NFC.")
+@click.option("--on-ordered", metavar="POLICY", help="error or keep, for ordered categories.")
 @click.option("--profile", metavar="NAME", help="A set of rules in the settings.")
 @click.option("--key-name", metavar="NAME", help="The key; by default the setting master_key_name.")
 @click.option(

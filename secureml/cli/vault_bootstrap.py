@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import click
@@ -16,8 +18,33 @@ if TYPE_CHECKING:
     from secureml.vault.bootstrap import Audit, Bootstrap
     from secureml.vault.changes import Change
     from secureml.vault.policies import Layout
+    from secureml.vault.roles import RoleOptions
 
 __all__ = ["bootstrap", "environments_in"]
+
+_DRIFT = 2
+"""The exit code of --plan if there is anything to do, as of others that compare and change."""
+
+
+def _seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
+    """Read a time such as 7d."""
+    from secureml.key_management.rotation import period_in
+
+    period = period_in(text)
+    if text is not None and period is None:
+        raise click.BadParameter("it takes a number and one of d, h, m and s, such as 7d.")
+    return None if period is None else int(period.total_seconds())
+
+
+def _networks(
+    _ctx: click.Context, _param: click.Parameter, text: str | None
+) -> tuple[str, ...] | None:
+    """Read networks with commas between."""
+    try:
+        return None if text is None else tuple(str(ip_network(x.strip())) for x in text.split(","))
+    except ValueError:
+        pass
+    raise click.BadParameter("it takes networks such as 10.20.0.0/16, with commas between.")
 
 
 @command(
@@ -25,6 +52,7 @@ __all__ = ["bootstrap", "environments_in"]
     examples="""
 secureml vault bootstrap --environments development,staging,production
 secureml vault bootstrap --plan
+secureml vault bootstrap --secret-id-ttl 7d --bound-cidrs 10.20.0.0/16
 secureml vault bootstrap --environments production --print-hcl
 """,
     interrupted="what is listed above was changed; run it again to go on",
@@ -36,7 +64,12 @@ secureml vault bootstrap --environments production --print-hcl
     metavar="NAMES",
     help="All environments, with commas between.",
 )
-@click.option("--plan", "only_plan", is_flag=True, help="Print what it would do; change nothing.")
+@click.option(
+    "--plan",
+    "only_plan",
+    is_flag=True,
+    help="Print what it would do, change nothing, and end with 2 if there is anything to do.",
+)
 @click.option(
     "--print-hcl", is_flag=True, help="Print the policies, without asking Vault; change nothing."
 )
@@ -58,7 +91,39 @@ secureml vault bootstrap --environments production --print-hcl
     help="Where the auth method AppRole is mounted, or is to be.",
 )
 @click.option(
-    "--transit", is_flag=True, help="Have a transit engine wrap keys, as key_backend=transit does."
+    "--transit/--no-transit",
+    default=None,
+    help="Have a transit engine wrap keys, as key_backend=transit does; or take the rules for "
+    "wrapped keys away. Without either, what policies have of them stays.",
+)
+@click.option(
+    "--secret-id-ttl",
+    callback=_seconds,
+    metavar="TIME",
+    help="How long a secret ID is good for, such as 7d; 30d for a new role.",
+)
+@click.option(
+    "--secret-id-uses",
+    type=click.IntRange(0),
+    metavar="N",
+    help="How often a secret ID can log in; 0, any number, for a new role.",
+)
+@click.option(
+    "--bound-cidrs",
+    callback=_networks,
+    metavar="CIDRS",
+    help="The networks from which secret IDs and tokens can be used, with commas between.",
+)
+@click.option(
+    "--token-type",
+    type=click.Choice(["default", "service", "batch"]),
+    help="The type of the roles' tokens.",
+)
+@click.option(
+    "--token-period",
+    callback=_seconds,
+    metavar="TIME",
+    help="Make the roles' tokens last for as long as they are renewed within this time.",
 )
 def bootstrap(
     environment: str | None,
@@ -69,30 +134,38 @@ def bootstrap(
     yes: bool,
     prefix: str,
     approle_mount: str,
-    transit: bool,
+    transit: bool | None,
+    secret_id_ttl: int | None,
+    secret_id_uses: int | None,
+    bound_cidrs: tuple[str, ...] | None,
+    token_type: str | None,
+    token_period: int | None,
 ) -> None:
     """Set Vault up: mount, policies, roles.
 
-    Mounts a KV version 2 engine at vault_mount, writes a policy per environment that reads its
-    keys, one that administers keys and one for this command itself, and makes an AppRole per
+    Mounts a KV version 2 engine at vault_mount, writes policies per environment that read,
+    administer and rotate its keys and one for this command itself, and makes an AppRole per
     environment that has the reading policy alone. No version of a key is pruned from then on.
     Prints the role_ids and how to get a secret_id.
 
     With --transit, or the setting key_backend=transit, it also mounts a transit engine at
-    vault_transit_mount, and the policies allow what wrapped keys need. Without, they do not.
+    vault_transit_mount, and the policies allow what wrapped keys need.
 
-    What is there already and as it should be is left alone, so it can be run again at any time.
-    It asks before it changes a policy or a role that differs. Something else at the mount is an
-    error.
+    What is there already and as it should be, or stricter, is left alone, so it can be run again
+    at any time. It asks before it changes a policy or a role that differs. Something else at the
+    mount is an error, and so is a token that may not make every change: then it makes none.
 
     The settings say where Vault is and how to log in. --env selects among them, not among the
     environments to set up.
     """
     from secureml.settings import Layers, load_settings
+    from secureml.vault.roles import RoleOptions
 
+    if token_type == "batch" and token_period:  # noqa: S105  # a type of tokens
+        raise click.UsageError("--token-type batch and --token-period can't both be given.")
     settings = load_settings(Layers(environment=environment))
     layout = _layout(settings, environments_in(environments), prefix, approle_mount)
-    if transit or settings.key_backend == "transit":
+    if transit or (transit is None and settings.key_backend == "transit"):
         layout = replace(
             layout,
             transit=settings.vault_transit_mount,
@@ -100,8 +173,16 @@ def bootstrap(
         )
     if print_hcl:
         _print_hcl(layout)
-    else:
-        _run(settings, layout, only_plan=only_plan, yes=yes)
+        return
+    options = RoleOptions(
+        secret_id_ttl=secret_id_ttl,
+        secret_id_num_uses=secret_id_uses,
+        bound_cidrs=bound_cidrs,
+        token_type=token_type,
+        token_period=token_period,
+    )
+    with _opened(settings, layout, options, keep_wrapping=transit is not False) as work:
+        _run(work, layout, settings.vault_namespace, only_plan=only_plan, yes=yes)
 
 
 def environments_in(text: str) -> tuple[str, ...]:
@@ -151,7 +232,11 @@ def _print_hcl(layout: Layout) -> None:
         show(f"# Policy {name}", *policy.split("\n"))
 
 
-def _run(settings: Settings, layout: Layout, *, only_plan: bool, yes: bool) -> None:
+@contextmanager
+def _opened(
+    settings: Settings, layout: Layout, options: RoleOptions, *, keep_wrapping: bool
+) -> Iterator[Bootstrap]:
+    from secureml.audit import Audit as AuditLog
     from secureml.errors import ConfigurationError
     from secureml.vault.bootstrap import Bootstrap
     from secureml.vault.session import VaultSession
@@ -160,19 +245,28 @@ def _run(settings: Settings, layout: Layout, *, only_plan: bool, yes: bool) -> N
         raise ConfigurationError("vault_url is not set")
     session = VaultSession(settings)
     try:
-        work = Bootstrap(session, layout)
-        plan = work.plan()
-        if only_plan:
-            _print_plan(plan.changes)
-        else:
-            _apply(work, plan.changes, yes=yes)
-        for remark in plan.remarks:
-            note(remark)
-        _print_audit(work.audit())
-        if not only_plan:
-            _print_roles(work, layout, settings.vault_namespace)
+        audit = AuditLog(settings, lambda: session.accessor)
+        yield Bootstrap(session, layout, options, keep_wrapping=keep_wrapping, audit=audit)
     finally:
         session.close()
+
+
+def _run(
+    work: Bootstrap, layout: Layout, namespace: str | None, *, only_plan: bool, yes: bool
+) -> None:
+    plan = work.plan()
+    if only_plan:
+        _print_plan(plan.changes)
+    else:
+        work.check(plan)
+        _apply(work, plan.changes, yes=yes)
+    for remark in plan.remarks:
+        note(remark)
+    _print_audit(work.audit())
+    if not only_plan:
+        _print_roles(work, layout, namespace)
+    elif plan.changes:
+        raise click.exceptions.Exit(_DRIFT)
 
 
 def _print_plan(changes: Sequence[Change]) -> None:

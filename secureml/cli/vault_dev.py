@@ -179,10 +179,7 @@ def _set_up(server: DevServer, users: Settings, root_token: SecretText | None) -
                 work.make_root_token(root_token)
             return root_token
         return work.make_token(
-            [
-                layout.administration_policy_name,
-                *(layout.read_policy_name(environment) for environment in ENVIRONMENTS),
-            ],
+            list(layout.key_policies),
             _TOKEN_PERIOD,
         )
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from secureml.cli.output import show, show_json
 
 if TYPE_CHECKING:
     from secureml.cli.inspection import Login, Status
+    from secureml.cli.key_access import Mount
     from secureml.settings import Settings
 
 __all__ = ["status"]
@@ -29,7 +31,8 @@ def status(environment: str | None, as_json: bool) -> None:
     """Show how Vault is, and what the token may do.
 
     Prints each address with its state and version, the leader, the login with its TTL and
-    policies, and what may be done with each key: read, history, write, destroy. Changes nothing.
+    policies, the mount, and what may be done with each key: read, history, write, destroy, unwrap,
+    rewrap. Then what an operator should look at. Changes nothing.
 
     Ends with 5 where Vault is unavailable or sealed at every address, with 4 where it does not
     accept the credentials or the key of the settings may not be read, and with 3 where that key
@@ -62,12 +65,24 @@ def _print(settings: Settings, found: Status) -> None:
     show(f"login:      {found.login.method}, {_validity(found.login)}")
     if found.login.policies is not None:
         show(f"policies:   {', '.join(found.login.policies) or 'none'}")
+    if found.mount is not None:
+        show(f"mount:      {_mount(found.mount)}")
     for key in found.keys:
         allowed = "not known" if key.permissions is None else ", ".join(key.permissions) or "none"
         state = "" if key.state in (None, "present") else f"{key.state}; allowed: "
         show(f"key:        {key.path}  {state}{allowed}")
-        if key.deletion_time is not None:
-            show(f"            deleted at {key.deletion_time.isoformat()}")
+    for finding in found.findings:
+        show(f"attention:  {finding}")
+
+
+def _mount(mount: Mount) -> str:
+    if mount.deletes_after is None:
+        deletes = "whether it deletes versions is not known"
+    elif mount.deletes_after:
+        deletes = f"deletes versions after {mount.deletes_after}"
+    else:
+        deletes = "deletes no versions"
+    return f"{mount.name}/  {mount.engine or 'engine not known'}, {deletes}"
 
 
 def _validity(login: Login) -> str:
@@ -98,19 +113,13 @@ def _print_json(settings: Settings, found: Status) -> None:
             "method": login.method,
             "ttl": login.ttl,
             "renewable": login.renewable,
+            "lasts": login.lasts,
             "policies": None if login.policies is None else list(login.policies),
             "error": None if login.error is None else str(login.error),
         },
-        "keys": [
-            {
-                "name": key.name,
-                "path": key.path,
-                "state": key.state,
-                "permissions": None if key.permissions is None else list(key.permissions),
-                "deletion_time": key.deletion_time and key.deletion_time.isoformat(),
-            }
-            for key in found.keys
-        ],
+        "mount": found.mount and asdict(found.mount),
+        "keys": [asdict(key) for key in found.keys],
+        "findings": list(found.findings),
         "error": None if found.error is None else str(found.error),
     }
     show_json(value)

@@ -66,6 +66,11 @@ class Table(ABC):
     def keeps_manifest(self) -> bool:
         """Whether a file of this kind holds its manifest itself."""
 
+    @property
+    def levels(self) -> list[object]:
+        """The names of an index of pandas' whose columns in the file have others."""
+        return []
+
     @abstractmethod
     def writer(self, file: BinaryIO, schema: pa.Schema) -> TableWriter:
         """Start a file of the same kind."""

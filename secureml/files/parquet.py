@@ -76,6 +76,12 @@ class ParquetTable(Table):
         found = _attributes(metadata).get(ATTRIBUTE)
         return None if found is None else _json(found)
 
+    @property
+    def levels(self) -> list[object]:
+        """The names of an index of pandas' whose columns in the file have others."""
+        columns = _columns_in(_object_in((self.schema.metadata or {}).get(_DTYPES, b"")), "columns")
+        return [one.get("name") for one in columns if one.get("name") != one["field_name"]]
+
     def writer(self, file: BinaryIO, schema: pa.Schema) -> TableWriter:
         """Start a file with the same compression and metadata."""
         metadata = dict(self.schema.metadata or {})

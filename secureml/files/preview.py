@@ -13,6 +13,7 @@ from secureml.anonymization.preview import Preview
 from secureml.files.checks import check_columns
 from secureml.files.frames import sample_of
 from secureml.files.tables import open_table
+from secureml.frames.pandas import check_levels
 
 __all__ = ["preview_file"]
 
@@ -53,4 +54,6 @@ def preview_file(
         if wanted <= 0:
             break
     frame = pd.concat(frames, ignore_index=True)
-    return anonymize(frame, sensitive_columns=sensitive_columns, preview=rows, **arguments)
+    made = anonymize(frame, sensitive_columns=sensitive_columns, preview=rows, **arguments)
+    check_levels(table.levels, [column.column for column in made.columns])
+    return made

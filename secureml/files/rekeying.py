@@ -33,7 +33,7 @@ from secureml.files.storage import digest_of, mode_of
 from secureml.files.tables import open_table
 from secureml.files.transfer import Written
 from secureml.files.work import Work
-from secureml.frames.pandas import ATTRIBUTE
+from secureml.frames.pandas import ATTRIBUTE, check_levels
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.manifest import Manifest
 
@@ -91,6 +91,7 @@ def rekey_file(
             place = None
         document = find_manifest(table, manifest)
         found = Manifest.parse(document)
+        check_levels(table.levels, found.columns)
         if plan is None:
             if output is not None:
                 check_absent(target, place, force=force)

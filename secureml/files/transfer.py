@@ -24,7 +24,7 @@ from secureml.files.manifests import (
 )
 from secureml.files.storage import digest_of_open, mode_of
 from secureml.files.tables import open_table
-from secureml.frames.pandas import ATTRIBUTE
+from secureml.frames.pandas import ATTRIBUTE, check_levels
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.new_file import check_replaceable, new_file, put_in_place, write_file
 from secureml.pseudonymization.manifest import Manifest
@@ -120,6 +120,7 @@ def anonymize_file(
                         **rules,
                     )
                 part = hidden.attrs[ATTRIBUTE]
+                check_levels(table.levels, part["columns"])
                 made = with_frame(chunk, hidden, part["columns"].keys() - whole.keys(), schema)
                 if writer is None:
                     schema = made.schema

@@ -23,6 +23,7 @@ from secureml.frames.quantities import (
 )
 from secureml.frames.repeated import RepeatedColumn, read_repeated
 from secureml.pseudonymization.domains import Index
+from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.numbers import WholeNumbers
 from secureml.pseudonymization.text import Text
 
@@ -109,22 +110,28 @@ class CategoryColumn:
         return int(np.isin(self.codes, places).sum())
 
     def rebuilt(self, values: Text, nulled: Index) -> Any:
-        """Return a categorical whose categories have the same order and dtype.
+        """Return a categorical of the new values that rows have, with categories of the same dtype.
 
-        Categories of which the same became are one category, at the place of the first.
+        They are sorted, because the place of a category would tell what it was before; only an
+        ordered categorical keeps its order. Categories of which the same became are one.
 
         Args:
             values: the new categories, in the places of the old.
             nulled: the places of those that are to go; their rows become null.
         """
-        kept = np.ones(len(values), np.bool_)
-        kept[nulled] = False
-        place, distinct = pd.factorize(self.categories.rebuilt(values, nulled)[kept])
-        # The last entry is what the code -1 of a null picks.
-        numbers = np.full(len(kept) + 1, -1)
-        numbers[np.flatnonzero(kept)] = place
-        categories = pd.Index(distinct)
-        return pd.Categorical.from_codes(numbers[self.codes], categories, ordered=self.ordered)
+        used = np.zeros(len(values) + 1, np.bool_)  # the last one is what the code of a null picks
+        used[self.codes] = True
+        used[-1] = False
+        used[nulled] = False
+        strings, places = values.strings(), np.flatnonzero(used).tolist()
+        first = {strings[place]: place for place in reversed(places)}
+        kept = sorted(first.values()) if self.ordered else [first[one] for one in sorted(first)]
+        number = {strings[place]: code for code, place in enumerate(kept)}
+        codes = np.full(len(used), -1)
+        codes[places] = [number[strings[place]] for place in places]
+        made = self.categories.rebuilt(values, NO_ROWS).take(np.array(kept, np.intp))
+        categories = pd.Index(made, dtype=made.dtype)
+        return pd.Categorical.from_codes(codes[self.codes], categories, ordered=self.ordered)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

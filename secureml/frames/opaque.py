@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pyarrow.types import is_dictionary
 
 from secureml.frames.arrow import Nulls
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Opaque
 
-__all__ = ["OpaqueColumn"]
+__all__ = ["OpaqueColumn", "without_remains"]
 
 _NULLABLE = {"i": "Int64", "u": "UInt64", "b": "boolean"}
 
@@ -54,7 +55,30 @@ class OpaqueColumn:
             strings = np.full(len(self.series), None, dtype=object)
             strings[~self.nulls] = values.strings()
             return pd.Series(strings, dtype="str").array
-        dtype = self.series.dtype
-        if isinstance(dtype, np.dtype) and dtype.kind in _NULLABLE:
-            return pd.array([None] * len(self.series), dtype=_NULLABLE[dtype.kind])
-        return self.series.where(np.zeros(len(self.series), np.bool_)).array
+        dtype, rows = self.series.dtype, len(self.series)
+        if isinstance(dtype, np.dtype):
+            dtype = _NULLABLE.get(dtype.kind, dtype)
+        if isinstance(dtype, pd.CategoricalDtype):
+            dtype = pd.CategoricalDtype(pd.Index([], dtype=dtype.categories.dtype), dtype.ordered)
+        return pd.Series([], dtype=dtype).array.take(np.full(rows, -1), allow_fill=True)
+
+
+def without_remains(array: Any) -> Any:
+    """Return an array without what pandas keeps of values that it does not show.
+
+    That is what lies beneath nulls, the categories that no row has, and their order.
+    """
+    if isinstance(array, pd.Categorical):
+        used = pd.unique(array.codes[array.codes >= 0])
+        used = np.sort(used) if array.ordered else used
+        place = np.full(len(array.categories) + 1, -1)  # the last one is what -1 picks
+        place[used] = np.arange(len(used))
+        categories = array.categories.take(used)
+        return pd.Categorical.from_codes(place[array.codes], categories, ordered=array.ordered)
+    if isinstance(array.dtype, pd.ArrowDtype) and is_dictionary(array.dtype.pyarrow_dtype):
+        return pd.array(array.astype(object), dtype=array.dtype)
+    present = ~array.isna()
+    if present.all():
+        return array
+    places = np.where(present, np.cumsum(present) - 1, -1)
+    return array.take(np.flatnonzero(present)).take(places, allow_fill=True)

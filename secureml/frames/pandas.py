@@ -16,6 +16,7 @@ __all__ = [
     "by_column",
     "check_columns",
     "check_frame",
+    "check_levels",
     "check_sensitive",
     "detached",
     "listed",
@@ -45,7 +46,7 @@ def check_frame(data: object) -> pd.DataFrame:
             "the columns are a MultiIndex: give every column one name first, for instance"
             " data.columns = data.columns.map('.'.join)"
         )
-    twice = data.columns[data.columns.duplicated()].unique().tolist()
+    twice = list(dict.fromkeys(data.columns[data.columns.duplicated()]))
     if twice:
         raise PseudonymizationError(f"column names occur more than once: {_listing(twice)}")
     return data
@@ -92,6 +93,25 @@ def check_columns(data: pd.DataFrame, names: Iterable[object]) -> list[str]:
             hint = f"did you mean {near[0]!r}?" if near else f"there are {_listing([*columns])}"
             raise PseudonymizationError(f"there is no column {name!r}; {hint}")
     return list(dict.fromkeys(map(str, names)))
+
+
+def check_levels(levels: Iterable[object], names: Iterable[str]) -> None:
+    """Check that no level of an index bears the name of a column that is replaced.
+
+    Args:
+        levels: their names, and that of the axis of the columns, which may be None.
+        names: of the columns.
+
+    Raises:
+        PseudonymizationError: one does; the same values are in it, most likely.
+    """
+    known = dict.fromkeys(names)
+    same = [name for name in levels if isinstance(name, str) and name in known]
+    if same:
+        raise PseudonymizationError(
+            f"an index of the table is named {same[0]!r} as a sensitive column is, and would stay"
+            " as it is: drop it with reset_index(drop=True), or rename it if it holds other values"
+        )
 
 
 def listed(names: object) -> list[object]:

@@ -28,10 +28,12 @@ from secureml.pseudonymization.permutation import RowTweaks
 from secureml.pseudonymization.strategies import Strategy
 from secureml.pseudonymization.text import Text
 
-__all__ = ["numbers_before", "read_tweaks", "recover"]
+__all__ = ["check_dtype", "numbers_before", "read_tweaks", "recover"]
 
 _PYTHON_DECIMALS = re.compile(r"decimal\[([0-9]{1,2})\]", re.ASCII)
 _DECIMALS = re.compile(r"decimal(128|256)\(([0-9]{1,2}), ([0-9]{1,2})\)\[pyarrow\]", re.ASCII)
+_UNNAMED_ZONE = re.compile(r"datetime64\[(s|ms|us|ns), .*\(.*\]", re.ASCII)
+"""The name of a dtype whose time zone is an object that has no name."""
 
 
 def read_tweaks(series: pd.Series, column: Column, *, bounded: bool = True) -> RowTweaks:
@@ -54,7 +56,10 @@ def read_tweaks(series: pd.Series, column: Column, *, bounded: bool = True) -> R
     longest = tweaks.values.lengths.max(initial=0) if isinstance(tweaks.values, Text) else 0
     if bounded and longest > MOST_CHARACTERS:
         raise PseudonymizationError(f"a tweak has at most {MOST_CHARACTERS:,} characters")
-    numbers, distinct = pd.factorize(np.array(tweaks.values.strings(), dtype=object))
+    strings = tweaks.values.strings()
+    # Before version 3, pandas takes strings for equal that are equal up to a NUL.
+    distinct = {text: number for number, text in enumerate(dict.fromkeys(strings))}
+    numbers = np.fromiter(map(distinct.__getitem__, strings), np.intp, len(strings))
     number = np.zeros(len(series), np.intp)
     filled = ~tweaks.nulls
     number[filled] = (numbers if isinstance(tweaks, NumberColumn) else numbers[filled]) + 1
@@ -120,9 +125,12 @@ def dtype_of(name: str) -> Any:
     if python:
         return PythonDecimals(int(python[1]))
     decimals = _DECIMALS.fullmatch(name)  # pandas does not read them
+    unnamed = _UNNAMED_ZONE.fullmatch(name)
     dtype = None
     try:
-        if decimals:
+        if unnamed:
+            dtype = pd.DatetimeTZDtype(unnamed[1], "UTC")  # the same moments
+        elif decimals:
             make = pa.decimal128 if decimals[1] == "128" else pa.decimal256
             dtype = pd.ArrowDtype(make(int(decimals[2]), int(decimals[3])))
         else:
@@ -130,3 +138,31 @@ def dtype_of(name: str) -> Any:
     except (TypeError, ValueError, NotImplementedError):  # what pandas raises of unknown names
         dtype = None
     return dtype
+
+
+def check_dtype(name: str, column: object) -> None:
+    """Check that recovery makes of the name of a dtype what the column has.
+
+    Args:
+        name: as the manifest is to have it.
+        column: as it was read.
+
+    Raises:
+        PseudonymizationError: it would make another dtype, or none.
+    """
+    if not isinstance(column, NumberColumn):
+        return
+    dtype, read = column.dtype, dtype_of(name)
+    same = read == dtype or (_zone_name(dtype) and _zone_name(dtype) == _zone_name(read))
+    if same and "tzlocal()" not in name:  # which is another zone on another machine
+        return
+    raise PseudonymizationError(
+        f"its dtype is {name}, which can't be restored by its name: convert the column, for"
+        " instance with .dt.tz_convert('UTC') or astype('string')"
+    )
+
+
+def _zone_name(dtype: Any) -> str | None:
+    """Return the name of a dtype's time zone in the IANA's database, as pytz has it too."""
+    zone = getattr(dtype, "tz", None)
+    return getattr(zone, "key", None) or getattr(zone, "zone", None)

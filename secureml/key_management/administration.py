@@ -150,7 +150,9 @@ class KeyAdministration:
         return self._lifecycle.set_rotation_period(name, rotation_period)
 
     def key_history(self, name: str | None = None) -> tuple[KeyInfo, ...]:
-        """List every version of a key in Vault, oldest first; what holds no key has no fingerprint.
+        """List every version of a key in Vault, oldest first.
+
+        What holds no key, or can't be read with the rights that there are, has no fingerprint.
 
         Args:
             name: the key's name; by default the setting ``master_key_name``.
@@ -160,8 +162,25 @@ class KeyAdministration:
         """
         return self._lifecycle.key_history(name)
 
+    def key_versions(self, name: str | None = None) -> tuple[KeyInfo, ...]:
+        """List every version of a key by its metadata alone: no version is read.
+
+        Args:
+            name: the key's name; by default the setting ``master_key_name``.
+
+        Returns:
+            The versions without fingerprints, oldest first.
+
+        Raises:
+            SecretNotFoundError: there is no such key in Vault.
+        """
+        return self._lifecycle.key_versions(name)
+
     def list_keys(self) -> tuple[KeyInfo, ...]:
         """List the newest version of every key in Vault, by name; other secrets are left out.
+
+        A secret that may not be read is listed by its metadata, without a fingerprint, whether it
+        is a key or not; if that may not be read either, its state is ``denied``.
 
         Raises:
             SecretError: Vault can't be read.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from secureml import configuration
+from secureml.audit import Audit
 from secureml.central import read_record
 from secureml.concurrency import SharedLock
 from secureml.errors import ConfigurationError, SecretError
@@ -48,18 +49,25 @@ class Connection:
                 self._store = configuration.open_store(self._settings)
             return self._store
 
-    def observed_store(self) -> SecretStore | None:
-        """Return the store, with what it says reaching the cache."""
-        store = self.store()
-        return None if store is None else ObservedStore(store, self._cache)
+    def observed_store(self, audit: Audit) -> SecretStore | None:
+        """Return the store, with what it says reaching the cache.
 
-    def writable_store(self) -> SecretStore:
+        Args:
+            audit: records each key that is unwrapped.
+        """
+        store = self.store()
+        return None if store is None else ObservedStore(store, self._cache, audit)
+
+    def writable_store(self, audit: Audit) -> SecretStore:
         """Return the same.
+
+        Args:
+            audit: records each key that is unwrapped.
 
         Raises:
             ConfigurationError: there is none.
         """
-        store = self.observed_store()
+        store = self.observed_store(audit)
         if store is None:
             raise ConfigurationError(
                 "Vault is not configured: set vault_url, or run 'secureml keys configure-vault'"

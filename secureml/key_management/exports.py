@@ -166,6 +166,7 @@ class Exports:
             if not any(each.state == UNKNOWN for each in export.versions):
                 about = description(None, None) | about
             merged(path, {}, about)
+            store.check_writable(name, exists=False)
             contents = {
                 each.version: self._fields(store, name, each)
                 for each in export.versions

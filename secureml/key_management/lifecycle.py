@@ -13,6 +13,7 @@ from secrets import token_bytes
 from secureml.audit import Access, Audit
 from secureml.concealed import SecretText
 from secureml.errors import (
+    AccessDeniedError,
     ConfigurationError,
     KeyDisabledError,
     KeyMaterialError,
@@ -30,10 +31,10 @@ from secureml.key_management.records import (
     check_name,
     check_size,
     check_version,
-    gone_info_of,
     info_of,
     is_key,
     key_text,
+    metadata_info_of,
     octets_of,
 )
 from secureml.key_management.rotation import description, period_in, period_text
@@ -205,18 +206,23 @@ class Lifecycle:
         """List the newest version of every key."""
         with self._audit.access("list_keys"):
             store = self._store()
-            return tuple(
-                info_of(name, record_of(outcome), self._environment)
-                if outcome.gone is None
-                else gone_info_of(
-                    name,
-                    store.path_of(name),
-                    outcome.gone,
-                    self._environment,
-                    outcome.custom_metadata,
-                )
-                for name, outcome in self._keys()
-            )
+            infos = (self._listed(store, name) for name in store.names() if self._is_usable(name))
+            return tuple(info for info in infos if info is not None)
+
+    def key_versions(self, name: str | None) -> tuple[KeyInfo, ...]:
+        """List every version of a key by its metadata alone, oldest first."""
+        with self._audit.access("key_versions") as access:
+            name = self._name(name)
+            access.note(name=name)
+            return self._versions(name)
+
+    def info_by_metadata(self, name: str, version: int | None) -> KeyInfo:
+        """Tell what metadata alone tells of a version."""
+        infos = self._versions(name)
+        for info in infos:
+            if info.version == (version or infos[-1].version):
+                return info
+        raise SecretNotFoundError(f"there is no version {version} of {name!r} in Vault")
 
     def disable_key_version(self, name: str, version: int) -> KeyInfo:
         """Take a version out of use."""
@@ -273,21 +279,68 @@ class Lifecycle:
     def _history(self, name: str) -> tuple[KeyInfo, ...]:
         store = self._store()
         history = []
-        for version in store.versions(name):
-            info = gone_info_of(name, store.path_of(name), version, self._environment)
-            if version.state not in ("deleted", "destroyed"):
-                record = record_of(store.read(name, version.version, even_disabled=True))
-                # An operator may have written what is no key, and put it right since.
-                state = UNKNOWN if record.state == UNKNOWN else version.state
-                with contextlib.suppress(KeyMaterialError):
-                    info = info_of(name, record, self._environment)
-                info = replace(info, state=state)
-            history.append(info)
-        if not history:
-            raise SecretNotFoundError(
-                f"there is no key {name!r} in Vault", looked_in=(store.path_of(name),)
-            )
+        may_read = True
+        for info in self._versions(name):
+            told = info
+            if may_read and info.state not in ("deleted", "destroyed"):
+                outcome = store.read(name, info.version, even_disabled=True)
+                may_read = not isinstance(outcome.error, AccessDeniedError)
+                if may_read:
+                    told = self._told(name, record_of(outcome), info)
+            history.append(told)
         return tuple(history)
+
+    def _told(self, name: str, record: Record, info: KeyInfo) -> KeyInfo:
+        """Add to what metadata tells of a version what its record does."""
+        state = UNKNOWN if record.state == UNKNOWN else info.state
+        # An operator may have written what is no key, and put it right since.
+        with contextlib.suppress(KeyMaterialError):
+            info = info_of(name, record, self._environment)
+        return replace(info, state=state)
+
+    def _versions(self, name: str) -> tuple[KeyInfo, ...]:
+        """Tell what metadata tells of each version; without reading any, no fingerprint."""
+        store = self._store()
+        path = store.path_of(name)
+        versions, about = store.described(name)
+        if not versions:
+            raise SecretNotFoundError(f"there is no key {name!r} in Vault", looked_in=(path,))
+        return tuple(
+            metadata_info_of(name, path, version, self._environment, about) for version in versions
+        )
+
+    def _listed(self, store: SecretStore, name: str) -> KeyInfo | None:
+        """Tell of the newest version of a key as much as the token may see; None for no key.
+
+        Of a secret that it may not read, nothing tells whether it is a key.
+        """
+        outcome = _newest(store, name)
+        path = store.path_of(name)
+        if outcome.finding is Finding.ABSENT:
+            return None
+        if outcome.gone is not None:
+            about = outcome.custom_metadata
+            gone = metadata_info_of(name, path, outcome.gone, self._environment, about)
+            return gone if gone.created_by else None
+        if not isinstance(outcome.error, AccessDeniedError):
+            record = record_of(outcome)
+            return info_of(name, record, self._environment) if is_key(record) else None
+        try:
+            newest = self._versions(name)[-1]
+        except SecretNotFoundError:
+            return None
+        except AccessDeniedError:
+            return KeyInfo(
+                name=name,
+                version=None,
+                fingerprint=None,
+                source="vault",
+                environment=self._environment,
+                path=path,
+                state="denied",
+            )
+        is_gone = newest.state in ("deleted", "destroyed")
+        return newest if newest.created_by or not is_gone else None
 
     def _keys(self) -> Iterator[tuple[str, Outcome]]:
         """Go through the newest version of every key, deleted ones that are known for keys too."""
@@ -348,6 +401,7 @@ class Lifecycle:
         if record.state == UNKNOWN:
             # A new version would be out of use as well.
             raise error_of(store.read(name))
+        store.check_writable(name, exists=True)
         fields: Mapping[str, object]
         wrapped = wrapped_in(record)
         if wrapped is not None:
@@ -406,6 +460,8 @@ class Lifecycle:
         if outcome.finding is not Finding.ABSENT:
             raise error_of(outcome)
         merged(store.path_of(name), {}, about)
+        # Neither a transit key nor metadata is left behind by a write that is denied.
+        store.check_writable(name, exists=False)
         content = fields(store)
         # Before the key: from then on, custom metadata without it has been replaced.
         store.keep_all_versions(name, {CREATED_BY: about[CREATED_BY]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
@@ -14,8 +15,10 @@ from secureml.audit import Access, Audit
 from secureml.central import CentralSettings
 from secureml.concealed import conceals
 from secureml.errors import (
+    AccessDeniedError,
     ConfigurationError,
     SecretDeletedError,
+    SecretError,
     SecretExistsError,
     SecretNotFoundError,
 )
@@ -128,18 +131,19 @@ class KeyManager(KeyAdministration):
         self._cache: Cache[Found] = Cache(clock, chance)
         # These know the connection and not the manager: it is to end when nobody holds it.
         connection = self._connection = Connection(self._local, store, self._cache)
-        self._finder = Finder(self._local, connection.observed_store, self._cache)
-        self._audit = Audit(self._local, connection.accessor)
+        audit = self._audit = Audit(self._local, connection.accessor)
+        self._finder = Finder(self._local, partial(connection.observed_store, audit), self._cache)
         in_force = partial(_in_force, self._central, self._local)
+        writable_store = partial(connection.writable_store, audit)
         self._lifecycle = Lifecycle(
-            store=connection.writable_store,
+            store=writable_store,
             settings=in_force,
             local=self._local,
-            audit=self._audit,
+            audit=audit,
             forget=self._cache.drop,
         )
         self._exports = Exports(
-            store=connection.writable_store,
+            store=writable_store,
             settings=in_force,
             local=self._local,
             audit=self._audit,
@@ -238,7 +242,7 @@ class KeyManager(KeyAdministration):
             value = fields_of(value)
             check_name(name, self._local)
             access.attempt(name)
-            store = self._connection.writable_store()
+            store = self._connection.writable_store(self._audit)
             current = store.read(name)
             if current.finding not in (Finding.PRESENT, Finding.ABSENT, Finding.DELETED):
                 raise error_of(current)
@@ -365,7 +369,9 @@ class KeyManager(KeyAdministration):
             name = self.settings.master_key_name if name is None else name
             check_name(name, self._local)
             access.note(name=name)
-            record = unwrapped_envelope(self._connection.writable_store(), name, envelope)
+            record = unwrapped_envelope(
+                self._connection.writable_store(self._audit), name, envelope
+            )
             key = key_of(name, record, self.environment, key_bytes)
             access.found(key)
             return key
@@ -424,6 +430,8 @@ class KeyManager(KeyAdministration):
     def key_info(self, name: str | None = None, version: int | None = None) -> KeyInfo:
         """Tell what is known of a key, wherever the policy finds it.
 
+        If Vault denies the key itself, its metadata tells all but the fingerprint.
+
         Args:
             name: the key's name; by default the setting ``master_key_name``.
             version: the version in Vault; the newest by default.
@@ -435,8 +443,15 @@ class KeyManager(KeyAdministration):
         check_version(version)
         with self._audit.access("key_info") as access:
             name = self.settings.master_key_name if name is None else name
-            record = self._find(access, name, version, unwrap=False).record
-            return info_of(name, record, self.environment)
+            try:
+                record = self._find(access, name, version, unwrap=False).record
+            except AccessDeniedError as error:
+                denied = error.with_traceback(None)
+            else:
+                return info_of(name, record, self.environment)
+            with suppress(SecretError):
+                return self._lifecycle.info_by_metadata(name, version)
+            raise denied
 
     def invalidate(self, name: str | None = None) -> None:
         """Forget cached keys, so that the next request reads Vault.

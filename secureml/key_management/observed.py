@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from secureml.audit import Audit
 from secureml.concealed import SecretBytes
 from secureml.errors import AuthenticationError, SecretError, VaultUnavailableError
 from secureml.key_management.cache import Cache
@@ -29,11 +30,13 @@ class ObservedStore(SecretStore):
     Args:
         store: the store.
         cache: what is held of its secrets.
+        audit: records each key that is unwrapped.
     """
 
-    def __init__(self, store: SecretStore, cache: Cache[Any]) -> None:
+    def __init__(self, store: SecretStore, cache: Cache[Any], audit: Audit) -> None:
         self._store = store
         self._cache = cache
+        self.audit = audit
 
     @property
     def transit(self) -> Transit | None:
@@ -65,6 +68,11 @@ class ObservedStore(SecretStore):
         with self.observing(name):
             return self._store.write(name, fields, cas=cas)
 
+    def check_writable(self, name: str, *, exists: bool) -> None:
+        """See to it that a version can be written."""
+        with self.observing(name):
+            self._store.check_writable(name, exists=exists)
+
     def keep_all_versions(
         self, name: str, custom_metadata: Mapping[str, str] | None = None
     ) -> None:
@@ -79,11 +87,15 @@ class ObservedStore(SecretStore):
 
     def versions(self, name: str) -> tuple[VersionInfo, ...]:
         """Return every version."""
+        return self.described(name)[0]
+
+    def described(self, name: str) -> tuple[tuple[VersionInfo, ...], Mapping[str, str]]:
+        """Return every version, and the custom metadata beside them."""
         with self.observing(name):
-            versions = self._store.versions(name)
+            versions, about = self._store.described(name)
         if not versions or any(version.state in _GONE for version in versions):
             self._forget(name)
-        return versions
+        return versions, about
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets."""
@@ -134,6 +146,7 @@ class _ObservedTransit(Transit):
     def __init__(self, transit: Transit, store: ObservedStore) -> None:
         self._inner = transit
         self._observing = store.observing
+        self._audit = store.audit
 
     def transit_key(self, name: str) -> str:
         with self._observing(name):
@@ -155,9 +168,14 @@ class _ObservedTransit(Transit):
         with self._observing(name):
             return self._inner.rewrap(name, envelope)
 
-    def unwrap(self, name: str, envelope: Envelope) -> SecretBytes:
-        with self._observing(name):
-            return self._inner.unwrap(name, envelope)
+    def unwrap(
+        self, name: str, envelope: Envelope, told: Callable[[str | None], None] | None = None
+    ) -> SecretBytes:
+        with self._observing(name), self._audit.access("unwrap") as access:
+            access.note(name=name, source="vault")
+            return self._inner.unwrap(
+                name, envelope, told or (lambda request_id: access.note(request_id=request_id))
+            )
 
     def check_mount(self, envelope: Envelope) -> None:
         self._inner.check_mount(envelope)

@@ -34,11 +34,11 @@ __all__ = [
     "check_version",
     "content_of",
     "fields_of",
-    "gone_info_of",
     "info_of",
     "is_key",
     "key_of",
     "key_text",
+    "metadata_info_of",
     "octets_of",
     "secret_info_of",
 ]
@@ -147,14 +147,14 @@ def _info(
     )
 
 
-def gone_info_of(
+def metadata_info_of(
     name: str,
     path: str,
     version: VersionInfo,
     environment: str | None,
     custom_metadata: Mapping[str, str] | None = None,
 ) -> KeyInfo:
-    """Tell what is left to tell of a version without its content.
+    """Tell what metadata alone tells of a version.
 
     Args:
         name: the key's name.

@@ -186,10 +186,16 @@ def rotated(
         new_material: whether to make a new data key besides; the old one stays among the earlier.
 
     Raises:
-        SecretError: a data key can't be rewrapped; the transit key may have its new version then.
+        SecretError: a data key can't be rewrapped; the transit key has no new version then, unless
+            Vault went away or somebody changed it meanwhile.
     """
     transit = _transit_of(store)
     key = wrapped.envelope.transit_key
+    # All that the rotation takes is tried under the version that there is.
+    if new_material:
+        transit.make(name, wrapped.key_bytes, key)
+    for text in (wrapped.envelope.wrapped, *wrapped.earlier.values()):
+        transit.rewrap(name, Envelope(wrapped=text, transit_key=key))
     transit.rotate(name, wrapped.envelope)
     # In this order, no other data key is left under an older version than the first one is, even
     # if somebody else rotates the transit key meanwhile.

@@ -48,6 +48,7 @@ class KeyInfo:
             in use, or ``disabled``, ``deleted``, ``destroyed``; ``unknown`` where somebody has
             replaced the custom metadata, and nothing tells whether it is disabled. Reading one
             version alone tells that it is an older one only where a newer one has been seen.
+            ``denied`` in a list if nothing but the name may be seen.
         purpose: what the key is for, where whoever made it said so.
         created_by: what made the key; None where an operator wrote it.
         rotation_period: after how long it is to be rotated; None where nobody said.

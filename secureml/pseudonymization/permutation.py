@@ -13,10 +13,14 @@ from secureml.ciphers.ranked import RankedFF1, RankPlan
 from secureml.ciphers.tables import TableCipher
 from secureml.pseudonymization.domains import Index, Words
 
-__all__ = ["CHUNK", "MIN_DOMAIN", "Permutation", "Plan", "RowTweaks"]
+__all__ = ["CHUNK", "MIN_DOMAIN", "MIN_TABLE", "Permutation", "Plan", "RowTweaks"]
 
 MIN_DOMAIN = 1_000_000
 """The least number of possible pseudonyms of a value (SP 800-38G Rev. 1, section 5.1)."""
+
+MIN_TABLE = 8
+"""The least number of members that a table permutes; a digit other than 0 has 9. The fewer there
+are, the more often a table leaves them all as they are: of two members, half of the tables do."""
 
 CHUNK = 1 << 17
 """Rows whose intermediate arrays are worked on together, as in the ciphers."""
@@ -87,6 +91,7 @@ class Permutation:
         tables: for smaller domains; None where these are not to be permuted at all.
         row_tweaks: a tweak for each row, or None.
         decrypt: do the inverse.
+        smallest: how many members a domain of a table has at least.
     """
 
     __slots__ = ("_cipher", "_tables", "decrypt", "minimum", "row_tweaks")
@@ -98,12 +103,13 @@ class Permutation:
         tables: TableCipher | None = None,
         row_tweaks: RowTweaks | None = None,
         decrypt: bool = False,
+        smallest: int = 2,
     ) -> None:
         self._cipher = cipher
         self._tables = tables
         self.row_tweaks = row_tweaks
         self.decrypt = decrypt
-        self.minimum = MIN_DOMAIN if tables is None else 2
+        self.minimum = MIN_DOMAIN if tables is None else smallest
 
     def at(self, rows: slice | Index) -> Permutation:
         """Return the same for some rows of the column."""
@@ -111,7 +117,11 @@ class Permutation:
             return self
         tweaks = RowTweaks(self.row_tweaks.values, self.row_tweaks.number[rows])
         return Permutation(
-            self._cipher, tables=self._tables, row_tweaks=tweaks, decrypt=self.decrypt
+            self._cipher,
+            tables=self._tables,
+            row_tweaks=tweaks,
+            decrypt=self.decrypt,
+            smallest=self.minimum,
         )
 
     def plan(

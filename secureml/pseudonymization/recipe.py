@@ -13,7 +13,7 @@ from secureml.pseudonymization.formats.decimals import LARGEST_SCALE
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.moments import Days, Moments
 from secureml.pseudonymization.numbers import WholeNumbers
-from secureml.pseudonymization.permutation import RowTweaks
+from secureml.pseudonymization.permutation import MIN_TABLE, RowTweaks
 from secureml.pseudonymization.strategies import (
     ON_INVALID,
     SMALL_DOMAIN,
@@ -26,12 +26,22 @@ from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 from secureml.settings.rules import ColumnRule
 
-__all__ = ["BLIND", "NAMED", "NORMALIZE", "STRATEGIES", "Recipe", "check_choice", "scale_of"]
+__all__ = [
+    "BLIND",
+    "NAMED",
+    "NORMALIZE",
+    "ON_ORDERED",
+    "STRATEGIES",
+    "Recipe",
+    "check_choice",
+    "scale_of",
+]
 
 STRATEGIES = ("fpe", *WITHOUT_FORMAT)
 NAMED = tuple(name for name in STRATEGIES if name != "custom")
 """Strategies that are chosen by name; a custom one is chosen by giving a function."""
 NORMALIZE = ("NFC",)
+ON_ORDERED = ("error", "keep")
 BLIND = tuple(name for name, kind in WITHOUT_FORMAT.items() if not kind.reads)
 """Strategies that do not look at the values."""
 
@@ -92,6 +102,7 @@ class Recipe:
             ("small_domain", rule.small_domain, SMALL_DOMAIN),
             ("on_invalid", rule.on_invalid, ON_INVALID),
             ("normalize", rule.normalize, NORMALIZE),
+            ("on_ordered", rule.on_ordered, ON_ORDERED),
         ):
             if value is not None:
                 check_choice(name, value, allowed)
@@ -153,11 +164,23 @@ class Recipe:
         Raises:
             PseudonymizationError: it does not.
         """
-        if self.make(_NO_KEYS).algorithm != self.algorithm:
+        made = self.make(_NO_KEYS)
+        if self.algorithm not in (made.algorithm, *made.earlier):
             raise PseudonymizationError(f"this version has no algorithm {self.algorithm!r}")
 
-    def make(self, keys: DomainKeys, row_tweaks: RowTweaks | None = None) -> Strategy:
+    def make(
+        self,
+        keys: DomainKeys,
+        row_tweaks: RowTweaks | None = None,
+        *,
+        smallest: int = MIN_TABLE,
+    ) -> Strategy:
         """Make what replaces the values.
+
+        Args:
+            keys: of the column's domain.
+            row_tweaks: a tweak for each row, or None.
+            smallest: how many members a domain has at least that is permuted by a table.
 
         Raises:
             PseudonymizationError: the recipe is not one that this version knows.
@@ -165,7 +188,7 @@ class Recipe:
         if self.strategy != "fpe":
             return make_strategy(self.strategy, self.options, keys, row_tweaks)
         form = make_format(self.format or "", self.options)
-        return Fpe(keys, form, self.small_domain, self.on_invalid, row_tweaks)
+        return Fpe(keys, form, self.small_domain, self.on_invalid, row_tweaks, smallest=smallest)
 
 
 def scale_of(form: str | None, options: Mapping[str, Option]) -> int | None:

@@ -62,6 +62,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "small_domain": ("error", "token", "null", "permute"),
     "on_invalid": ("error", "token", "null"),
     "normalize": ("NFC",),
+    "on_ordered": ("error", "keep"),
 }
 """What some keys of a rule may say."""
 
@@ -106,6 +107,7 @@ class ColumnRule:
         on_invalid: what becomes of values that are not of the format.
         normalize: the Unicode normalization before anything else; "NFC".
         tweak: the name of another column, whose values make equal values unlinkable.
+        on_ordered: what becomes of an ordered categorical, whose order stays with "keep".
         options: those of the strategy and the format, by name.
     """
 
@@ -116,6 +118,7 @@ class ColumnRule:
     on_invalid: str | None = None
     normalize: str | None = None
     tweak: str | None = None
+    on_ordered: str | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
 
     @classmethod

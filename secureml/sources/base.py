@@ -155,6 +155,17 @@ class SecretStore(ABC):
             SecretExistsError: another version is the newest one.
         """
 
+    def check_writable(self, name: str, *, exists: bool) -> None:  # noqa: B027  # can't tell
+        """See to it that a version can be written, before anything is made for it.
+
+        Args:
+            name: the secret's name.
+            exists: whether it has versions.
+
+        Raises:
+            AccessDeniedError: the store would refuse it, as far as it tells.
+        """
+
     @abstractmethod
     def keep_all_versions(
         self, name: str, custom_metadata: Mapping[str, str] | None = None
@@ -185,6 +196,10 @@ class SecretStore(ABC):
     @abstractmethod
     def versions(self, name: str) -> tuple[VersionInfo, ...]:
         """Return every version that was ever written, oldest first; empty where absent."""
+
+    def described(self, name: str) -> tuple[tuple[VersionInfo, ...], Mapping[str, str]]:
+        """Return every version, and the custom metadata beside them if the store has any."""
+        return self.versions(name), {}
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:

@@ -110,6 +110,10 @@ class MemoryStore(SecretStore):
                 for number, version in enumerate(self._secrets.get(name, ()), start=1)
             )
 
+    def described(self, name: str) -> tuple[tuple[VersionInfo, ...], Mapping[str, str]]:
+        """Return every version, and the custom metadata beside them."""
+        return self.versions(name), dict(self._custom_metadata.get(name, {}))
+
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets."""
         with self._lock.mutex:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from secrets import token_bytes
 
 from secureml.concealed import SecretBytes
@@ -45,9 +46,17 @@ class Transit:
             ConfigurationError: no transit key can have this name, or the one that has it could
                 leave Vault or would not bind a context.
         """
-        key = f"{self._mount}/{self._one_key or self._dotted(name)}"
+        key = self.name_of(name)
         self._engine.ensure_key(key)
         return key
+
+    def name_of(self, name: str) -> str:
+        """Return the name of the transit key for a key, whether it is there or not.
+
+        Raises:
+            ConfigurationError: no transit key can have this name.
+        """
+        return f"{self._mount}/{self._one_key or self._dotted(name)}"
 
     def make(self, name: str, size: int, transit_key: str) -> tuple[SecretBytes, Envelope]:
         """Make a data key.
@@ -91,8 +100,15 @@ class Transit:
         wrapped = self._engine.rewrap(key, envelope.wrapped, self._context(name))
         return Envelope(wrapped=wrapped, transit_key=key)
 
-    def unwrap(self, name: str, envelope: Envelope) -> SecretBytes:
+    def unwrap(
+        self, name: str, envelope: Envelope, told: Callable[[str | None], None] | None = None
+    ) -> SecretBytes:
         """Return a data key.
+
+        Args:
+            name: the data key's name.
+            envelope: the data key, wrapped.
+            told: is called with Vault's own id of the request.
 
         Raises:
             KeyDisabledError: its transit key does not decrypt so old a version any more.
@@ -100,7 +116,8 @@ class Transit:
             KeyMaterialError: it is bound to another name or environment, or was changed.
             AccessDeniedError: the token may not decrypt with the transit key.
         """
-        return self._engine.decrypt(envelope.transit_key, envelope.wrapped, self._context(name))
+        key = envelope.transit_key
+        return self._engine.decrypt(key, envelope.wrapped, self._context(name), told)
 
     def check_mount(self, envelope: Envelope) -> None:
         """Refuse an envelope from elsewhere: what it says decides where a request is sent.

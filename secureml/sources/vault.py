@@ -34,6 +34,7 @@ from secureml.sources.kv2 import (
 from secureml.sources.transit import Transit
 from secureml.vault import VERSIONS_KEPT
 from secureml.vault.answers import Members
+from secureml.vault.capabilities import Capabilities
 from secureml.vault.kv_mount import KvMount, lifetime_in
 from secureml.vault.session import Answer, Objection, Send, VaultSession
 
@@ -161,6 +162,23 @@ class VaultStore(SecretStore):
             deletion_time=answer.data.time("deletion_time"),
         )
 
+    def check_writable(self, name: str, *, exists: bool) -> None:
+        """See to it that a version can be written, before its metadata is."""
+        path, beside = self._api_path("data", name), self._api_path("metadata", name)
+        held = Capabilities.of(self._session, [path, beside])
+        if held is None:
+            return
+        # To Vault, a secret whose metadata was written first is one that is there.
+        exists = exists or not held.missing(beside, ["create"])
+        capability = "update" if exists else "create"
+        if held.missing(path, [capability]):
+            raise AccessDeniedError(
+                f"Vault denies {capability!r} on {path!r}: the token's policies lack it",
+                mount=self._mount,
+                path=path,
+                capability=capability,
+            )
+
     def keep_all_versions(
         self, name: str, custom_metadata: Mapping[str, str] | None = None
     ) -> None:
@@ -229,6 +247,11 @@ class VaultStore(SecretStore):
     def versions(self, name: str) -> tuple[VersionInfo, ...]:
         """Return every version that Vault still knows of, oldest first."""
         return self._metadata(name).versions
+
+    def described(self, name: str) -> tuple[tuple[VersionInfo, ...], Mapping[str, str]]:
+        """Return every version, and the custom metadata beside them, by one request."""
+        metadata = self._metadata(name)
+        return metadata.versions, metadata.custom_metadata
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets, sorted."""

@@ -18,6 +18,7 @@ _LONGEST_SECONDS = _HIGHEST_INTEGER // 10**9
 """A duration in Go is a number of nanoseconds."""
 
 _WORD = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Members(Mapping[str, Any]):
@@ -70,6 +71,12 @@ class Members(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"<{len(self._members)} members of an answer>"
+
+    @property
+    def request_id(self) -> str | None:
+        """What finds the request in Vault's audit log; it ends up in ours, so it must be one."""
+        text = self.text("request_id")
+        return text if text and _UUID.fullmatch(text) else None
 
     def text(self, name: str) -> str | None:
         """Return a text."""

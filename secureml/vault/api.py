@@ -65,12 +65,20 @@ class Api:
         found = _found(self._send("list", path, "list"), path)
         return [] if found is None else found.texts("keys")
 
-    def post(self, path: str, body: Mapping[str, object], *, repeatable: bool = True) -> Answer:
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        *,
+        capability: str = "update",
+        repeatable: bool = True,
+    ) -> Answer:
         """Write to a path.
 
         Args:
             path: the path below ``/v1/``.
             body: what to send, as JSON.
+            capability: the policy capability that it takes, for messages.
             repeatable: whether sending it twice does no harm.
 
         Returns:
@@ -79,10 +87,25 @@ class Api:
         Raises:
             SecretError: Vault does not accept it, or can't be asked.
         """
-        answer = self._send("post", path, "update", body, repeatable=repeatable)
+        answer = self.write(path, body, capability=capability, repeatable=repeatable)
+        self.accepted(answer, path)
+        return answer
+
+    def write(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        *,
+        capability: str = "update",
+        repeatable: bool = True,
+    ) -> Answer:
+        """Write to a path as ``post`` does; the answer is 2xx, 400 or 404."""
+        return self._send("post", path, capability, body, repeatable=repeatable)
+
+    def accepted(self, answer: Answer, path: str) -> None:
+        """Raise a SecretError unless the answer accepts what was written."""
         if answer.status not in (200, 204):
             raise SecretError(f"Vault does not accept what was written to {path!r}")
-        return answer
 
     def occupant(self, listing: str, wanted: str, what: str) -> Members | None:
         """Find out what is mounted at a place.

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from secureml.audit import Access
+from secureml.audit import Audit as AuditLog
 from secureml.concealed import SecretText
 from secureml.errors import (
     AccessDeniedError,
@@ -14,14 +16,18 @@ from secureml.errors import (
     SecretError,
 )
 from secureml.vault.api import Api
+from secureml.vault.capabilities import Capabilities
 from secureml.vault.changes import Change, Plan
 from secureml.vault.key_mount import KeyMount
 from secureml.vault.policies import Layout
+from secureml.vault.policy_changes import Policies
+from secureml.vault.roles import RoleOptions, role_as_found, role_as_wanted
 from secureml.vault.session import VaultSession
 
 __all__ = ["Audit", "Bootstrap"]
 
-_HOUR = 3600
+_IN_USE = "already in use"
+"""What Vault says of a mount that somebody else made meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,10 @@ class Bootstrap:
     Args:
         session: the connection to Vault.
         layout: what should be there.
+        options: what an operator asks of the AppRoles.
+        keep_wrapping: whether the rules for wrapped keys that policies have stay, also for transit
+            mounts and keys that the layout does not name.
+        audit: records each change.
         sleep: waits for so many seconds.
     """
 
@@ -50,11 +60,18 @@ class Bootstrap:
         self,
         session: VaultSession,
         layout: Layout,
+        options: RoleOptions | None = None,
         *,
+        keep_wrapping: bool = True,
+        audit: AuditLog | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._session = session
         self._api = Api(session)
         self._layout = layout
+        self._options = options or RoleOptions()
+        self._policies = Policies(self._api, layout, keep_wrapping=keep_wrapping)
+        self._audit = audit
         self._mount = KeyMount(self._api, layout, sleep)
 
     def plan(self) -> Plan:
@@ -68,20 +85,76 @@ class Bootstrap:
         changes = [
             *self._mount.changes(remarks),
             *self._transit_changes(),
-            *self._policy_changes(),
+            *self._policies.changes(remarks),
             *self._role_changes(),
         ]
         return Plan(tuple(changes), tuple(remarks))
 
+    def check(self, plan: Plan) -> None:
+        """See to it that a plan can be carried out to its end.
+
+        Raises:
+            AccessDeniedError: the token may not make every change, or may not ask whether it may.
+            SecretError: Vault can't be asked.
+        """
+        if not plan.changes:
+            return
+        needed = [(change.path, change.capabilities) for change in plan.changes]
+        needed += [(self._role_id_path(name), ("read",)) for name in self._layout.environments]
+        held = Capabilities.of(self._session, (path for path, _ in needed))
+        if held is None:
+            raise AccessDeniedError(
+                "nothing was changed: the token may not ask what it may do, which takes 'update' "
+                "on 'sys/capabilities-self'",
+                mount="sys",
+                path="sys/capabilities-self",
+                capability="update",
+            )
+        denied = [
+            (path, name)
+            for path, capabilities in needed
+            for name in held.missing(path, capabilities)
+        ]
+        if denied:
+            listing = ", ".join(f"{name!r} on {path!r}" for path, name in dict.fromkeys(denied))
+            path, capability = denied[0]
+            raise AccessDeniedError(
+                f"nothing was changed: the token's policies lack {listing}",
+                mount=path.partition("/")[0],
+                path=path,
+                capability=capability,
+            )
+
     def apply(self, change: Change) -> None:
         """Carry out one change of the plan; they depend on each other in their order.
 
+        What somebody else has made since the plan is looked at again: a mount is taken for this
+        one if it is as it should be, and a policy keeps its rules for wrapped keys.
+
         Raises:
+            ConfigurationError: something else is mounted there by now.
             SecretError: Vault refuses it, or can't be asked.
         """
-        self._api.post(change.path, change.body, repeatable=change.repeatable)
-        if change.path == self._mount.path:
-            self._mount.wait()
+        if self._policies.have_changed_since(change):
+            again = [each for each in self.plan().changes if each.path == change.path]
+            if not again:
+                return
+            change = again[0]
+        access = Access() if self._audit is None else self._audit.access("bootstrap")
+        with access:
+            access.attempt(change.title)
+            answer = self._api.write(
+                change.path,
+                change.body,
+                capability=" and ".join(change.capabilities),
+                repeatable=change.repeatable,
+            )
+            access.note(request_id=answer.body.request_id)
+            is_taken = not change.repeatable and answer.body.says(_IN_USE)
+            if not is_taken or any(change.path == other.path for other in self.plan().changes):
+                self._api.accepted(answer, change.path)
+            if change.path == self._mount.path:
+                self._mount.wait()
 
     def role_ids(self) -> dict[str, str]:
         """Return the role_id of each environment's AppRole; it is a name and no secret.
@@ -103,7 +176,8 @@ class Bootstrap:
         """
         path = "auth/token/create-orphan"
         wanted = {"policies": list(policies), "period": period, "no_default_policy": True}
-        auth = self._api.post(path, wanted, repeatable=False).body.section("auth")
+        answer = self._api.post(path, wanted, capability="sudo", repeatable=False)
+        auth = answer.body.section("auth")
         token = SecretText(auth.text("client_token") or "")
         if not token:
             raise SecretError(f"Vault made no token at {path!r}")
@@ -119,7 +193,8 @@ class Bootstrap:
             SecretError: Vault refuses it, or can't be asked.
         """
         wanted = {"id": token.reveal(), "policies": ["root"]}
-        self._api.post("auth/token/create-orphan", wanted, repeatable=False)
+        path = "auth/token/create-orphan"
+        self._api.post(path, wanted, capability="sudo", repeatable=False)
 
     def audit(self) -> Audit:
         """Find out which audit devices are on.
@@ -155,21 +230,6 @@ class Bootstrap:
                 f"{engine.word('type')}, and not transit; name another mount"
             )
 
-    def _policy_changes(self) -> Iterator[Change]:
-        for name, wanted in self._layout.policies.items():
-            path = f"sys/policies/acl/{name}"
-            policy = self._api.find(path)
-            found = "" if policy is None else policy.text("policy") or ""
-            if found.strip() != wanted.strip():
-                yield Change(
-                    title=f"policy {name}",
-                    path=path,
-                    before=found,
-                    after=wanted,
-                    body={"policy": wanted},
-                    overwrites=bool(found),
-                )
-
     def _role_changes(self) -> Iterator[Change]:
         approle = self._layout.approle
         method = self._api.occupant("sys/auth", approle, "the mount of AppRole")
@@ -181,6 +241,7 @@ class Bootstrap:
                 after='type = "approle"',
                 body={"type": "approle"},
                 repeatable=False,
+                capabilities=("sudo", "update"),
             )
         elif method.word("type") != "approle":
             raise ConfigurationError(
@@ -189,38 +250,32 @@ class Bootstrap:
             )
         for environment in self._layout.environments:
             path = self._role_path(environment)
-            wanted = self._role(environment)
             role = None if method is None else self._api.find(path)
-            found = {} if role is None else {name: role.get(name) for name in wanted}
+            found = {} if role is None else role_as_found(role)
+            policy = self._layout.read_policy_name(environment)
+            wanted = role_as_wanted(policy, self._options, found)
             if found != wanted:
                 yield Change(
                     title=f"AppRole {self._layout.role(environment)}",
                     path=path,
                     before=_lines(found),
                     after=_lines(wanted),
-                    body=wanted,
+                    # What is as it should be is not sent: Vault keeps it.
+                    body={name: value for name, value in wanted.items() if found.get(name) != value}
+                    if found
+                    else wanted,
                     overwrites=bool(found),
+                    capabilities=("update",) if found else ("create",),
                 )
-
-    def _role(self, environment: str) -> dict[str, object]:
-        return {
-            "bind_secret_id": True,
-            # Less than the 32 days that Vault allows by default; a new one is delivered monthly.
-            "secret_id_ttl": 30 * 24 * _HOUR,
-            # An application logs in with it again and again, in several processes.
-            "secret_id_num_uses": 0,
-            "token_policies": [self._layout.read_policy_name(environment)],
-            "token_no_default_policy": True,
-            "token_ttl": _HOUR,
-            "token_max_ttl": 24 * _HOUR,
-        }
 
     def _role_path(self, environment: str) -> str:
         return f"auth/{self._layout.approle}/role/{self._layout.role(environment)}"
 
+    def _role_id_path(self, environment: str) -> str:
+        return f"{self._role_path(environment)}/role-id"
+
     def _role_id(self, environment: str) -> str:
-        path = f"{self._role_path(environment)}/role-id"
-        found = self._api.expect(path)
+        found = self._api.expect(self._role_id_path(environment))
         role_id = found.text("role_id")
         if not role_id:
             raise found.malformed("role_id")

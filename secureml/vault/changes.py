@@ -21,6 +21,7 @@ class Change:
         body: what is sent.
         overwrites: whether it takes the place of something that another hand may have written.
         repeatable: whether sending it twice does no harm.
+        capabilities: the policy capabilities that it takes.
     """
 
     title: str
@@ -30,6 +31,7 @@ class Change:
     body: Mapping[str, object] = field(repr=False)
     overwrites: bool = False
     repeatable: bool = True
+    capabilities: tuple[str, ...] = ("update",)
 
     def diff(self) -> str:
         """Return the change as a unified diff."""

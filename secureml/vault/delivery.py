@@ -11,10 +11,12 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
+from secureml.audit import Audit
 from secureml.concealed import SecretText
 from secureml.errors import (
     ConfigurationError,
     MalformedAnswerError,
+    SecretError,
     VaultSealedError,
     VaultUnavailableError,
 )
@@ -110,6 +112,9 @@ class Delivery:
         hosts = settings.vault_cluster_hosts
         self._cluster_hosts = tuple(hosts.split(",")) if hosts else ()
         self._transport = Transport(settings, self._addresses)
+        self._audit = Audit(settings)
+        self._timeout = settings.vault_timeout
+        self._method = settings.vault_auth_mount or settings.vault_auth
         self._namespace = settings.vault_namespace
         self._has_namespaces = self._namespace is None
         self.preferred = self._addresses[0]
@@ -172,7 +177,22 @@ class Delivery:
             VaultUnavailableError: no usable answer.
         """
         self._check_namespace()
+        if not auth.asks_vault:
+            return self._logged_in(auth)
+        login = None
+        try:
+            with self._audit.access("login") as access:
+                access.note(name=self._method, source="vault")
+                login = self._logged_in(auth)
+                access.note(accessor=login.accessor, request_id=login.request_id)
+        except SecretError:
+            # Its event is required and can't be written.
+            if login is not None:
+                self.revoke(login.token)
+            raise
+        return login
 
+    def _logged_in(self, auth: AuthMethod) -> Login:
         def at(address: Address) -> Login | Failure:
             result = self._log_in_at(auth, address)
             redirect = result.error if isinstance(result, Failure) else None
@@ -251,6 +271,9 @@ class Delivery:
             retry_error_callback=given_up,
         )
         outcome: _Result | Failure = retrying(next, chain([first], iter(again, object())))
+        if isinstance(outcome, Failure) and (outcome.retry_after or -1) >= seconds_left():
+            left = f"vault_timeout, {self._timeout:g} s in all, leaves less"
+            outcome.error.args = (f"{outcome.error}; {left}",)
         return outcome
 
     def _anywhere(
@@ -346,10 +369,13 @@ class Delivery:
             return Failure(error=sealed, elsewhere=True, unsent=True)
         if status in _PASSING or status in _REASONS:
             reason = _REASONS.get(status, "it can't serve requests now")
+            if reply.retry_after is not None:
+                reason += f" and asks to be left alone for {reply.retry_after:g} s"
             unavailable = VaultUnavailableError(
                 f"Vault at {address.shown} is not available: {reason} (HTTP status {status})"
             )
             unavailable.retry_after = reply.retry_after
+            unavailable.is_limit = status == 429
             return Failure(
                 error=unavailable,
                 passing=status in _PASSING,

@@ -68,7 +68,8 @@ class KeyMount:
                 repeatable=False,
             )
             config = _kept(f"configuration of {mount}/", f"{mount}/config", 0, "")
-            yield replace(config, before="")
+            # A new mount is read until it is ready.
+            yield replace(config, before="", capabilities=("read", "update"))
             return
         kind = engine.word("type")
         version = engine.section("options").word("version") or "1" if kind == "kv" else None
@@ -78,10 +79,12 @@ class KeyMount:
                 f"at vault_mount {mount!r} there is a secrets engine of type {found}, and not KV "
                 "version 2; name another mount"
             )
+        # Another operator may have mounted it just now.
+        self.wait()
         yield from self._version_changes(remarks)
 
     def wait(self) -> None:
-        """Wait for a new mount: it refuses requests while it turns itself into version 2.
+        """Wait for a mount: a new one refuses requests while it turns itself into version 2.
 
         Raises:
             VaultUnavailableError: that takes too long.

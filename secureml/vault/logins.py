@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
 
 from secureml.concurrency import BusyError, Renewed, SharedLock
@@ -50,7 +51,7 @@ class LoggedIn:
     @classmethod
     def since(cls, login: Login, now: float) -> LoggedIn:
         """Put a new login on the clock."""
-        if login.ttl is None or not login.own:
+        if login.ttl is None:
             return cls(login, None, None)
         return cls(login, now + login.ttl * _RENEW_AFTER, now + login.ttl)
 
@@ -85,6 +86,9 @@ class SharedLogin:
         self.is_over = False
         self.lock = SharedLock()
         self._clock = clock
+        self._seen: LoggedIn | None = None
+        self._limit: VaultUnavailableError | None = None
+        self._limited_until = 0.0
 
     def in_force(
         self, delivery: Delivery, auth: AuthMethod, *, instead_of: LoggedIn | None = None
@@ -111,6 +115,44 @@ class SharedLogin:
         raise VaultUnavailableError(
             "Vault did not answer in time the login that another thread waits for too"
         )
+
+    def look_after(self, delivery: Delivery) -> None:
+        """Have a periodic token that was given renewed, as logins are; looks at it once.
+
+        Args:
+            delivery: the way to Vault of the session that has just used it.
+        """
+        current = self.current
+        if current is None or current is self._seen or current.renew_at is not None:
+            return
+        if current.login.own or not current.login.token:
+            return
+        from secureml.vault.deadline import share
+
+        with suppress(BusyError), self.lock.within(0):
+            if self.current is not current or self.is_over:
+                return
+            self._seen = current
+            # What goes wrong says nothing of the request that was answered.
+            with suppress(SecretError), share(_HALF_OF_WHAT_IS_LEFT):
+                scheduled = self._scheduled(delivery, current)
+                # A signal handler of this thread may have replaced or given up the login.
+                if scheduled is not None and self.current is current:
+                    self.current = scheduled
+
+    def _scheduled(self, delivery: Delivery, current: LoggedIn) -> LoggedIn | None:
+        """Put a given token on the clock; None if it is none that renewing keeps alive."""
+        login = current.login
+        token = delivery.send(lambda client: client.auth.token.lookup_self(), login.token).data
+        period, ttl = token.seconds("period"), token.seconds("ttl")
+        if not (period and ttl and token.flag("renewable")):
+            return None
+        now = self._clock()
+        renewable = replace(login, ttl=float(ttl), renewable=True)
+        renew_at = now + ttl - period * (1 - _RENEW_AFTER)
+        found = LoggedIn(renewable, renew_at, now + ttl)
+        # A program that ends soon is to renew it too, if most of its time has passed.
+        return self._renewed(delivery, found) if self._is_due(found) else found
 
     def leave(self, delivery: Delivery) -> None:
         """End the use of one session; the last one gives the token up.
@@ -209,7 +251,17 @@ class SharedLogin:
     def _made(self, delivery: Delivery, auth: AuthMethod) -> LoggedIn:
         if _logins.are_ending and threading.current_thread() is not threading.main_thread():
             raise SecretError("the process ends: no thread logs in to Vault any more")
-        return LoggedIn.since(delivery.log_in(auth), self._clock())
+        if self._limit is not None and self._limited_until - self._clock() > seconds_left():
+            raise copy(self._limit)
+        self._limit = None
+        try:
+            login = delivery.log_in(auth)
+        except VaultUnavailableError as error:
+            if error.is_limit:
+                self._limited_until = self._clock() + (error.retry_after or 0)
+                self._limit = copy(error).with_traceback(None)
+            raise
+        return LoggedIn.since(login, self._clock())
 
     def _revoke(self, delivery: Delivery, old: LoggedIn) -> None:
         if old.login.own and not self._has_ended(old):

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from secureml.errors import ConfigurationError
 
-__all__ = ["Layout", "administration_policy", "bootstrap_policy", "read_policy"]
+__all__ = [
+    "Layout",
+    "administration_policy",
+    "bootstrap_policy",
+    "read_policy",
+    "rotation_policy",
+    "wrapping_in",
+]
 
 _UNSAFE = frozenset('*"{}$')
 
 _Rule = tuple[str, Sequence[str]]
+
+_Wrapping = tuple[str, str | None]
+"""A transit mount, and the transit key that wraps every key there; None if each has its own."""
+
+_WRAPPING_RULE = re.compile(r'path "([^"*+{}$]+)/(?:decrypt|rewrap)/([^"+{}$]+)"')
 
 _HARMLESS_TRAITS = """\
   allowed_parameters = {
@@ -45,6 +58,7 @@ class Layout:
         prefix: what the names of policies and roles begin with.
         transit: where the transit engine is mounted; None where none wraps keys.
         transit_key: the transit key that wraps every key; None where each has its own.
+        kept: other transit mounts and keys that the policies go on to allow.
 
     Raises:
         ConfigurationError: a name holds what a policy would take for a pattern, or the path a dot
@@ -58,6 +72,7 @@ class Layout:
     prefix: str = "secureml"
     transit: str | None = None
     transit_key: str | None = None
+    kept: tuple[_Wrapping, ...] = ()
 
     def __post_init__(self) -> None:
         names = {
@@ -78,10 +93,24 @@ class Layout:
         if problems:
             raise ConfigurationError.of(problems)
 
-    def transit_keys(self, environment: str | None = None) -> str:
-        """Return the names of an environment's transit keys, or of all, as a policy has them."""
-        folder = "/".join(filter(None, (self.path, environment)))
-        return self.transit_key or f"{folder.replace('/', '.')}.*"
+    @property
+    def wrappings(self) -> tuple[_Wrapping, ...]:
+        """Each transit mount and key that the policies allow, the one for new keys first."""
+        own = () if self.transit is None else ((self.transit, self.transit_key),)
+        return tuple(dict.fromkeys((*own, *self.kept)))
+
+    def folder(self, environment: str | None) -> str:
+        """Return the folder of an environment's keys."""
+        return "/".join(filter(None, (self.path, environment)))
+
+    def transit_keys(self, environment: str, key: str | None = None) -> str:
+        """Return the names of an environment's transit keys as a policy has them.
+
+        Args:
+            environment: the environment.
+            key: the one that wraps every key, if there is one.
+        """
+        return key or f"{self.folder(environment).replace('/', '.')}.*"
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -92,20 +121,32 @@ class Layout:
     @property
     def policies(self) -> dict[str, str]:
         """Each policy's HCL by its name."""
-        reading = {
-            self.read_policy_name(environment): read_policy(self, environment)
-            for environment in self.environments
-        }
-        return {
-            **reading,
-            self.administration_policy_name: administration_policy(self),
-            self.bootstrap_policy_name: bootstrap_policy(self),
-        }
+        return {**self.key_policies, self.bootstrap_policy_name: bootstrap_policy(self)}
 
     @property
-    def administration_policy_name(self) -> str:
-        """The name of the policy for those who make and rotate keys."""
-        return f"{self.prefix}-keys-admin"
+    def key_policies(self) -> dict[str, str]:
+        """Those of them that are about keys."""
+        rotating = self.environments if self.wrappings else ()
+        return {
+            **{self.read_policy_name(name): read_policy(self, name) for name in self.environments},
+            **{
+                self.administration_policy_name(name): administration_policy(self, name)
+                for name in (*self.environments, None)
+            },
+            **{self.rotation_policy_name(name): rotation_policy(self, name) for name in rotating},
+        }
+
+    def administration_policy_name(self, environment: str | None) -> str:
+        """Return the name of the policy for those who make, rotate and destroy keys.
+
+        Args:
+            environment: the environment; None for keys that are in none.
+        """
+        return f"{self.prefix}-{environment}-admin" if environment else f"{self.prefix}-keys-admin"
+
+    def rotation_policy_name(self, environment: str) -> str:
+        """Return the name of the policy that rotates an environment's wrapped keys."""
+        return f"{self.prefix}-{environment}-rotate"
 
     @property
     def bootstrap_policy_name(self) -> str:
@@ -138,18 +179,17 @@ def read_policy(layout: Layout, environment: str) -> str:
     )
 
 
-def administration_policy(layout: Layout) -> str:
-    """Return the policy of those who make, rotate and destroy keys, in every environment.
+def administration_policy(layout: Layout, environment: str | None) -> str:
+    """Return the policy of those who make, rotate and destroy keys of one environment.
 
-    It can't delete a key's metadata, which would take every version with it at once. Keys that a
-    transit engine wraps it makes and rewraps, but does not unwrap.
+    It reads keys, except those that a transit engine wraps: these it makes and rewraps, and does
+    not unwrap. It can't delete a key's metadata, which would take every version with it at once.
 
     Args:
         layout: where the keys are.
+        environment: the environment; None for the keys that are in none. The names of transit keys
+            don't tell those from others, so that this policy wraps none.
     """
-    # Of the rules that match a path, those for the longest one count, whichever policy they are
-    # in; the environments by name keep a token that also has a reading policy from losing rights.
-    folders = (layout.path, *(f"{layout.path}/{name}" for name in layout.environments))
     sections = {
         "data": ("create", "read", "update"),
         "metadata": ("create", "list", "patch", "read", "update"),
@@ -157,17 +197,51 @@ def administration_policy(layout: Layout) -> str:
         "undelete": ("update",),
         "destroy": ("update",),
     }
+    # A plus sign is one segment: the folders of environments are beside these keys.
+    names = f"{layout.folder(environment)}/{'*' if environment else '+'}"
+    whose = f"keys of {environment}" if environment else "keys that are in no environment"
+    operations = ("datakey/plaintext", "encrypt", "rewrap")
     return _policy(
-        "Makes, rotates and destroys keys of every environment.",
+        f"Makes, rotates and destroys {whose}.",
         *(
-            (f"{layout.mount}/{section}/{folder}/*", capabilities)
-            for folder in folders
+            (f"{layout.mount}/{section}/{names}", capabilities)
             for section, capabilities in sections.items()
         ),
         (f"{layout.mount}/config", ("read",)),
-        *_transit_rules(layout, ("datakey/plaintext", "encrypt", "rewrap")),
+        *([] if environment else [(f"{layout.mount}/metadata/{layout.path}", ("list",))]),
+        *(_transit_rules(layout, operations, environment) if environment else ()),
         *_SELF,
-    ) + _transit_administration(layout)
+    ) + (_transit_administration(layout, environment) if environment else "")
+
+
+def rotation_policy(layout: Layout, environment: str) -> str:
+    """Return the policy that lists and rotates the wrapped keys of one environment.
+
+    It reads the records of keys, as a rotation must. That of a wrapped key holds no material; that
+    of any other key does.
+
+    Args:
+        layout: where the keys are.
+        environment: the environment.
+    """
+    names = f"{layout.folder(environment)}/*"
+    return _policy(
+        f"Rotates the wrapped keys of {environment}; unwraps none.",
+        (f"{layout.mount}/data/{names}", ("read", "update")),
+        (f"{layout.mount}/metadata/{names}", ("list", "read")),
+        *_transit_rules(layout, ("rewrap",), environment),
+        *_SELF,
+    ) + _transit_administration(layout, environment)
+
+
+def wrapping_in(policies: Iterable[str]) -> tuple[_Wrapping, ...]:
+    """Return the transit mounts and keys for which policies have rules.
+
+    Args:
+        policies: policies as HCL.
+    """
+    rules = [found.groups() for policy in policies for found in _WRAPPING_RULE.finditer(policy)]
+    return tuple(dict.fromkeys((mount, None if "*" in key else key) for mount, key in rules))
 
 
 def bootstrap_policy(layout: Layout) -> str:
@@ -180,20 +254,23 @@ def bootstrap_policy(layout: Layout) -> str:
         layout: what is to be set up.
     """
     mount, path = layout.mount, layout.path
-    written = [
-        *(layout.read_policy_name(environment) for environment in layout.environments),
-        layout.administration_policy_name,
-    ]
+    mounts = dict.fromkeys((mount, *(transit for transit, _ in layout.wrappings)))
     roles = [f"auth/{layout.approle}/role/{layout.role(name)}" for name in layout.environments]
     return _policy(
         "Sets up the mount, the policies and the roles; reads no key.",
         ("sys/mounts", ("read",)),
-        *((f"sys/mounts/{name}", ("update",)) for name in (mount, layout.transit) if name),
+        *((f"sys/mounts/{name}", ("update",)) for name in mounts),
+        *((f"{transit}/keys", ("list",)) for transit, key in layout.wrappings if not key),
+        *(
+            (f"{transit}/keys/{layout.transit_keys(environment, key)}", ("read",))
+            for transit, key in layout.wrappings
+            for environment in (layout.environments if not key else layout.environments[:1])
+        ),
         (f"{mount}/config", ("read", "update")),
         *((f"{mount}/metadata/{parent}", ("list",)) for parent in layout.parents),
         (f"{mount}/metadata/{path}/*", ("list", "read", "update")),
         (f"{mount}/undelete/{path}/*", ("update",)),
-        *((f"sys/policies/acl/{name}", ("read", "update")) for name in written),
+        *((f"sys/policies/acl/{name}", ("read", "update")) for name in layout.key_policies),
         (f"sys/policies/acl/{layout.bootstrap_policy_name}", ("read",)),
         ("sys/auth", ("read",)),
         (f"sys/auth/{layout.approle}", ("sudo", "update")),
@@ -204,21 +281,18 @@ def bootstrap_policy(layout: Layout) -> str:
     )
 
 
-def _transit_rules(
-    layout: Layout, operations: Sequence[str], environment: str | None = None
-) -> Iterable[_Rule]:
-    if layout.transit is None:
-        return
-    for operation in operations:
-        yield f"{layout.transit}/{operation}/{layout.transit_keys(environment)}", ("update",)
+def _transit_rules(layout: Layout, operations: Sequence[str], environment: str) -> Iterator[_Rule]:
+    for mount, key in layout.wrappings:
+        for operation in operations:
+            yield f"{mount}/{operation}/{layout.transit_keys(environment, key)}", ("update",)
 
 
-def _transit_administration(layout: Layout) -> str:
+def _transit_administration(layout: Layout, environment: str) -> str:
     """Return the rules for making and rotating transit keys that stay in Vault."""
-    if layout.transit is None:
-        return ""
-    keys = f"{layout.transit}/keys/{layout.transit_keys()}"
-    paths = (keys, f"{keys}/rotate") if layout.transit_key else (keys,)
+    paths = []
+    for mount, key in layout.wrappings:
+        keys = f"{mount}/keys/{layout.transit_keys(environment, key)}"
+        paths += [keys, f"{keys}/rotate"] if key else [keys]
     return "".join(
         f'\npath "{path}" {{\n  capabilities = ["read", "update"]\n{_HARMLESS_TRAITS}}}\n'
         for path in paths

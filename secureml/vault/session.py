@@ -12,6 +12,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
 from functools import partial
@@ -183,19 +184,29 @@ class VaultSession:
             current = self._authenticated(here)
             answer = attempt(current.login.token)
             if answer.status not in (401, 403):
+                if here.login is not None:
+                    here.login.look_after(here.delivery)
                 return answer
             if _is_valid(here, current):
-                raise _denied(mount, path, capability)
+                raise _denied(here, current, mount, path, capability)
             current = self._authenticated(here, instead_of=current)
             repeated = answer.repeated
             answer = attempt(current.login.token)
             if answer.status not in (401, 403):
                 return replace(answer, repeated=True) if repeated else answer
             if _is_valid(here, current):
-                raise _denied(mount, path, capability)
+                raise _denied(here, current, mount, path, capability)
+        if current.login.own:
+            raise AuthenticationError(
+                "Vault accepts the login, and not the token that came of it: the role binds that "
+                "to other addresses than this machine's (token_bound_cidrs), or it is wrong, "
+                "expired or revoked by now, or its policies allow neither this nor to look itself "
+                "up"
+            )
         raise AuthenticationError(
-            "Vault does not accept the token: it is wrong, expired or revoked (a valid token that "
-            "may not look itself up, for want of the default policy, looks the same)"
+            "Vault does not accept the token: it is wrong, expired or revoked, or bound to other "
+            "addresses than this machine's (a valid token that may not look itself up, for want of "
+            "the default policy, looks the same)"
         )
 
     def lookup_self(self) -> Answer:
@@ -304,10 +315,30 @@ def _warn_of_plain_http(addresses: Sequence[str]) -> None:
             )
 
 
-def _denied(mount: str, path: str, capability: str) -> AccessDeniedError:
-    return AccessDeniedError(
-        f"Vault denies {capability!r} on {path!r}: the token's policies lack it",
-        mount=mount,
-        path=path,
-        capability=capability,
+def _denied(
+    here: _Process, current: LoggedIn, mount: str, path: str, capability: str
+) -> AccessDeniedError:
+    message = _why_denied(here, current, path, capability)
+    return AccessDeniedError(message, mount=mount, path=path, capability=capability)
+
+
+def _why_denied(here: _Process, current: LoggedIn, path: str, capability: str) -> str:
+    """Say why Vault denies a request to a token that is valid."""
+    held: list[str] = []
+    # Where the token may not ask, the usual reason is the likely one.
+    with suppress(SecretError):
+        answer = here.delivery.send(
+            lambda client: client.sys.get_capabilities(paths=[path]), current.login.token
+        )
+        held = answer.data.texts(path) if answer.status == 200 else []
+    # Of several, a request takes one or all of them; which it is, is for the caller to say.
+    is_held = "root" in held or all(
+        any(name in held for name in names.split(" or ")) for names in capability.split(" and ")
+    )
+    if not is_held:
+        return f"Vault denies {capability!r} on {path!r}: the token's policies lack it"
+    return (
+        f"Vault denies {capability!r} on {path!r}, though the token's policies have it: they ask "
+        "for a wrapped answer (min_wrapping_ttl) or for other parameters there, or another policy "
+        "denies it"
     )

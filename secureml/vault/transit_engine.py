@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from secureml.concealed import SecretBytes, SecretText, revealed
@@ -16,9 +16,10 @@ from secureml.errors import (
     SecretDeletedError,
     SecretError,
 )
+from secureml.vault.answers import Members
 from secureml.vault.session import Answer, Objection, VaultSession
 
-__all__ = ["DATA_KEY_SIZES", "TransitEngine"]
+__all__ = ["DATA_KEY_SIZES", "TransitEngine", "kind_problem"]
 
 DATA_KEY_SIZES = (16, 32, 64)
 """The lengths in bytes of the data keys that the engine makes."""
@@ -54,8 +55,7 @@ class TransitEngine:
         """Make a transit key, unless it is there.
 
         Raises:
-            ConfigurationError: it is there, and is of a kind that could leave Vault or would not
-                bind a context.
+            ConfigurationError: it is there, and of another kind than those that are made here.
             SecretError: there is no transit engine.
         """
         mount, _, name = key.rpartition("/")
@@ -67,13 +67,7 @@ class TransitEngine:
         )
         if not traits:
             raise MalformedAnswerError(f"Vault has no transit key {key!r} right after making it")
-        if not traits.flag("derived") or not traits.flag("supports_encryption"):
-            raise ConfigurationError(
-                f"the transit key {key!r} was not made with derived=true, for encryption: it would "
-                "not tie a wrapped key to its name and environment"
-            )
-        if traits.flag("exportable") or traits.flag("allow_plaintext_backup"):
-            raise ConfigurationError(f"the transit key {key!r} is exportable: it may leave Vault")
+        _check_kind(traits, key)
 
     def rotate_key(self, key: str, version: int = 1) -> None:
         """Give a transit key a new version, which wraps from now on.
@@ -83,9 +77,14 @@ class TransitEngine:
             version: a version that it has already.
 
         Raises:
+            ConfigurationError: it is of another kind than those that are made here.
             SecretDeletedError: there is no such transit key.
         """
         mount, _, name = key.rpartition("/")
+        traits = self._send("get", f"{mount}/keys/{name}", "read", key).data
+        if not traits:
+            raise _refusals(key)["key not found"]
+        _check_kind(traits, key)
         answer = self._send("post", f"{mount}/keys/{name}/rotate", "update", key)
         latest = self._expect(answer, key).data.integer("latest_version")
         # Not every server tells the new version.
@@ -121,8 +120,20 @@ class TransitEngine:
         """
         return self._ciphertext(self._do("rewrap", key, context, {"ciphertext": wrapped}), key)
 
-    def decrypt(self, key: str, wrapped: str, context: bytes) -> SecretBytes:
+    def decrypt(
+        self,
+        key: str,
+        wrapped: str,
+        context: bytes,
+        told: Callable[[str | None], None] | None = None,
+    ) -> SecretBytes:
         """Unwrap a key.
+
+        Args:
+            key: the transit key.
+            wrapped: the key, wrapped.
+            context: what it is bound to.
+            told: is called with Vault's own id of the request.
 
         Raises:
             KeyDisabledError: the transit key's ``min_decryption_version`` is higher than the
@@ -131,7 +142,10 @@ class TransitEngine:
             KeyMaterialError: it was wrapped with another context, or changed since.
             AccessDeniedError: the token may not decrypt with this transit key.
         """
-        return _plaintext(self._do("decrypt", key, context, {"ciphertext": wrapped}), key)
+        answer = self._do("decrypt", key, context, {"ciphertext": wrapped})
+        if told is not None:
+            told(answer.body.request_id)
+        return _plaintext(answer, key)
 
     def _do(self, operation: str, key: str, context: bytes, body: Mapping[str, object]) -> Answer:
         mount, _, name = key.rpartition("/")
@@ -183,6 +197,8 @@ class TransitEngine:
         def objection(answer: Answer) -> str:
             if answer.has_no_route:
                 return "it does not know the transit engine"
+            if newest and answer.status == 404:
+                return "it does not know the transit key"
             if answer.body.says("key not found") or answer.body.says("too new"):
                 return "it does not know the transit key, or its newest version"
             if 0 < _version_in(answer) < newest:
@@ -190,6 +206,33 @@ class TransitEngine:
             return ""
 
         return objection
+
+
+def kind_problem(traits: Members) -> str:
+    """Say why a transit key is none to wrap keys under; empty if it is one.
+
+    Args:
+        traits: what Vault tells of it.
+    """
+    kind = traits.word("type")
+    if kind != _KIND["type"]:
+        return f"is of the type {kind}, and not {_KIND['type']}"
+    if not traits.flag("derived"):
+        return (
+            "was not made with derived=true: it would not tie a wrapped key to its name and "
+            "environment"
+        )
+    if traits.flag("convergent_encryption"):
+        return "is convergent: it shows which wrapped keys are equal"
+    if traits.flag("exportable") or traits.flag("allow_plaintext_backup"):
+        return "is exportable: it may leave Vault"
+    return ""
+
+
+def _check_kind(traits: Members, key: str) -> None:
+    problem = kind_problem(traits)
+    if problem:
+        raise ConfigurationError(f"the transit key {key!r} {problem}")
 
 
 def _refuse(answer: Answer, key: str) -> NoReturn:
@@ -216,7 +259,8 @@ def _refusals(key: str) -> Mapping[str, SecretError]:
         ),
         "authentication failed": KeyMaterialError(
             f"the wrapped key does not fit the transit key {key!r}, this name and this "
-            "environment: it was copied from elsewhere, or changed"
+            "environment: it was copied from elsewhere, or changed, or the transit key was deleted "
+            "and made anew"
         ),
         "too new": KeyMaterialError(
             f"the wrapped key is of a version that the transit key {key!r} does not have: that was "

@@ -152,7 +152,7 @@ class Transport:
             return Failure(
                 error=_detached(error),
                 passing=passing,
-                elsewhere=passing or sealed,
+                elsewhere=(passing or sealed) and not error.is_limit,
                 retry_after=error.retry_after,
             )
         except OSError as error:

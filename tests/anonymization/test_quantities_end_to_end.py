@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
-from datetime import date
+from datetime import UTC, date, timedelta, timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from dateutil import tz
 
 from secureml import anonymize, reidentify, rekey
+from secureml.anonymization import jobs
 from secureml.errors import DomainTooSmallError, InvalidValueError, PseudonymizationError
 from secureml.key_management import KeyManager
 
@@ -182,6 +185,62 @@ def test_columns_of_one_domain_can_be_joined_whatever_their_dtype(manager: KeyMa
     assert made["moments"].dt.strftime("%Y-%m-%d").tolist() == iso
     assert made["days"].astype(str).tolist() == iso
     pd.testing.assert_frame_equal(reidentify(made, key_manager=manager), frame)
+
+
+HOUR = timedelta(hours=1)
+UNNAMED = [
+    tz.tzlocal(),
+    tz.tzoffset("X", 3600),
+    tz.gettz("Europe/Berlin"),
+    timezone(HOUR, "CET"),
+    timezone(timedelta(0), "Europe/Berlin"),
+    timezone(HOUR + timedelta(seconds=5)),
+]
+NAMED = [
+    UTC,
+    tz.tzutc(),
+    timezone(HOUR),
+    timezone(-HOUR / 2),
+    ZoneInfo("UTC"),
+    ZoneInfo("Asia/Calcutta"),
+]
+
+
+@pytest.mark.parametrize("zone", UNNAMED, ids=repr)
+def test_a_time_zone_that_its_name_does_not_restore_is_refused(
+    manager: KeyManager, zone: tzinfo
+) -> None:
+    frame = pd.DataFrame({"when": NAIVE.tz_localize("UTC").tz_convert(zone)})
+    columns = {"sensitive_columns": ["when"], "key_manager": manager}
+    for strategy in ("fpe", "token"):
+        with pytest.raises(PseudonymizationError, match=r"'when': .* restored by its name"):
+            anonymize(frame, strategy=strategy, **columns)
+    assert anonymize(frame, strategy="hash", **columns)["when"].notna().any()
+
+
+@pytest.mark.parametrize("zone", NAMED, ids=repr)
+def test_a_time_zone_comes_back_by_its_name(manager: KeyManager, zone: tzinfo) -> None:
+    frame = pd.DataFrame({"when": NAIVE.tz_localize("UTC").tz_convert(zone)})
+    hidden = anonymize(frame, sensitive_columns=["when"], key_manager=manager)
+    back = reidentify(hidden, key_manager=manager)
+    assert back["when"].dt.unit == frame["when"].dt.unit
+    assert [str(one) for one in back["when"]] == [str(one) for one in frame["when"]]
+
+
+def test_moments_whose_zone_an_earlier_manifest_does_not_name_come_back_in_utc(
+    manager: KeyManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame({"when": NAIVE.tz_localize("UTC").tz_convert(tz.gettz("Europe/Berlin"))})
+    monkeypatch.setattr(jobs, "check_dtype", lambda name, column: None)
+    hidden = anonymize(frame, sensitive_columns=["when"], key_manager=manager)
+    back = reidentify(hidden, key_manager=manager)
+    assert back["when"].tolist() == NAIVE.tz_localize("UTC").tolist()
+
+
+def test_a_dtype_that_its_name_does_not_restore_is_refused(manager: KeyManager) -> None:
+    money = arrow([Decimal(700), Decimal(12_300)], pa.decimal128(12, -2))
+    with pytest.raises(PseudonymizationError, match=r"'x': .* restored by its name"):
+        anonymize(pd.DataFrame({"x": money}), sensitive_columns=["x"], key_manager=manager)
 
 
 def test_floats_need_a_scale(manager: KeyManager) -> None:

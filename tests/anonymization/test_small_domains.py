@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from secureml import anonymize, reidentify, rekey
+from secureml.anonymization import jobs
 from secureml.errors import DomainTooSmallError
 from secureml.key_management import KeyManager
 
@@ -74,6 +75,31 @@ def test_a_domain_of_one_has_no_pseudonym(manager: KeyManager, value: str) -> No
     with pytest.raises(DomainTooSmallError) as caught:
         permuted(pd.DataFrame({"x": ["Somebody", value]}), manager)
     assert (caught.value.domain_size, caught.value.rows) == (1, 1)
+
+
+@pytest.mark.parametrize("characters", ["MF", "1234567"])
+def test_a_domain_of_fewer_than_eight_has_too_few_pseudonyms(
+    manager: KeyManager, characters: str
+) -> None:
+    frame = pd.DataFrame({"x": [*characters, None]})
+    formats = {"x": f"alphabet:{characters}"}
+    with pytest.raises(DomainTooSmallError, match="each domain of 8 or more") as caught:
+        permuted(frame, manager, formats=formats)
+    assert caught.value.domain_size == caught.value.rows == len(characters)
+    preview = permuted(frame, manager, formats=formats, preview=1)
+    assert preview.columns[0].small == len(characters)
+
+
+def test_smaller_domains_of_earlier_tables_are_recovered_and_rekeyed(
+    manager: KeyManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame({"x": ["M", "F", "F", "M"] * 8})
+    with monkeypatch.context() as earlier:
+        earlier.setattr(jobs.Job.__init__, "__defaults__", (None, 2))
+        made = permuted(frame, manager, formats={"x": "alphabet:MF"})
+    pd.testing.assert_frame_equal(reidentify(made, key_manager=manager), frame)
+    moved = rekey(made, "other_key", key_manager=manager)
+    pd.testing.assert_frame_equal(reidentify(moved, key_manager=manager), frame)
 
 
 def test_large_values_are_what_they_are_without_it(manager: KeyManager) -> None:

@@ -104,6 +104,19 @@ def test_null_empty_and_text_are_tweaks_of_their_own(manager: KeyManager) -> Non
     pd.testing.assert_frame_equal(reidentify(result, key_manager=manager), frame)
 
 
+def test_tweaks_that_are_equal_up_to_a_nul_are_not_equal(manager: KeyManager) -> None:
+    frame = pd.DataFrame({"name": ["Somebody-Else"] * 4, "salt": ["a\0b", "a\0c", "a", "a\0b"]})
+    how = {"sensitive_columns": ["name"], "tweaks": {"name": "salt"}, "key_manager": manager}
+    hidden = anonymize(frame, **how)
+    assert len(set(hidden["name"])) == 3
+    assert hidden["name"][0] == hidden["name"][3]
+    for rows in ([0, 3], [2, 1]):
+        alone = anonymize(frame.iloc[rows], **how)
+        assert alone["name"].tolist() == hidden["name"].iloc[rows].tolist()
+        back = reidentify(hidden.iloc[rows], key_manager=manager)
+        pd.testing.assert_frame_equal(back, frame.iloc[rows])
+
+
 def people(rows: int) -> pd.DataFrame:
     generator = np.random.default_rng(rows)
     ssn = [f"{number:09d}" for number in generator.integers(0, 10**9, rows).tolist()]

@@ -60,7 +60,7 @@ def test_an_error_that_repeats_what_was_sent(faulty, scene, leaks, status):
 
 def test_a_write_that_is_not_answered(faulty, scene, leaks):
     absent = {"body": b'{"errors":[]}', "status": "404 Not Found"}
-    server = faulty(silent=True, first=[*[absent] * 4, {"body": b'{"data":{}}'}])
+    server = faulty(silent=True, first=[*[absent] * 6, {"body": b'{"data":{}}'}])
     with manager_of(server.url) as manager, pytest.raises(VaultUnavailableError) as caught:
         manager.import_key("k", scene.material())
     assert any(scene.material().hex().encode() in request for request in server.received)

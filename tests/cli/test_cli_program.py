@@ -41,6 +41,7 @@ def test_there_are_the_commands_that_are_documented():
         "keys export",
         "keys restore",
         "keys verify-backup",
+        "keys check",
         "anonymize",
         "reidentify",
         "rekey",

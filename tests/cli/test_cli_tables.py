@@ -311,6 +311,13 @@ def test_usage_as_json_and_of_keys_that_can_not_be_looked_at(run, plain, hidden,
     assert "s.no-such-token" not in denied.err
 
 
+def test_usage_takes_metadata_alone(run, hidden, vault, monkeypatch):
+    metadata = 'path "secret/metadata/*" { capabilities = ["read"] }'
+    monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.policy_token(metadata))
+    ran = run("keys", "usage", hidden)
+    assert (ran.code, ran.out.split()[4], ran.err) == (0, "enabled", "")
+
+
 def test_a_preview_writes_nothing(run, plain):
     before = sorted(plain.parent.iterdir())
     ran = run("anonymize", plain, "--columns", "ssn,name", "--format", "ssn=ssn", "--preview", "2")

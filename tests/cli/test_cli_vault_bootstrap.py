@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 NAMES = ("development", "staging", "production")
 POLICIES = [
-    *(f"secureml-{name}-read" for name in NAMES),
+    *(f"secureml-{name}-{what}" for what in ("read", "admin") for name in NAMES),
     "secureml-keys-admin",
     "secureml-bootstrap",
 ]
@@ -107,10 +108,10 @@ def test_an_environment_of_the_users_own(run, here):
 def test_a_plan_is_a_diff_and_changes_nothing(run, here):
     before = everything(here)
     ran = run("vault", "bootstrap", "--plan")
-    assert ran.code == 0
+    assert ran.code == 2
     assert '--- /dev/null\n+++ secrets engine keys/\n@@ -0,0 +1,2 @@\n+type = "kv"\n' in ran.out
     assert '+path "keys/data/secureml/staging/*" {' in ran.out
-    assert ran.out.endswith("11 changes to make; nothing was changed.\n")
+    assert ran.out.endswith("14 changes to make; nothing was changed.\n")
     assert everything(here) == before
 
 
@@ -176,7 +177,7 @@ def test_scripts_need_not_be_asked(installed, changed):
 
 def test_a_plan_does_not_ask(installed, changed):
     ran = installed("vault", "bootstrap", "--plan")
-    assert ran.code == 0
+    assert ran.code == 2
     assert ran.out.endswith("1 change to make; nothing was changed.\n")
     assert policies(changed)["secureml-staging-read"] == TOO_WIDE
 
@@ -204,7 +205,7 @@ def test_a_server_without_audit_is_warned_of_with_both_remedies(run, private_bao
     monkeypatch.setenv("SECUREML_VAULT_URL", private_bao.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", private_bao.root_token.reveal())
     ran = run("vault", "bootstrap", "--plan")
-    assert ran.code == 0
+    assert ran.code == 2
     assert "warning: no audit device is on" in ran.err
     assert "vault audit enable file file_path=" in ran.err
     assert 'audit "file"' in ran.err
@@ -269,3 +270,67 @@ def test_a_path_can_not_widen_a_policy(run, here, monkeypatch, path):
     ran = run("vault", "bootstrap", "--print-hcl")
     assert (ran.code, ran.out) == (2, "")
     assert "vault_path can't be part of a policy" in ran.err
+
+
+def test_a_second_operator_changes_nothing_where_one_right_is_missing(run, here, monkeypatch):
+    hcl = run("vault", "bootstrap", "--print-hcl").out.partition("# Policy secureml-bootstrap\n")[2]
+    less = hcl.replace(
+        'secureml-production" {\n  capabilities = ["create", "read", "update"]',
+        'secureml-production" {\n  capabilities = ["read", "update"]',
+    ).replace('secureml-bootstrap" {\n  capabilities = ["read"]', 'x" {\n  capabilities = ["read"]')
+    assert less != hcl
+    less += 'path "sys/policies/acl/secureml-bootstrap" { capabilities = ["read", "update"] }'
+    monkeypatch.setenv("SECUREML_VAULT_TOKEN", here.policy_token(less))
+    before = everything(here)
+    ran = run("vault", "bootstrap")
+    assert (ran.code, ran.out) == (4, "")
+    assert "lack 'create' on 'auth/approle/role/secureml-production'\n" in ran.err
+    assert everything(here) == before
+
+
+def test_transit_is_taken_away_only_if_that_is_asked_for(run, here):
+    assert run("vault", "bootstrap", "--transit").code == 0
+    kept = run("vault", "bootstrap", "--yes")
+    assert "There was nothing to do" in kept.out
+    assert "go on to allow the keys that the transit engine transit/ wraps" in kept.err
+    assert 'path "transit/decrypt/secureml.staging.*"' in policies(here)["secureml-staging-read"]
+    assert run("vault", "bootstrap", "--no-transit", "--yes").code == 0
+    assert "decrypt" not in policies(here)["secureml-staging-read"]
+
+
+def test_the_options_of_roles(run, here):
+    ran = run(
+        *("vault", "bootstrap", "--environments", "staging", "--secret-id-ttl", "7d"),
+        *("--secret-id-uses", "1", "--bound-cidrs", "10.0.0.0/8, 127.0.0.1"),
+        *("--token-type", "service", "--token-period", "2h"),
+    )
+    assert ran.code == 0, ran.err
+    role = here.client().read("auth/approle/role/secureml-staging")["data"]
+    assert (role["secret_id_ttl"], role["secret_id_num_uses"]) == (7 * 86400, 1)
+    assert role["token_bound_cidrs"] == ["10.0.0.0/8", "127.0.0.1"]
+    assert (role["token_type"], role["token_period"]) == ("service", 7200)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--secret-id-ttl", "7"),
+        ("--bound-cidrs", "10.0.0.0/33"),
+        ("--token-type", "batch", "--token-period", "1h"),
+    ],
+)
+def test_options_of_roles_that_can_not_be(run, here, options):
+    ran = run("vault", "bootstrap", *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert policies(here) == {}
+
+
+def test_each_change_is_an_event(run, here, monkeypatch, tmp_path):
+    monkeypatch.setenv("SECUREML_AUDIT_LOG", str(tmp_path / "audit.jsonl"))
+    ran = run("vault", "bootstrap", "--environments", "staging")
+    events = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    made = [line.split("  ")[1] for line in ran.out.splitlines() if line.startswith("created  ")]
+    assert [(event["name"], event["outcome"]) for event in events] == [
+        (title, outcome) for title in made for outcome in ("attempt", "ok")
+    ]
+    assert {event["operation"] for event in events} == {"bootstrap"}

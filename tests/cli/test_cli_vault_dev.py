@@ -116,9 +116,12 @@ def test_its_token_is_no_root_token(dev, installed):
     status = installed("vault", "status", **running.variables)
     assert status.code == 3, status.err  # there is no key as yet
     assert facts(status)["policies"].split(", ") == [
+        "secureml-development-admin",
         "secureml-development-read",
         "secureml-keys-admin",
+        "secureml-production-admin",
         "secureml-production-read",
+        "secureml-staging-admin",
         "secureml-staging-read",
     ]
     denied = installed("vault", "bootstrap", **running.variables)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from secureml.cli.key_access import key_accesses
 from secureml.key_management import KeyManager
-from secureml.settings import Settings
+from secureml.settings import Layers, Settings, load_settings
+from secureml.sources.vault import VaultStore
 from secureml.vault.bootstrap import Bootstrap
 from secureml.vault.policies import Layout
+from secureml.vault.server import DevServer
 from secureml.vault.session import VaultSession
 
 LAYOUT = Layout(mount="secret", path="secureml", environments=("staging", "production"))
@@ -70,6 +75,7 @@ def test_an_application_sees_what_it_may_do(run, use, here):
     assert found["login"] == {
         "method": "token",
         "renewable": True,
+        "lasts": False,
         "policies": ["secureml-staging-read"],
         "error": None,
     }
@@ -80,16 +86,25 @@ def test_an_application_sees_what_it_may_do(run, use, here):
             "state": "present",
             "permissions": ["read", "history"],
             "deletion_time": None,
+            "gaps": [],
+            "transit_key": None,
+            "transit_problem": "",
         }
         for name in ("master_key", "another")
     ]
+    assert found["mount"] == {
+        "name": "secret",
+        "engine": "kv version 2",
+        "deletes_after": None,
+    }
+    assert [finding.split(" in ")[0] for finding in found["findings"]] == ["the token ends"]
     assert found["error"] is None
 
 
 def test_a_key_administrator_may_do_everything(run, use, here):
     with KeyManager(environment="production") as manager:
         manager.generate_key("master_key")
-    use("secureml-keys-admin", "secureml-production-read")
+    use("secureml-production-admin", "secureml-production-read")
     ran = run("vault", "status", "--env", "production")
     assert ran.code == 0, ran.err
     lines = dict(line.split(":", 1) for line in ran.out.splitlines())
@@ -97,7 +112,7 @@ def test_a_key_administrator_may_do_everything(run, use, here):
         "secret/secureml/production/master_key",
         "read, history, write, destroy",
     ]
-    assert lines["policies"].strip() == "secureml-keys-admin, secureml-production-read"
+    assert lines["policies"].strip() == "secureml-production-admin, secureml-production-read"
     assert re.fullmatch(
         r"token, valid for (1:59:..|2:00:00) more, renewable", lines["login"].strip()
     )
@@ -115,7 +130,7 @@ def allow(here, policy, capabilities):
     )
 
 
-@pytest.mark.parametrize("policy", ["secureml-keys-admin", "reads", "lists"])
+@pytest.mark.parametrize("policy", ["secureml-production-admin", "reads", "lists"])
 def test_a_key_that_is_absent_is_told_apart(run, use, here, policy):
     allow(here, "reads", {"secret/data/secureml/production/*": "read"})
     allow(here, "lists", {"secret/metadata/secureml/production": "list"})
@@ -131,7 +146,7 @@ def test_a_key_that_is_absent_is_told_apart(run, use, here, policy):
     assert json.loads(ran.out)["keys"][0]["state"] == "absent"
 
 
-@pytest.mark.parametrize("policy", ["secureml-keys-admin", "reads"])
+@pytest.mark.parametrize("policy", ["secureml-production-admin", "reads"])
 def test_a_key_that_is_deleted_is_told_apart(run, use, here, policy):
     allow(here, "reads", {"secret/data/secureml/production/*": "read"})
     with KeyManager(environment="production") as manager:
@@ -267,7 +282,7 @@ def test_a_planned_deletion_is_shown(run, here):
     )
     for command in (("vault", "status"), ("keys", "history"), ("keys", "list"), ("keys", "info")):
         ran = run(*command, "--env", "staging")
-        assert re.search(r"(deleted at|deletion time:) +20\d\d-", ran.out), ran
+        assert re.search(r"(deleted at|deletion time:|master_key at) +20\d\d-", ran.out), ran
         shown = json.loads(run(*command, "--env", "staging", "--json").out)
         shown = shown["keys"] if command[0] == "vault" else shown
         shown = shown[0] if isinstance(shown, list) else shown
@@ -299,3 +314,147 @@ def test_no_address(run):
     ran = run("vault", "status")
     assert (ran.code, ran.out) == (2, "")
     assert "vault_url is not set" in ran.err
+
+
+@pytest.fixture
+def wrapping(here, monkeypatch):
+    """The same with a transit engine, and a key that it wraps."""
+    monkeypatch.setenv("SECUREML_KEY_BACKEND", "transit")
+    monkeypatch.setenv("SECUREML_ENV", "staging")
+    here.client().sys.enable_secrets_engine("transit")
+    with KeyManager() as manager:
+        manager.generate_key("master_key")
+    return here
+
+
+TRANSIT_KEY = "secureml.staging.master_key"
+
+
+def attention(ran) -> list[str]:
+    lines = [line.partition(":") for line in ran.out.splitlines()]
+    return [text.strip() for name, _, text in lines if name == "attention"]
+
+
+def test_the_mount_and_what_it_deletes_are_shown(run, here):
+    with KeyManager() as manager:
+        manager.generate_key("master_key")
+    ran = run("vault", "status")
+    assert "mount:      secret/  kv version 2, deletes no versions\n" in ran.out
+    here.client().write("secret/config", delete_version_after="720h")
+    ran = run("vault", "status")
+    assert "mount:      secret/  kv version 2, deletes versions after 720h0m0s\n" in ran.out
+    assert attention(ran) == ["the mount secret/ deletes each version after 720h0m0s"]
+
+
+def test_an_application_does_not_see_whether_the_mount_deletes(run, use):
+    use("secureml-staging-read")
+    ran = run("vault", "status", "--env", "staging")
+    assert (
+        "mount:      secret/  kv version 2, whether it deletes versions is not known\n" in ran.out
+    )
+
+
+def test_versions_without_material_are_pointed_out(run, here):
+    with KeyManager() as manager:
+        first = manager.generate_key("master_key")
+        for _ in range(3):
+            manager.rotate_key("master_key")
+        manager.destroy_key_version("master_key", 1, confirm=first.fingerprint)
+    path = "secureml/master_key"
+    here.client().secrets.kv.v2.delete_secret_versions(path, [3], mount_point="secret")
+    ran = run("vault", "status")
+    assert ran.code == 0, ran.err
+    assert attention(ran) == [f"secret/{path} has no material of these versions: 1, 3"]
+
+
+def test_a_wrapped_key_takes_the_right_to_unwrap(run, wrapping, use):
+    assert attention(run("vault", "status")) == []
+    rights = {"secret/data/secureml/staging/*": "read", "transit/encrypt/*": "update"}
+    allow(wrapping, "reads", rights)
+    use("reads")
+    ran = run("vault", "status")
+    assert "key:        secret/secureml/staging/master_key  read\n" in ran.out
+    lacking = f"the token may not unwrap with the transit key transit/{TRANSIT_KEY}"
+    assert lacking in attention(ran)
+    allow(wrapping, "unwraps", {f"transit/decrypt/{TRANSIT_KEY}": "update"})
+    use("reads", "unwraps")
+    ran = run("vault", "status")
+    assert "key:        secret/secureml/staging/master_key  read, unwrap\n" in ran.out
+    assert lacking not in attention(ran)
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        ({"exportable": True}, "is exportable: it may leave Vault"),
+        ({"allow_plaintext_backup": True}, "is exportable: it may leave Vault"),
+    ],
+)
+def test_a_transit_key_that_is_none_for_keys_is_pointed_out(run, wrapping, change, finding):
+    wrapping.client().adapter.post(f"/v1/transit/keys/{TRANSIT_KEY}/config", json=change)
+    assert attention(run("vault", "status")) == [f"the transit key transit/{TRANSIT_KEY} {finding}"]
+
+
+class Earlier(VaultStore):
+    """What was written a minute ago, without waiting for it."""
+
+    def versions(self, name):
+        infos = super().versions(name)
+        return tuple(replace(info, created=info.created - timedelta(minutes=1)) for info in infos)
+
+
+def test_a_transit_key_that_was_made_anew_is_pointed_out(wrapping):
+    adapter = wrapping.client().adapter
+    path = f"/v1/transit/keys/{TRANSIT_KEY}"
+    adapter.post(f"{path}/config", json={"deletion_allowed": True})
+    adapter.delete(path)
+    adapter.post(path, json={"derived": True})
+    settings = load_settings(Layers())
+    store = Earlier(VaultSession(settings), settings)
+    (key,) = key_accesses(settings, store)
+    store.close()
+    assert key.transit_problem.startswith("is younger than what it wraps: it was made anew")
+
+
+@pytest.mark.parametrize(
+    ("options", "ends"),
+    [({"ttl": "1h"}, True), ({"ttl": "100h"}, False), ({"period": "1h"}, False)],
+)
+def test_a_token_near_its_end_is_pointed_out_unless_it_is_renewed(
+    run, here, monkeypatch, options, ends
+):
+    with KeyManager() as manager:
+        manager.generate_key("master_key")
+    rights = 'path "*" { capabilities = ["read", "update", "list"] }'
+    monkeypatch.setenv("SECUREML_VAULT_TOKEN", here.policy_token(rights, **options))
+    found = attention(run("vault", "status"))
+    assert [line.startswith("the token ends in ") for line in found] == [True] * ends
+
+
+def test_two_active_addresses_are_pointed_out(run, here, bao, tmp_path, monkeypatch):
+    with KeyManager() as manager:
+        manager.generate_key("master_key")
+    with DevServer(tmp_path / "second") as other:
+        monkeypatch.setenv("SECUREML_VAULT_URL", f"{here.url},{other.url}")
+        found = attention(run("vault", "status"))
+    assert found == [f"more than one address is active: {here.url}, {other.url}"]
+
+
+def test_keys_check_ends_with_what_monitoring_asks_for(run, wrapping, use, monkeypatch):
+    well = run("keys", "check")
+    assert (well.code, well.out, well.err) == (0, "ok\n", "")
+    use("secureml-staging-read")
+    denied = run("keys", "check", "--json")
+    assert denied.code == 4  # it may read the record, and not unwrap it
+    assert "Vault denies 'update' on 'transit/decrypt/" in json.loads(denied.out)["error"]
+    absent = run("keys", "check", "--env", "production")
+    assert absent.code == 4
+    monkeypatch.setenv("SECUREML_VAULT_TOKEN", wrapping.token)
+    absent = run("keys", "check", "--env", "production")
+    assert (absent.code, absent.out) == (3, "")
+    wrapping.client().adapter.post(
+        f"/v1/transit/keys/{TRANSIT_KEY}/config", json={"exportable": True}
+    )
+    amiss = run("keys", "check")
+    assert (amiss.code, amiss.err) == (1, "")
+    assert "is exportable" in amiss.out

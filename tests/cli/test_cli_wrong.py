@@ -23,8 +23,8 @@ WRONG = (
     *("=", "/", ".", "/dev/null/x", "a/../b", "http://[", "'", '"', "a" * 5000),
 )
 PYTHON = re.compile(
-    r"(?<![-\w])(small_domain|on_invalid|check_table|force|sensitive_columns|normalize|key_versions"
-    r"|master_key_version|formats|tweaks|to_version|key_manager)\b(?! \(|\.)"
+    r"(?<![-\w])(small_domain|on_invalid|on_ordered|check_table|force|sensitive_columns|normalize"
+    r"|key_versions|master_key_version|formats|tweaks|to_version|key_manager)\b(?! \(|\.)"
 )
 
 
@@ -89,6 +89,7 @@ def test_no_wrong_value_starts_a_server(run, path, option):
     [
         ("--small-domain nope", "Invalid value for --small-domain: 'nope' is not known"),
         ("--on-invalid nope", "Invalid value for --on-invalid: 'nope' is not known"),
+        ("--on-ordered nope", "Invalid value for --on-ordered: 'nope' is not known"),
         ("--normalize nope", "Invalid value for --normalize: 'nope' is not known"),
         ("--strategy nope", "Invalid value for --strategy: 'nope' is not known"),
         ("--format ssn=nope", "Invalid value for --format: column 'ssn': there is no format"),

@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from secureml import anonymize, reidentify
 from secureml.errors import ManifestError, PseudonymizationError
-from secureml.files import anonymize_file, manifest_of, reidentify_file, rekey_file
+from secureml.files import anonymize_file, manifest_of, preview_file, reidentify_file, rekey_file
 from secureml.files.base import CHUNK_BYTES
 from secureml.files.tables import open_table
 
@@ -93,6 +93,41 @@ def test_pandas_finds_the_manifest_in_the_file_and_files_that_of_pandas(
     back = pd.read_parquet(again)
     pd.testing.assert_frame_equal(back, plain)
     assert back.attrs == {"note": "mine"}
+
+
+def test_dictionaries_are_in_the_order_of_their_pseudonyms(sheet, tmp_path, manager):
+    kinds = [f"Country {number:02}" for number in range(40)]
+    codes = pa.array([number * 7 % 37 for number in range(300)], pa.int8())
+    path = sheet({"c": pa.DictionaryArray.from_arrays(codes, pa.array(kinds))})
+    hidden, again = tmp_path / "h.parquet", tmp_path / "r.parquet"
+    anonymize_file(path, hidden, ["c"], strategy="token", key_manager=manager)
+    column = parquet.read_table(hidden)["c"]
+    assert column.chunk(0).dictionary.to_pylist() == sorted(set(column.to_pylist()))
+    reidentify_file(hidden, again, key_manager=manager)
+    assert parquet.read_table(again)["c"].to_pylist() == parquet.read_table(path)["c"].to_pylist()
+
+
+@pytest.mark.parametrize("work", [anonymize_file, preview_file])
+def test_an_index_of_pandas_named_as_a_sensitive_column_is_refused(tmp_path, manager, work):
+    frame = pd.DataFrame({"ssn": ["219-09-9999", "078-05-1120"], "n": [1, 2]})
+    path, hidden = tmp_path / "a.parquet", tmp_path / "h.parquet"
+    frame.set_index("ssn", drop=False).to_parquet(path)
+    assert parquet.read_schema(path).names == ["ssn", "n", "__index_level_0__"]
+    arguments = (path, hidden) if work is anonymize_file else (path,)
+    with pytest.raises(PseudonymizationError, match="index of the table is named 'ssn'"):
+        work(*arguments, sensitive_columns=["ssn"], key_manager=manager)
+    assert not hidden.exists()
+
+
+def test_an_ordered_dictionary_is_refused(sheet, tmp_path, manager):
+    kinds = pa.DictionaryArray.from_arrays([1, 0], ["Low-Income", "High-Income"], ordered=True)
+    path, hidden = sheet({"c": kinds}), tmp_path / "h.parquet"
+    with pytest.raises(PseudonymizationError, match="it is an ordered categorical"):
+        anonymize_file(path, hidden, ["c"], key_manager=manager)
+    anonymize_file(path, hidden, ["c"], on_ordered="keep", key_manager=manager)
+    column = parquet.read_table(hidden)["c"].chunk(0)
+    assert column.type.ordered
+    assert column.indices.to_pylist() == [1, 0]
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -172,7 +172,8 @@ def test_a_name_that_no_transit_key_can_have_is_refused_before_anything_is_writt
 ):
     with pytest.raises(ConfigurationError, match="vault_transit_key"):
         manager.generate_key(name)
-    assert [path for path in requests if path.startswith("transit/")] == []
+    asking = ("secret/data/", "sys/capabilities-self", "sys/internal/")
+    assert [path for path in requests if not path.startswith(asking)] == []
     assert manager.list_keys() == ()
 
 
@@ -288,6 +289,55 @@ def test_a_transit_version_retired_without_a_rotation_is_told(manager, open_mana
             other.rotate_key("k")
         config(client, min_decryption_version=1)
         assert other.get_key("k").material == manager.get_key("k").material
+
+
+@pytest.mark.parametrize("new_material", [False, True])
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"min_decryption_version": 2}, KeyDisabledError),
+        ({"exportable": True}, ConfigurationError),
+        ({"allow_plaintext_backup": True}, ConfigurationError),
+    ],
+)
+def test_a_rotation_that_can_not_succeed_adds_no_version_of_the_transit_key(
+    manager, open_manager, client, change, error, new_material
+):
+    manager.generate_key("k")
+    client.adapter.post(f"/v1/transit/keys/{ENGINE_KEY}/rotate")
+    config(client, **change)
+    with open_manager() as other, pytest.raises(error):
+        other.rotate_key("k", new_material=new_material)
+    assert latest(client) == 2
+
+
+def test_a_rotation_without_the_right_to_new_material_adds_no_version_of_the_transit_key(
+    manager, open_manager, client, vault
+):
+    manager.generate_key("k")
+    token = vault.policy_token(
+        """
+        path "secret/*" { capabilities = ["create", "read", "update"] }
+        path "transit/*" { capabilities = ["create", "read", "update"] }
+        path "transit/datakey/*" { capabilities = ["deny"] }
+        path "auth/token/lookup-self" { capabilities = ["read"] }
+        """
+    )
+    with open_manager(vault_token=token) as other, pytest.raises(AccessDeniedError):
+        other.rotate_key("k", new_material=True)
+    assert latest(client) == 1
+
+
+def test_a_transit_key_that_was_made_anew_is_named_as_a_cause(manager, open_manager, client):
+    manager.generate_key("k")
+    config(client, deletion_allowed=True)
+    client.adapter.delete(f"/v1/transit/keys/{ENGINE_KEY}")
+    client.adapter.post(f"/v1/transit/keys/{ENGINE_KEY}", json={"derived": True})
+    with open_manager() as other:
+        for attempt in (other.get_key, other.rotate_key):
+            with pytest.raises(KeyMaterialError, match="the transit key was deleted and made anew"):
+                attempt("k")
+    assert latest(client) == 1
 
 
 def test_what_dies_between_the_two_steps_of_a_rotation_loses_nothing(

@@ -52,7 +52,7 @@ def store_of():
 
     def make(*servers: Any) -> VaultStore:
         url = ",".join(server.url for server in servers)
-        arguments = {"vault_url": url, "vault_token": "s.token", "vault_timeout": 0.5}
+        arguments = {"vault_url": url, "vault_auth": "none", "vault_timeout": 0.5}
         settings = load_settings(Layers(arguments=arguments))
         stores.append(VaultStore(VaultSession(settings), settings))
         return stores[-1]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+import hvac
 import pytest
 import requests
 
+from secureml.concealed import SecretText
 from secureml.errors import (
     AuthenticationError,
     MalformedAnswerError,
@@ -16,6 +18,7 @@ from secureml.errors import (
 from secureml.settings import Settings
 from secureml.vault.auth import Login, LoginRedirectedError, auth_from
 from secureml.vault.auth.base import AuthMethod
+from secureml.vault.session import VaultSession
 
 SECRET = "canary-secret-61b4"
 BODY = "canary-body-e9f0"
@@ -318,3 +321,60 @@ def test_a_limit_on_logins_is_named_with_the_time_it_asks_for(faulty, anonymous,
         method_of("userpass").login(anonymous(server.url))
     assert caught.value.retry_after == 60
     assert_conceals(caught.value, SECRET)
+
+
+@pytest.fixture
+def limited(private_bao):
+    """A server that allows one login by AppRole a minute, and how to log in."""
+    client = hvac.Client(private_bao.url, token=private_bao.root_token.reveal())
+    client.sys.enable_auth_method("approle")
+    client.auth.approle.create_or_update_approle("r")
+    secret_id = client.auth.approle.generate_secret_id("r")["data"]["secret_id"]
+    role_id = client.auth.approle.read_role_id("r")["data"]["role_id"]
+    client.write_data("sys/quotas/config", data={"enable_rate_limit_response_headers": True})
+    quota = {"rate": 1, "path": "auth/approle", "interval": "60s", "block_interval": "60s"}
+    client.write_data("sys/quotas/rate-limit/logins", data=quota)
+    client.auth.approle.login(role_id, secret_id, use_token=False)
+    client.adapter.close()
+    return {
+        "vault_url": private_bao.url,
+        "vault_auth": "approle",
+        "vault_role_id": role_id,
+        "vault_secret_id": secret_id,
+    }
+
+
+LIMIT = (
+    r"limits the rate of logins and asks to be left alone for \d+ s \(HTTP status 429\); "
+    r"vault_timeout, 5 s in all, leaves less"
+)
+
+
+def test_a_limit_on_logins_is_named_with_the_wait_that_vault_asks_for(limited):
+    session = VaultSession(Settings(**limited))
+    with pytest.raises(VaultUnavailableError, match=LIMIT) as caught:
+        session.lookup_self()
+    assert 5 < caught.value.retry_after <= 60
+    session.close()
+
+
+def test_where_logins_are_limited_one_is_tried_and_no_other_node_asked(faulty):
+    head = {"status": "429 Slow", "extra": "Retry-After: 60\r\n"}
+    first, second = faulty(b"{}", **head), faulty(b"{}", **head)
+    now = [0.0]
+    settings = Settings(
+        vault_url=f"{first.url},{second.url}",
+        vault_auth="userpass",
+        vault_username="alice",
+        vault_password=SecretText("hunter2"),
+    )
+    session = VaultSession(settings, clock=lambda: now[0])
+    for _ in range(2):
+        with pytest.raises(VaultUnavailableError, match=LIMIT):
+            session.lookup_self()
+    assert (len(first.received), len(second.received)) == (1, 0)
+    now[0] = 60.0
+    with pytest.raises(VaultUnavailableError, match=LIMIT):
+        session.lookup_self()
+    assert (len(first.received), len(second.received)) == (2, 0)
+    session.close()

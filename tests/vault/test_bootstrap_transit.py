@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -103,13 +104,13 @@ def test_something_else_at_the_mount_is_refused(work, vault):
 def test_a_path_with_a_dot_can_not_be_told_from_a_folder():
     with pytest.raises(ConfigurationError, match="dot"):
         replace(LAYOUT, path="a.b")
-    assert replace(LAYOUT, path="a.b", transit_key="one").transit_keys() == "one"
+    assert replace(LAYOUT, path="a.b", transit_key="one").policies
 
 
 @pytest.mark.parametrize("layout", [LAYOUT, replace(LAYOUT, transit_key="secureml.staging.k")])
 def test_an_operator_makes_and_rotates_and_an_application_unwraps(work, vault, layout):
     carry_out(work(layout))
-    operator = token_with(vault, "secureml-keys-admin")
+    operator = token_with(vault, "secureml-staging-admin")
     with manager(vault, operator) as admin:
         made = admin.generate_key("k")
         assert admin.rotate_key("k").version == 2
@@ -133,7 +134,7 @@ def test_an_operator_makes_and_rotates_and_an_application_unwraps(work, vault, l
 
 def test_an_operator_imports_a_key(work, vault):
     carry_out(work())
-    with manager(vault, token_with(vault, "secureml-keys-admin")) as admin:
+    with manager(vault, token_with(vault, "secureml-staging-admin")) as admin:
         admin.import_key("k", bytes(range(32)))
     with manager(vault, token_with(vault, "secureml-staging-read")) as reader:
         assert reader.get_encryption_key("k") == bytes(range(32))
@@ -174,7 +175,7 @@ def test_an_environment_unwraps_its_own_keys_alone(work, vault):
 )
 def test_what_an_operator_may_not_do_to_transit_keys(work, vault, method, path, body):
     carry_out(work())
-    operator = token_with(vault, "secureml-keys-admin")
+    operator = token_with(vault, "secureml-staging-admin")
     with manager(vault, operator) as admin:
         admin.generate_key("k")
     assert status_of(vault, operator, method, path, body) == 403
@@ -196,7 +197,7 @@ def test_an_application_may_not_change_transit_keys(work, vault, path):
 def test_each_right_of_the_operator_on_transit_keys_is_needed(work, vault):
     carry_out(work())
     client = vault.client()
-    whole = LAYOUT.policies["secureml-keys-admin"]
+    whole = LAYOUT.policies["secureml-staging-admin"]
     for path in re.findall(r'path "(wrapping/[^"]+)"', whole):
         less = whole.replace(f'path "{path}"', f'path "nowhere/{path}"')
         client.sys.create_or_update_policy("less", less)
@@ -219,12 +220,98 @@ def test_bootstrap_runs_under_its_own_policy(work, vault):
     assert work(token=token).plan() == Plan(())
 
 
+@pytest.mark.parametrize(
+    ("traits", "problem"),
+    [
+        ({"type": "aes128-gcm96", "derived": True}, "is of the type aes128-gcm96"),
+        ({"derived": True, "convergent_encryption": True}, "is convergent"),
+        ({"derived": True, "exportable": True}, "is exportable"),
+    ],
+)
+def test_a_transit_key_that_is_none_for_keys_is_pointed_out(work, vault, traits, problem):
+    client = vault.client()
+    client.sys.create_or_update_policy("secureml-bootstrap", bootstrap_policy(LAYOUT))
+    token = token_with(vault, "secureml-bootstrap")
+    carry_out(work(token=token))
+    for name in (TRANSIT_KEY, "others"):
+        client.adapter.post(f"/v1/wrapping/keys/{name}", json=traits)
+    (remark,) = work(token=token).plan().remarks
+    assert remark.startswith(f"the transit key wrapping/{TRANSIT_KEY} {problem}")
+    shared = replace(LAYOUT, transit_key="others")
+    assert any("wrapping/others" in each for each in work(shared).plan().remarks)
+    less = bootstrap_policy(LAYOUT).replace('path "wrapping/keys"', 'path "nowhere"')
+    client.sys.create_or_update_policy("less", less)
+    assert work(token=token_with(vault, "less")).plan() == Plan(())
+
+
 def test_bootstrap_may_not_mount_the_engine_without_the_right(work, vault):
     less = bootstrap_policy(LAYOUT).replace('path "sys/mounts/wrapping"', 'path "nowhere"')
     vault.client().sys.create_or_update_policy("less", less)
     with pytest.raises(AccessDeniedError) as caught:
         carry_out(work(token=token_with(vault, "less")))
     assert caught.value.path == "sys/mounts/wrapping"
+
+
+def test_a_run_without_transit_leaves_wrapped_keys_to_programs(work, vault):
+    carry_out(work())
+    plain = replace(LAYOUT, transit=None)
+    plan = work(plain).plan()
+    assert plan.changes == ()
+    assert "--no-transit takes that away" in plan.remarks[0]
+
+
+def test_a_run_with_another_engine_or_key_leaves_the_first_one_usable(work, vault):
+    carry_out(work())
+    with manager(vault, token_with(vault, "secureml-staging-admin")) as admin:
+        admin.generate_key("k")
+    carry_out(work(replace(LAYOUT, transit="other", transit_key="one")))
+    found = vault.client().sys.read_acl_policy("secureml-staging-read")["data"]["policy"]
+    assert 'path "other/decrypt/one"' in found
+    with manager(vault, token_with(vault, "secureml-staging-read")) as reader:
+        assert len(reader.get_encryption_key("k")) == 32
+
+
+def test_rules_for_wrapped_keys_that_another_operator_adds_meanwhile_stay(work, vault):
+    here = work(replace(LAYOUT, transit=None))
+    plan = here.plan()
+    carry_out(work())
+    for change in plan.changes:
+        here.apply(change)
+    assert work().plan().changes == ()
+
+
+def test_rules_for_wrapped_keys_go_only_if_that_is_asked_for(work, vault):
+    carry_out(work())
+    session = VaultSession(settings_of(vault))
+    there = Bootstrap(session, replace(LAYOUT, transit=None), keep_wrapping=False)
+    assert {change.title for change in carry_out(there).changes} >= {
+        "policy secureml-staging-read",
+        "policy secureml-production-read",
+    }
+    session.close()
+    found = vault.client().sys.read_acl_policy("secureml-staging-read")["data"]["policy"]
+    assert "wrapping" not in found
+
+
+def test_a_policy_rotates_wrapped_keys_and_has_no_material(work, vault):
+    carry_out(work())
+    with manager(vault, None) as admin:
+        made = admin.generate_key("k", rotation_period=1)
+    with manager(vault, token_with(vault, "secureml-staging-rotate")) as rotating:
+        assert rotating.rotate_key("k").fingerprint == made.fingerprint
+        assert rotating.rotate_due(made.created + timedelta(days=9))[0].version == 3
+        assert [info.version for info in rotating.key_history("k")] == [1, 2, 3]
+        for refused in (
+            lambda: rotating.get_key("k"),
+            lambda: rotating.rotate_key("k", new_material=True),
+            lambda: rotating.generate_key("another"),
+            lambda: rotating.disable_key_version("k", 1),
+        ):
+            with pytest.raises(AccessDeniedError):
+                refused()
+    token = token_with(vault, "secureml-staging-rotate")
+    with manager(vault, token, "production") as admin, pytest.raises(AccessDeniedError):
+        admin.rotate_key("k")
 
 
 def test_without_the_engine_the_policies_do_not_speak_of_it(work, vault):

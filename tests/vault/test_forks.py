@@ -79,8 +79,13 @@ def test_a_childs_first_request_goes_over_a_connection_of_its_own(
     assert value_of(store, "mine") == "mine"
     assert in_child(lambda: value_of(store, "theirs")).report() == "'theirs'"
     assert value_of(store, "mine") == "mine"
-    assert sorted(map(len, recorder.requests.values())) == [1, 2]
+    assert sorted(map(reads_in, recorder.requests.values())) == [1, 2]
     store.close()
+
+
+def reads_in(paths: list[str]) -> int:
+    """How many of a connection's requests read a secret; a token that was given is looked at."""
+    return sum("/data/" in path for path in paths)
 
 
 def test_threads_of_a_child_that_begin_together_use_nothing_of_the_parent(
@@ -108,7 +113,7 @@ def test_threads_of_a_child_that_begin_together_use_nothing_of_the_parent(
 
     assert in_child(work).report() == "['first', 'second']"
     over_the_parents = next(paths for paths in recorder.requests.values() if "mine" in str(paths))
-    assert len(over_the_parents) == 1
+    assert reads_in(over_the_parents) == 1
     store.close()
 
 

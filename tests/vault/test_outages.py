@@ -71,6 +71,11 @@ def session_in(vault: Any, session_of: Any) -> Callable[..., VaultSession]:
     return make
 
 
+def asked(server: Any) -> int:
+    """How many requests came; that about a token that was given, once it was used, is none."""
+    return sum(b"lookup-self" not in request.partition(b"\r\n")[0] for request in server.received)
+
+
 def read(session: VaultSession, path: str = "k") -> Any:
     return session.request(
         lambda client: client.secrets.kv.v2.read_secret_version(
@@ -402,7 +407,7 @@ def test_whether_there_are_namespaces_is_asked_once(
 def test_it_is_not_asked_without_a_namespace(faulty: Any, session_of: Any) -> None:
     server = faulty(**FOUND)
     assert value_of(session_of(server.url)) == "v"
-    assert len(server.received) == 1
+    assert asked(server) == 1
 
 
 def test_an_outage_leaves_the_question_open(faulty: Any, session_of: Any) -> None:
@@ -495,7 +500,7 @@ def test_it_goes_to_the_next_address_where_the_first_is_dead(
 ) -> None:
     server = faulty(**FOUND)
     assert write(session_of(f"{dead},{server.url}")).status == 200
-    assert len(server.received) == 1
+    assert asked(server) == 1
 
 
 # Several addresses
@@ -573,7 +578,7 @@ def test_a_standby_that_redirects_to_a_dead_leader_is_asked_again(
     session = session_of(f"{standby.url},{other.url}", vault_timeout=5)
     assert value_of(session) == "v"
     assert session.addresses[0] == standby.url
-    assert len(standby.received) == 3
+    assert asked(standby) == 3
     assert other.received == []
 
 
@@ -784,13 +789,13 @@ def test_the_environments_proxy_is_used_where_that_is_asked_for(
     with pytest.warns(InsecureConnectionWarning):
         away = session_of("http://vault.invalid:8200", vault_proxy="environment")
     assert value_of(away) == "v"
-    assert len(proxy.received) == 1
+    assert asked(proxy) == 1
     assert value_of(session_of(direct.url, vault_proxy="environment")) == "v"
-    assert len(direct.received) == 1
+    assert asked(direct) == 1
     with pytest.warns(InsecureConnectionWarning):
         both = session_of(f"{direct.url},http://vault.invalid:8200", vault_proxy="environment")
     assert value_of(both) == "v"
-    assert (len(direct.received), len(proxy.received)) == (2, 1)
+    assert (asked(direct), asked(proxy)) == (2, 1)
 
 
 @pytest.mark.parametrize("proxy", ["named", "environment"])
@@ -820,7 +825,7 @@ def test_no_proxy_sees_a_redirect_that_stays_on_this_machine(faulty: Any, sessio
             "http://vault.invalid:8200", vault_proxy=proxy.url, vault_cluster_hosts="127.0.0.1"
         )
     assert value_of(session) == "v"
-    assert (len(proxy.received), len(leader.received)) == (1, 1)
+    assert (asked(proxy), asked(leader)) == (1, 1)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://a..b:3128", "http://"])

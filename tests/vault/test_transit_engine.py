@@ -71,7 +71,10 @@ def test_a_transit_key_can_not_leave_vault(engine, client):
     ("traits", "message"),
     [
         ({}, "derived=true"),
-        ({"type": "ed25519", "derived": True}, "for encryption"),
+        ({"type": "ed25519", "derived": True}, "of the type ed25519, and not aes256-gcm96"),
+        ({"type": "aes128-gcm96", "derived": True}, "of the type aes128-gcm96"),
+        ({"type": "chacha20-poly1305", "derived": True}, "of the type chacha20-poly1305"),
+        ({"derived": True, "convergent_encryption": True}, "is convergent"),
         ({"derived": True, "exportable": True}, "may leave Vault"),
         ({"derived": True, "allow_plaintext_backup": True}, "may leave Vault"),
     ],
@@ -208,7 +211,7 @@ def test_a_sealed_vault(private_bao):
 )
 def test_an_answer_that_is_not_the_engines(faulty, data):
     server = faulty(json.dumps({"data": data}).encode())
-    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_token="t")))
+    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     with pytest.raises(MalformedAnswerError):
         engine.decrypt(KEY, "vault:v1:AAAA", HERE)
     with pytest.raises(MalformedAnswerError):
@@ -217,7 +220,7 @@ def test_an_answer_that_is_not_the_engines(faulty, data):
 
 def test_a_refusal_that_is_not_known_repeats_nothing_of_the_answer(faulty):
     server = faulty(json.dumps({"errors": ["hunter2"]}).encode(), status="400 Bad Request")
-    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_token="t")))
+    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     with pytest.raises(MalformedAnswerError) as caught:
         engine.decrypt(KEY, "vault:v1:AAAA", HERE)
     assert "hunter2" not in str(caught.value)
@@ -237,7 +240,7 @@ def test_a_standby_that_lags_behind_is_not_believed(faulty, text, status):
     standby = {"body": json.dumps({"is_self": False, "ha_enabled": True}).encode()}
     right = json.dumps({"data": {"ciphertext": "vault:v2:AAAA"}}).encode()
     server = faulty(right, first=[unknown, standby])
-    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_token="t")))
+    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     assert engine.rewrap(KEY, "vault:v1:AAAA", HERE) == "vault:v2:AAAA"
 
 
@@ -247,11 +250,13 @@ def wrapped_as(version: int) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("told", [{"latest_version": 3}, None])
 def test_a_standby_that_wraps_under_an_older_version_is_not_believed(faulty, told):
+    traits = {"type": "aes256-gcm96", "derived": True}
+    there = {"body": json.dumps({"data": traits}).encode()}
     rotated = {"body": json.dumps({"data": told}).encode()}
     standby = {"body": json.dumps({"is_self": False, "ha_enabled": True}).encode()}
-    first = [rotated, wrapped_as(2), standby]
+    first = [there, rotated, wrapped_as(2), standby]
     server = faulty(wrapped_as(3)["body"], first=first)
-    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_token="t")))
+    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     engine.rotate_key(KEY, 2)
     assert engine.rewrap(KEY, "vault:v2:AAAA", HERE) == "vault:v3:AAAA"
 
@@ -259,7 +264,7 @@ def test_a_standby_that_wraps_under_an_older_version_is_not_believed(faulty, tol
 def test_the_active_node_is_believed_where_the_transit_key_was_made_anew(faulty):
     active = {"body": json.dumps({"is_self": True, "ha_enabled": True}).encode()}
     server = faulty(wrapped_as(1)["body"], first=[wrapped_as(5), wrapped_as(1), active])
-    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_token="t")))
+    engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     assert engine.rewrap(KEY, "vault:v5:AAAA", HERE) == "vault:v5:AAAA"
     assert engine.rewrap(KEY, "vault:v1:AAAA", HERE) == "vault:v1:AAAA"
 

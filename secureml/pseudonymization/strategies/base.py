@@ -45,11 +45,13 @@ class Strategy(ABC):
 
     Attributes:
         algorithm: what is kept of it in manifests.
+        earlier: algorithms of older manifests.
         reversible: whether ``recover`` gives every value back.
         reads: whether it looks at the values, and not just at how many there are.
     """
 
     algorithm: ClassVar[str]
+    earlier: ClassVar[tuple[str, ...]] = ()
     reversible: ClassVar[bool] = True
     reads: ClassVar[bool] = True
 

@@ -21,7 +21,7 @@ from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Format, Option
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.parallel import transform
-from secureml.pseudonymization.permutation import MIN_DOMAIN, Permutation, RowTweaks
+from secureml.pseudonymization.permutation import MIN_DOMAIN, MIN_TABLE, Permutation, RowTweaks
 from secureml.pseudonymization.strategies.base import Kind, Outcome, Strategy
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values, numbers
@@ -49,11 +49,20 @@ class Fpe(Strategy):
         small_domain: one of SMALL_DOMAIN.
         on_invalid: one of ON_INVALID.
         row_tweaks: a tweak for each row, or None.
+        smallest: how many members a domain has at least that is permuted by a table.
     """
 
     algorithm = "FF1-AES256"
 
-    __slots__ = ("_context", "_form", "_keys", "_on_invalid", "_row_tweaks", "_small_domain")
+    __slots__ = (
+        "_context",
+        "_form",
+        "_keys",
+        "_on_invalid",
+        "_row_tweaks",
+        "_small_domain",
+        "_smallest",
+    )
 
     def __init__(
         self,
@@ -62,12 +71,15 @@ class Fpe(Strategy):
         small_domain: str = "error",
         on_invalid: str = "error",
         row_tweaks: RowTweaks | None = None,
+        *,
+        smallest: int = MIN_TABLE,
     ) -> None:
         self._keys = keys
         self._form = form
         self._small_domain = small_domain
         self._on_invalid = on_invalid
         self._row_tweaks = row_tweaks
+        self._smallest = smallest
         self._context = b"token/1/" + keys.domain.encode("utf-8", "surrogatepass")
 
     @property
@@ -141,6 +153,7 @@ class Fpe(Strategy):
             tables=TableCipher(self._keys.tables()) if permute else None,
             row_tweaks=self._row_tweaks,
             decrypt=decrypt,
+            smallest=2 if decrypt else self._smallest,
         )
 
     def _decrypted(self, values: Values, rows: Index | None = None) -> Values:

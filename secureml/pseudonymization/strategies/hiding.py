@@ -18,7 +18,9 @@ __all__ = ["Custom", "Mask", "Null", "Redact"]
 
 
 class Mask(Strategy):
-    """Replaces every character but the first and last few; a value no longer than these, whole.
+    """Replaces every character but the first and last few; or all, if these were most of a value.
+
+    The first algorithm hid one character of each value that was longer than what is kept.
 
     Args:
         keys: not used.
@@ -31,7 +33,8 @@ class Mask(Strategy):
         PseudonymizationError: an option does not fit.
     """
 
-    algorithm = "mask"
+    algorithm = "mask/2"
+    earlier = ("mask",)
     reversible = False
 
     __slots__ = ("_character", "_first", "_last")
@@ -65,7 +68,7 @@ class Mask(Strategy):
         """Mask every value; its length stays."""
         text = values if isinstance(values, Text) else Text.of(strings_of(values))
         lengths = text.lengths
-        kept = lengths > self._first + self._last
+        kept = 3 * (self._first + self._last) <= 2 * lengths
         place = np.arange(len(text.codes)) - np.repeat(text.offsets[:-1], lengths)
         first = np.repeat(np.where(kept, self._first, 0), lengths)
         last = np.repeat(np.where(kept, lengths - self._last, lengths), lengths)
@@ -138,8 +141,9 @@ class Null(Strategy):
         return {}
 
     def protect(self, values: Values) -> Outcome:
-        """Replace every value."""
-        return Outcome(values=values, nulled=np.arange(len(values)))
+        """Replace every value; of text nothing is left to lie beneath the nulls."""
+        blank = Text.of([""] * len(values)) if isinstance(values, Text) else values
+        return Outcome(values=blank, nulled=np.arange(len(values)))
 
 
 class Custom(Strategy):

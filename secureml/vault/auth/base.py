@@ -24,6 +24,7 @@ class Login:
         renewable: whether its life can be prolonged.
         own: whether the library obtained it, and so may revoke it.
         accessor: what Vault calls the token by where it must not show it; None where not known.
+        request_id: Vault's own id of the request that brought it.
     """
 
     token: SecretText
@@ -31,10 +32,17 @@ class Login:
     renewable: bool = False
     own: bool = False
     accessor: str | None = None
+    request_id: str | None = None
 
 
 class AuthMethod(ABC):
-    """One way to obtain a token."""
+    """One way to obtain a token.
+
+    Attributes:
+        asks_vault: whether Vault is asked for one.
+    """
+
+    asks_vault = True
 
     def credentials(self) -> object | None:
         """Return what it logs in with now; where that is equal, sessions share a login.

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     import hvac
     import requests
 
-__all__ = ["Attempt", "LoginRedirectedError", "Reply", "is_token", "log_in", "post", "seconds_in"]
+__all__ = [
+    "Attempt",
+    "LoginRedirectedError",
+    "Reply",
+    "is_token",
+    "log_in",
+    "post",
+    "seconds_in",
+]
 
 _UNAVAILABLE = frozenset({408, 412, 425, 429, 472, 473})
 _REFUSED = frozenset({400, 401, 403, 404, 405})
@@ -84,6 +92,11 @@ class Attempt:
             return AuthenticationError(
                 f"{login}: there is no such namespace, login method or user name"
             )
+        if reply.body.says("CIDR"):
+            return AuthenticationError(
+                f"{login}: what it logs in with is bound to other addresses than this machine's "
+                "(secret_id_bound_cidrs or token_bound_cidrs of the role)"
+            )
         nowhere = ", or no login method is mounted there" if reply.status == 403 else ""
         return AuthenticationError(f"{login}: {self.doubt}{nowhere}")
 
@@ -102,7 +115,7 @@ def log_in(client: hvac.Client, attempt: Attempt, body: Mapping[str, object]) ->
         MalformedAnswerError: an answer that is not Vault's.
     """
     reply = post(client, f"auth/{attempt.mount}/{attempt.path}", body)
-    # The one refusal whose text counts: it says that nobody looked at the credentials.
+    # A refusal whose text counts: it says that nobody looked at the credentials.
     if reply.body.says('LDAP Result Code 200 "Network Error"'):
         raise VaultUnavailableError(
             f"Vault can't reach the LDAP server of the login method at {attempt.mount!r}"
@@ -123,6 +136,7 @@ def log_in(client: hvac.Client, attempt: Attempt, body: Mapping[str, object]) ->
         renewable=auth.flag("renewable"),
         own=True,
         accessor=auth.word("accessor") or None,
+        request_id=reply.body.request_id,
     )
 
 
@@ -204,6 +218,7 @@ def _unavailable(client: hvac.Client, response: requests.Response) -> VaultUnava
         f"Vault at {client.url} is not available: {reason}{wait} (HTTP status {status})"
     )
     error.retry_after = seconds
+    error.is_limit = status == 429
     return error
 
 

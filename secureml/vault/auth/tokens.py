@@ -24,6 +24,8 @@ class TokenAuth(AuthMethod):
         token: the token or its file.
     """
 
+    asks_vault = False
+
     def __init__(self, token: Credential) -> None:
         self._token = token
 
@@ -51,6 +53,8 @@ class TokenAuth(AuthMethod):
 
 class NoAuth(AuthMethod):
     """Sends no token: the agent or proxy at ``vault_url`` adds its own."""
+
+    asks_vault = False
 
     def login(self, client: hvac.Client) -> Login:
         """Return the empty token."""

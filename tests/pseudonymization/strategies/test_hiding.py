@@ -36,6 +36,12 @@ def test_a_mask_keeps_the_ends() -> None:
     ]
 
 
+def test_a_mask_shows_two_thirds_of_a_value_at_most() -> None:
+    assert masked(["12345", "123456"], keep_first=2, keep_last=2) == ["*****", "12**56"]
+    cards = ["4951601736867108", "49516017368671"]
+    assert masked(cards, keep_first=6, keep_last=4) == ["495160******7108", "*" * 14]
+
+
 @given(
     st.lists(st.text(st.characters(codec=None), max_size=9), max_size=6),
     st.integers(0, 5),
@@ -46,7 +52,7 @@ def test_a_mask_is_what_its_definition_says(
     values: list[str], first: int, last: int, character: str
 ) -> None:
     def slow(value: str) -> str:
-        if len(value) <= first + last:
+        if first + last > len(value) * 2 / 3:
             return character * len(value)
         hidden = character * (len(value) - first - last)
         return value[:first] + hidden + value[len(value) - last :]
