@@ -29,9 +29,11 @@ __all__ = [
     "IrreversibleWarning",
     "KeyDisabledError",
     "KeyMaterialError",
+    "KeyRolledBackError",
     "MalformedAnswerError",
     "ManifestChangedError",
     "ManifestError",
+    "MissingColumnWarning",
     "MissingExtraError",
     "PseudonymizationError",
     "ResourceLimitError",
@@ -163,6 +165,14 @@ class KeyDisabledError(SecretError):
     """This version of the key is disabled; enable it again, or use another version on purpose."""
 
 
+class KeyRolledBackError(SecretError):
+    """Vault has an older version of a key than was seen, or another key under the same number.
+
+    It was restored from a backup, or another cluster answers. Let Vault have the newer data again,
+    or confirm by ``accept_rollback`` that the versions which were there are lost.
+    """
+
+
 class SecretExistsError(SecretError):
     """Something is stored under this name already, or another writer was first."""
 
@@ -289,6 +299,10 @@ class IrreversibleWarning(SecureMLWarning):
 
 class UncheckedVersionWarning(SecureMLWarning):
     """The manifest, of an earlier schema, can't check the rows of an older key version."""
+
+
+class MissingColumnWarning(SecureMLWarning):
+    """Pseudonymized columns that the manifest names are not in the table, or renamed."""
 
 
 class DevelopmentKeyWarning(SecureMLWarning):

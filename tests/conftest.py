@@ -345,6 +345,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _home: Pa
         if _configures_something(name.upper()):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(_home))
+    # What a test has seen of keys concerns no other.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path.with_name(f"{tmp_path.name}-state")))
     monkeypatch.chdir(tmp_path)
     configuration.reset()
 

@@ -22,8 +22,10 @@ from secureml.errors import (
     InvalidValueError,
     KeyMaterialError,
     ManifestError,
+    MissingColumnWarning,
     PseudonymizationError,
     SecretNotFoundError,
+    WrongTableError,
 )
 from secureml.frames import recovery
 from secureml.key_management import KeyManager, configure_default_key_manager
@@ -95,7 +97,7 @@ class TestAnonymize:
         self, manager: KeyManager, people: pd.DataFrame
     ) -> None:
         result = anonymize(people, sensitive_columns=["ssn"], key_manager=manager)
-        key = manager.derive_key(manager.get_key(), "pseudonymization/fpe/ssn", 32)
+        key = manager.derive_own_key(manager.get_key(), "pseudonymization/fpe/ssn", 32)
         symbols = [0x110000 if c.isdigit() else ord(c) for c in "000-00-0000"]
         tweak = b"class/1" + b"".join(symbol.to_bytes(4, "big") for symbol in symbols)
         for value, pseudonym in zip(SSNS, result["ssn"], strict=False):
@@ -499,7 +501,9 @@ class TestReidentify:
     ) -> None:
         result = anonymize(people, sensitive_columns=SENSITIVE, key_manager=manager)
         part = result.iloc[[3, 0, 0]][["age", "name"]]
-        back = reidentify(part, result.attrs["secureml"], key_manager=manager)
+        with pytest.warns(MissingColumnWarning) as caught:
+            back = reidentify(part, result.attrs["secureml"], key_manager=manager)
+        assert caught[0].message.details.endswith(": 'ssn', 'id'")  # type: ignore[union-attr]
         pd.testing.assert_frame_equal(back, people.iloc[[3, 0, 0]][["age", "name"]])
 
     def test_the_manifest_as_json_text(self, manager: KeyManager, people: pd.DataFrame) -> None:
@@ -702,9 +706,25 @@ class TestRekey:
         self, manager: KeyManager, people: pd.DataFrame
     ) -> None:
         result = anonymize(people, sensitive_columns=SENSITIVE, key_manager=manager)
-        newer = rekey(result.drop(columns="ssn"), "other_key", key_manager=manager)
+        some = result.drop(columns="ssn")
+        newer = rekey(some, "other_key", drop_missing=True, key_manager=manager)
         assert list(newer.attrs["secureml"]["columns"]) == ["name", "id"]
         same(reidentify(newer, key_manager=manager), people.drop(columns="ssn"))
+
+    @pytest.mark.parametrize("to_key", ["master_key", "other_key"])
+    def test_a_missing_column_is_an_error_unless_told(
+        self, manager: KeyManager, people: pd.DataFrame, to_key: str
+    ) -> None:
+        strategy = {"id": "hash"}
+        result = anonymize(
+            people, strategy=strategy, sensitive_columns=SENSITIVE, key_manager=manager
+        )
+        renamed = result.rename(columns={"ssn": "SSN"}).drop(columns="id")
+        with pytest.raises(WrongTableError, match="lacks 'ssn' of the manifest"):
+            rekey(renamed, to_key, key_manager=manager)
+        newer = rekey(renamed, to_key, drop_missing=True, key_manager=manager)
+        assert {*newer.attrs["secureml"]["columns"]} == {"name", "id"}
+        pd.testing.assert_series_equal(newer["SSN"], renamed["SSN"])
 
     def test_errors(self, manager: KeyManager, people: pd.DataFrame) -> None:
         with pytest.raises(ManifestError, match="no manifest"):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import warnings
+
 import pandas as pd
 import pytest
 
 from secureml import KeyManager, anonymize, reidentify
-from secureml.errors import PseudonymizationError
+from secureml.errors import ArgumentError, IrreversibleWarning, PseudonymizationError
 from secureml.pseudonymization.formats import FORMATS, options_of
 from secureml.pseudonymization.strategies import WITHOUT_FORMAT
 from secureml.settings.rules import OPTIONS
@@ -48,6 +50,42 @@ def test_a_profile_stands_over_the_rules_for_all() -> None:
     assert set(hidden.attrs["secureml"]["columns"]) == {"ssn", "Work_Email", "total"}
     with pytest.raises(PseudonymizationError, match="did you mean 'research'"):
         anonymize(TABLE, profile="reseach", key_manager=manager())
+
+
+def test_the_domain_prefix_of_argument_profile_and_settings() -> None:
+    keys = manager(
+        domain_prefix="house",
+        profiles={**PROFILES, "press": {"domain_prefix": "press"}},
+    )
+
+    def ssns(**arguments: object) -> tuple[str, ...]:
+        hidden = anonymize(TABLE, key_manager=keys, **arguments)  # type: ignore[call-overload]
+        pd.testing.assert_series_equal(reidentify(hidden, key_manager=keys)["ssn"], TABLE["ssn"])
+        entries = hidden.attrs["secureml"]["columns"].values()
+        assert len({entry["domain_prefix"] for entry in entries}) == 1
+        return tuple(hidden["ssn"])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IrreversibleWarning)
+        house, press = ssns(), ssns(profile="press")
+        assert house == ssns(profile="research") == ssns(domain_prefix="house")
+        assert (
+            press == ssns(domain_prefix="press") == ssns(domain_prefix="press", profile="research")
+        )
+        none = ssns(domain_prefix="", profile="press")
+    assert len({house, press, none}) == 3
+    assert none == tuple(anonymize(TABLE, key_manager=shared(keys))["ssn"])
+    preview = anonymize(TABLE, key_manager=keys, preview=1)
+    assert [one.domain_prefix for one in preview.columns] == ["house", "house"]
+    with pytest.raises(ArgumentError, match="domain_prefix must be a name, not int"):
+        anonymize(TABLE, domain_prefix=5, key_manager=keys)  # type: ignore[call-overload]
+
+
+def shared(other: KeyManager) -> KeyManager:
+    """Return a manager with the same key and the rules alone."""
+    made = KeyManager(store=MemoryStore(), columns=COLUMNS)
+    made.import_key("master_key", other.get_encryption_key())
+    return made
 
 
 def test_arguments_override_the_rules() -> None:

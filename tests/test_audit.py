@@ -340,7 +340,7 @@ def test_an_outage_is_an_event(log):
 
 def test_the_purpose_of_a_derived_key_is_told_with_the_key_it_derives_from(log, manager):
     manager.generate_key("k")
-    manager.derive_key(manager.get_key("k"), "pseudonymization/fpe/ssn")
+    manager.derive_own_key(manager.get_key("k"), "pseudonymization/fpe/ssn", 32)
     members = ("operation", "name", "version", "source", "purpose", "cached")
     assert log.last(*members) == (
         *("derive_key", "k", 1, "memory", "pseudonymization/fpe/ssn", True),

@@ -8,12 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from secureml.anonymization.versions import version_column
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.frames.columns import Column, arrow_name, dtype_name, read_column
 from secureml.frames.opaque import OpaqueColumn
 from secureml.frames.pandas import by_column, check_columns, check_sensitive
 from secureml.frames.recovery import check_dtype
 from secureml.pseudonymization.formats import resolve_format
+from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.permutation import MIN_TABLE
 from secureml.pseudonymization.recipe import BLIND, NAMED, Recipe, check_choice, scale_of
 from secureml.settings.rules import ColumnRule, Option
@@ -96,13 +98,16 @@ def checked_formats(
     return formats
 
 
-def job_of(series: pd.Series, rule: ColumnRule, function: Function | None) -> Job:
+def job_of(
+    series: pd.Series, rule: ColumnRule, function: Function | None, domain_prefix: str | None
+) -> Job:
     """Settle what is done with one column.
 
     Args:
         series: the column.
         rule: what is said of it.
         function: in place of a strategy, the caller's own.
+        domain_prefix: what sets the column's domain apart, or None.
 
     Raises:
         PseudonymizationError: the rule does not fit, or not the column.
@@ -118,6 +123,7 @@ def job_of(series: pd.Series, rule: ColumnRule, function: Function | None) -> Jo
     scale = scale_of(rule.format, rule.options)
     column = _read(series, blind=blind, distinct=rule.tweak is None, scale=scale)
     recipe = Recipe.of(rule, str(series.name), type(column.values))
+    recipe = replace(recipe, domain_prefix=domain_prefix)
     dtype = dtype_name(series, column)
     if recipe.reversible:
         check_dtype(dtype, column)
@@ -150,13 +156,32 @@ def checked_options(
     return given
 
 
-def check_tweaks(frame: pd.DataFrame, jobs: Mapping[str, Job]) -> None:
+def check_tweaks(
+    frame: pd.DataFrame, jobs: Mapping[str, Job], earlier: Mapping[str, Entry]
+) -> None:
+    """Check that what recovery of a column reads in others stays as it is, after rekey too.
+
+    Args:
+        frame: the table.
+        jobs: by column.
+        earlier: the entries of columns that were pseudonymized before.
+
+    Raises:
+        PseudonymizationError: tweaks are missing, or a column of them is pseudonymized.
+    """
     for name, job in jobs.items():
         tweak = job.recipe.tweak
         if tweak is None:
             continue
         check_columns(frame, [tweak])
-        if tweak in jobs or tweak == name:
+        if tweak in jobs or (tweak in earlier and earlier[tweak].recipe.reversible):
             raise PseudonymizationError(
                 f"column {name!r}: its tweaks can't lie in {tweak!r}, which is pseudonymized too"
             )
+    for name, entry in earlier.items():
+        read = (entry.recipe.tweak, version_column(name) if entry.versions else None)
+        for needed in read:
+            if needed in jobs and entry.recipe.reversible:
+                raise PseudonymizationError(
+                    f"column {needed!r}: recovery of {name!r} reads {needed!r} as it is now"
+                )

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 
 from secureml.errors import (
+    KeyDisabledError,
     KeyMaterialError,
+    KeyRolledBackError,
     ManifestError,
+    SecretDeletedError,
+    SecretError,
     SecretNotFoundError,
     UncheckedVersionWarning,
+    WrongKeyError,
     WrongTableError,
     warn,
 )
@@ -17,7 +23,7 @@ from secureml.keys import Envelope, Key
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import KeyReference, Manifest
 
-__all__ = ["keyring_of", "keyring_of_rows", "keyring_that_made"]
+__all__ = ["key_that_made", "keyring_of", "keyring_of_rows", "keyring_that_made"]
 
 
 def keyring_of(manager: KeyManager | None, name: str | None, version: int | None = None) -> Keyring:
@@ -29,23 +35,64 @@ def keyring_of(manager: KeyManager | None, name: str | None, version: int | None
 def keyring_that_made(manager: KeyManager, reference: KeyReference) -> Keyring:
     """Fetch the master key that a manifest names.
 
-    Where it is kept no more and the manifest carries it wrapped, Vault unwraps it.
+    Raises:
+        SecretError: the key can't be had.
+        WrongKeyError: no version of the key is the one of the manifest.
+    """
+    return _keyring(manager, key_that_made(manager, reference), reference.version)
+
+
+def key_that_made(manager: KeyManager, reference: KeyReference) -> Key:
+    """Fetch the key that a manifest names: the one with its check, whatever its number is there.
+
+    A number can have become another key's, after a restore or in another Vault. The version of
+    that number is tried first, then what the manifest carries wrapped, then every other version.
 
     Raises:
         SecretError: the key can't be had.
-        WrongKeyError: the key of that name and version is another one.
+        WrongKeyError: no version of the key is the one of the manifest.
     """
-    keyring = None
+    named = None
+    refused: SecretError | None = None
     try:
-        keyring = keyring_of(manager, reference.name, reference.version)
-    except SecretNotFoundError:
-        if reference.envelope is None:
-            raise
-    if keyring is None:
-        key = manager.unwrap_key(_envelope(reference), reference.name, key_bytes=32)
-        keyring = _keyring(manager, key, reference.version)
-    keyring.check(reference)
-    return keyring
+        named = manager.get_key(reference.name, reference.version, key_bytes=32)
+    except (SecretNotFoundError, KeyRolledBackError) as error:
+        refused = error.with_traceback(None)
+    if named is not None and _keyring(manager, named).is_of(reference):
+        return named
+    try:
+        carried = _carried(manager, reference)
+    except (KeyDisabledError, KeyMaterialError, SecretDeletedError) as error:
+        refused, carried = error.with_traceback(None), ()
+    others = 0
+    for key in chain(carried, manager.keys_of(reference.name)):
+        if _keyring(manager, key).is_of(reference):
+            return key
+        others += 1
+    if named is None and refused is not None:
+        # That versions are there which are other keys tells more than that one is not there.
+        is_absent = type(refused) in (SecretNotFoundError, KeyRolledBackError)
+        if not (others and is_absent):
+            raise refused
+    raise _wrong_key(manager, reference, named)
+
+
+def _carried(manager: KeyManager, reference: KeyReference) -> tuple[Key, ...]:
+    """Unwrap the key that a manifest carries, if it does."""
+    if reference.envelope is None:
+        return ()
+    return (manager.unwrap_key(_envelope(reference), reference.name, key_bytes=32),)
+
+
+def _wrong_key(manager: KeyManager, reference: KeyReference, named: Key | None) -> WrongKeyError:
+    found = "no version"
+    if named is not None:
+        found = f"the key that was found is not the same: {_keyring(manager, named)}, and no other"
+    return WrongKeyError(
+        f"the table was pseudonymized with {reference}, and {found} that can be read has its check"
+        f" {reference.check[:32]!r}. Use the environment and the Vault where the table was made, or"
+        " restore the version there, or pass the manifest that belongs to the table"
+    )
 
 
 def keyring_of_rows(manager: KeyManager, found: Manifest, version: int | None) -> Keyring:
@@ -91,7 +138,7 @@ def _keyring(manager: KeyManager, key: Key, version: int | None = None) -> Keyri
     if key.envelope is not None:
         envelope = {"wrapped": key.envelope.wrapped, "transit_key": key.envelope.transit_key}
     return Keyring(
-        partial(manager.derive_key, key),
+        partial(manager.derive_own_key, key),
         key.name,
         key.version if version is None else version,
         key.environment,

@@ -26,6 +26,7 @@ class ColumnPreview:
         strategy: how values are replaced.
         format: of "fpe", with its version; else None.
         domain: the name of the domain of its keys.
+        domain_prefix: what sets that apart, or None.
         rows: how many rows there are.
         nulls: how many of them are null.
         distinct: how many distinct values the others have.
@@ -44,6 +45,7 @@ class ColumnPreview:
     strategy: str
     format: str | None
     domain: str
+    domain_prefix: str | None
     rows: int
     nulls: int
     distinct: int
@@ -113,7 +115,9 @@ def previewed(
             after = pd.Series(applied(job.function, frame[name]))
         else:
             tweaks = in_column(name, row_tweaks, frame, job.recipe, column)
-            strategy = job.recipe.make(keyring.domain(job.recipe.domain), tweaks)
+            strategy = job.recipe.make(
+                keyring.domain(job.recipe.domain, job.recipe.domain_prefix), tweaks
+            )
             outcome = in_column(name, strategy.protect, job.recipe.prepared(column.values))
             made = in_column(name, column.rebuilt, outcome.values, outcome.nulled)
             after = pd.Series(made).astype(object)
@@ -147,6 +151,7 @@ def _figures(name: str, job: Job, series: pd.Series, outcome: Outcome) -> Column
         strategy=recipe.strategy,
         format=recipe.format,
         domain=recipe.domain,
+        domain_prefix=recipe.domain_prefix,
         rows=len(series),
         nulls=nulls,
         distinct=distinct,

@@ -41,6 +41,9 @@ def protected(
 ) -> pd.DataFrame:
     """Pseudonymize columns, and extend the manifest's entries by theirs.
 
+    The tweaks of a column are those that it has when the columns before it are done, which is what
+    recovery finds.
+
     Args:
         frame: the table.
         jobs: what is to be done, by column.
@@ -50,6 +53,8 @@ def protected(
         older: other versions of the key, under which there are rows of the other columns.
     """
     arrays, entries, versions = {}, dict(entries), dict.fromkeys(versions)
+    frame = with_versions(frame, versions, keyring.reference)
+    read = {job.recipe.tweak for job in jobs.values()}
     refused: dict[str, tuple[int, int]] = {}
     invalid: dict[str, Index] = {}
     for name, job in jobs.items():
@@ -59,7 +64,7 @@ def protected(
             entries[name] = _entry(job, Outcome(values=column.values), versions=False)
             continue
         tweaks = in_column(name, row_tweaks, frame, job.recipe, column)
-        keys = keyring.domain(job.recipe.domain)
+        keys = keyring.domain(job.recipe.domain, job.recipe.domain_prefix)
         strategy = job.recipe.make(keys, tweaks, smallest=job.smallest)
         outcome = in_column(name, strategy.protect, job.recipe.prepared(column.values))
         if len(outcome.invalid):
@@ -73,12 +78,13 @@ def protected(
                 tweak_arrow=None if tweaks is None else tweak_type(frame[job.recipe.tweak]),
                 sketches=sketches_of(name, job, outcome, tweaks, keyring),
             )
+            if name in read:
+                frame = with_columns(frame, {name: arrays[name]}, None)
     if invalid:
         raise invalid_values({name: (jobs[name], rows) for name, rows in invalid.items()})
     if refused:
         raise refusal(refused)
-    versioned = with_versions(frame, versions, keyring.reference)
-    return with_columns(versioned, arrays, keyring.sign(entries, older).document())
+    return with_columns(frame, arrays, keyring.sign(entries, older).document())
 
 
 def row_tweaks(

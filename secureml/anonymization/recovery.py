@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,24 +13,30 @@ from secureml.anonymization.problems import in_column
 from secureml.anonymization.protection import row_tweaks
 from secureml.anonymization.sketches import check_sketch, check_tweak_type
 from secureml.anonymization.versions import joined, rows_by_version
-from secureml.errors import IrreversibleWarning, WrongTableError, warn
+from secureml.errors import (
+    IrreversibleWarning,
+    PseudonymizationError,
+    WrongTableError,
+    warn,
+)
 from secureml.frames.columns import Column, TextColumn, read_column
+from secureml.frames.pandas import with_columns
 from secureml.frames.recovery import numbers_before, recover
 from secureml.key_management import KeyManager
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.manifest import Manifest, Sketch
 
-__all__ = ["check_rows", "present_columns", "recovered"]
+__all__ = ["check_complete", "check_rows", "missing_columns", "recovered"]
 
 
-def present_columns(frame: pd.DataFrame, found: Manifest) -> dict[str, Entry]:
-    """Return the entries of those columns of the manifest that the frame has.
+def _present(names: Collection[str], found: Manifest) -> dict[str, Entry]:
+    """Return the entries of those columns of the manifest that a table has.
 
     Raises:
         WrongTableError: it has none.
     """
-    present = {name: entry for name, entry in found.columns.items() if name in frame.columns}
+    present = {name: entry for name, entry in found.columns.items() if name in names}
     if not present:
         raise WrongTableError(
             "the table has none of the columns of the manifest: "
@@ -39,13 +46,35 @@ def present_columns(frame: pd.DataFrame, found: Manifest) -> dict[str, Entry]:
     return present
 
 
+def missing_columns(names: Collection[str], found: Manifest) -> list[str]:
+    """Return the columns of the manifest that could be recovered and are not among the names."""
+    entries = found.columns.items()
+    return [name for name, entry in entries if entry.recipe.reversible and name not in names]
+
+
+def check_complete(names: Collection[str], found: Manifest) -> None:
+    """Check that a table has all columns of the manifest that can be recovered.
+
+    Raises:
+        WrongTableError: it lacks some.
+    """
+    _present(names, found)
+    missing = missing_columns(names, found)
+    if missing:
+        raise WrongTableError(
+            f"the table lacks {', '.join(map(repr, missing))} of the manifest: a column that was"
+            " renamed would be lost with its old key. Give it its name back, or pass"
+            " drop_missing=True to forget columns that are gone on purpose"
+        )
+
+
 def check_rows(frame: pd.DataFrame, found: Manifest, keyring: Keyring) -> None:
     """Check that a frame, of whose rows no versions are told, has rows of the manifest's table.
 
     Raises:
         WrongTableError: it has other columns or pseudonyms.
     """
-    for name, entry in present_columns(frame, found).items():
+    for name, entry in _present(frame.columns, found).items():
         if entry.recipe.reversible:
             column = _read(frame[name], entry)
             sketch = keyring.opened(name, entry.sketch(found.key.version))
@@ -65,7 +94,7 @@ def recovered(
     check_table: bool,
 ) -> dict[str, Any]:
     """Recover those columns of the manifest that the frame has, as an array each."""
-    present = present_columns(frame, found)
+    present = _present(frame.columns, found)
     lost = [name for name, entry in present.items() if not entry.recipe.reversible]
     if lost:
         named = ", ".join(f"{name!r} ({present[name].recipe.strategy})" for name in lost)
@@ -73,18 +102,25 @@ def recovered(
         warn(message, IrreversibleWarning, f"{message}: {named}")
     newest = found.key.version
     keyrings = {newest: keyring}
-    arrays = {}
-    for name, entry in present.items():
-        if not entry.recipe.reversible:
-            continue
+    arrays: dict[str, Any] = {}
+    hidden_later = _tweaks_hidden_later(present)
+    for name in _in_order(present, hidden_later):
+        entry, table = present[name], frame
+        tweak = hidden_later.get(name)
+        if tweak is not None and tweak not in arrays:
+            raise PseudonymizationError(
+                f"column {name!r}: its tweaks in {tweak!r} were replaced for good"
+            )
+        if tweak is not None:
+            table = with_columns(frame, {tweak: arrays[tweak]}, None)
         if not entry.versions:
             sketch = entry.sketch(newest) if check_table else None
-            arrays[name] = in_column(name, _column, frame, name, entry, keyring, sketch)
+            arrays[name] = in_column(name, _column, table, name, entry, keyring, sketch)
             continue
-        parts = in_column(name, rows_by_version, frame, name, newest)
+        parts = in_column(name, rows_by_version, table, name, newest)
         # What is cut in parts is no more than what is needed.
-        tweak = entry.recipe.tweak
-        needed = frame[[one for one in dict.fromkeys((name, tweak)) if one in frame.columns]]
+        columns = dict.fromkeys((name, entry.recipe.tweak))
+        needed = table[[one for one in columns if one in table.columns]]
         if len(parts) > 1 and isinstance(needed[name].dtype, pd.CategoricalDtype):
             # Which version a category is of depends on the row.
             needed = needed.assign(**{name: needed[name].astype(needed[name].cat.categories.dtype)})
@@ -97,6 +133,25 @@ def recovered(
             made.append(in_column(name, _column, part, name, entry, keyrings[version], sketch))
         arrays[name] = made[0] if len(made) == 1 else joined(made, list(parts.values()))
     return arrays
+
+
+def _tweaks_hidden_later(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Return the tweak column of each column whose tweaks were pseudonymized after it."""
+    place = {name: number for number, name in enumerate(entries)}
+    tweaks = {name: entry.recipe.tweak for name, entry in entries.items()}
+    return {
+        name: tweak
+        for name, tweak in tweaks.items()
+        if tweak is not None and place.get(tweak, -1) > place[name]
+    }
+
+
+def _in_order(entries: Mapping[str, Entry], hidden_later: Mapping[str, str]) -> list[str]:
+    """Return the columns that can be recovered, tweaks that were hidden later before others."""
+    names = [name for name, entry in entries.items() if entry.recipe.reversible]
+    tweaks = set(hidden_later.values())
+    first = [name for name in reversed(names) if name in tweaks]
+    return [*first, *(name for name in names if name not in tweaks)]
 
 
 def _column(
@@ -119,7 +174,8 @@ def _column(
         check_sketch(column, tweaks, entry, keyring, keyring.opened(name, sketch))
     if tweaks is not None and numbers_before(entry) is not None and isinstance(column, TextColumn):
         tweaks = tweaks.at(np.flatnonzero(~column.nulls))  # of which there are no values then
-    strategy = entry.recipe.make(keyring.domain(entry.recipe.domain), tweaks)
+    keys = keyring.domain(entry.recipe.domain, entry.recipe.domain_prefix)
+    strategy = entry.recipe.make(keys, tweaks)
     return recover(frame[name], column, entry, strategy)
 
 

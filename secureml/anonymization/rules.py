@@ -10,26 +10,27 @@ import pandas as pd
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.frames.pandas import check_columns, check_levels, listed
 from secureml.settings import Settings
-from secureml.settings.rules import KEEP, ColumnRule, Rules
+from secureml.settings.rules import KEEP, ColumnRule, Profile, Rules
 
 __all__ = ["ruled_columns", "rules_in_force"]
 
 
-def rules_in_force(settings: Settings, profile: str | None) -> Rules:
-    """Return the rules of the settings, with those of a profile over them.
+def rules_in_force(settings: Settings, profile: str | None) -> Profile:
+    """Return what the settings say, with what a profile says over it.
 
     Raises:
         ArgumentError: there is no such profile.
     """
+    for_all = Profile(settings.columns.pairs, settings.domain_prefix)
     if profile is None:
-        return settings.columns
+        return for_all
     if profile not in settings.profiles:
         near = difflib.get_close_matches(profile, settings.profiles, 1)
         known = ", ".join(map(repr, settings.profiles)) or "none"
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {known}"
         problem = f"the settings have no profile {profile!r}; {hint}"
         raise ArgumentError(problem, argument="profile")
-    return settings.profiles[profile].over(settings.columns)
+    return settings.profiles[profile].above(for_all)
 
 
 def ruled_columns(

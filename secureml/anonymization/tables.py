@@ -29,10 +29,15 @@ from secureml.anonymization.keyrings import keyring_of, keyring_that_made
 from secureml.anonymization.preview import Preview, previewed
 from secureml.anonymization.problems import in_column
 from secureml.anonymization.protection import protected
-from secureml.anonymization.recovery import check_rows, present_columns, recovered
+from secureml.anonymization.recovery import (
+    check_complete,
+    check_rows,
+    missing_columns,
+    recovered,
+)
 from secureml.anonymization.rules import ruled_columns, rules_in_force
 from secureml.anonymization.versions import check_version_columns, version_column
-from secureml.errors import ManifestError, PseudonymizationError
+from secureml.errors import ManifestError, MissingColumnWarning, PseudonymizationError, warn
 from secureml.frames.columns import arrow_name, dtype_name, read_column
 from secureml.frames.pandas import (
     ATTRIBUTE,
@@ -60,6 +65,7 @@ def anonymize(
     master_key_name: str | None = None,
     master_key_version: int | None = None,
     domains: Mapping[str, str] | None = None,
+    domain_prefix: str | None = None,
     formats: Mapping[str, str] | None = None,
     options: Mapping[str, Mapping[str, Option]] | None = None,
     tweaks: Mapping[str, str] | None = None,
@@ -68,6 +74,7 @@ def anonymize(
     normalize: str | None = None,
     on_ordered: str | None = None,
     key_versions: bool = False,
+    manifest: Mapping[str, Any] | str | None = None,
     profile: str | None = None,
     preview: None = None,
     key_manager: KeyManager | None = None,
@@ -82,6 +89,7 @@ def anonymize(
     master_key_name: str | None = None,
     master_key_version: int | None = None,
     domains: Mapping[str, str] | None = None,
+    domain_prefix: str | None = None,
     formats: Mapping[str, str] | None = None,
     options: Mapping[str, Mapping[str, Option]] | None = None,
     tweaks: Mapping[str, str] | None = None,
@@ -90,6 +98,7 @@ def anonymize(
     normalize: str | None = None,
     on_ordered: str | None = None,
     key_versions: bool = False,
+    manifest: Mapping[str, Any] | str | None = None,
     profile: str | None = None,
     preview: int,
     key_manager: KeyManager | None = None,
@@ -103,6 +112,7 @@ def anonymize(
     master_key_name: str | None = None,
     master_key_version: int | None = None,
     domains: Mapping[str, str] | None = None,
+    domain_prefix: str | None = None,
     formats: Mapping[str, str] | None = None,
     options: Mapping[str, Mapping[str, Option]] | None = None,
     tweaks: Mapping[str, str] | None = None,
@@ -111,6 +121,7 @@ def anonymize(
     normalize: str | None = None,
     on_ordered: str | None = None,
     key_versions: bool = False,
+    manifest: Mapping[str, Any] | str | None = None,
     profile: str | None = None,
     preview: int | None = None,
     key_manager: KeyManager | None = None,
@@ -136,6 +147,9 @@ def anonymize(
             so that a rotation meanwhile does not divide it.
         domains: by column, the name of its domain; by default the column's own name. Columns of
             one domain can be joined.
+        domain_prefix: what sets the domains of all columns apart, such as the name of a recipient:
+            only columns of the same prefix can be joined. By default that of the profile or the
+            settings; "" for none.
         formats: by column, what its values are; by default "class" for text, "integer" for whole
             numbers, "decimal", "date" and "datetime" for columns of such dtypes.
         options: by column, the options of its strategy or format.
@@ -153,6 +167,8 @@ def anonymize(
             table, "keep" keeps the order, which tells much of the values.
         key_versions: add a column ``<column>__key_version`` for each, so that rows of several
             versions can be put together in one table.
+        manifest: of columns that were pseudonymized before; by default that of the data, if it
+            has one.
         profile: the name of a set of rules in the settings, which stands over the rules for all.
         preview: instead of the table, show what would become of it: so many rows before and after,
             and figures for each column. Nothing is refused.
@@ -172,28 +188,30 @@ def anonymize(
     check_ways(small_domain, on_invalid, normalize, on_ordered)
     check_preview(preview)
     check_switch("key_versions", key_versions)
+    check_manifest(manifest)
     check_key(
         key_manager,
         master_key_name=master_key_name,
         master_key_version=master_key_version,
         profile=profile,
+        domain_prefix=domain_prefix,
     )
     frame, attributes = detached(check_frame(data))
     manager = get_default_key_manager() if key_manager is None else key_manager
     settings = manager.settings
-    rules = ruled_columns(
-        frame,
-        sensitive_columns,
-        rules_in_force(settings, profile),
-        strict=settings.strict_columns,
-    )
+    said_of_all = rules_in_force(settings, profile)
+    if domain_prefix is None:
+        domain_prefix = said_of_all.domain_prefix
+    strict = settings.strict_columns
+    rules = ruled_columns(frame, sensitive_columns, said_of_all, strict=strict)
     names = list(rules)
     domains = by_column("domains", domains, names)
     tweaks = by_column("tweaks", tweaks, names)
     strategies, functions = chosen_strategies(strategy, names)
     options = checked_options(options, names)
     formats = checked_formats(formats, options, names)
-    earlier = Manifest.parse(data.attrs[ATTRIBUTE]) if ATTRIBUTE in data.attrs else None
+    known = manifest is not None or ATTRIBUTE in data.attrs
+    earlier = _manifest(data, manifest) if known else None
     _check_new(earlier, names)
     jobs = {}
     for name in names:
@@ -209,8 +227,10 @@ def anonymize(
             options=options.get(name, {}),
         )
         rule = said.over(rules[name])
-        jobs[name] = in_column(name, job_of, frame[name], rule, functions.get(name))
-    check_tweaks(frame, jobs)
+        function, prefix = functions.get(name), domain_prefix or None
+        jobs[name] = in_column(name, job_of, frame[name], rule, function, prefix)
+    entries = {} if earlier is None else earlier.columns
+    check_tweaks(frame, jobs, entries)
     versioned = [name for name in names if key_versions and jobs[name].recipe.reversible]
     check_version_columns(frame, versioned)
 
@@ -219,7 +239,7 @@ def anonymize(
         _check_extension(earlier, keyring)
     if preview is not None:
         return previewed(frame, jobs, keyring, preview)
-    entries, older = ({}, ()) if earlier is None else (earlier.columns, earlier.older)
+    older = () if earlier is None else earlier.older
     made = protected(frame, jobs, keyring, entries, versions=versioned, older=older)
     return _with(attributes, made)
 
@@ -255,6 +275,7 @@ def reidentify(
 
     Warns:
         IrreversibleWarning: some columns can't be recovered; its details name them.
+        MissingColumnWarning: the table lacks columns of the manifest; its details name them.
     """
     check_manifest(manifest)
     check_switch("check_table", check_table)
@@ -265,6 +286,11 @@ def reidentify(
     keyring = keyring_that_made(manager, found.key)
     keyring.verify(found)
     values = recovered(frame, found, keyring, manager, check_table=check_table)
+    missing = missing_columns(frame.columns, found)
+    if missing:
+        message = "pseudonymized columns of the manifest are missing, or were renamed"
+        named = ", ".join(map(repr, missing))
+        warn(message, MissingColumnWarning, f"{message}: {named}")
     added = [version_column(name) for name in values if found.columns[name].versions]
     return _with(attributes, with_columns(frame.drop(columns=added), values, None))
 
@@ -275,6 +301,7 @@ def rekey(
     manifest: Mapping[str, Any] | str | None = None,
     *,
     to_version: int | None = None,
+    drop_missing: bool = False,
     check_table: bool = True,
     key_manager: KeyManager | None = None,
 ) -> pd.DataFrame:
@@ -285,16 +312,19 @@ def rekey(
         to_key: the name of the new key; by default that of the manifest's key.
         manifest: as for ``reidentify``.
         to_version: the version of the new key; by default the newest.
+        drop_missing: leave columns out of the new manifest that the data lacks; without this they
+            are an error, as a column that was renamed would be lost with the old key.
         check_table: as for ``reidentify``.
         key_manager: where both keys come from; by default the process's own.
 
     Returns:
-        A new table with a new manifest, of those pseudonymized columns that the data has. Columns
-        that can't be reversed stay as they are, and so do their entries.
+        A new table with a new manifest. Columns that can't be reversed stay as they are, and so do
+        their entries.
 
     Raises:
         TypeError: the data is not a pandas DataFrame.
-        ManifestError: as of ``reidentify``.
+        ManifestError: as of ``reidentify``; or columns of the manifest are missing
+            (WrongTableError).
         PseudonymizationError: a column holds what can't be pseudonyms.
         SecretError: a key can't be had.
 
@@ -303,6 +333,7 @@ def rekey(
     """
     check_manifest(manifest)
     check_switch("check_table", check_table)
+    check_switch("drop_missing", drop_missing)
     check_key(key_manager, to_key=to_key, to_version=to_version)
     frame, attributes = detached(check_frame(data))
     found = _manifest(data, manifest)
@@ -310,6 +341,8 @@ def rekey(
     old = keyring_that_made(manager, found.key)
     old.verify(found)
     check_levels([*frame.index.names, *frame.columns.names], found.columns)
+    if not drop_missing:
+        check_complete(frame.columns, found)
     new_name = found.key.name if to_key is None else to_key
     if to_version is None:
         # A cached version may have been followed by a newer one, which is what is wanted here.
@@ -319,19 +352,22 @@ def rekey(
         # A wrapped key that was rotated is the same key, wrapped anew: the data stays as it is.
         if check_table:
             check_rows(frame, found, old)
+        missing = missing_columns(frame.columns, found)
         entries = {
             name: replace(one, sketches=dict.fromkeys([new.reference.version], sketch))
             if (sketch := one.sketches.get(found.key.version))
             else one
-            for name, one in present_columns(frame, found).items()
+            for name, one in found.columns.items()
+            if name not in missing
         }
         return _with(attributes, with_columns(frame, {}, new.sign(entries).document()))
     values = recovered(frame, found, old, manager, check_table=check_table)
     plain = with_columns(frame, values, None)
     jobs = {}
-    for name in values:
+    for name in filter(values.__contains__, found.columns):
         recipe = found.columns[name].recipe
         column = read_column(plain[name], scale=recipe.scale)
+        recipe = recipe.renewed(type(column.values))
         dtype, arrow = dtype_name(plain[name], column), arrow_name(plain[name], column)
         jobs[name] = Job(column, recipe, dtype, arrow, smallest=2)  # as it was made
     versions = [name for name in values if found.columns[name].versions]
@@ -361,7 +397,8 @@ def _check_new(earlier: Manifest | None, names: Iterable[str]) -> None:
     if again:
         raise PseudonymizationError(
             f"already pseudonymized: {', '.join(map(repr, again))}. To change the key use rekey,"
-            " to start over use reidentify first"
+            " to start over use reidentify first; rows in clear that were added are pseudonymized"
+            " alone, before tables and manifests are put together (merge_manifests)"
         )
 
 

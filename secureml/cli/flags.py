@@ -12,6 +12,7 @@ __all__ = ["in_flags", "usage_error"]
 
 _FLAGS = {
     "delimiter": "--delimiter",
+    "domain_prefix": "--domain-prefix",
     "domains": "--domain",
     "formats": "--format",
     "key_versions": "--key-versions",
@@ -38,6 +39,7 @@ _SPELLINGS = (
         lambda found: f"{_FLAGS[found[1]]} {found[2]}",
     ),
     (r"\bcheck_table=False\b", "--no-table-check"),
+    (r"\bdrop_missing=True\b", "--drop-missing"),
     (r" \(force=True\)", ""),
     (r"\b(key_versions|sensitive_columns)\b", lambda found: _FLAGS[found[1]]),
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from secureml.cli import contradictions
 from secureml.cli.key_access import KeyAccess, Mount, findings_of, key_accesses, mount_of
 from secureml.errors import (
     AccessDeniedError,
@@ -168,13 +169,20 @@ def _seen_with_token(settings: Settings, store: VaultStore, nodes: tuple[Node, .
         error = SecretDeletedError(
             f"the key {keys[0].path} is {keys[0].state}", looked_in=(keys[0].path,)
         )
+    findings = (
+        *contradictions.of_addresses(nodes),
+        *_ending(login),
+        *mount.findings,
+        *findings_of(settings, keys),
+        *contradictions.of_keys(settings, store, [key.name for key in keys]),
+    )
     return Status(
         nodes=nodes,
         login=login,
         mount=mount,
         keys=keys,
         error=error,
-        findings=(*_findings(nodes, login), *mount.findings, *findings_of(settings, keys)),
+        findings=findings,
     )
 
 
@@ -192,12 +200,7 @@ def _login(session: VaultSession, method: str) -> Login:
     )
 
 
-def _findings(nodes: Sequence[Node], login: Login) -> Iterator[str]:
-    leaders = dict.fromkeys(
-        node.address if node.state == "active" else node.leader for node in nodes if node.leader
-    )
-    if sum(node.state == "active" for node in nodes) > 1:
-        yield f"more than one address is active: {', '.join(map(str, leaders))}"
+def _ending(login: Login) -> Iterator[str]:
     if login.ttl is not None and not login.lasts and login.ttl < _SOON:
         yield f"the token ends in {timedelta(seconds=login.ttl)}, and nothing renews it"
 

@@ -10,6 +10,7 @@ from secureml.cli.keys_check import check
 from secureml.cli.keys_export import export, restore, verify_backup
 from secureml.cli.keys_make import generate_key, import_key
 from secureml.cli.keys_read import get_key, history, info, list_keys
+from secureml.cli.keys_rollback import accept_rollback
 from secureml.cli.keys_usage import usage
 
 __all__ = ["keys"]
@@ -35,6 +36,7 @@ for _command in (
     disable,
     enable,
     destroy,
+    accept_rollback,
     usage,
     check,
     export,

@@ -14,6 +14,7 @@ from secureml.cli.output import is_terminal, show, show_json, show_table
 if TYPE_CHECKING:
     from secureml.files import KeyUsage
     from secureml.key_management import KeyManager
+    from secureml.pseudonymization.manifest import KeyReference
 
 __all__ = ["usage"]
 
@@ -35,8 +36,9 @@ secureml keys usage hidden.csv.manifest.json --json
 def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_json: bool) -> None:
     """Tell which versions of keys files need.
 
-    Takes tables, and manifests alone. A version that is missing is told too, and so is a file
-    without a manifest that can be read; then the exit code is 1.
+    Takes tables, and manifests alone. A version whose key has another number in Vault by now is
+    told with both. A version that is missing is told too, and so is a file without a manifest that
+    can be read; then the exit code is 1.
     """
     from secureml.errors import ArgumentError, SecureMLError
     from secureml.files import key_usage
@@ -53,7 +55,7 @@ def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_j
             broken.append({"file": file, "error": str(error)})
     with KeyManager(environment=environment) as manager:
         states = _states(manager, found)
-    rows = [row for one in found for row in _rows(one, states)]
+        rows = [row for one in found for row in _rows(manager, one, states)]
     if as_json:
         show_json([*rows, *broken])
     else:
@@ -88,20 +90,52 @@ def _states(
 
 
 def _rows(
-    one: KeyUsage, states: Mapping[tuple[str | None, str], Mapping[int | None, str]]
+    manager: KeyManager,
+    one: KeyUsage,
+    states: Mapping[tuple[str | None, str], Mapping[int | None, str]],
 ) -> Iterable[Row]:
+    known = states.get((one.environment, one.key))
     for version, rows in one.versions.items():
-        known = states.get((one.environment, one.key))
-        state = "unknown" if known is None or version is None else known.get(version, "missing")
+        state, now = "unknown", None
+        if known is not None and version is not None:
+            state, now = _found(manager, one.references.get(version), version, known)
         yield {
             "file": str(one.path),
             "key": one.key,
             "version": version,
+            "version_now": now,
             "environment": one.environment,
             "state": state,
             "rows": rows,
             "columns": list(one.columns),
         }
+
+
+def _found(
+    manager: KeyManager,
+    reference: KeyReference | None,
+    version: int,
+    known: Mapping[int | None, str],
+) -> tuple[str, int | None]:
+    """Tell the state of a key and the number that it has by now, None if that is not known.
+
+    Without its check, and if the key can't be read, the state is that of the number.
+    """
+    from secureml.anonymization.keyrings import key_that_made
+    from secureml.errors import SecretError, WrongKeyError
+
+    by_number = known.get(version, "missing")
+    if reference is None:
+        return by_number, None
+    try:
+        now = key_that_made(manager, reference).version
+    except WrongKeyError:
+        return "missing", None
+    except SecretError as error:
+        if by_number not in ("missing", "deleted", "destroyed", "disabled"):
+            note(f"{reference} is told by its number alone: {error}")
+        return by_number, None
+    return ("wrapped" if now is None else known.get(now, "missing")), now
 
 
 def _print(rows: Sequence[Row]) -> None:
@@ -110,6 +144,9 @@ def _print(rows: Sequence[Row]) -> None:
         return
     names = ("file", "key", "version", "state", "rows", "columns")
     lines = [[_text(row[name]) for name in names] for row in rows]
+    for row, line in zip(rows, lines, strict=True):
+        if row["version_now"] not in (None, row["version"]):
+            line[2] += f" (now {row['version_now']})"
     if is_terminal():
         show_table(names, lines, whole=("version",))
         return

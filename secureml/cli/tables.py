@@ -84,12 +84,23 @@ secureml anonymize customers.csv --columns ssn,email --preview
 )
 @by_column("format", "What the values of a column are")
 @by_column("domain", "The domain of a column, shared by columns that are joined")
+@click.option(
+    "--domain-prefix",
+    metavar="TEXT",
+    help="What sets all domains apart from those of others, such as the name of a recipient.",
+)
 @by_column("tweak", "Another column that makes equal values of a column unlinkable")
 @click.option(
     "--option",
     multiple=True,
     metavar="COLUMN.NAME=VALUE",
     help="An option of the format or strategy of a column; can be repeated.",
+)
+@click.option(
+    "--manifest",
+    metavar="M",
+    type=click.Path(),
+    help="That of columns replaced before; by default the one in the file or beside it.",
 )
 @click.option("--small-domain", metavar="POLICY", help="error, token, null or permute.")
 @click.option("--on-invalid", metavar="POLICY", help="error, token or null.")
@@ -223,6 +234,9 @@ secureml rekey hidden.parquet --to-key customers_2027 --output moved.parquet
 @_manifest
 @click.option(
     "--to-key", metavar="NAME", help="The new key; by default the newest version of the same."
+)
+@click.option(
+    "--drop-missing", is_flag=True, help="Forget columns of the manifest that the file lacks."
 )
 @_unchecked
 @_delimiter

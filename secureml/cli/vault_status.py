@@ -32,7 +32,8 @@ def status(environment: str | None, as_json: bool) -> None:
 
     Prints each address with its state and version, the leader, the login with its TTL and
     policies, the mount, and what may be done with each key: read, history, write, destroy, unwrap,
-    rewrap. Then what an operator should look at. Changes nothing.
+    rewrap. Then what an operator should look at, and of keys whose versions this machine saw and
+    Vault has not, or others of the same number. Changes nothing.
 
     Ends with 5 where Vault is unavailable or sealed at every address, with 4 where it does not
     accept the credentials or the key of the settings may not be read, and with 3 where that key

@@ -8,12 +8,20 @@ from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-from secureml.errors import ArgumentError, PseudonymizationError, SecureMLError
+from secureml.errors import ArgumentError, PseudonymizationError, SecureMLError, WrongKeyError
 from secureml.files.base import Table
 from secureml.files.parquet import ParquetTable
 from secureml.new_file import check_replaceable
 
-__all__ = ["Progress", "check_absent", "check_columns", "check_output", "in_rows", "target_of"]
+__all__ = [
+    "Progress",
+    "check_absent",
+    "check_columns",
+    "check_output",
+    "in_rows",
+    "of_file",
+    "target_of",
+]
 
 Progress = Callable[[float], object]
 """Takes the fraction that is done, 0 to 1."""
@@ -81,6 +89,20 @@ def check_columns(table: Table, names: Iterable[str]) -> None:
         hint = f"did you mean {near[0]!r}?" if near else "its first line must name the columns"
         problem = f"{table.path} has no column {name!r}; {hint}"
         raise ArgumentError(problem, argument="sensitive_columns")
+
+
+@contextlib.contextmanager
+def of_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an error about the key of a table tell which file it is of.
+
+    Args:
+        path: the file.
+    """
+    try:
+        yield
+    except WrongKeyError as error:
+        error.args = (f"{os.fspath(path)}: {error}", *error.args[1:])
+        raise
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ __all__ = [
     "GivenManifest",
     "attached_text",
     "document_in",
+    "earlier_manifest",
     "find_manifest",
     "manifest_of",
     "merged",
@@ -97,6 +98,22 @@ def find_manifest(table: Table, given: GivenManifest | None) -> dict[str, Any]:
     if table.keeps_manifest:
         return document_in(Path(given))[0] if given is not None else _attached(table)
     return _beside(table.path, given)
+
+
+def earlier_manifest(table: Table, given: GivenManifest | None) -> dict[str, Any] | None:
+    """Return the manifest of a table that was pseudonymized before, or None.
+
+    Args:
+        table: the table.
+        given: what the caller named, if anything.
+
+    Raises:
+        ManifestError: there is one, and none of the file as it is now.
+        SecureMLError: it can't be read.
+    """
+    beside = (sidecar_of(table.path), pending_of(table.path))
+    known = given is not None or table.attached is not None or any(map(Path.exists, beside))
+    return find_manifest(table, given) if known else None
 
 
 def _beside(path: Path, given: str | os.PathLike[str] | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from secureml.anonymization import anonymize
 from secureml.anonymization.preview import Preview
 from secureml.files.checks import check_columns
 from secureml.files.frames import sample_of
+from secureml.files.manifests import GivenManifest, earlier_manifest
 from secureml.files.tables import open_table
 from secureml.frames.pandas import check_levels
 
@@ -25,6 +26,7 @@ def preview_file(
     sensitive_columns: Iterable[str] | None = None,
     *,
     rows: int = 5,
+    manifest: GivenManifest | None = None,
     delimiter: str = ",",
     **arguments: Any,
 ) -> Preview:
@@ -34,6 +36,7 @@ def preview_file(
         path: a CSV or Parquet file.
         sensitive_columns: as for ``anonymize``.
         rows: how many rows to show before and after.
+        manifest: as for ``anonymize_file``.
         delimiter: of CSV.
         **arguments: the other arguments of ``anonymize``.
 
@@ -54,6 +57,12 @@ def preview_file(
         if wanted <= 0:
             break
     frame = pd.concat(frames, ignore_index=True)
-    made = anonymize(frame, sensitive_columns=sensitive_columns, preview=rows, **arguments)
+    made = anonymize(
+        frame,
+        sensitive_columns=sensitive_columns,
+        manifest=earlier_manifest(table, manifest),
+        preview=rows,
+        **arguments,
+    )
     check_levels(table.levels, [column.column for column in made.columns])
     return made

@@ -13,10 +13,18 @@ from pathlib import Path
 
 from secureml.anonymization import rekey
 from secureml.anonymization.keyrings import keyring_of
+from secureml.anonymization.recovery import check_complete
 from secureml.anonymization.versions import version_column
 from secureml.errors import SecureMLError
 from secureml.files.base import Table
-from secureml.files.checks import Progress, check_absent, check_output, in_rows, target_of
+from secureml.files.checks import (
+    Progress,
+    check_absent,
+    check_output,
+    in_rows,
+    of_file,
+    target_of,
+)
 from secureml.files.frames import pseudonyms_of, with_frame
 from secureml.files.manifests import (
     GivenManifest,
@@ -48,6 +56,7 @@ def rekey_file(
     manifest: GivenManifest | None = None,
     delimiter: str = ",",
     force: bool = False,
+    drop_missing: bool = False,
     check_table: bool = True,
     on_progress: Progress | None = None,
     key_manager: KeyManager | None = None,
@@ -64,6 +73,7 @@ def rekey_file(
         manifest: as for ``reidentify_file``.
         delimiter: of CSV.
         force: replace an output that is there.
+        drop_missing: as for ``rekey``.
         check_table: as for ``rekey``.
         on_progress: is called now and then.
         key_manager: where both keys come from; by default the process's own.
@@ -77,7 +87,7 @@ def rekey_file(
     """
     manager = get_default_key_manager() if key_manager is None else key_manager
     target = target_of(path, "path") if output is None else target_of(output)
-    with Work.locked(work_folder_of(target)) as work:
+    with Work.locked(work_folder_of(target)) as work, of_file(path):
         place: Path | None = sidecar_of(target)
         if output is None and isinstance(manifest, str | os.PathLike):
             place = Path(os.path.realpath(manifest))
@@ -92,6 +102,8 @@ def rekey_file(
         document = find_manifest(table, manifest)
         found = Manifest.parse(document)
         check_levels(table.levels, found.columns)
+        if not drop_missing:
+            check_complete(table.schema.names, found)
         if plan is None:
             if output is not None:
                 check_absent(target, place, force=force)
@@ -100,8 +112,11 @@ def rekey_file(
             manager.invalidate(name)
             key = manager.get_key(name)
             versions = any(column.versions for column in found.columns.values())
-            if output is None and not versions and _is_of(found, key.name, key.version):
-                keyring_of(manager, key.name, key.version).verify(found)
+            current = keyring_of(manager, key.name, key.version)
+            # A number alone may have become another key's.
+            is_of_it = _is_of(found, key.name, key.version) and current.is_of(found.key)
+            if output is None and not versions and is_of_it:
+                current.verify(found)
                 rows = max((column.rows for column in found.columns.values()), default=0)
                 return Written(path=target, rows=rows, manifest=document, manifest_path=place)
             plan = Plan(
@@ -117,7 +132,7 @@ def rekey_file(
             plan.check(digest_of(table.path), document, to_key, work.folder)
             work.resume()
         job = _Job(work, plan, table, found, manager)
-        job.do_chunks(on_progress, check_table=check_table)
+        job.do_chunks(on_progress, drop_missing=drop_missing, check_table=check_table)
         if output is not None:
             check_absent(target, place, force=force)
         job.complete(target, place)
@@ -134,7 +149,9 @@ class _Job:
     found: Manifest
     manager: KeyManager
 
-    def do_chunks(self, on_progress: Progress | None, *, check_table: bool) -> None:
+    def do_chunks(
+        self, on_progress: Progress | None, *, drop_missing: bool, check_table: bool
+    ) -> None:
         """Do the chunks that are not done yet."""
         work, entries = self.work, self.found.columns
         columns = [name for name, entry in entries.items() if entry.recipe.reversible]
@@ -146,6 +163,7 @@ class _Job:
                     self.plan.key_name,
                     self.plan.manifest,
                     to_version=self.plan.key_version,
+                    drop_missing=drop_missing,
                     check_table=check_table,
                     key_manager=self.manager,
                 )

@@ -10,12 +10,19 @@ from typing import Any
 
 from secureml.anonymization import anonymize, reidentify
 from secureml.anonymization.keyrings import keyring_of
-from secureml.files.base import Table
-from secureml.files.checks import Progress, check_absent, check_columns, check_output, in_rows
+from secureml.files.checks import (
+    Progress,
+    check_absent,
+    check_columns,
+    check_output,
+    in_rows,
+    of_file,
+)
 from secureml.files.frames import frame_of, pseudonyms_of, with_frame
 from secureml.files.manifests import (
     GivenManifest,
     attached_text,
+    earlier_manifest,
     find_manifest,
     merged,
     pair_text,
@@ -57,6 +64,7 @@ def anonymize_file(
     sensitive_columns: Iterable[str] | None = None,
     *,
     master_key_name: str | None = None,
+    manifest: GivenManifest | None = None,
     delimiter: str = ",",
     force: bool = False,
     on_progress: Progress | None = None,
@@ -73,6 +81,8 @@ def anonymize_file(
             or beside a CSV file as ``<output>.manifest.json``.
         sensitive_columns: as for ``anonymize``.
         master_key_name: as for ``anonymize``.
+        manifest: of columns that were pseudonymized before, or its path; by default the one in or
+            beside the file, if there is one.
         delimiter: of CSV.
         force: replace an output that is there.
         on_progress: is called now and then.
@@ -94,7 +104,7 @@ def anonymize_file(
     if sensitive_columns is not None and not isinstance(sensitive_columns, str):
         sensitive_columns = list(sensitive_columns)
         check_columns(table, sensitive_columns)
-    earlier = _earlier(table)
+    earlier = earlier_manifest(table, manifest)
     manager = get_default_key_manager() if key_manager is None else key_manager
     key = manager.get_key(master_key_name)
     whole = {} if earlier is None else dict(Manifest.parse(earlier).columns)
@@ -182,7 +192,7 @@ def reidentify_file(
     entries = Manifest.parse(document).columns
     manager = get_default_key_manager() if key_manager is None else key_manager
     rows, writer, schema = 0, None, None
-    with new_file(target, _PRIVATE) as file:
+    with new_file(target, _PRIVATE) as file, of_file(table.path):
         for chunk in table.chunks():
             with in_rows(rows, chunk.num_rows):
                 plain = reidentify(
@@ -203,10 +213,3 @@ def reidentify_file(
         assert writer is not None
         writer.close(None)
     return Written(path=target, rows=rows)
-
-
-def _earlier(table: Table) -> dict[str, Any] | None:
-    """Return the manifest of a table that was pseudonymized before, or None."""
-    beside = (sidecar_of(table.path), pending_of(table.path))
-    known = table.attached is not None or any(path.exists() for path in beside)
-    return find_manifest(table, None) if known else None

@@ -16,7 +16,7 @@ from secureml.files.base import Table
 from secureml.files.frames import frame_of
 from secureml.files.manifests import SIDECAR, document_in, find_manifest
 from secureml.files.tables import open_table
-from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.manifest import KeyReference, Manifest
 
 __all__ = ["KeyUsage", "key_usage"]
 
@@ -31,6 +31,7 @@ class KeyUsage:
         environment: in which it is, None if none was selected.
         columns: those that can be recovered with it.
         versions: how many rows need each version; None stands for a key without versions.
+        references: the versions whose check the manifest has, which a number alone does not tell.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class KeyUsage:
     environment: str | None
     columns: tuple[str, ...]
     versions: Mapping[int | None, int]
+    references: Mapping[int | None, KeyReference]
 
 
 def key_usage(path: str | os.PathLike[str], *, delimiter: str = ",") -> KeyUsage:
@@ -73,6 +75,7 @@ def key_usage(path: str | os.PathLike[str], *, delimiter: str = ",") -> KeyUsage
         environment=found.key.environment,
         columns=tuple(columns),
         versions=dict(versions),
+        references=found.keys,
     )
 
 

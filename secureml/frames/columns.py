@@ -264,6 +264,10 @@ def _read_text(series: pd.Series) -> TextColumn | None:
     dtype = series.dtype
     if _is_object(dtype) or (isinstance(dtype, pd.StringDtype) and dtype.storage == "python"):
         return _read_objects(series)
+    if isinstance(dtype, pd.ArrowDtype) and pa.types.is_null(dtype.pyarrow_dtype):
+        # What Parquet makes of objects or categories that are all null.
+        text, nulls = Text.of([""] * len(series)), np.ones(len(series), np.bool_)
+        return TextColumn(text, nulls, lambda new, mask: series.array)
     arrow = isinstance(dtype, pd.ArrowDtype) and is_text(dtype.pyarrow_dtype)
     if not arrow and not isinstance(dtype, pd.StringDtype):
         return None

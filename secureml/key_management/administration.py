@@ -242,6 +242,26 @@ class KeyAdministration:
         """
         return self._lifecycle.destroy_key_version(name, version, confirm)
 
+    def accept_rollback(self, name: str, highest: int | None = None) -> tuple[int, ...]:
+        """Confirm that Vault went back to older data, and that the versions it lost are given up.
+
+        Every program goes on with what Vault has; a note in the key's custom metadata tells them.
+        The next rotation takes a number that no version ever had.
+
+        Args:
+            name: the key's name.
+            highest: the highest version that was ever in use, if this machine has not seen it;
+                manifests name it.
+
+        Returns:
+            The versions that are lost.
+
+        Raises:
+            TypeError: the version is no int.
+            SecretError: nothing is missing, or it could not be noted.
+        """
+        return self._lifecycle.accept_rollback(name, highest)
+
     @conceals("passphrase")
     def export_key(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,6 +24,7 @@ from secureml.errors import (
     SecureMLWarning,
     warn,
 )
+from secureml.key_management.known import KnownKeys
 from secureml.key_management.policy import error_of, record_of
 from secureml.key_management.records import (
     beside_key,
@@ -52,10 +53,13 @@ from secureml.sources import Finding, Outcome, Record, SecretStore
 from secureml.sources.custom_metadata import (
     CREATED_BY,
     DISABLED,
+    LOST,
     PURPOSE,
     ROTATION_PERIOD,
     STATES_KEPT,
     UNKNOWN,
+    lost_in,
+    lost_text,
     merged,
     state_key,
     state_of,
@@ -63,6 +67,7 @@ from secureml.sources.custom_metadata import (
 
 __all__ = ["Lifecycle"]
 
+_NOTHING: Mapping[str, object] = {"lost": "this number was that of another key"}
 _USUAL_SHAPE: tuple[int, Encoding] = (32, "hex")
 
 
@@ -75,6 +80,7 @@ class Lifecycle:
         local: the settings without Vault's layer, which hold the environment.
         audit: records each access.
         forget: drops what is cached under a name that has changed.
+        known: remembers which versions were there.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class Lifecycle:
         local: Settings,
         audit: Audit,
         forget: Callable[[str], None],
+        known: KnownKeys,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -92,6 +99,7 @@ class Lifecycle:
         self._environment = local.environment
         self._audit = audit
         self._forget = forget
+        self._known = known
 
     def generate_key(
         self,
@@ -271,6 +279,29 @@ class Lifecycle:
         warn_of_twins(info, twins)
         return info
 
+    def accept_rollback(self, name: str, highest: int | None) -> tuple[int, ...]:
+        """Give up the versions that Vault lost."""
+        with self._audit.access("accept_rollback") as access:
+            check_name(name, self._local)
+            check_version(highest)
+            access.attempt(name)
+            store = self._store()
+            record = record_of(_newest(store, name))
+            access.found(record)
+            newest = record.version or 0
+            lost = {
+                *self._known.lost(self._history(name), record.path),
+                *range(newest + 1, (highest or newest) + 1),
+            }
+            given_up = lost_in(record.custom_metadata)
+            if lost <= given_up:
+                raise SecretError(
+                    f"nothing that was seen of {record.path} is missing; nothing was changed"
+                )
+            with self._changing(name):
+                store.annotate(name, {LOST: lost_text(lost | given_up)})
+            return tuple(sorted(lost - given_up))
+
     def _name(self, name: str | None) -> str:
         name = self._settings().master_key_name if name is None else name
         check_name(name, self._local)
@@ -401,23 +432,59 @@ class Lifecycle:
         if record.state == UNKNOWN:
             # A new version would be out of use as well.
             raise error_of(store.read(name))
+        # Not a later one that is read again: it would be another writer's.
+        self._known.checked(store, name, record, is_newest=True)
         store.check_writable(name, exists=True)
         fields: Mapping[str, object]
         wrapped = wrapped_in(record)
-        if wrapped is not None:
-            store.keep_all_versions(name)
+        store.keep_all_versions(name)
+        if wrapped is None:
+            fields = self._fresh(store, name, *_shape_of(record))
+        else:
             # What was taken out of use doesn't come back under another number.
             new_material = new_material or record.state == DISABLED
             fields = rotated(store, name, wrapped, new_material=new_material).fields()
-        else:
-            store.keep_all_versions(name)
-            fields = self._fresh(store, name, *_shape_of(record))
         fields = {**_beside_key(record), **fields}
-        return self._write(access, store, name, fields, cas=record.version)
+        filler = _NOTHING if record.state == DISABLED else record.fields
+        newest, lost = record.version or 0, lost_in(record.custom_metadata)
+        return self._write_next(
+            access, store, name, fields, newest=newest, lost=lost, filler=filler
+        )
+
+    def _write_next(
+        self,
+        access: Access,
+        store: SecretStore,
+        name: str,
+        fields: Mapping[str, object],
+        *,
+        newest: int,
+        lost: Collection[int],
+        filler: Mapping[str, object],
+    ) -> KeyInfo:
+        """Write a version after every one that ever was: a number stands for one key for ever.
+
+        Until it is there, whoever reads gets what the filler holds.
+        """
+        used = max({*self._known.of(store.path_of(name)), *lost}, default=0)
+        passed = range(newest + 1, used + 1)
+        for version in passed:
+            with self._changing(name):
+                store.write(name, filler, cas=version - 1)
+        info = self._write(access, store, name, fields, cas=max(newest, used))
+        for version in passed:
+            # Who may not destroy leaves copies of a key that is there anyway.
+            with contextlib.suppress(AccessDeniedError):
+                store.destroy(name, version)
+        if passed:
+            message = "numbers of versions that Vault lost were passed over"
+            numbers = ", ".join(map(str, passed))
+            warn(message, SecureMLWarning, f"{message}: {numbers} of {info.path}")
+        return info
 
     def _replace(self, access: Access, store: SecretStore, name: str) -> KeyInfo:
         """Write the version after one that was destroyed, of the length of the last before it."""
-        *older, newest = store.versions(name)
+        (*older, newest), custom_metadata = store.described(name)
         left = [one.version for one in older if one.state not in ("deleted", "destroyed")]
         shape = _USUAL_SHAPE
         beside: Mapping[str, object] = {}
@@ -426,7 +493,10 @@ class Lifecycle:
             shape, beside = _shape_of(record), _beside_key(record)
         store.keep_all_versions(name)
         fields = {**beside, **self._fresh(store, name, *shape)}
-        return self._write(access, store, name, fields, cas=newest.version)
+        lost = lost_in(custom_metadata)
+        return self._write_next(
+            access, store, name, fields, newest=newest.version, lost=lost, filler=_NOTHING
+        )
 
     def _fresh(
         self, store: SecretStore, name: str, size: int, encoding: Encoding
@@ -465,6 +535,7 @@ class Lifecycle:
         content = fields(store)
         # Before the key: from then on, custom metadata without it has been replaced.
         store.keep_all_versions(name, {CREATED_BY: about[CREATED_BY]})
+        self._known.forget(store.path_of(name))
         info = self._write(access, store, name, {**content, **STATES_KEPT}, cas=0)
         # Not before: of two writers, the one that is refused must not describe the other's key.
         try:
@@ -494,8 +565,10 @@ class Lifecycle:
         with self._changing(name):
             record = store.write(name, content, cas=cas)
         access.found(record)
+        info = info_of(name, record, self._environment)
+        self._known.saw(info)
         check_lasting(record)
-        return info_of(name, record, self._environment)
+        return info
 
     @contextmanager
     def _changing(self, name: str) -> Iterator[None]:

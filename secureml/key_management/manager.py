@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -17,6 +17,9 @@ from secureml.concealed import conceals
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
+    KeyDisabledError,
+    KeyMaterialError,
+    KeyRolledBackError,
     SecretDeletedError,
     SecretError,
     SecretExistsError,
@@ -26,6 +29,7 @@ from secureml.key_management.administration import KeyAdministration
 from secureml.key_management.cache import Cache
 from secureml.key_management.connection import Connection
 from secureml.key_management.exports import Exports
+from secureml.key_management.known import KnownKeys
 from secureml.key_management.lifecycle import Lifecycle
 from secureml.key_management.policy import Finder, Found, error_of
 from secureml.key_management.records import (
@@ -41,8 +45,9 @@ from secureml.key_management.records import (
     secret_info_of,
 )
 from secureml.key_management.watch import Callback, Watch
-from secureml.key_management.wrapped import unwrapped_envelope
+from secureml.key_management.wrapped import chain_of, unwrapped_envelope
 from secureml.keys import (
+    RESERVED,
     Encoding,
     Envelope,
     Key,
@@ -53,6 +58,7 @@ from secureml.keys import (
 )
 from secureml.settings import Settings
 from secureml.sources import Finding, Record, SecretStore
+from secureml.sources.custom_metadata import DISABLED
 
 if TYPE_CHECKING:
     import hvac
@@ -132,7 +138,9 @@ class KeyManager(KeyAdministration):
         # These know the connection and not the manager: it is to end when nobody holds it.
         connection = self._connection = Connection(self._local, store, self._cache)
         audit = self._audit = Audit(self._local, connection.accessor)
-        self._finder = Finder(self._local, partial(connection.observed_store, audit), self._cache)
+        known = KnownKeys(self._local, keeps_file=store is None)
+        opened = partial(connection.observed_store, audit)
+        self._finder = Finder(self._local, opened, self._cache, known)
         in_force = partial(_in_force, self._central, self._local)
         writable_store = partial(connection.writable_store, audit)
         self._lifecycle = Lifecycle(
@@ -141,6 +149,7 @@ class KeyManager(KeyAdministration):
             local=self._local,
             audit=audit,
             forget=self._cache.drop,
+            known=known,
         )
         self._exports = Exports(
             store=writable_store,
@@ -340,6 +349,48 @@ class KeyManager(KeyAdministration):
             self._watch.saw(key, found.asked_at, self._is_master_key)
         return key
 
+    def keys_of(self, name: str | None = None, *, key_bytes: int = 32) -> Iterator[Key]:
+        """Go through the different keys that are kept under a name, the newest version first.
+
+        Those are all versions that can be read, and what wrapped versions carry of those that
+        can't. What is disabled is left out, and so are versions that may not be listed.
+
+        Args:
+            name: the key's name; by default the setting ``master_key_name``.
+            key_bytes: the length in bytes of those that are wanted; 16 to 8160.
+
+        Raises:
+            SecretError: denied, or Vault is unavailable.
+        """
+        name = self.settings.master_key_name if name is None else name
+        store = self._connection.observed_store(self._audit)
+        if store is None:
+            return
+        told: set[str] = set()
+        try:
+            versions = store.versions(name)
+        except AccessDeniedError:
+            return
+        for version in reversed(versions):
+            if version.state in ("deleted", "destroyed", DISABLED):
+                continue
+            try:
+                key = self.get_key(name, version.version, key_bytes=key_bytes)
+            except (KeyDisabledError, KeyMaterialError, KeyRolledBackError, SecretNotFoundError):
+                continue
+            if key.fingerprint not in told:
+                told.add(key.fingerprint)
+                yield key
+        wrapped = chain_of(store, name)
+        for fingerprint in wrapped.envelopes.keys() - told - wrapped.disabled:
+            for envelope in wrapped.envelopes[fingerprint]:
+                try:
+                    key = self.unwrap_key(envelope, name, key_bytes=key_bytes)
+                except (KeyDisabledError, KeyMaterialError, SecretDeletedError):
+                    continue
+                yield key
+                break
+
     def unwrap_key(
         self, envelope: Envelope, name: str | None = None, *, key_bytes: int = 32
     ) -> Key:
@@ -406,7 +457,8 @@ class KeyManager(KeyAdministration):
         Args:
             base_key: 16 bytes or more, a handle, or a key as hex or base64 text, which derives
                 the same as its bytes do.
-            purpose: what the derived key is for; not empty.
+            purpose: what the derived key is for; not empty, and none of secureml's own, which
+                begin with ``pseudonymization/``, ``secureml/`` or ``development/``.
             key_bytes: how many bytes to derive, 1 to 8160.
             encoding: ``bytes``, ``hex`` or ``base64``.
 
@@ -414,8 +466,8 @@ class KeyManager(KeyAdministration):
             The derived key; no output is a prefix of a longer one.
 
         Raises:
-            KeyMaterialError: an empty or short base key, text that is no key, an empty purpose
-                or an impossible length.
+            KeyMaterialError: an empty or short base key, text that is no key, an empty or reserved
+                purpose, or an impossible length.
 
         Source: RFC 5869.
         """
@@ -423,9 +475,21 @@ class KeyManager(KeyAdministration):
             if isinstance(base_key, Key):
                 access.note(name=base_key.name)
                 access.found(base_key, cached=True, stale=base_key.info.stale)
+            if purpose.startswith(RESERVED):
+                raise KeyMaterialError(
+                    f"purposes that begin with {' or '.join(map(repr, RESERVED))} are secureml's"
+                    " own: name another one"
+                )
             derived = SecretBytes(derive(octets_of(base_key), purpose, key_bytes))
             access.note(purpose=purpose)
             return written(derived, encoding)
+
+    def derive_own_key(self, base_key: Key, purpose: str, key_bytes: int) -> bytes:
+        """Derive the key for a purpose of secureml's own, which ``derive_key`` refuses."""
+        with self._audit.access("derive_key") as access:
+            access.note(name=base_key.name, purpose=purpose)
+            access.found(base_key, cached=True, stale=base_key.info.stale)
+            return derive(base_key.material, purpose, key_bytes)
 
     def key_info(self, name: str | None = None, version: int | None = None) -> KeyInfo:
         """Tell what is known of a key, wherever the policy finds it.

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from secureml.errors import (
     DevelopmentKeyWarning,
     FallbackWarning,
+    SecretError,
     SecretNotFoundError,
     SecureMLError,
     VaultUnavailableError,
     warn,
 )
 from secureml.key_management.cache import Cache, Holding
+from secureml.key_management.known import KnownKeys
 from secureml.key_management.wrapped import unwrapped
 from secureml.keys import Key
 from secureml.settings import ENVIRONMENTS, Settings
@@ -85,14 +87,20 @@ class Finder:
         settings: the environment and the fallback settings.
         store: opens Vault, or gives None where none is configured.
         cache: holds what Vault gave.
+        known: tells whether Vault went back to older data.
     """
 
     def __init__(
-        self, settings: Settings, store: Callable[[], SecretStore | None], cache: Cache[Found]
+        self,
+        settings: Settings,
+        store: Callable[[], SecretStore | None],
+        cache: Cache[Found],
+        known: KnownKeys,
     ) -> None:
         self._settings = settings
         self._store = store
         self._cache = cache
+        self._known = known
         self._environment_variables = EnvironmentSource()
         self._development_defaults = DevelopmentSource()
 
@@ -163,7 +171,8 @@ class Finder:
 
         def ask() -> Found:
             asked_at = time.monotonic()
-            return Found(unwrapped(store, name, store.read(name, version)), asked_at)
+            outcome = self._checked(store, name, version, store.read(name, version))
+            return Found(unwrapped(store, name, outcome), asked_at)
 
         self._cache.size = settings.cache_size
         return self._cache.fetch(
@@ -171,6 +180,20 @@ class Finder:
             ask=ask,
             hold=lambda found: _holding(found, settings),
         )
+
+    def _checked(
+        self, store: SecretStore, name: str, version: int | None, outcome: Outcome
+    ) -> Outcome:
+        """Refuse a key that contradicts what was seen, and hold nothing under its name any more."""
+        if outcome.record is None:
+            return outcome
+        try:
+            record = self._known.checked(store, name, outcome.record, is_newest=version is None)
+        except SecretError as error:
+            self._cache.drop(name, sparing_own=True)
+            problem = error.with_traceback(None)
+            return Outcome(finding=Finding.REFUSED, where=outcome.where, error=problem)
+        return outcome if record is outcome.record else replace(outcome, record=record)
 
     def _kept(self, name: str, version: int | None, outcome: Outcome) -> Found | None:
         """Return what Vault gave before, where it is down now and the settings allow that."""

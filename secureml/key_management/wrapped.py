@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeGuard
 
 from secureml.errors import (
+    AccessDeniedError,
     ConfigurationError,
     KeyDisabledError,
     KeyMaterialError,
     MalformedAnswerError,
     SecretDeletedError,
     SecretError,
+    SecureMLWarning,
     VaultUnavailableError,
+    warn,
 )
 from secureml.keys import Envelope, SecretBytes, encode, fingerprint_of
 from secureml.sources import Finding, Outcome, Record, SecretStore
+from secureml.sources.custom_metadata import DISABLED
 
 if TYPE_CHECKING:
     from secureml.sources.transit import Transit
 
 __all__ = [
     "WRAPPED_FIELDS",
+    "Chain",
     "Wrapped",
+    "chain_of",
     "make",
     "rewrapped_envelope",
     "rotated",
@@ -64,14 +71,62 @@ class Wrapped:
             "earlier": dict(self.earlier),
         }
 
-    def with_material_of(self, fingerprint: str) -> Envelope | None:
-        """Return the freshest envelope of a data key; None where this record lacks it."""
-        if fingerprint == self.fingerprint:
-            return self.envelope
-        wrapped = self.earlier.get(fingerprint)
-        if wrapped is None:
-            return None
-        return Envelope(wrapped=wrapped, transit_key=self.envelope.transit_key)
+    def envelopes(self) -> dict[str, Envelope]:
+        """Return the data keys in the record, by fingerprint."""
+        key = self.envelope.transit_key
+        earlier = {
+            fingerprint: Envelope(wrapped=text, transit_key=key)
+            for fingerprint, text in self.earlier.items()
+        }
+        return {**earlier, self.fingerprint: self.envelope}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """The data keys that all versions of a key hold, whichever of them are damaged or gone.
+
+    Args:
+        envelopes: by fingerprint, those under the newest versions of the transit key first.
+        disabled: the fingerprints of versions that are disabled.
+        unread: what can't be collected, in words.
+    """
+
+    envelopes: Mapping[str, tuple[Envelope, ...]]
+    disabled: frozenset[str]
+    unread: tuple[str, ...]
+
+
+def chain_of(store: SecretStore, name: str) -> Chain:
+    """Collect the data keys of all versions of a key that can be read.
+
+    Raises:
+        SecretError: denied, or Vault is unavailable.
+    """
+    found: dict[str, set[Envelope]] = {}
+    disabled, unread = set(), []
+    for version in reversed(store.versions(name)):
+        if version.state in ("deleted", "destroyed"):
+            if version.state == "deleted":
+                unread.append(f"version {version.version} is deleted")
+            continue
+        outcome = store.read(name, version.version, even_disabled=True)
+        if outcome.record is None:
+            raise outcome.error or SecretError(f"{outcome.where} is gone")
+        try:
+            wrapped = wrapped_in(outcome.record)
+            held = {} if wrapped is None else wrapped.envelopes()
+        except KeyMaterialError as error:
+            unread.append(f"version {version.version}: {error}")
+            continue
+        for fingerprint, envelope in held.items():
+            found.setdefault(fingerprint, set()).add(envelope)
+        if wrapped is not None and outcome.record.state == DISABLED:
+            disabled.add(wrapped.fingerprint)
+    envelopes = {
+        fingerprint: tuple(sorted(each, key=lambda one: one.transit_version, reverse=True))
+        for fingerprint, each in found.items()
+    }
+    return Chain(envelopes=envelopes, disabled=frozenset(disabled), unread=tuple(unread))
 
 
 def wrapped_in(record: Record) -> Wrapped | None:
@@ -101,8 +156,8 @@ def wrapped_in(record: Record) -> Wrapped | None:
 def unwrapped(store: SecretStore, name: str, outcome: Outcome) -> Outcome:
     """Unwrap what was found; what is no wrapped key is returned as it is.
 
-    Where the transit key no longer decrypts what this version was wrapped under, the same data
-    key is taken from the newest version, which every rotation wraps afresh.
+    If the transit key does not decrypt what this version was wrapped under, the same data key is
+    taken from another version: every rotation wraps all of them afresh.
 
     Args:
         store: where it was found.
@@ -140,31 +195,61 @@ def _opened(store: SecretStore, name: str, record: Record) -> Record:
     if wrapped is None:
         return record
     transit = _transit_of(store)
-    envelope = wrapped.envelope
-    material = refused = None
+    envelope, refused = wrapped.envelope, None
     try:
         material = transit.unwrap(name, envelope)
     except KeyDisabledError as error:
-        refused = error
+        refused = error.with_traceback(None)
     if refused is not None:
-        envelope = _refreshed(store, name, wrapped) or envelope
-        if envelope == wrapped.envelope:
+        opened = _opened_elsewhere(store, name, wrapped)
+        if opened is None:
             raise refused
-        material = transit.unwrap(name, envelope)
-    if material is None or fingerprint_of(material) != wrapped.fingerprint:
+        envelope, material = opened
+    if fingerprint_of(material) != wrapped.fingerprint:
         raise KeyMaterialError(f"{record.path}: the wrapped key has not the fingerprint given")
     return replace(record, fields=_plain(material), envelope=envelope)
 
 
+_HOPELESS = (KeyDisabledError, KeyMaterialError, SecretDeletedError)
+"""How the transit engine refuses one envelope for good, where another may still open."""
+
+
+def _opened_elsewhere(
+    store: SecretStore, name: str, wrapped: Wrapped
+) -> tuple[Envelope, SecretBytes] | None:
+    """Unwrap the same data key from another version; None if none can be unwrapped."""
+    for envelope in _copies(store, name, wrapped):
+        with contextlib.suppress(*_HOPELESS):
+            return envelope, _transit_of(store).unwrap(name, envelope)
+    return None
+
+
+def _copies(store: SecretStore, name: str, wrapped: Wrapped) -> Iterator[Envelope]:
+    """Go through the other envelopes of a data key: that of the newest version first."""
+    # That a version is disabled says nothing of the others, whose keys it may hold as well.
+    newest = store.read(name, even_disabled=True).record
+    with contextlib.suppress(KeyMaterialError):
+        found = None if newest is None else wrapped_in(newest)
+        if found is not None and wrapped.fingerprint in found.envelopes():
+            yield found.envelopes()[wrapped.fingerprint]
+    # Who may not list versions is left with that.
+    with contextlib.suppress(AccessDeniedError):
+        yield from chain_of(store, name).envelopes.get(wrapped.fingerprint, ())
+
+
 def make(store: SecretStore, name: str, size: int) -> Wrapped:
     """Have Vault make a data key of so many bytes, and its transit key where that is missing.
+
+    The data keys that older versions hold go with it.
 
     Raises:
         ConfigurationError: the store has no transit engine, or the transit key could leave Vault
             or would not bind name and environment.
     """
     transit = _transit_of(store)
-    return _made(transit, name, size, transit.transit_key(name))
+    key = transit.transit_key(name)
+    made = _made(transit, name, size, key)
+    return replace(made, earlier=_carried(store, name, key, without=made.fingerprint))
 
 
 def wrap(store: SecretStore, name: str, material: SecretBytes) -> Wrapped:
@@ -177,7 +262,7 @@ def wrap(store: SecretStore, name: str, material: SecretBytes) -> Wrapped:
 def rotated(
     store: SecretStore, name: str, wrapped: Wrapped, *, new_material: bool = False
 ) -> Wrapped:
-    """Wrap every data key under a new version of the transit key.
+    """Wrap every data key that any version holds under a new version of the transit key.
 
     Args:
         store: where the key is kept.
@@ -201,15 +286,35 @@ def rotated(
     # if somebody else rotates the transit key meanwhile.
     if new_material:
         first = _made(transit, name, wrapped.key_bytes, key)
-        others = {**wrapped.earlier, wrapped.fingerprint: wrapped.envelope.wrapped}
     else:
         first = replace(wrapped, envelope=transit.rewrap(name, wrapped.envelope))
-        others = dict(wrapped.earlier)
-    earlier = {
-        fingerprint: transit.rewrap(name, Envelope(wrapped=text, transit_key=key)).wrapped
-        for fingerprint, text in others.items()
-    }
-    return replace(first, earlier=earlier)
+    return replace(first, earlier=_carried(store, name, key, without=first.fingerprint))
+
+
+def _carried(store: SecretStore, name: str, key: str, *, without: str) -> dict[str, str]:
+    """Wrap the data keys of all versions afresh, and name those that can't be.
+
+    One that another transit key wraps stays where it is: this one's versions do not concern it.
+    """
+    transit, chain = _transit_of(store), chain_of(store, name)
+    carried, problems = {}, list(chain.unread)
+    for fingerprint, envelopes in chain.envelopes.items():
+        own = [envelope for envelope in envelopes if envelope.transit_key == key]
+        if fingerprint == without or not own:
+            continue
+        refused = ""
+        for envelope in own:
+            try:
+                carried[fingerprint] = transit.rewrap(name, envelope).wrapped
+                break
+            except _HOPELESS as error:
+                refused = refused or str(error)
+        if fingerprint not in carried:
+            problems.append(f"the one with the fingerprint {fingerprint}: {refused}")
+    if problems:
+        message = "some older keys could not be wrapped afresh"
+        warn(message, SecureMLWarning, f"{message}: {store.path_of(name)}, {'; '.join(problems)}")
+    return carried
 
 
 def unwrapped_envelope(store: SecretStore, name: str, envelope: Envelope) -> Record:
@@ -249,13 +354,6 @@ def _transit_of(store: SecretStore) -> Transit:
     if store.transit is None:
         raise ConfigurationError("keys that a transit engine wraps need Vault: this store has none")
     return store.transit
-
-
-def _refreshed(store: SecretStore, name: str, wrapped: Wrapped) -> Envelope | None:
-    # That this version is disabled says nothing of the others, whose keys it may hold as well.
-    newest = store.read(name, even_disabled=True).record
-    found = None if newest is None else wrapped_in(newest)
-    return None if found is None else found.with_material_of(wrapped.fingerprint)
 
 
 def _made(transit: Transit, name: str, size: int, key: str) -> Wrapped:

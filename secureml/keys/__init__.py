@@ -1,7 +1,7 @@
 """Key material: how it is written down, held, told apart and derived."""
 
 from secureml.concealed import SecretBytes
-from secureml.keys.derivation import MAXIMUM_SIZE, MINIMUM_SIZE, derive
+from secureml.keys.derivation import MAXIMUM_SIZE, MINIMUM_SIZE, RESERVED, derive
 from secureml.keys.envelope import Envelope
 from secureml.keys.material import (
     Encoding,
@@ -17,6 +17,7 @@ from secureml.keys.material import (
 __all__ = [
     "MAXIMUM_SIZE",
     "MINIMUM_SIZE",
+    "RESERVED",
     "Encoding",
     "Envelope",
     "Key",

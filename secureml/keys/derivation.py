@@ -8,13 +8,16 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from secureml.concealed import SecretBytes, conceal
 from secureml.errors import KeyMaterialError
 
-__all__ = ["MAXIMUM_SIZE", "MINIMUM_SIZE", "derive"]
+__all__ = ["MAXIMUM_SIZE", "MINIMUM_SIZE", "RESERVED", "derive"]
 
 MINIMUM_SIZE = 16
 """The shortest base key, in bytes: 128 bits of security."""
 
 MAXIMUM_SIZE = 255 * 32
 """The longest output of HKDF-SHA256, in bytes (RFC 5869, section 2.3)."""
+
+RESERVED = ("development/", "pseudonymization/", "secureml/")
+"""How the purposes begin that are secureml's own."""
 
 _LABEL = b"secureml/derive/v1"
 

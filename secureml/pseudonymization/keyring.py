@@ -51,9 +51,12 @@ class Keyring:
         check = derive("pseudonymization/key-check", 16).hex()
         self.reference = KeyReference(name, version, environment, check, envelope)
 
-    def domain(self, name: str) -> DomainKeys:
-        """Return the keys of one domain."""
-        return DomainKeys(self._derive, name)
+    def __str__(self) -> str:
+        return f"{self.reference}, {self._origin}"
+
+    def domain(self, name: str, prefix: str | None = None) -> DomainKeys:
+        """Return the keys of one domain, which a prefix sets apart from that of others."""
+        return DomainKeys(self._derive, name, prefix)
 
     def sign(self, columns: dict[str, Column], older: Iterable[KeyReference] = ()) -> Manifest:
         """Make the manifest of a table with these columns.
@@ -106,17 +109,21 @@ class Keyring:
         """Tell whether both derive the same keys."""
         return bytes_eq(self.reference.check.encode(), other.reference.check.encode())
 
+    def is_of(self, reference: KeyReference) -> bool:
+        """Tell whether this is the key that a manifest names, whatever its number is."""
+        given = reference.check.encode("utf-8", "replace")
+        return bytes_eq(given, self.reference.check.encode())
+
     def check(self, reference: KeyReference) -> None:
         """Check that this is the key that a manifest names.
 
         Raises:
             WrongKeyError: it is another one.
         """
-        given = reference.check.encode("utf-8", "replace")
-        if not bytes_eq(given, self.reference.check.encode()):
+        if not self.is_of(reference):
             raise WrongKeyError(
                 f"the table was pseudonymized with {reference}, and the key that was found is"
-                f" not the same: {self.reference}, {self._origin}. Use the environment and the"
+                f" not the same: {self}. Use the environment and the"
                 " Vault where the table was made, or the manifest that belongs to the table"
             )
 

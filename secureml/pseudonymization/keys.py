@@ -15,12 +15,16 @@ class DomainKeys:
     Args:
         derive: derives a key of so many octets for a purpose from the master key.
         domain: the name of the domain.
+        prefix: what sets it apart from domains of the same name, or None.
     """
 
-    __slots__ = ("_derive", "domain")
+    __slots__ = ("_derive", "_prefix", "domain")
 
-    def __init__(self, derive: Callable[[str, int], bytes], domain: str) -> None:
+    def __init__(
+        self, derive: Callable[[str, int], bytes], domain: str, prefix: str | None = None
+    ) -> None:
         self._derive = derive
+        self._prefix = prefix
         self.domain = domain
 
     def fpe(self) -> SecretBytes:
@@ -39,9 +43,17 @@ class DomainKeys:
         """Return the key for the strategy ``hash``, 32 octets."""
         return self._key("hash", 32)
 
+    def tweaked_hash(self) -> SecretBytes:
+        """Return the key for the strategy ``hash`` of rows with tweaks, 32 octets."""
+        return self._key("tweaked-hash", 32)
+
     def tables(self) -> SecretBytes:
         """Return the key for permutations of small domains, 32 octets."""
         return self._key("table", 32)
 
     def _key(self, purpose: str, size: int) -> SecretBytes:
-        return SecretBytes(self._derive(f"pseudonymization/{purpose}/{self.domain}", size))
+        place = f"{purpose}/{self.domain}"
+        if self._prefix is not None:
+            # With its length no prefix and domain read as others, and no purpose is "prefixed".
+            place = f"prefixed/{purpose}/{len(self._prefix)}/{self._prefix}/{self.domain}"
+        return SecretBytes(self._derive(f"pseudonymization/{place}", size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.pseudonymization.decimals import Decimals
@@ -112,7 +112,7 @@ class Recipe:
             made = make_strategy(strategy, rule.options, _NO_KEYS)
             return cls(
                 strategy=strategy,
-                algorithm=made.algorithm,
+                algorithm=made.algorithm_for(kind, tweaked=rule.tweak is not None),
                 format=None,
                 options=made.options,
                 domain=rule.domain or column,
@@ -165,8 +165,14 @@ class Recipe:
             PseudonymizationError: it does not.
         """
         made = self.make(_NO_KEYS)
-        if self.algorithm not in (made.algorithm, *made.earlier):
+        if self.algorithm not in (made.algorithm, made.second):
             raise PseudonymizationError(f"this version has no algorithm {self.algorithm!r}")
+
+    def renewed(self, kind: type) -> Recipe:
+        """Return the recipe with the algorithm that values of a kind are replaced by."""
+        strategy = self.make(_NO_KEYS)
+        algorithm = strategy.algorithm_for(kind, tweaked=self.tweak is not None)
+        return replace(self, algorithm=algorithm)
 
     def make(
         self,

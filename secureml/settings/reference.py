@@ -37,8 +37,11 @@ _TABLES: dict[type, dict[str, Any]] = {
     Profiles: {
         "additionalProperties": {
             "type": "object",
-            "properties": {"columns": _RULES},
-            "required": ["columns"],
+            "properties": {
+                "columns": _RULES,
+                "domain_prefix": {"type": "string", "minLength": 1},
+            },
+            "minProperties": 1,
             "additionalProperties": False,
         }
     },

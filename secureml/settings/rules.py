@@ -23,6 +23,7 @@ __all__ = [
     "OPTIONS",
     "ColumnRule",
     "Option",
+    "Profile",
     "Profiles",
     "Rules",
     "option_problem",
@@ -245,8 +246,52 @@ class Rules(_Named[ColumnRule]):
 
 
 @dataclass(frozen=True, slots=True)
-class Profiles(_Named[Rules]):
-    """Sets of rules by name, each of which stands over the rules for all."""
+class Profile(Rules):
+    """The rules for one recipient, which stand over those for all.
+
+    Args:
+        domain_prefix: what sets the domains of this recipient apart; None leaves it to the setting.
+    """
+
+    domain_prefix: str | None = None
+
+    @classmethod
+    def read(cls, table: object, name: str) -> Profile:
+        """Read a profile of a settings file.
+
+        Args:
+            table: with rules, a prefix, or both.
+            name: what to call it in messages.
+
+        Raises:
+            ConfigurationError: with every problem found.
+        """
+        known = {"columns", "domain_prefix"}
+        if not isinstance(table, Mapping) or not table or not known.issuperset(table):
+            raise ConfigurationError(
+                f"{name} must hold rules, as in [default.{name}.columns.email], or a domain_prefix"
+            )
+        prefix = table.get("domain_prefix")
+        if "domain_prefix" in table and (not isinstance(prefix, str) or not prefix):
+            raise ConfigurationError(f"{name}.domain_prefix must be text and not empty")
+        rules = Rules.read(table.get("columns", {}), f"{name}.columns")
+        return cls(rules.pairs, prefix)
+
+    def document(self) -> dict[str, object]:
+        """Return the profile as a settings file has it."""
+        prefix = {} if self.domain_prefix is None else {"domain_prefix": self.domain_prefix}
+        rules = {"columns": Rules(self.pairs).document()} if self.pairs or not prefix else {}
+        return {**prefix, **rules}
+
+    def above(self, weaker: Profile) -> Profile:
+        """Return this profile, and what it does not say of a weaker one."""
+        prefix = weaker.domain_prefix if self.domain_prefix is None else self.domain_prefix
+        return Profile(self.over(weaker).pairs, prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles(_Named[Profile]):
+    """Profiles by name."""
 
     @classmethod
     def read(cls, table: object, name: str) -> Profiles:
@@ -261,12 +306,8 @@ class Profiles(_Named[Rules]):
             raise ConfigurationError(f"{name} must be a table with a table for each profile")
         problems, pairs = _spelt_twice(table, name), []
         for profile, content in table.items():
-            place = f"{name}.{profile!s}"
-            if not isinstance(content, Mapping) or set(content) != {"columns"}:
-                problems.append(f"{place} must hold rules, as in [default.{place}.columns.email]")
-                continue
             try:
-                pairs.append((str(profile), Rules.read(content["columns"], f"{place}.columns")))
+                pairs.append((str(profile), Profile.read(content, f"{name}.{profile!s}")))
             except ConfigurationError as error:
                 problems += error.problems
         if problems:
@@ -275,14 +316,14 @@ class Profiles(_Named[Rules]):
 
     def document(self) -> dict[str, object]:
         """Return the profiles as a settings file has them."""
-        return {name: {"columns": rules.document()} for name, rules in self.items()}
+        return {name: profile.document() for name, profile in self.items()}
 
     def over(self, weaker: Profiles) -> Profiles:
         """Return these profiles over weaker ones, rule by rule."""
-        merged = {name.casefold(): (name, rules) for name, rules in weaker.pairs}
-        for name, rules in self.pairs:
-            over = rules.over(weaker[name]) if name in weaker else rules
-            merged[name.casefold()] = name, over
+        merged = {name.casefold(): (name, profile) for name, profile in weaker.pairs}
+        for name, profile in self.pairs:
+            above = profile.above(weaker[name]) if name in weaker else profile
+            merged[name.casefold()] = name, above
         return Profiles(tuple(merged.values()))
 
     def __str__(self) -> str:

@@ -345,8 +345,16 @@ class Settings:
     profiles: Profiles = field(
         default=Profiles(),
         metadata=_about(
-            "Sets of rules by name, in `profiles.<name>.columns`; `profile=` selects one.",
+            "What holds for one recipient, by name: rules in `profiles.<name>.columns`, and a "
+            "`domain_prefix`; `profile=` selects one.",
             read=Profiles.read,
+        ),
+    )
+    domain_prefix: str | None = field(
+        default=None,
+        metadata=_about(
+            "What sets the domains of all columns apart from those of others, such as the name of "
+            "a recipient: equal values then have other pseudonyms."
         ),
     )
     strict_columns: bool = field(
@@ -360,6 +368,14 @@ class Settings:
     audit_required: bool = field(
         default=False,
         metadata=_about("Whether an access fails when `audit_log` can't take its line."),
+    )
+    known_keys: str | None = field(
+        default=None,
+        metadata=_about(
+            "File that remembers which versions of keys were seen, so that a Vault that went back "
+            "is noticed; by default `secureml/known_keys` in `XDG_STATE_HOME`.",
+            is_path=True,
+        ),
     )
     environments: frozenset[str] = field(default=frozenset(ENVIRONMENTS), repr=False, compare=False)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)

@@ -201,6 +201,17 @@ class SecretStore(ABC):
         """Return every version, and the custom metadata beside them if the store has any."""
         return self.versions(name), {}
 
+    def expect(  # noqa: B027  # a store of one node is always up to date
+        self, name: str, version: int, created: datetime | None
+    ) -> None:
+        """Take an answer from before a version was written for out of date.
+
+        Args:
+            name: the secret's name.
+            version: a version that is known to be there.
+            created: when it was written, if that is known.
+        """
+
     @abstractmethod
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets, sorted, folders walked through."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from secureml.errors import SecretError
 
 __all__ = [
     "CREATED_BY",
     "DISABLED",
+    "LOST",
     "PURPOSE",
     "ROTATION_PERIOD",
     "STATES_KEPT",
     "UNKNOWN",
+    "lost_in",
+    "lost_text",
     "merged",
     "record_state",
     "state_key",
@@ -28,11 +32,14 @@ UNKNOWN = "unknown"
 
 STATES_KEPT = {"states": "custom_metadata"}
 """A field of a record: the secret's custom metadata has ``CREATED_BY``, unless it was replaced."""
+LOST = "secureml.lost"
+"""Versions that were there before Vault went back to older data, and are given up."""
 
 _STATE = "secureml.state."
 _MOST_ENTRIES = 64
 _LONGEST_KEY = 128
 _LONGEST_VALUE = 512
+_NUMBER = re.compile("[1-9][0-9]{0,5}")
 
 
 def state_key(version: int) -> str:
@@ -80,6 +87,17 @@ def record_state(
     if STATES_KEPT.items() <= fields.items() and CREATED_BY not in custom_metadata:
         return UNKNOWN
     return state_of(custom_metadata, version, newest)
+
+
+def lost_in(custom_metadata: Mapping[str, str]) -> frozenset[int]:
+    """Return the versions that are given up."""
+    numbers = custom_metadata.get(LOST, "").split(",")
+    return frozenset(int(number) for number in numbers if _NUMBER.fullmatch(number))
+
+
+def lost_text(versions: Iterable[int]) -> str:
+    """Write the versions that are given up, as custom metadata holds them."""
+    return ",".join(map(str, sorted(versions)))
 
 
 def merged(

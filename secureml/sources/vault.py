@@ -253,6 +253,10 @@ class VaultStore(SecretStore):
         metadata = self._metadata(name)
         return metadata.versions, metadata.custom_metadata
 
+    def expect(self, name: str, version: int, created: datetime | None) -> None:
+        """Have an answer from before a version was written asked for again."""
+        self._freshness.saw(name, Sighting(version, created))
+
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets, sorted."""
         self._kv_mount.check()

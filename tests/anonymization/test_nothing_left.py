@@ -122,7 +122,8 @@ def buffers(held: Any) -> Iterator[bytes]:
     elif isinstance(held, pd.Index | pd.Series):
         yield from buffers(held.array)
     else:
-        for name in ("_pa_array", "_data", "_mask", "_ndarray"):
+        arrow = hasattr(held, "_pa_array")
+        for name in ("_pa_array",) if arrow else ("_data", "_mask", "_ndarray", "_left", "_right"):
             if hasattr(held, name):
                 yield from buffers(getattr(held, name))
 

@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 
 from secureml import anonymize, merge_manifests, reidentify, rekey
-from secureml.errors import PseudonymizationError, WrongTableError
+from secureml.anonymization.keyrings import keyring_of
+from secureml.errors import IrreversibleWarning, PseudonymizationError, WrongTableError
 from secureml.files import anonymize_file, reidentify_file, rekey_file
 from secureml.key_management import KeyManager
+from secureml.pseudonymization.manifest import Manifest
 
 ROWS = 60
 
@@ -152,7 +154,7 @@ def test_tweaks_that_are_not_those_of_their_rows_are_noticed(
         call(changed, manifest=result.attrs["secureml"], key_manager=manager)
     with pytest.raises(WrongTableError, match="column 'id': its tweaks in 'site'"):
         call(
-            changed.drop(columns="ssn"),
+            changed.assign(ssn=pd.array([None] * rows, "string")),
             manifest=result.attrs["secureml"],
             key_manager=manager,
         )
@@ -297,3 +299,87 @@ def test_a_categorical_has_no_rows_of_its_own(manager: KeyManager) -> None:
     frame = table().astype({"ssn": "category"})
     with pytest.raises(PseudonymizationError, match="column 'ssn': it is a categorical"):
         made(frame, manager)
+
+
+DEPENDENT = pd.DataFrame(
+    {
+        "ssn": ["078-05-1120", "219-09-9999", "457-55-5462", "078-05-1120"],
+        "visit": ["10000001", "10000002", "10000003", "10000004"],
+    }
+)
+
+
+@pytest.mark.parametrize("order", [("ssn", "visit"), ("visit", "ssn")])
+def test_a_column_and_its_tweaks_are_not_both_pseudonymized(
+    manager: KeyManager, order: tuple[str, str]
+) -> None:
+    first, second = order
+    tweaks: dict[str, dict[str, str]] = {"ssn": {"ssn": "visit"}, "visit": {}}
+    hidden = made(DEPENDENT, manager, sensitive_columns=[first], tweaks=tweaks[first])
+    match = "can't lie in 'visit'" if second == "ssn" else "recovery of 'ssn' reads 'visit'"
+    with pytest.raises(PseudonymizationError, match=match):
+        made(hidden, manager, sensitive_columns=[second], tweaks=tweaks[second])
+    bare = hidden.copy()
+    bare.attrs = {}
+    with pytest.raises(PseudonymizationError, match=match):
+        made(
+            bare,
+            manager,
+            sensitive_columns=[second],
+            tweaks=tweaks[second],
+            manifest=hidden.attrs["secureml"],
+        )
+
+
+def test_the_versions_that_recovery_reads_are_not_pseudonymized(manager: KeyManager) -> None:
+    frame = table()
+    hidden = made(frame, manager, sensitive_columns=["id"], tweaks=None, key_versions=True)
+    with pytest.raises(PseudonymizationError, match="recovery of 'id' reads 'id__key_version'"):
+        made(hidden, manager, sensitive_columns=["id__key_version"], tweaks=None)
+
+
+def test_tweaks_may_lie_in_the_versions_of_another_column(manager: KeyManager) -> None:
+    hidden = made(DEPENDENT, manager, sensitive_columns=["visit"], tweaks=None, key_versions=True)
+    tweaks = {"ssn": "visit__key_version"}
+    hidden = made(hidden, manager, sensitive_columns=["ssn"], tweaks=tweaks)
+    manager.rotate_key("master_key")
+    moved = rekey(hidden, key_manager=manager)
+    assert moved["visit__key_version"].tolist() == [2] * 4
+    pd.testing.assert_frame_equal(reidentify(moved, key_manager=manager), DEPENDENT)
+
+
+@pytest.mark.parametrize("order", [("ssn", "visit"), ("visit", "ssn")])
+def test_tables_in_which_both_are_come_back(manager: KeyManager, order: tuple[str, str]) -> None:
+    hidden = dependent(order, manager)
+    pd.testing.assert_frame_equal(reidentify(hidden, key_manager=manager), DEPENDENT)
+    moved = rekey(rekey(hidden, "other_key", key_manager=manager), key_manager=manager)
+    assert not (moved == hidden).any(axis=None)
+    assert not (moved == DEPENDENT).any(axis=None)
+    pd.testing.assert_frame_equal(reidentify(moved, key_manager=manager), DEPENDENT)
+
+
+def test_tweaks_that_were_replaced_for_good_are_not_guessed(manager: KeyManager) -> None:
+    hidden = dependent(("ssn", "visit"), manager, visit="hash")
+    match = "tweaks in 'visit' were replaced for good"
+    with pytest.warns(IrreversibleWarning), pytest.raises(PseudonymizationError, match=match):
+        reidentify(hidden, key_manager=manager)
+    hidden = dependent(("visit", "ssn"), manager, visit="hash")
+    with pytest.warns(IrreversibleWarning):
+        back = reidentify(hidden, key_manager=manager)
+    pd.testing.assert_series_equal(back["ssn"], DEPENDENT["ssn"])
+
+
+def dependent(order: tuple[str, ...], manager: KeyManager, **strategy: str) -> pd.DataFrame:
+    """Return a table as earlier versions made it: a column and its tweaks, in this order."""
+    frame, columns = DEPENDENT, {}
+    for name in order:
+        frame = made(
+            frame,
+            manager,
+            strategy=strategy.get(name),
+            sensitive_columns=[name],
+            tweaks={"ssn": "visit"} if name == "ssn" else None,
+        )
+        columns |= Manifest.parse(frame.attrs.pop("secureml")).columns
+    frame.attrs["secureml"] = keyring_of(manager, None).sign(columns).document()
+    return frame

@@ -15,6 +15,8 @@ from secureml.errors import ManifestChangedError, ManifestError, WrongKeyError, 
 from secureml.key_management import KeyManager
 from secureml.sources import MemoryStore
 
+pytestmark = pytest.mark.filterwarnings("ignore::secureml.errors.MissingColumnWarning")
+
 
 def people(seed: int, rows: int = 3000) -> pd.DataFrame:
     generator = np.random.default_rng(seed)

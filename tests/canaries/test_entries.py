@@ -21,7 +21,17 @@ from secureml.settings import SETTINGS, Settings
 from secureml.sources import MemoryStore, Record, SecretStore
 
 PLAIN = {
-    *("self", "name", "key_name", "version", "key_bytes", "encoding", "purpose", "confirm"),
+    *(
+        "self",
+        "name",
+        "key_name",
+        "version",
+        "highest",
+        "key_bytes",
+        "encoding",
+        "purpose",
+        "confirm",
+    ),
     *("rotation_period", "new_material", "now", "callback", "other", "default", "envelope"),
     *("use_env_fallback", "use_default_fallback", "environment", "settings", "store", "clock"),
     *("chance", "environments", "files", "origins", "export", "public_key", "transit_key"),

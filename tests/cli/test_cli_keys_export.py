@@ -131,7 +131,8 @@ def test_a_table_of_another_key_or_version_is_told(run, use, keys, exported, tmp
     assert run(*hide, "third.csv").code == 0
     ran = run(*check, "third.csv")
     assert ran.code == 1
-    assert "third.csv: it needs version 3, which the export lacks" in ran.err
+    assert "warning: third.csv: " in ran.err
+    assert "version 3" in ran.err
     use("other")
     for _ in range(2):
         run("keys", "generate-key")
@@ -141,7 +142,7 @@ def test_a_table_of_another_key_or_version_is_told(run, use, keys, exported, tmp
     manifest.write_text(manifest.read_text().replace('"version": 3', '"version": 2'))
     ran = run(*check, "another.csv")
     assert ran.code == 1
-    assert "the key that was found is not the same" in ran.err
+    assert "warning: another.csv: " in ran.err
 
 
 def test_nothing_is_overwritten(run, use, keys, exported):

@@ -37,6 +37,7 @@ def test_there_are_the_commands_that_are_documented():
         "keys disable",
         "keys enable",
         "keys destroy",
+        "keys accept-rollback",
         "keys usage",
         "keys export",
         "keys restore",

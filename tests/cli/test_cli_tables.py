@@ -294,6 +294,7 @@ def test_usage_as_json_and_of_keys_that_can_not_be_looked_at(run, plain, hidden,
         "file": str(hidden),
         "key": "master_key",
         "version": 1,
+        "version_now": 1,
         "environment": "development",
         "state": "enabled",
         "rows": 100,
@@ -316,6 +317,24 @@ def test_usage_takes_metadata_alone(run, hidden, vault, monkeypatch):
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.policy_token(metadata))
     ran = run("keys", "usage", hidden)
     assert (ran.code, ran.out.split()[4], ran.err) == (0, "enabled", "")
+
+
+def test_usage_goes_by_the_check_of_a_key_and_not_by_its_number(run, plain, hidden):
+    with KeyManager() as manager:
+        manager.rotate_key("master_key")
+        path = "secureml/development/master_key"
+        assert run("anonymize", plain, "--output", "new.csv", "--columns", "ssn").code == 0
+        kv = manager.vault_client.secrets.kv.v2
+        first = kv.read_secret_version(path, version=1, raise_on_deleted_version=True)
+        kv.delete_metadata_and_all_versions(path)
+        del first["data"]["data"]["states"]
+        for fields in ({"value": "ab" * 32}, first["data"]["data"]):
+            kv.create_or_update_secret(path, fields)
+    ran = run("keys", "usage", hidden, "new.csv")
+    assert ran.out.splitlines() == [
+        f"{hidden}  master_key  version 1 (now 2)  enabled  100 rows  ssn, name",
+        "new.csv  master_key  version 2  missing  100 rows  ssn",
+    ]
 
 
 def test_a_preview_writes_nothing(run, plain):

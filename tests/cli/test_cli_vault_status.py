@@ -437,7 +437,10 @@ def test_two_active_addresses_are_pointed_out(run, here, bao, tmp_path, monkeypa
     with DevServer(tmp_path / "second") as other:
         monkeypatch.setenv("SECUREML_VAULT_URL", f"{here.url},{other.url}")
         found = attention(run("vault", "status"))
-    assert found == [f"more than one address is active: {here.url}, {other.url}"]
+    assert found == [
+        f"{here.url} and {other.url} are all active: they are not one cluster, and their keys may"
+        " differ"
+    ]
 
 
 def test_keys_check_ends_with_what_monitoring_asks_for(run, wrapping, use, monkeypatch):

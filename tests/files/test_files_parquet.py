@@ -294,3 +294,29 @@ def test_odd_metadata_of_pandas_is_no_obstacle(sheet, tmp_path, manager, kept):
     anonymize_file(sheet(table), hidden, ["ssn"], key_manager=manager)
     reidentify_file(hidden, tmp_path / "back.parquet", key_manager=manager)
     assert parquet.read_table(tmp_path / "back.parquet")["ssn"].to_pylist() == ["123-45-6789"]
+
+
+@pytest.mark.parametrize("dtype", ["object", "category", "Int64"])
+def test_a_column_of_nulls_alone_keeps_no_other_from_being_recovered(
+    sheet, tmp_path, manager, dtype
+):
+    """Parquet has a type for nulls alone, which becomes of objects and categories."""
+    people = pd.DataFrame(
+        {"ssn": ["123-45-6789"], "x": pd.Series([None], dtype=object).astype(dtype)}
+    )
+    hidden = anonymize(
+        people, sensitive_columns=["ssn", "x"], small_domain="permute", key_manager=manager
+    )
+    document = hidden.attrs["secureml"]
+    nothing = pa.table({"ssn": hidden["ssn"].tolist(), "x": pa.nulls(1)})
+    path, back = sheet(nothing), tmp_path / "back.parquet"
+    reidentify_file(path, back, manifest=document, key_manager=manager)
+    assert parquet.read_table(back).to_pylist() == [{"ssn": "123-45-6789", "x": None}]
+
+
+def test_a_column_of_nulls_alone_is_pseudonymized_and_recovered(sheet, tmp_path, manager):
+    plain = pa.table({"ssn": ["123-45-6789"], "x": pa.nulls(1)})
+    hidden, back = tmp_path / "hidden.parquet", tmp_path / "back.parquet"
+    anonymize_file(sheet(plain), hidden, ["ssn", "x"], key_manager=manager)
+    reidentify_file(hidden, back, key_manager=manager)
+    assert parquet.read_table(back).equals(plain)

@@ -18,7 +18,13 @@ from secureml.errors import (
     PseudonymizationError,
     SecureMLError,
 )
-from secureml.files import anonymize_file, manifest_of, reidentify_file, rekey_file
+from secureml.files import (
+    anonymize_file,
+    manifest_of,
+    preview_file,
+    reidentify_file,
+    rekey_file,
+)
 from secureml.files.tables import open_table
 
 VALUE = b"123-45-6789"
@@ -247,3 +253,23 @@ def test_a_byte_order_mark_survives(tmp_path, manager):
     assert hidden.read_bytes().startswith(b"\xef\xbb\xbfssn\n")
     reidentify_file(hidden, back, key_manager=manager)
     assert back.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("order", [("ssn", "id"), ("id", "ssn")])
+def test_a_column_and_its_tweaks_are_not_both_pseudonymized(people, tmp_path, manager, order):
+    """Neither with the manifest beside the file, nor with one that is named."""
+    rules = {"ssn": {"tweaks": {"ssn": "id"}}, "id": {"small_domain": "token"}}
+    first, second = order
+    hidden, moved, again = (tmp_path / name for name in ("hidden.csv", "moved.csv", "again.csv"))
+    anonymize_file(people, hidden, [first], key_manager=manager, **rules[first])
+    shutil.copy(hidden, moved)
+    beside = hidden.with_name("hidden.csv.manifest.json")
+    for path, manifest in ((hidden, None), (moved, beside), (moved, manifest_of(hidden))):
+        with pytest.raises(PseudonymizationError, match=r"'id', which is|recovery of 'ssn' reads"):
+            anonymize_file(
+                path, again, [second], manifest=manifest, key_manager=manager, **rules[second]
+            )
+        with pytest.raises(PseudonymizationError, match=r"'id', which is|recovery of 'ssn' reads"):
+            preview_file(path, [second], manifest=manifest, key_manager=manager, **rules[second])
+    with pytest.raises(PseudonymizationError, match="rows in clear that were added"):
+        anonymize_file(moved, again, [first], manifest=beside, key_manager=manager)

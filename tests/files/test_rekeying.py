@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 
 from secureml import anonymize, merge_manifests
+from secureml.anonymization.keyrings import keyring_of
 from secureml.errors import (
     IrreversibleWarning,
     ManifestChangedError,
     ManifestError,
+    MissingColumnWarning,
     SecretNotFoundError,
     SecureMLError,
     WrongTableError,
@@ -25,6 +27,7 @@ from secureml.files import (
     reidentify_file,
     rekey_file,
 )
+from secureml.pseudonymization.manifest import Manifest
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
@@ -312,3 +315,47 @@ def test_usage(people, hidden, tmp_path, manager):
     both.unlink()
     with pytest.raises(ManifestError, match="only the table tells"):
         key_usage(f"{both}.manifest.json")
+
+
+def test_a_column_that_is_missing_is_not_forgotten(hidden, people, tmp_path, manager):
+    frame = pd.read_csv(hidden, dtype=str)
+    place = hidden.with_name("hidden.csv.manifest.json")
+    frame.rename(columns={"ssn": "SSN"}).to_csv(hidden, index=False)
+    renamed = hidden.read_bytes()
+    with pytest.raises(WrongTableError, match="lacks 'ssn' of the manifest"):
+        rekey_file(hidden, manifest=place, key_manager=manager)
+    assert hidden.read_bytes() == renamed
+    assert not folder_of(hidden).exists()
+    again = tmp_path / "again.csv"
+    with pytest.warns(MissingColumnWarning) as caught:
+        reidentify_file(hidden, again, manifest=place, key_manager=manager)
+    assert caught[0].message.details.endswith(": 'ssn'")
+    stop(hidden, manager, manifest=place, drop_missing=True)
+    written = rekey_file(hidden, manifest=place, drop_missing=True, key_manager=manager)
+    assert list(written.manifest["columns"]) == ["na,me"]
+    assert recovered(hidden, manager) == again.read_bytes()
+
+
+@pytest.mark.parametrize("order", [("ssn", "id"), ("id", "ssn")])
+def test_a_column_and_its_tweaks_come_back_in_whatever_order_they_were_hidden(
+    people, tmp_path, manager, order
+):
+    """Earlier versions did not refuse it."""
+    path, columns = tmp_path / "hidden.csv", {}
+    for name in order:
+        tweaks = {"ssn": "id"} if name == "ssn" else None
+        source, moved = (people, path) if not columns else (path, tmp_path / "next.csv")
+        bare = shutil.copy(source, tmp_path / "bare.csv")
+        made = anonymize_file(
+            bare, moved, [name], tweaks=tweaks, small_domain="token", key_manager=manager
+        )
+        columns |= Manifest.parse(made.manifest).columns
+        path = moved
+    place = tmp_path / "both.json"
+    place.write_text(json.dumps(keyring_of(manager, None).sign(columns).document()))
+    assert recovered(path, manager, manifest=place) == people.read_bytes()
+    manager.rotate_key("master_key")
+    before = path.read_bytes()
+    rekey_file(path, tmp_path / "moved.csv", manifest=place, key_manager=manager)
+    assert (tmp_path / "moved.csv").read_bytes() != before
+    assert recovered(tmp_path / "moved.csv", manager) == people.read_bytes()

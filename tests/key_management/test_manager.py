@@ -22,7 +22,7 @@ from secureml.errors import (
     SecretNotFoundError,
 )
 from secureml.key_management import KeyManager, SecretInfo
-from secureml.keys import encode, fingerprint_of
+from secureml.keys import derive, encode, fingerprint_of
 from secureml.settings import Layers, load_settings
 from secureml.sources import MemoryStore
 
@@ -426,6 +426,24 @@ def test_a_base_key_derives_the_same_in_every_form(base, purpose, size):
 def test_what_can_not_be_derived_is_refused(arguments):
     with pytest.raises(KeyMaterialError):
         in_memory().derive_key(*arguments)
+
+
+@pytest.mark.parametrize(
+    "purpose",
+    [
+        "pseudonymization/fpe/ssn",
+        "pseudonymization/manifest",
+        "secureml/fingerprint",
+        "development/k",
+    ],
+)
+def test_a_purpose_of_the_library_itself_is_refused(purpose):
+    manager = in_memory()
+    manager.import_key("k", KEY)
+    for key in (KEY, KEY.hex(), manager.get_key("k")):
+        with pytest.raises(KeyMaterialError, match="are secureml's own"):
+            manager.derive_key(key, purpose)
+    assert manager.derive_own_key(manager.get_key("k"), purpose, 32) == derive(KEY, purpose, 32)
 
 
 def test_a_base_key_of_another_type_is_refused():

@@ -22,6 +22,7 @@ from secureml.errors import (
     SecretError,
     SecretExistsError,
     SecretNotFoundError,
+    SecureMLWarning,
     VaultUnavailableError,
 )
 from secureml.key_management import KeyManager
@@ -681,3 +682,62 @@ def test_an_envelope_does_not_show_what_is_wrapped():
     envelope = Envelope(wrapped="vault:v3:AAAA", transit_key="a/b/k")
     assert "AAAA" not in repr(envelope)
     assert (envelope.mount, envelope.transit_version) == ("a/b", 3)
+
+
+def plain(client):
+    write(client, {"value": "ab" * 32})
+
+
+def without_the_chain(client):
+    write(client, {**stored(client), "earlier": {}})
+
+
+def destroyed(client):
+    client.secrets.kv.v2.destroy_secret_versions("secureml/staging/k", versions=[3])
+
+
+@pytest.mark.parametrize("fault", [plain, without_the_chain, destroyed])
+def test_a_newest_version_that_was_written_over_or_destroyed_costs_no_older_key(
+    open_manager, client, fault
+):
+    with open_manager() as manager:
+        manager.generate_key("k")
+        manager.rotate_key("k", new_material=True)
+        manager.rotate_key("k", new_material=True)
+        keys = [manager.get_key("k", version).material for version in (1, 2)]
+        fault(client)
+        manager.rotate_key("k")
+        made = manager.rotate_key("k")
+    config(client, min_decryption_version=latest(client))
+    with open_manager() as manager:
+        assert [manager.get_key("k", version).material for version in (1, 2)] == keys
+        assert manager.get_key("k").fingerprint == made.fingerprint
+
+
+def test_a_key_is_unwrapped_by_any_version_that_has_it(open_manager, client):
+    with open_manager() as manager:
+        manager.generate_key("k")
+        first = manager.get_key("k").material
+        manager.rotate_key("k", new_material=True)
+    config(client, min_decryption_version=2)
+    write(client, {"value": "ab" * 32})
+    write(client, {**stored(client, version=2), "earlier": []})
+    with open_manager() as manager:
+        assert manager.get_key("k", 1).material == first
+
+
+def test_a_rotation_names_what_it_can_not_carry(open_manager, client):
+    with open_manager() as manager:
+        first = manager.generate_key("k")
+        second = manager.rotate_key("k", new_material=True)
+        write(client, {**stored(client), "earlier": {}})
+        config(client, min_decryption_version=2)
+        client.secrets.kv.v2.delete_secret_versions("secureml/staging/k", versions=[2])
+        with pytest.warns(SecureMLWarning, match="some older keys") as seen:
+            third = manager.rotate_key("k")
+        (details,) = [getattr(warning.message, "details", "") for warning in seen]
+        assert f"fingerprint {first.fingerprint}" in details
+        assert "version 2 is deleted" in details
+        assert "min_decryption_version" in details
+        assert third.fingerprint == second.fingerprint
+        assert manager.get_key("k").fingerprint == second.fingerprint

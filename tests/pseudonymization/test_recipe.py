@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.decimals import Decimals
 from secureml.pseudonymization.formats import FORMATS
 from secureml.pseudonymization.keys import DomainKeys
+from secureml.pseudonymization.moments import Days, Moments
 from secureml.pseudonymization.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.recipe import Recipe, check_choice
 from secureml.pseudonymization.strategies import Fpe
@@ -158,3 +160,19 @@ def test_every_format_says_what_makes_it_again() -> None:
         assert name == kind.name
         assert name.partition("/")[2].isdigit()
         assert kind.takes
+
+
+def test_the_second_algorithm_is_named_where_it_makes_a_difference() -> None:
+    second = {(Moments, None), (Decimals, None), (Moments, "when"), (Decimals, "when")}
+    for kind in (Text, WholeNumbers, Moments, Days, Decimals):
+        for tweak in (None, "when"):
+            hashed, token = (of(kind, strategy=one, tweak=tweak) for one in ("hash", "token"))
+            assert token.algorithm.endswith("/2") == ((kind, tweak) in second)
+            assert hashed.algorithm.endswith("/2") == ((kind, tweak) in second or tweak is not None)
+            for recipe in (hashed, token):
+                recipe.check()
+                first = replace(recipe, algorithm=recipe.algorithm.removesuffix("/2"))
+                first.check()
+                assert first.renewed(kind) == recipe
+    with pytest.raises(PseudonymizationError, match="no algorithm"):
+        replace(of(strategy="token"), algorithm="AES-256-SIV/3").check()

@@ -99,7 +99,14 @@ class Draw:
         if setting.name == "profiles":
             return {
                 self.one(["lab", "x y"]): self.one(
-                    [{"columns": self.rules()}, {}, {"columns": {}, "rules": {}}, "a"]
+                    [
+                        {"columns": self.rules()},
+                        {"columns": {}, "domain_prefix": self.one(["lab", "", 1, "a/b"])},
+                        {"domain_prefix": "lab"},
+                        {},
+                        {"columns": {}, "rules": {}},
+                        "a",
+                    ]
                 )
             }
         if setting.kind is bool:

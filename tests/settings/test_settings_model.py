@@ -50,6 +50,7 @@ SPELLINGS = {
 }
 PATHS = {
     "audit_log",
+    "known_keys",
     "vault_ca_cert",
     "vault_client_cert",
     "vault_client_key",

@@ -180,6 +180,41 @@ def test_a_profile_holds_rules(table: object) -> None:
         Profiles.read(table, "profiles")
 
 
+def test_a_profile_may_have_a_prefix_of_domains() -> None:
+    text = """
+        [default]
+        domain_prefix = "house"
+        [default.profiles.research]
+        domain_prefix = "research"
+        [default.profiles.research.columns.income]
+        strategy = "mask"
+        [default.profiles.press.columns.income]
+        strategy = "redact"
+        [production.profiles.Research.columns.ssn]
+        strategy = "hash"
+        [production.profiles.press]
+        domain_prefix = "press"
+        """
+    settings = load(text, "production")
+    assert settings.domain_prefix == "house"
+    research, press = settings.profiles["research"], settings.profiles["press"]
+    assert (research.domain_prefix, set(research)) == ("research", {"income", "ssn"})
+    assert (press.domain_prefix, set(press)) == ("press", {"income"})
+    assert load(text).profiles["press"].domain_prefix is None
+    document = settings.profiles.document()
+    assert Profiles.read(document, "profiles") == settings.profiles
+    only = Profiles.read({"lab": {"domain_prefix": "lab"}}, "profiles")
+    assert only.document() == {"lab": {"domain_prefix": "lab"}}
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize("prefix", ["", 1, None, ["lab"]])
+def test_a_prefix_of_domains_is_text(prefix: object) -> None:
+    table = {"lab": {"columns": {}, "domain_prefix": prefix}}
+    with pytest.raises(ConfigurationError, match=r"profiles\.lab\.domain_prefix must be text"):
+        Profiles.read(table, "profiles")
+
+
 def test_rules_are_no_matter_of_variables_or_vault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECUREML_COLUMNS", "{}")
     with pytest.raises(ConfigurationError, match="columns is a table: write it in a settings file"):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.decimals import Decimals
 from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Option, TooSmall
+from secureml.pseudonymization.moments import Moments
 from secureml.pseudonymization.values import Values
 
-__all__ = ["Kind", "Outcome", "Strategy", "strings_of"]
+__all__ = ["Kind", "Outcome", "Strategy", "joining_strings", "strings_of"]
+
+_ZEROS = re.compile(r"(?:\.|(\.[0-9]*[1-9]))0*(?=Z?$)", re.ASCII)
+"""The end of a fraction that says nothing, before the Z of an instant."""
 
 Kind = Callable[[Sequence[str]], Values]
 """Reads the values of a column from the strings that their own ``strings()`` gives."""
@@ -45,13 +51,13 @@ class Strategy(ABC):
 
     Attributes:
         algorithm: what is kept of it in manifests.
-        earlier: algorithms of older manifests.
+        second: the algorithm of what the first one kept from joining; ``recover`` reverses both.
         reversible: whether ``recover`` gives every value back.
         reads: whether it looks at the values, and not just at how many there are.
     """
 
     algorithm: ClassVar[str]
-    earlier: ClassVar[tuple[str, ...]] = ()
+    second: ClassVar[str | None] = None
     reversible: ClassVar[bool] = True
     reads: ClassVar[bool] = True
 
@@ -59,6 +65,15 @@ class Strategy(ABC):
     @abstractmethod
     def options(self) -> Mapping[str, Option]:
         """The options that make this strategy again, defaults too; kept in manifests."""
+
+    def algorithm_for(self, kind: type, *, tweaked: bool) -> str:
+        """Return the algorithm by which ``protect`` replaces values.
+
+        Args:
+            kind: of the values.
+            tweaked: whether rows have tweaks.
+        """
+        return self.second if self.second and kind in (Moments, Decimals) else self.algorithm
 
     @abstractmethod
     def protect(self, values: Values) -> Outcome:
@@ -85,3 +100,15 @@ def strings_of(values: Values) -> list[str]:
         PseudonymizationError: values of this kind can't be written as strings.
     """
     return values.strings()
+
+
+def joining_strings(values: Values) -> list[str]:
+    """Return values as strings that are the same for equal values of columns of any unit or scale.
+
+    Raises:
+        PseudonymizationError: values of this kind can't be written as strings.
+    """
+    strings = strings_of(values)
+    if isinstance(values, Moments | Decimals):
+        return [_ZEROS.sub(r"\1", text) for text in strings]
+    return strings

@@ -14,7 +14,7 @@ from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Option
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.permutation import RowTweaks
-from secureml.pseudonymization.strategies.base import Outcome, Strategy, strings_of
+from secureml.pseudonymization.strategies.base import Outcome, Strategy, joining_strings
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 
@@ -25,6 +25,10 @@ _ENCODINGS = ("hex", "base32")
 
 class Hash(Strategy):
     """Replaces every value by its HMAC-SHA256, cut to some width.
+
+    The second algorithm is for values with a tweak, which the first one hashed under the key of
+    those without, and for moments and decimal numbers, of which it took all digits of the column's
+    unit or scale.
 
     Args:
         keys: of the column's domain.
@@ -39,6 +43,7 @@ class Hash(Strategy):
     """
 
     algorithm = "HMAC-SHA256"
+    second = "HMAC-SHA256/2"
     reversible = False
 
     __slots__ = ("_bits", "_encoding", "_keys", "_row_tweaks")
@@ -65,10 +70,15 @@ class Hash(Strategy):
         """The width and the encoding."""
         return {"bits": self._bits, "encoding": self._encoding}
 
+    def algorithm_for(self, kind: type, *, tweaked: bool) -> str:
+        """Return the algorithm by which ``protect`` replaces values."""
+        return self.second if tweaked else super().algorithm_for(kind, tweaked=tweaked)
+
     def protect(self, values: Values) -> Outcome:
         """Replace every value that is not empty by its hash."""
-        start = HMAC(self._keys.hash().reveal(), SHA256())
-        strings = strings_of(values)
+        key = self._keys.hash() if self._row_tweaks is None else self._keys.tweaked_hash()
+        start = HMAC(key.reveal(), SHA256())
+        strings = joining_strings(values)
 
         def hashed(text: str, tweak: bytes = b"") -> str:
             mac = start.copy()

@@ -15,7 +15,13 @@ from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Option
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.permutation import RowTweaks
-from secureml.pseudonymization.strategies.base import Kind, Outcome, Strategy, strings_of
+from secureml.pseudonymization.strategies.base import (
+    Kind,
+    Outcome,
+    Strategy,
+    joining_strings,
+    strings_of,
+)
 from secureml.pseudonymization.text import Text
 from secureml.pseudonymization.values import Values
 
@@ -26,6 +32,9 @@ _PREFIX = re.compile(r"[A-Za-z0-9_.:~-]{0,32}", re.ASCII)
 
 class Token(Strategy):
     """Replaces every value by a token.
+
+    The second algorithm is for moments and decimal numbers, of which tokens of the first one hold
+    all digits of the column's unit or scale.
 
     Args:
         keys: of the column's domain.
@@ -38,6 +47,7 @@ class Token(Strategy):
     """
 
     algorithm = "AES-256-SIV"
+    second = "AES-256-SIV/2"
 
     __slots__ = ("_context", "_encoding", "_keys", "_prefix", "_row_tweaks")
 
@@ -69,7 +79,7 @@ class Token(Strategy):
     def protect(self, values: Values) -> Outcome:
         """Replace every value that is not empty by its token."""
         sealer = SivToken(self._keys.strategy_tokens(), self._encoding)
-        strings = strings_of(values)
+        strings = joining_strings(values)
         if self._row_tweaks is None:
             seal = cache(partial(sealer.seal, context=self._context))
             made = [self._prefix + seal(one) if one else "" for one in strings]

@@ -79,3 +79,12 @@ def test_short_hashes_do_collide_about_as_often_as_that() -> None:
     expected = 200_000**2 / 2**33
     assert 200_000 - len(set(made)) <= 4 * expected
     assert len(set(made)) > 199_900
+
+
+def test_no_text_without_a_tweak_gets_the_hash_of_one_with_a_tweak() -> None:
+    tweaks = RowTweaks([b"2026"], np.array([0]))
+    crafted = "row/1" + "\0" * 7 + "\x04" + "2026" + "Ann"
+    assert hashes(Hash(keys(), tweaks), ["Ann"]) != hashes(Hash(keys()), [crafted])
+    key = derive(KEY, "pseudonymization/tweaked-hash/customer", 32)
+    whole = hmac.new(key, crafted.encode(), hashlib.sha256).hexdigest()
+    assert hashes(Hash(keys(), tweaks), ["Ann"]) == [whole[:32]]
