@@ -18,6 +18,7 @@ from secureml.errors import (
 from secureml.settings import Settings
 from secureml.vault.auth import AuthMethod
 from secureml.vault.capabilities import Capabilities
+from secureml.vault.kv_mount import KvMount
 from secureml.vault.session import VaultSession
 
 __all__ = ["Check", "check_connection"]
@@ -39,7 +40,7 @@ class Check:
 
     name: str
     detail: str
-    error: SecretError | None = None
+    error: SecretError | ConfigurationError | None = None
     is_known: bool = True
 
 
@@ -117,33 +118,20 @@ class _Probe:
         return Check("token", f"accepted, {_validity(answer.data.seconds('ttl'))}")
 
     def _mounted(self) -> Check:
-        path = f"sys/internal/ui/mounts/{self._mount}"
+        mount = KvMount(self._session, self._mount)
+        remedy = "correct --vault-mount; what follows the mount goes into --vault-path"
         try:
-            answer = self._ask(path, "read", lambda client: client.adapter.get(f"/v1/{path}"))
+            if mount.check():
+                return Check("mount", f"{self._mount!r} is a KV version 2 secrets engine")
+            answer = self._read()
+            if answer.status == 404:
+                mount.check_absence(answer)
         except (AccessDeniedError, AuthenticationError):
-            return self._answering()
+            return Check("mount", "the token may not ask about it", is_known=False)
+        except ConfigurationError as error:
+            return Check("mount", remedy, error)
         except SecretError as error:
             return Check("mount", "try again", error)
-        version = answer.data.section("options").word("version") or "1"
-        engine = f"{answer.data.word('type')} version {version}"
-        root = (answer.data.text("path") or "").strip("/")
-        if root != self._mount:
-            inside = SecretError(f"{self._mount!r} is no mount, but lies in the mount {root!r}")
-            return Check("mount", "put what follows the mount into --vault-path", inside)
-        if engine != "kv version 2":
-            other = SecretError(f"{self._mount!r} is no KV version 2 secrets engine, but {engine}")
-            return Check("mount", "name another one with --vault-mount", other)
-        return Check("mount", f"{self._mount!r} is a KV version 2 secrets engine")
-
-    def _answering(self) -> Check:
-        """Judge the mount by a read, where Vault does not tell of it."""
-        try:
-            answer = self._read()
-        except SecretError:
-            return Check("mount", "the token may not ask about it", is_known=False)
-        if answer.body.texts("errors"):
-            absent = SecretError(f"Vault has no KV version 2 secrets engine at {self._mount!r}")
-            return Check("mount", "enable one there, or correct --vault-mount", absent)
         return Check("mount", f"{self._mount!r} answers")
 
     def _readable(self) -> Check:

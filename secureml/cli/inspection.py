@@ -90,7 +90,7 @@ class Status:
     login: Login | None = None
     mount: Mount | None = None
     keys: tuple[KeyAccess, ...] = ()
-    error: SecretError | None = None
+    error: SecretError | ConfigurationError | None = None
     findings: tuple[str, ...] = ()
 
 
@@ -112,7 +112,7 @@ def inspect(settings: Settings) -> Status:
     store = VaultStore(VaultSession(settings), settings)
     try:
         return _seen_with_token(settings, store, nodes)
-    except SecretError as error:
+    except (SecretError, ConfigurationError) as error:
         return Status(nodes=nodes, error=error)
     finally:
         store.close()

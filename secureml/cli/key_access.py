@@ -15,6 +15,7 @@ from secureml.sources.vault import VaultStore
 from secureml.vault.answers import Members
 from secureml.vault.api import Api
 from secureml.vault.capabilities import Capabilities
+from secureml.vault.kv_mount import lifetime_in
 from secureml.vault.session import VaultSession
 from secureml.vault.transit_engine import kind_problem
 
@@ -58,6 +59,7 @@ class KeyAccess:
         permissions: any of read, history, write, destroy, unwrap and rewrap; None where it can't
             be seen.
         state: present, absent, deleted or destroyed; None where it can't be seen.
+        deletion_time: when Vault deletes its newest version, as ISO 8601 has it; None for never.
         gaps: the versions that are gone: deleted, destroyed, or pruned.
         transit_key: the transit key that wraps it or would; None if none can, or no engine is seen.
         transit_problem: what is amiss with that; empty where nothing is seen to be.
@@ -67,6 +69,7 @@ class KeyAccess:
     path: str
     permissions: tuple[str, ...] | None
     state: str | None = None
+    deletion_time: str | None = None
     gaps: tuple[int, ...] = ()
     transit_key: str | None = None
     transit_problem: str = ""
@@ -86,10 +89,8 @@ def mount_of(session: VaultSession, name: str) -> Mount:
     if told is not None:
         version = told.section("options").word("version")
         engine = f"{told.word('type')} version {version or '1'}"
-    lifetime = None if config is None else config.word("delete_version_after") or ""
-    return Mount(
-        name=name, engine=engine, deletes_after="" if lifetime in ("0s", "0") else lifetime
-    )
+    deletes_after = None if config is None else lifetime_in(config)
+    return Mount(name=name, engine=engine, deletes_after=deletes_after)
 
 
 def key_accesses(settings: Settings, store: VaultStore) -> tuple[KeyAccess, ...]:
@@ -125,6 +126,8 @@ def findings_of(settings: Settings, keys: Sequence[KeyAccess]) -> Iterator[str]:
         keys: the keys.
     """
     for key in keys:
+        if key.deletion_time is not None and key.state not in _GONE:
+            yield f"Vault deletes the newest version of {key.path} at {key.deletion_time}"
         if key.gaps and key.state not in _GONE:
             versions = ", ".join(map(str, key.gaps))
             yield f"{key.path} has no material of these versions: {versions}"
@@ -170,10 +173,11 @@ def _key(
     )
     may_see = "history" in (permissions or ())
     versions = store.versions(name) if may_see else ()
-    state = None
+    state = deletion = None
     if may_see:
         newest = versions[-1].state if versions else "absent"
         state = newest if newest in _GONE else "present"
+        deletion = versions[-1].deletion_time if versions else None
     transit_key = _transit_key(store, name) if "unwrap" in needed else None
     problem = ""
     if transit_key is not None and "rewrap" in (permissions or ()):
@@ -183,6 +187,7 @@ def _key(
         path=store.path_of(name),
         permissions=permissions,
         state=state,
+        deletion_time=None if deletion is None else deletion.isoformat(),
         gaps=_gaps(versions),
         transit_key=transit_key,
         transit_problem=problem,
@@ -222,9 +227,11 @@ def _state(key: KeyAccess, store: VaultStore, listed: Sequence[str] | None) -> s
         return "present" if key.name in listed else "absent"
     if "read" not in (key.permissions or ()):
         return None
-    finding = store.read(key.name, even_disabled=True).finding
+    outcome = store.read(key.name, even_disabled=True)
+    if isinstance(outcome.error, ConfigurationError):
+        raise outcome.error
     return {Finding.PRESENT: "present", Finding.ABSENT: "absent", Finding.DELETED: "deleted"}.get(
-        finding
+        outcome.finding
     )
 
 

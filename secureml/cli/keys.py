@@ -1,4 +1,4 @@
-"""``secureml keys``: make, read, list, rotate, disable and destroy keys."""
+"""``secureml keys``: make, read, list, rotate, disable, destroy, export and restore keys."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import click
 from secureml.cli.configure_vault import configure_vault
 from secureml.cli.keys_change import destroy, disable, enable, rotate
 from secureml.cli.keys_check import check
+from secureml.cli.keys_export import export, restore, verify_backup
 from secureml.cli.keys_make import generate_key, import_key
 from secureml.cli.keys_read import get_key, history, info, list_keys
 from secureml.cli.keys_rollback import accept_rollback
@@ -38,5 +39,8 @@ for _command in (
     accept_rollback,
     usage,
     check,
+    export,
+    restore,
+    verify_backup,
 ):
     keys.add_command(_command)

@@ -46,6 +46,7 @@ def facts_of(info: KeyInfo) -> dict[str, object]:
         "created": _iso(info.created),
         "rotation_period": None if period is None else period_text(period),
         "due": _iso(info.due),
+        "deletion_time": _iso(info.deletion_time),
     }
 
 
@@ -75,11 +76,13 @@ def _line(info: KeyInfo) -> list[str]:
     known = [info.name, *([f"version {info.version}"] if info.version else []), info.state]
     known += [f"fingerprint {info.fingerprint}"] if info.fingerprint else []
     known += [info.path]
-    return known + ([f"due {_iso(info.due)}"] if info.due else [])
+    known += [f"due {_iso(info.due)}"] if info.due else []
+    return known + ([f"deleted at {_iso(info.deletion_time)}"] if info.deletion_time else [])
 
 
 def _print_table(infos: Sequence[KeyInfo]) -> None:
-    names = ("key", "version", "state", "fingerprint", "created", "due", "purpose")
+    names = ["key", "version", "state", "fingerprint", "created", "due", "purpose"]
+    names += ["deleted at"] if any(info.deletion_time for info in infos) else []
     rows = [
         (
             info.name,
@@ -89,7 +92,8 @@ def _print_table(infos: Sequence[KeyInfo]) -> None:
             _short(info.created),
             _short(info.due),
             info.purpose,
-        )
+            _short(info.deletion_time),
+        )[: len(names)]
         for info in infos
     ]
     show_table(names, rows, whole=("version", "state", "fingerprint"))

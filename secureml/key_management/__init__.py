@@ -11,10 +11,12 @@ from secureml.key_management.default import (
 from secureml.key_management.manager import KeyManager
 from secureml.key_management.records import SecretInfo
 from secureml.keys import Envelope, Key, KeyInfo
+from secureml.keys.export import KeyExport
 
 __all__ = [
     "Envelope",
     "Key",
+    "KeyExport",
     "KeyInfo",
     "KeyManager",
     "SecretInfo",

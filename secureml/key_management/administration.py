@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from secureml.concealed import SecretText, conceals
+from secureml.concealed import SecretText, conceal, conceals
+from secureml.key_management.exports import Exports
 from secureml.key_management.lifecycle import Lifecycle
 from secureml.keys import Encoding, Envelope, KeyInfo, SecretBytes
+from secureml.keys.export import KeyExport
 
 __all__ = ["KeyAdministration"]
 
@@ -15,6 +17,7 @@ class KeyAdministration:
     """Methods that make, rotate, disable and destroy keys, and list their versions."""
 
     _lifecycle: Lifecycle
+    _exports: Exports
 
     def generate_key(
         self,
@@ -258,3 +261,96 @@ class KeyAdministration:
             SecretError: nothing is missing, or it could not be noted.
         """
         return self._lifecycle.accept_rollback(name, highest)
+
+    @conceals("passphrase")
+    def export_key(
+        self,
+        name: str | None = None,
+        *,
+        passphrase: str | SecretText | None = None,
+        public_key: bytes | None = None,
+        transit_key: str | None = None,
+    ) -> bytes:
+        """Return a whole key as a sealed file, for a backup or another Vault.
+
+        Every version is in it, with its number and state, and purpose and rotation period. What
+        is deleted or destroyed has no content there.
+
+        Args:
+            name: the key's name; by default the setting ``master_key_name``.
+            passphrase: what is to open it, in 12 characters or more.
+            public_key: or the X25519 key, in PEM, whose private key is to open it.
+            transit_key: or the transit key in Vault that is to, its mount before its name.
+
+        Raises:
+            ConfigurationError: not exactly one of these is given.
+            SecretNotFoundError: there is no such key in Vault.
+            SecretError: a version can't be read.
+
+        Warns:
+            SecureMLWarning: versions are without content.
+        """
+        secret = None if passphrase is None else _passphrase(passphrase)
+        return self._exports.export_key(name, secret, public_key, transit_key)
+
+    @conceals("passphrase", "private_key")
+    def read_export(
+        self,
+        export: bytes,
+        *,
+        passphrase: str | SecretText | None = None,
+        private_key: bytes | SecretBytes | None = None,
+        transit_key: str | None = None,
+    ) -> KeyExport:
+        """Open an export, and check it by its authentication tag and every fingerprint.
+
+        Args:
+            export: what ``export_key`` returned.
+            passphrase: what it was sealed with.
+            private_key: or the X25519 key, in PEM, that belongs to the public one.
+            transit_key: or the transit key.
+
+        Raises:
+            ConfigurationError: not exactly one of these is given.
+            KeyMaterialError: it was changed, or is sealed with something else.
+        """
+        secret = None if passphrase is None else _passphrase(passphrase)
+        private = None if private_key is None else _private_key(private_key)
+        return self._exports.read_export(export, secret, private, transit_key)
+
+    def restore_key(self, export: KeyExport, name: str | None = None) -> tuple[KeyInfo, ...]:
+        """Write every version of an exported key; never over an existing one.
+
+        A number without content is written, to count, and destroyed. Until all is there, each
+        version is disabled. When versions were created is not restored: a rotation period begins
+        again.
+
+        Args:
+            export: what ``read_export`` returned.
+            name: another name; tables name their key, so they need that of the export.
+
+        Returns:
+            Every version, oldest first.
+
+        Raises:
+            SecretExistsError: something is stored under this name, or was and is deleted.
+            ConfigurationError: it is of another environment.
+            SecretError: it could not be written, or in part alone.
+        """
+        name = export.name if name is None else name
+        self._exports.restore_key(export, name)
+        return self.key_history(name)
+
+
+def _passphrase(value: str | SecretText) -> SecretText:
+    concealed = conceal(value)
+    if not isinstance(concealed, SecretText):
+        raise TypeError("a passphrase is a str")
+    return concealed
+
+
+def _private_key(value: bytes | SecretBytes) -> SecretBytes:
+    concealed = conceal(value)
+    if not isinstance(concealed, SecretBytes):
+        raise TypeError("a private key is bytes, in PEM")
+    return concealed

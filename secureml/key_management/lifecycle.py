@@ -15,7 +15,9 @@ from secureml.concealed import SecretText
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
+    KeyDisabledError,
     KeyMaterialError,
+    SecretDeletedError,
     SecretError,
     SecretExistsError,
     SecretNotFoundError,
@@ -25,16 +27,26 @@ from secureml.errors import (
 from secureml.key_management.known import KnownKeys
 from secureml.key_management.policy import error_of, record_of
 from secureml.key_management.records import (
+    beside_key,
+    check_lasting,
     check_name,
     check_size,
     check_version,
     info_of,
     is_key,
     key_text,
+    metadata_info_of,
     octets_of,
 )
 from secureml.key_management.rotation import description, period_in, period_text
-from secureml.key_management.wrapped import make, rewrapped_envelope, rotated, wrap, wrapped_in
+from secureml.key_management.twins import twins_of, warn_of_twins
+from secureml.key_management.wrapped import (
+    make,
+    rewrapped_envelope,
+    rotated,
+    wrap,
+    wrapped_in,
+)
 from secureml.keys import Encoding, Envelope, KeyInfo, SecretBytes, decode, encode
 from secureml.settings import Settings
 from secureml.sources import Finding, Outcome, Record, SecretStore
@@ -44,6 +56,8 @@ from secureml.sources.custom_metadata import (
     LOST,
     PURPOSE,
     ROTATION_PERIOD,
+    STATES_KEPT,
+    UNKNOWN,
     lost_in,
     lost_text,
     merged,
@@ -147,16 +161,22 @@ class Lifecycle:
 
     def rotate_due(self, now: datetime | None) -> tuple[KeyInfo, ...]:
         """Rotate every key whose rotation period is over."""
+        failures: dict[str, SecretError] = {}
         with self._audit.access("rotate_due"):
             store = self._store()
-            due = [
-                (name, record)
-                for name, record in self._keys()
-                # By the clock that dated the version, and not by that of this machine.
-                if _is_due(record, now or store.now())
-            ]
+            due = []
+            for name, outcome in self._keys():
+                gone = outcome.gone
+                if gone is None and record_of(outcome).state == UNKNOWN:
+                    failures[name] = KeyDisabledError(str(error_of(store.read(name))))
+                elif gone is None:
+                    # By the clock that dated the version, and not by that of this machine.
+                    if _is_due(record_of(outcome), now or store.now()):
+                        due.append((name, record_of(outcome)))
+                elif gone.state == "deleted" and ROTATION_PERIOD in outcome.custom_metadata:
+                    failures[name] = SecretDeletedError(str(outcome.error))
         rotated = []
-        failures: dict[str, SecretError] = {}
+        count = len(due) + len(failures)
         for name, record in due:
             try:
                 rotated.append(self._rotate_from(name, record))
@@ -166,7 +186,7 @@ class Lifecycle:
             except SecretError as error:
                 failures[name] = error.with_traceback(None)
         if failures:
-            raise _first_of(failures, len(due))
+            raise _first_of(failures, count)
         return tuple(rotated)
 
     def set_rotation_period(self, name: str, period: int | timedelta | None) -> KeyInfo:
@@ -215,8 +235,11 @@ class Lifecycle:
     def disable_key_version(self, name: str, version: int) -> KeyInfo:
         """Take a version out of use."""
         with self._audit.access("disable_key_version") as access:
-            info = self._set_state(access, name, version, DISABLED)
-            return replace(info, state=DISABLED)
+            check_name(name, self._local)
+            history = self._history(name)
+            info = replace(self._set_state(access, name, version, DISABLED), state=DISABLED)
+        warn_of_twins(info, twins_of(info, history))
+        return info
 
     def enable_key_version(self, name: str, version: int) -> KeyInfo:
         """Take a version into use again."""
@@ -249,9 +272,12 @@ class Lifecycle:
                     f"this is not the fingerprint of {name!r} version {version}; nothing was "
                     "destroyed"
                 )
+            twins = twins_of(info, self._history(name))
             with self._changing(name):
                 store.destroy(name, version)
-            return replace(info, state="destroyed")
+        info = replace(info, state="destroyed")
+        warn_of_twins(info, twins)
+        return info
 
     def accept_rollback(self, name: str, highest: int | None) -> tuple[int, ...]:
         """Give up the versions that Vault lost."""
@@ -290,37 +316,28 @@ class Lifecycle:
             if may_read and info.state not in ("deleted", "destroyed"):
                 outcome = store.read(name, info.version, even_disabled=True)
                 may_read = not isinstance(outcome.error, AccessDeniedError)
-                # An operator may have written what is no key, and put it right since.
-                with contextlib.suppress(KeyMaterialError):
-                    if may_read:
-                        found = info_of(name, record_of(outcome), self._environment)
-                        told = replace(found, state=info.state)
+                if may_read:
+                    told = self._told(name, record_of(outcome), info)
             history.append(told)
         return tuple(history)
+
+    def _told(self, name: str, record: Record, info: KeyInfo) -> KeyInfo:
+        """Add to what metadata tells of a version what its record does."""
+        state = UNKNOWN if record.state == UNKNOWN else info.state
+        # An operator may have written what is no key, and put it right since.
+        with contextlib.suppress(KeyMaterialError):
+            info = info_of(name, record, self._environment)
+        return replace(info, state=state)
 
     def _versions(self, name: str) -> tuple[KeyInfo, ...]:
         """Tell what metadata tells of each version; without reading any, no fingerprint."""
         store = self._store()
+        path = store.path_of(name)
         versions, about = store.described(name)
         if not versions:
-            raise SecretNotFoundError(
-                f"there is no key {name!r} in Vault", looked_in=(store.path_of(name),)
-            )
+            raise SecretNotFoundError(f"there is no key {name!r} in Vault", looked_in=(path,))
         return tuple(
-            KeyInfo(
-                name=name,
-                version=version.version,
-                fingerprint=None,
-                source="vault",
-                environment=self._environment,
-                path=store.path_of(name),
-                created=version.created,
-                state=version.state,
-                purpose=about.get(PURPOSE),
-                created_by=about.get(CREATED_BY),
-                rotation_period=period_in(about.get(ROTATION_PERIOD)),
-            )
-            for version in versions
+            metadata_info_of(name, path, version, self._environment, about) for version in versions
         )
 
     def _listed(self, store: SecretStore, name: str) -> KeyInfo | None:
@@ -329,8 +346,13 @@ class Lifecycle:
         Of a secret that it may not read, nothing tells whether it is a key.
         """
         outcome = _newest(store, name)
-        if outcome.finding in (Finding.DELETED, Finding.ABSENT):
+        path = store.path_of(name)
+        if outcome.finding is Finding.ABSENT:
             return None
+        if outcome.gone is not None:
+            about = outcome.custom_metadata
+            gone = metadata_info_of(name, path, outcome.gone, self._environment, about)
+            return gone if gone.created_by else None
         if not isinstance(outcome.error, AccessDeniedError):
             record = record_of(outcome)
             return info_of(name, record, self._environment) if is_key(record) else None
@@ -345,23 +367,27 @@ class Lifecycle:
                 fingerprint=None,
                 source="vault",
                 environment=self._environment,
-                path=store.path_of(name),
+                path=path,
                 state="denied",
             )
-        return None if newest.state in ("deleted", "destroyed") else newest
+        is_gone = newest.state in ("deleted", "destroyed")
+        return newest if newest.created_by or not is_gone else None
 
-    def _keys(self) -> Iterator[tuple[str, Record]]:
-        """Go through the newest version of every key."""
+    def _keys(self) -> Iterator[tuple[str, Outcome]]:
+        """Go through the newest version of every key, deleted ones that are known for keys too."""
         store = self._store()
         for name in store.names():
             if not self._is_usable(name):
                 continue
             outcome = _newest(store, name)
-            if outcome.finding in (Finding.DELETED, Finding.ABSENT):
+            if outcome.finding is Finding.ABSENT:
                 continue
-            record = record_of(outcome)
-            if is_key(record):
-                yield name, record
+            if outcome.gone is not None:
+                is_known = CREATED_BY in outcome.custom_metadata
+            else:
+                is_known = is_key(record_of(outcome))
+            if is_known:
+                yield name, outcome
 
     def _set_state(self, access: Access, name: str, version: int, state: str | None) -> KeyInfo:
         check_name(name, self._local)
@@ -374,8 +400,17 @@ class Lifecycle:
         record = record_of(store.read(name, version, even_disabled=True))
         access.found(record)
         info = info_of(name, record, self._environment)
+        changes: dict[str, str | None] = {}
+        if record.state == UNKNOWN:
+            # What was disabled stays so; what was not has to be enabled.
+            changes = {
+                state_key(other.version): DISABLED
+                for other in store.versions(name)
+                if other.state != "destroyed"
+            }
+            changes |= description(None, None)
         with self._changing(name):
-            store.annotate(name, {state_key(version): state})
+            store.annotate(name, {**changes, state_key(version): state})
         return info
 
     def _rotate_from(self, name: str, record: Record) -> KeyInfo:
@@ -394,6 +429,9 @@ class Lifecycle:
     ) -> KeyInfo:
         """Write the version after the one that the record holds."""
         access.found(record)
+        if record.state == UNKNOWN:
+            # A new version would be out of use as well.
+            raise error_of(store.read(name))
         # Not a later one that is read again: it would be another writer's.
         self._known.checked(store, name, record, is_newest=True)
         store.check_writable(name, exists=True)
@@ -406,6 +444,7 @@ class Lifecycle:
             # What was taken out of use doesn't come back under another number.
             new_material = new_material or record.state == DISABLED
             fields = rotated(store, name, wrapped, new_material=new_material).fields()
+        fields = {**_beside_key(record), **fields}
         filler = _NOTHING if record.state == DISABLED else record.fields
         newest, lost = record.version or 0, lost_in(record.custom_metadata)
         return self._write_next(
@@ -448,10 +487,12 @@ class Lifecycle:
         (*older, newest), custom_metadata = store.described(name)
         left = [one.version for one in older if one.state not in ("deleted", "destroyed")]
         shape = _USUAL_SHAPE
+        beside: Mapping[str, object] = {}
         if left:
-            shape = _shape_of(record_of(store.read(name, left[-1], even_disabled=True)))
+            record = record_of(store.read(name, left[-1], even_disabled=True))
+            shape, beside = _shape_of(record), _beside_key(record)
         store.keep_all_versions(name)
-        fields = self._fresh(store, name, *shape)
+        fields = {**beside, **self._fresh(store, name, *shape)}
         lost = lost_in(custom_metadata)
         return self._write_next(
             access, store, name, fields, newest=newest.version, lost=lost, filler=_NOTHING
@@ -492,9 +533,10 @@ class Lifecycle:
         # Neither a transit key nor metadata is left behind by a write that is denied.
         store.check_writable(name, exists=False)
         content = fields(store)
-        store.keep_all_versions(name)
+        # Before the key: from then on, custom metadata without it has been replaced.
+        store.keep_all_versions(name, {CREATED_BY: about[CREATED_BY]})
         self._known.forget(store.path_of(name))
-        info = self._write(access, store, name, content, cas=0)
+        info = self._write(access, store, name, {**content, **STATES_KEPT}, cas=0)
         # Not before: of two writers, the one that is refused must not describe the other's key.
         try:
             store.annotate(name, about)
@@ -525,6 +567,7 @@ class Lifecycle:
         access.found(record)
         info = info_of(name, record, self._environment)
         self._known.saw(info)
+        check_lasting(record)
         return info
 
     @contextmanager
@@ -548,6 +591,12 @@ class Lifecycle:
 
 def _plain(material: SecretBytes, encoding: Encoding) -> dict[str, object]:
     return {"value": SecretText(encode(material, encoding)), "encoding": encoding}
+
+
+def _beside_key(record: Record) -> dict[str, object]:
+    """Return the fields that a new version takes over."""
+    marked = STATES_KEPT if CREATED_BY in record.custom_metadata else {}
+    return {**beside_key(record), **marked}
 
 
 def _newest(store: SecretStore, name: str) -> Outcome:

@@ -28,6 +28,7 @@ from secureml.errors import (
 from secureml.key_management.administration import KeyAdministration
 from secureml.key_management.cache import Cache
 from secureml.key_management.connection import Connection
+from secureml.key_management.exports import Exports
 from secureml.key_management.known import KnownKeys
 from secureml.key_management.lifecycle import Lifecycle
 from secureml.key_management.policy import Finder, Found, error_of
@@ -140,13 +141,22 @@ class KeyManager(KeyAdministration):
         known = KnownKeys(self._local, keeps_file=store is None)
         opened = partial(connection.observed_store, audit)
         self._finder = Finder(self._local, opened, self._cache, known)
+        in_force = partial(_in_force, self._central, self._local)
+        writable_store = partial(connection.writable_store, audit)
         self._lifecycle = Lifecycle(
-            store=partial(connection.writable_store, audit),
-            settings=partial(_in_force, self._central, self._local),
+            store=writable_store,
+            settings=in_force,
+            local=self._local,
+            audit=audit,
+            forget=self._cache.drop,
+            known=known,
+        )
+        self._exports = Exports(
+            store=writable_store,
+            settings=in_force,
             local=self._local,
             audit=self._audit,
             forget=self._cache.drop,
-            known=known,
         )
 
     @property

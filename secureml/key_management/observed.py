@@ -13,7 +13,7 @@ from secureml.errors import AuthenticationError, SecretError, VaultUnavailableEr
 from secureml.key_management.cache import Cache
 from secureml.keys import Envelope
 from secureml.sources import Finding, Outcome, Record, SecretStore, VersionInfo
-from secureml.sources.custom_metadata import DISABLED
+from secureml.sources.custom_metadata import DISABLED, UNKNOWN
 from secureml.sources.transit import Transit
 
 __all__ = ["ObservedStore"]
@@ -186,4 +186,4 @@ class _ObservedTransit(Transit):
 
 
 def _is_disabled(record: Record | None) -> bool:
-    return record is not None and record.state == DISABLED
+    return record is not None and record.state in (DISABLED, UNKNOWN)

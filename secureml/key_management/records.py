@@ -9,7 +9,7 @@ from datetime import datetime
 from secureml.concealed import SecretFields, SecretText, conceal, reveal
 from secureml.errors import ConfigurationError, KeyMaterialError, SecretError
 from secureml.key_management.rotation import period_in
-from secureml.key_management.wrapped import wrapped_in
+from secureml.key_management.wrapped import WRAPPED_FIELDS, wrapped_in
 from secureml.keys import (
     MAXIMUM_SIZE,
     MINIMUM_SIZE,
@@ -22,11 +22,13 @@ from secureml.keys import (
     fingerprint_of,
 )
 from secureml.settings import Settings, check_path, is_reserved
-from secureml.sources import Record
-from secureml.sources.custom_metadata import CREATED_BY, PURPOSE, ROTATION_PERIOD
+from secureml.sources import Record, VersionInfo
+from secureml.sources.custom_metadata import CREATED_BY, PURPOSE, ROTATION_PERIOD, STATES_KEPT
 
 __all__ = [
     "SecretInfo",
+    "beside_key",
+    "check_lasting",
     "check_name",
     "check_size",
     "check_version",
@@ -36,12 +38,16 @@ __all__ = [
     "is_key",
     "key_of",
     "key_text",
+    "metadata_info_of",
     "octets_of",
     "secret_info_of",
 ]
 
 _KEY_SIZES = frozenset({16, 24, 32, 48, 64})
 """The lengths at which text without a declared encoding passes for a key when keys are listed."""
+
+
+_FIELDS_OF_KEYS = frozenset({"value", "encoding", *WRAPPED_FIELDS, *STATES_KEPT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +143,40 @@ def _info(
         created_by=record.custom_metadata.get(CREATED_BY),
         rotation_period=period_in(record.custom_metadata.get(ROTATION_PERIOD)),
         transit_key=None if envelope is None else envelope.transit_key,
+        deletion_time=record.deletion_time,
+    )
+
+
+def metadata_info_of(
+    name: str,
+    path: str,
+    version: VersionInfo,
+    environment: str | None,
+    custom_metadata: Mapping[str, str] | None = None,
+) -> KeyInfo:
+    """Tell what metadata alone tells of a version.
+
+    Args:
+        name: the key's name.
+        path: where it is kept.
+        version: the version.
+        environment: the environment it belongs to.
+        custom_metadata: what is kept beside it, where that is known.
+    """
+    about = custom_metadata or {}
+    return KeyInfo(
+        name=name,
+        version=version.version,
+        fingerprint=None,
+        source="vault",
+        environment=environment,
+        path=path,
+        created=version.created,
+        state=version.state,
+        purpose=about.get(PURPOSE),
+        created_by=about.get(CREATED_BY),
+        rotation_period=period_in(about.get(ROTATION_PERIOD)),
+        deletion_time=version.deletion_time,
     )
 
 
@@ -172,6 +212,28 @@ def key_text(record: Record) -> tuple[SecretText, str | None]:
         raise KeyMaterialError(f"{record.path} holds no key: its field 'encoding' is no text")
     encoding = record.fields.get("encoding")
     return SecretText(str(record.fields["value"])), None if encoding is None else str(encoding)
+
+
+def beside_key(record: Record) -> Mapping[str, object]:
+    """Return the fields that are not of the key itself, such as an operator's notes."""
+    return SecretFields(
+        {name: value for name, value in record.fields.items() if name not in _FIELDS_OF_KEYS}
+    )
+
+
+def check_lasting(record: Record) -> None:
+    """Refuse a version of a key that was written for some time only.
+
+    Raises:
+        SecretError: Vault is to delete it.
+    """
+    if record.deletion_time is not None:
+        moment = record.deletion_time.isoformat(timespec="seconds")
+        raise SecretError(
+            f"{record.path} version {record.version} was written, and Vault deletes it at "
+            f"{moment}: the mount has a delete_version_after. Set that to 0s, and undelete the "
+            "version"
+        )
 
 
 def is_key(record: Record) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from secureml.sources.transit import Transit
 
 __all__ = [
+    "WRAPPED_FIELDS",
     "Chain",
     "Wrapped",
     "chain_of",
@@ -38,6 +39,9 @@ __all__ = [
     "wrap",
     "wrapped_in",
 ]
+
+WRAPPED_FIELDS = frozenset({"wrapped", "transit_key", "fingerprint", "key_bytes", "earlier"})
+"""The fields of a record that holds a wrapped key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

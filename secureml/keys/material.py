@@ -45,13 +45,15 @@ class KeyInfo:
         created: when this version was written, in UTC, where the source tells.
         stale: whether it was read before, and is served because Vault is unavailable.
         state: ``enabled`` for the newest version, ``decrypt-only`` for an older one that is still
-            in use, or ``disabled``, ``deleted``, ``destroyed``. Reading one version alone tells
-            that it is an older one only where a newer one has been seen. ``denied`` in a list if
-            nothing but the name may be seen.
+            in use, or ``disabled``, ``deleted``, ``destroyed``; ``unknown`` where somebody has
+            replaced the custom metadata, and nothing tells whether it is disabled. Reading one
+            version alone tells that it is an older one only where a newer one has been seen.
+            ``denied`` in a list if nothing but the name may be seen.
         purpose: what the key is for, where whoever made it said so.
         created_by: what made the key; None where an operator wrote it.
         rotation_period: after how long it is to be rotated; None where nobody said.
         transit_key: the transit key in Vault that wraps it; None where it is kept as it is.
+        deletion_time: when Vault deleted this version, or is to; None for never.
     """
 
     name: str
@@ -67,6 +69,7 @@ class KeyInfo:
     created_by: str | None = None
     rotation_period: timedelta | None = None
     transit_key: str | None = None
+    deletion_time: datetime | None = None
 
     @property
     def due(self) -> datetime | None:

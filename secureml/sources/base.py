@@ -48,6 +48,7 @@ class Record:
         cached: whether it was held in memory, and its source was not asked again.
         stale: whether it was held for longer than that, because its source is unavailable.
         envelope: what the key in it was unwrapped from; None where it is kept as it is.
+        deletion_time: when the store is to delete this version; None for never.
         fetched_at: when it was read from its source, in UTC.
     """
 
@@ -62,6 +63,7 @@ class Record:
     cached: bool = False
     stale: bool = False
     envelope: Envelope | None = None
+    deletion_time: datetime | None = None
     fetched_at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     def __post_init__(self) -> None:
@@ -77,12 +79,16 @@ class Outcome:
         where: the place, in words, for error messages.
         record: the secret, where it is present.
         error: what to raise where policy allows no other source; None where absent.
+        gone: the version that was deleted.
+        custom_metadata: what is kept beside all versions of what was deleted.
     """
 
     finding: Finding
     where: str
     record: Record | None = None
     error: SecureMLError | None = None
+    gone: VersionInfo | None = None
+    custom_metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +100,13 @@ class VersionInfo:
         created: when it was written, in UTC.
         state: ``enabled`` for the newest, ``decrypt-only`` for an older one, or ``disabled``,
             ``deleted``, ``destroyed``.
+        deletion_time: when the store deleted it, or is to; None for never.
     """
 
     version: int
     created: datetime | None
     state: str
+    deletion_time: datetime | None = None
 
 
 class SecretStore(ABC):

@@ -13,9 +13,12 @@ __all__ = [
     "LOST",
     "PURPOSE",
     "ROTATION_PERIOD",
+    "STATES_KEPT",
+    "UNKNOWN",
     "lost_in",
     "lost_text",
     "merged",
+    "record_state",
     "state_key",
     "state_of",
     "states_in",
@@ -25,6 +28,10 @@ CREATED_BY = "secureml.created_by"
 PURPOSE = "secureml.purpose"
 ROTATION_PERIOD = "secureml.rotation_period"
 DISABLED = "disabled"
+UNKNOWN = "unknown"
+
+STATES_KEPT = {"states": "custom_metadata"}
+"""A field of a record: the secret's custom metadata has ``CREATED_BY``, unless it was replaced."""
 LOST = "secureml.lost"
 """Versions that were there before Vault went back to older data, and are given up."""
 
@@ -60,6 +67,26 @@ def state_of(custom_metadata: Mapping[str, str], version: int, newest: int | Non
     if custom_metadata.get(state_key(version)) == DISABLED:
         return DISABLED
     return "enabled" if newest is None or version >= newest else "decrypt-only"
+
+
+def record_state(
+    fields: Mapping[str, object],
+    custom_metadata: Mapping[str, str],
+    version: int,
+    newest: int | None = None,
+) -> str:
+    """Return the state of a version by its content too.
+
+    Args:
+        fields: what is stored in it. It can tell that somebody has replaced the custom metadata,
+            and with it what tells which versions are disabled.
+        custom_metadata: the secret's custom metadata.
+        version: the version.
+        newest: the newest version, where it is known.
+    """
+    if STATES_KEPT.items() <= fields.items() and CREATED_BY not in custom_metadata:
+        return UNKNOWN
+    return state_of(custom_metadata, version, newest)
 
 
 def lost_in(custom_metadata: Mapping[str, str]) -> frozenset[int]:

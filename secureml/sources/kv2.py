@@ -12,6 +12,7 @@ from secureml.errors import MalformedAnswerError
 from secureml.sources.base import VersionInfo
 from secureml.sources.custom_metadata import state_of
 from secureml.vault.answers import Members
+from secureml.vault.kv_mount import lifetime_in
 from secureml.vault.session import Answer
 
 __all__ = [
@@ -33,12 +34,14 @@ class SecretMetadata:
     Args:
         newest: the highest version that was ever written; 0 for none.
         limit: how many versions the secret is to keep; 0 where it leaves that to the mount.
+        lifetime: after how long its versions are deleted; empty where it leaves that to the mount.
         custom_metadata: its custom metadata.
         versions: the versions that are still known of, oldest first.
     """
 
     newest: int
     limit: int
+    lifetime: str
     custom_metadata: Mapping[str, str]
     versions: tuple[VersionInfo, ...]
 
@@ -62,11 +65,12 @@ class SecretMetadata:
                 created=known.section(str(number)).time("created_time"),
                 state=deleted_state(known.section(str(number)), now)
                 or state_of(custom_metadata, number, newest),
+                deletion_time=known.section(str(number)).time("deletion_time"),
             )
             for number in numbers
         )
         limit = data.integer("max_versions") or 0
-        return cls(newest, limit, custom_metadata, tuple(infos))
+        return cls(newest, limit, lifetime_in(data), custom_metadata, tuple(infos))
 
     @property
     def created(self) -> datetime | None:

@@ -60,7 +60,13 @@ class MemoryStore(SecretStore):
         found = versions[number - 1]
         if found.fields is None:
             gone = SecretDeletedError(f"version {number} of {name!r} was destroyed")
-            return Outcome(finding=Finding.DELETED, where=where, error=gone)
+            return Outcome(
+                finding=Finding.DELETED,
+                where=where,
+                error=gone,
+                gone=VersionInfo(version=number, created=found.created, state="destroyed"),
+                custom_metadata=self._custom_metadata.get(name, {}),
+            )
         record = self._record(name, number, found)
         if record.state == DISABLED and not even_disabled:
             refused = KeyDisabledError(f"version {number} of {name!r} is disabled")

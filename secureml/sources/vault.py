@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from secureml.concealed import revealed
 from secureml.errors import (
     AccessDeniedError,
+    ConfigurationError,
     KeyDisabledError,
     MalformedAnswerError,
     SecretDeletedError,
     SecretError,
     SecretExistsError,
     SecretNotFoundError,
+    SecureMLError,
     VaultUnavailableError,
 )
 from secureml.settings import ENVIRONMENTS, Settings
 from secureml.sources.base import Finding, Outcome, Record, SecretStore, VersionInfo
-from secureml.sources.custom_metadata import DISABLED, merged, state_of, states_in
+from secureml.sources.custom_metadata import DISABLED, UNKNOWN, merged, record_state, states_in
 from secureml.sources.freshness import Freshness, Sighting, objection_to
 from secureml.sources.kv2 import (
     SecretMetadata,
@@ -33,6 +35,7 @@ from secureml.sources.transit import Transit
 from secureml.vault import VERSIONS_KEPT
 from secureml.vault.answers import Members
 from secureml.vault.capabilities import Capabilities
+from secureml.vault.kv_mount import KvMount, lifetime_in
 from secureml.vault.session import Answer, Objection, Send, VaultSession
 
 __all__ = ["VaultStore"]
@@ -42,7 +45,19 @@ _MOUNT_DEFAULT = 10
 
 _DEEPEST_FOLDER = 16
 
-_NO_METADATA = SecretMetadata(newest=0, limit=0, custom_metadata={}, versions=())
+_OUT_OF_USE = {
+    DISABLED: "is disabled; enable_key_version, or 'secureml keys enable', allows its use again",
+    UNKNOWN: (
+        "may be disabled: somebody has replaced the custom metadata, which holds the states, the "
+        "purpose and the rotation period, or copied the key without it. enable_key_version, or "
+        "'secureml keys enable', allows the use of a version, and disables all others until they "
+        "are enabled"
+    ),
+}
+
+_Error = TypeVar("_Error", bound=SecureMLError)
+
+_NO_METADATA = SecretMetadata(newest=0, limit=0, lifetime="", custom_metadata={}, versions=())
 
 _DATE_STEP = timedelta(seconds=1)
 """An HTTP date has no fractions; what happened in its second counts as past."""
@@ -63,6 +78,7 @@ class VaultStore(SecretStore):
         self._session = session
         self._transit = Transit(session, settings)
         self._mount = settings.vault_mount
+        self._kv_mount = KvMount(session, self._mount)
         self._folder = "/".join(filter(None, (settings.vault_path, settings.environment)))
         # Where no environment is selected, the folders beside the secrets are those of others.
         self._hidden = frozenset() if settings.environment else frozenset(ENVIRONMENTS)
@@ -94,25 +110,24 @@ class VaultStore(SecretStore):
         where = f"Vault {self.path_of(name)}" + (f" version {version}" if version else "")
         try:
             outcome = self._read(name, version, where)
-        except SecretDeletedError as error:
-            return Outcome(finding=Finding.DELETED, where=where, error=_detached(error))
         except MalformedAnswerError as error:
             return Outcome(finding=Finding.REFUSED, where=where, error=_detached(error))
         except VaultUnavailableError as error:
             return Outcome(finding=Finding.UNAVAILABLE, where=where, error=_detached(error))
-        except SecretError as error:
+        except (SecretError, ConfigurationError) as error:
             return Outcome(finding=Finding.REFUSED, where=where, error=_detached(error))
-        if even_disabled or outcome.record is None or outcome.record.state != DISABLED:
+        record = outcome.record
+        if even_disabled or record is None or record.state not in _OUT_OF_USE:
             return outcome
         refused = KeyDisabledError(
-            f"Vault {self.path_of(name)} version {outcome.record.version} is disabled; "
-            "enable_key_version, or 'secureml keys enable', allows its use again"
+            f"Vault {self.path_of(name)} version {record.version} {_OUT_OF_USE[record.state]}"
         )
-        refused.request_id = outcome.record.request_id
+        refused.request_id = record.request_id
         return Outcome(finding=Finding.DISABLED, where=where, error=refused)
 
     def write(self, name: str, fields: Mapping[str, object], *, cas: int | None) -> Record:
         """Write a new version."""
+        self._kv_mount.check()
         answer = self._request(
             "data",
             name,
@@ -144,6 +159,7 @@ class VaultStore(SecretStore):
             created=written.created,
             custom_metadata=answer.data.labels("custom_metadata"),
             request_id=request_id_in(answer),
+            deletion_time=answer.data.time("deletion_time"),
         )
 
     def check_writable(self, name: str, *, exists: bool) -> None:
@@ -166,12 +182,27 @@ class VaultStore(SecretStore):
     def keep_all_versions(
         self, name: str, custom_metadata: Mapping[str, str] | None = None
     ) -> None:
-        """Raise ``max_versions`` of the secret, so that no rotation destroys an old key."""
+        """Raise ``max_versions`` of the secret, so that no rotation destroys an old key.
+
+        Its ``delete_version_after`` is taken away. That of the mount can't be, for one secret.
+        """
+        config = self._mount_config()
+        lifetime = "" if config is None else lifetime_in(config)
+        if lifetime:
+            raise ConfigurationError(
+                f"the mount {self._mount!r} deletes every version after {lifetime}, and so would "
+                f"any key: set its delete_version_after to 0s, as 'secureml vault bootstrap' does"
+            )
         metadata = self._metadata(name)
         changes: dict[str, Any] = {}
         if metadata.limit < VERSIONS_KEPT:
             changes["max_versions"] = VERSIONS_KEPT
-        if custom_metadata:
+        if metadata.lifetime:
+            changes["delete_version_after"] = "0s"
+        if custom_metadata and metadata.versions:
+            # Written as a whole, it would undo what others change meanwhile, such as states.
+            self.annotate(name, custom_metadata)
+        elif custom_metadata:
             path = self.path_of(name)
             changes["custom_metadata"] = merged(path, metadata.custom_metadata, custom_metadata)
         if not changes:
@@ -182,9 +213,9 @@ class VaultStore(SecretStore):
             denied = _detached(error)
         else:
             return
-        if custom_metadata:
+        if custom_metadata or metadata.lifetime:
             raise denied
-        lost = metadata.lost_by_next(self._limit(metadata))
+        lost = metadata.lost_by_next(_limit(metadata, config))
         if lost is not None:
             raise SecretError(
                 f"{self.path_of(name)} keeps no more versions: the next one would destroy version "
@@ -228,6 +259,7 @@ class VaultStore(SecretStore):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets, sorted."""
+        self._kv_mount.check()
         return tuple(sorted(self._walk("", depth=0)))
 
     def destroy(self, name: str, version: int) -> None:
@@ -271,8 +303,10 @@ class VaultStore(SecretStore):
             path=self._api_path(section, name),
             capability=capability,
             repeatable=repeatable,
-            objection=objection,
+            objection=self._kv_mount.objection(objection),
         )
+        if answer.status == 404:
+            self._kv_mount.check_absence(answer)
         sent = sent_at(answer)
         if sent is not None:
             ahead = sent + _DATE_STEP - datetime.now(UTC)
@@ -296,18 +330,33 @@ class VaultStore(SecretStore):
         self._freshness.believe(name, known, answer, version)
         metadata = answer.data.mapping("metadata")
         if metadata is None:
-            if answer.status == 404:
-                return self._absent(answer, where)
+            if answer.status == 404 and "errors" in answer.body:
+                return Outcome(finding=Finding.ABSENT, where=where)
             self._expect_success(answer, "data", name)
+            self._kv_mount.check()
             raise malformed(where)
         found = Sighting(version_in(metadata, where), metadata.time("created_time"))
+        self._kv_mount.answered()
         self._freshness.saw(name, found)
         # Vault knows by its own clock whether a deletion that was planned has happened.
         fields = answer.data.mapping("data")
         if answer.status == 404 or (fields is None and deleted_state(metadata, self.now())):
-            gone = SecretDeletedError(_gone(where, metadata), looked_in=(where,))
-            gone.request_id = request_id_in(answer)
-            raise gone
+            error = SecretDeletedError(_gone(where, metadata), looked_in=(where,))
+            error.request_id = request_id_in(answer)
+            gone = VersionInfo(
+                version=found.version,
+                created=found.created,
+                state="destroyed" if metadata.flag("destroyed") else "deleted",
+                deletion_time=metadata.time("deletion_time"),
+            )
+            custom_metadata = metadata.labels("custom_metadata")
+            return Outcome(
+                finding=Finding.DELETED,
+                where=where,
+                error=error,
+                gone=gone,
+                custom_metadata=custom_metadata,
+            )
         self._expect_success(answer, "data", name)
         if fields is None:
             raise malformed(where)
@@ -319,18 +368,12 @@ class VaultStore(SecretStore):
             path=self.path_of(name),
             version=found.version,
             created=found.created,
-            state=state_of(custom_metadata, found.version, newest),
+            state=record_state(fields, custom_metadata, found.version, newest),
             custom_metadata=custom_metadata,
             request_id=request_id_in(answer),
+            deletion_time=metadata.time("deletion_time"),
         )
         return Outcome(finding=Finding.PRESENT, where=where, record=record)
-
-    def _absent(self, answer: Answer, where: str) -> Outcome:
-        if "errors" not in answer.body:
-            raise malformed(where)
-        if answer.body.texts("errors"):
-            where += f" (Vault has no KV v2 secrets engine at {self._mount!r})"
-        return Outcome(finding=Finding.ABSENT, where=where)
 
     def _metadata(self, name: str) -> SecretMetadata:
         known = self._freshness.known(name)
@@ -348,11 +391,14 @@ class VaultStore(SecretStore):
             return _NO_METADATA
         self._expect_success(answer, "metadata", name)
         metadata = SecretMetadata.of(answer.data, self.now())
-        if metadata.versions:
+        if not metadata.versions:
+            self._kv_mount.check()
+        else:
             self._freshness.saw(name, Sighting(metadata.newest, metadata.created))
         return metadata
 
     def _write_metadata(self, name: str, changes: Mapping[str, Any]) -> None:
+        self._kv_mount.check()
         answer = self._request(
             "metadata",
             name,
@@ -363,21 +409,18 @@ class VaultStore(SecretStore):
         )
         self._expect_success(answer, "metadata", name)
 
-    def _limit(self, metadata: SecretMetadata) -> int:
-        """Return how many versions the engine keeps: the larger of the secret's and the mount's."""
-        path = f"{self._mount}/config"
+    def _mount_config(self) -> Members | None:
+        """Return the configuration of the mount; None where the token may not see it."""
         try:
             answer = self._session.request(
                 lambda client: client.secrets.kv.v2.read_configuration(mount_point=self._mount),
                 mount=self._mount,
-                path=path,
+                path=f"{self._mount}/config",
                 capability="read",
             )
         except AccessDeniedError:
-            # The mount may ask for fewer than are kept where nobody says anything.
-            return metadata.limit or 1
-        of_mount = answer.data.integer("max_versions") or 0
-        return max(metadata.limit, of_mount) or _MOUNT_DEFAULT
+            return None
+        return answer.data
 
     def _walk(self, folder: str, depth: int) -> list[str]:
         if depth > _DEEPEST_FOLDER:
@@ -411,15 +454,21 @@ class VaultStore(SecretStore):
         if answer.body.says("upgrading from non-versioned"):
             raise VaultUnavailableError(f"Vault is still preparing the mount {self._mount!r}")
         if answer.status == 404:
-            raise SecretNotFoundError(
-                f"Vault has no KV v2 secrets engine at {self._mount!r}", looked_in=(path,)
-            )
+            raise SecretNotFoundError(f"Vault has nothing at {path!r}", looked_in=(path,))
         raise MalformedAnswerError(f"Vault takes the request to {path!r} for an invalid one")
 
 
-def _detached(error: SecretError) -> SecretError:
+def _detached(error: _Error) -> _Error:
     """Drop the frames that the error came through: an outcome is kept, they need not be."""
     return error.with_traceback(None)
+
+
+def _limit(metadata: SecretMetadata, config: Members | None) -> int:
+    """Return how many versions the engine keeps: the larger of the secret's and the mount's."""
+    if config is None:
+        # The mount may ask for fewer than are kept where nobody says anything.
+        return metadata.limit or 1
+    return max(metadata.limit, config.integer("max_versions") or 0) or _MOUNT_DEFAULT
 
 
 def _taken(path: str, cas: int) -> str:

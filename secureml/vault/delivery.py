@@ -84,6 +84,11 @@ class Answer:
         """The object under ``data``; empty where there is none."""
         return self.body.section("data")
 
+    @property
+    def has_no_route(self) -> bool:
+        """Whether no engine took the request; one that has nothing there gives no reason."""
+        return self.status == 404 and bool(self.body.texts("errors"))
+
 
 Objection = Callable[[Answer], str]
 """Says in words what can't be right about an answer; empty where nothing is wrong."""

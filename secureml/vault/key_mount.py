@@ -1,15 +1,18 @@
-"""The mount that keys live in: a KV v2 engine that prunes no version."""
+"""The mount that keys live in: a KV v2 engine that neither prunes nor deletes a version."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from secureml.errors import ConfigurationError, SecretError, VaultUnavailableError
 from secureml.vault import VERSIONS_KEPT
 from secureml.vault.answers import Members
 from secureml.vault.api import Api
 from secureml.vault.changes import Change
+from secureml.vault.kv_mount import lifetime_in
 from secureml.vault.policies import Layout
 
 __all__ = ["KeyMount"]
@@ -64,7 +67,9 @@ class KeyMount:
                 body={"type": "kv", "options": {"version": "2"}},
                 repeatable=False,
             )
-            yield self._config_change("")
+            config = _kept(f"configuration of {mount}/", f"{mount}/config", 0, "")
+            # A new mount is read until it is ready.
+            yield replace(config, before="", capabilities=("read", "update"))
             return
         kind = engine.word("type")
         version = engine.section("options").word("version") or "1" if kind == "kv" else None
@@ -92,40 +97,47 @@ class KeyMount:
         raise VaultUnavailableError(f"the new mount {self._layout.mount!r} did not get ready")
 
     def _version_changes(self, remarks: list[str]) -> Iterator[Change]:
-        """Raise the number of versions kept, of the mount where it serves nothing else."""
+        """Keep every version for good, by the mount where it serves nothing else."""
         mount, path = self._layout.mount, self._layout.path
-        limit = _limit(self._api.expect(f"{mount}/config"))
-        raised = limit >= VERSIONS_KEPT
-        if not raised and self._mount_is_shared():
+        config = self._api.expect(f"{mount}/config")
+        limit, lifetime = _limit(config), lifetime_in(config)
+        is_shared = (limit < VERSIONS_KEPT or bool(lifetime)) and self._mount_is_shared()
+        if lifetime and is_shared:
+            raise ConfigurationError(
+                f"the mount {mount}/ deletes every version after {lifetime}, and holds other "
+                f"things than {path}/; set its delete_version_after to 0s, or name another mount"
+            )
+        if is_shared:
             remarks.append(
                 f"the mount {mount}/ holds other things than {path}/, so it goes on keeping "
                 f"{limit or 'the default number of'} versions where a secret says nothing; "
                 "secureml raises that of each key it writes"
             )
-        elif not raised:
-            raised = True
-            yield self._config_change(f"max_versions = {limit}")
+        elif limit < VERSIONS_KEPT or lifetime:
+            yield _kept(f"configuration of {mount}/", f"{mount}/config", limit, lifetime)
         for key in self._keys(path, 1):
-            kept = _limit(self._api.find(f"{mount}/metadata/{key}"))
-            if kept < VERSIONS_KEPT and not (raised and kept == 0):
-                yield Change(
-                    title=f"metadata of {mount}/{key}",
-                    path=f"{mount}/metadata/{key}",
-                    before=f"max_versions = {kept}",
-                    after=f"max_versions = {VERSIONS_KEPT}",
-                    body={"max_versions": VERSIONS_KEPT},
-                )
+            yield from self._key_changes(key, may_inherit=not is_shared)
 
-    def _config_change(self, before: str) -> Change:
-        return Change(
-            title=f"configuration of {self._layout.mount}/",
-            path=f"{self._layout.mount}/config",
-            before=before,
-            after=f"max_versions = {VERSIONS_KEPT}",
-            body={"max_versions": VERSIONS_KEPT},
-            # A new mount is read until it is ready.
-            capabilities=("read", "update"),
-        )
+    def _key_changes(self, key: str, *, may_inherit: bool) -> Iterator[Change]:
+        mount = self._layout.mount
+        path = f"{mount}/metadata/{key}"
+        metadata = self._api.find(path)
+        if metadata is None:
+            return
+        limit, lifetime = _limit(metadata), lifetime_in(metadata)
+        if may_inherit and limit == 0:
+            limit = VERSIONS_KEPT
+        if lifetime or limit < VERSIONS_KEPT:
+            yield _kept(f"metadata of {mount}/{key}", path, limit, lifetime)
+        pending = [number for number, version in _versions(metadata) if _is_pending(version)]
+        if pending:
+            yield Change(
+                title=f"versions of {mount}/{key}",
+                path=f"{mount}/undelete/{key}",
+                before=f"to be deleted: {', '.join(map(str, pending))}",
+                after="to be deleted: none",
+                body={"versions": pending},
+            )
 
     def _mount_is_shared(self) -> bool:
         segments = self._layout.path.split("/")
@@ -148,5 +160,32 @@ class KeyMount:
         return self._api.entries(f"{self._layout.mount}/metadata/{folder}")
 
 
-def _limit(record: Members | None) -> int:
-    return record.integer("max_versions") or 0 if record is not None else 0
+def _kept(title: str, path: str, limit: int, lifetime: str) -> Change:
+    """Have a mount or a secret keep so many versions, and none of them for a time only."""
+    before, after = [], []
+    body: dict[str, object] = {}
+    if limit < VERSIONS_KEPT:
+        before.append(f"max_versions = {limit}")
+        after.append(f"max_versions = {VERSIONS_KEPT}")
+        body["max_versions"] = VERSIONS_KEPT
+    if lifetime:
+        before.append(f"delete_version_after = {lifetime}")
+        after.append("delete_version_after = 0s")
+        body["delete_version_after"] = "0s"
+    return Change(
+        title=title, path=path, before="\n".join(before), after="\n".join(after), body=body
+    )
+
+
+def _limit(record: Members) -> int:
+    return record.integer("max_versions") or 0
+
+
+def _versions(metadata: Members) -> Iterator[tuple[int, Members]]:
+    versions = metadata.section("versions")
+    return ((int(number), versions.section(number)) for number in versions if number.isdecimal())
+
+
+def _is_pending(version: Members) -> bool:
+    moment = version.time("deletion_time")
+    return moment is not None and moment > datetime.now(UTC) and not version.flag("destroyed")

@@ -207,6 +207,7 @@ def administration_policy(layout: Layout, environment: str | None) -> str:
             (f"{layout.mount}/{section}/{names}", capabilities)
             for section, capabilities in sections.items()
         ),
+        (f"{layout.mount}/config", ("read",)),
         *([] if environment else [(f"{layout.mount}/metadata/{layout.path}", ("list",))]),
         *(_transit_rules(layout, operations, environment) if environment else ()),
         *_SELF,
@@ -268,6 +269,7 @@ def bootstrap_policy(layout: Layout) -> str:
         (f"{mount}/config", ("read", "update")),
         *((f"{mount}/metadata/{parent}", ("list",)) for parent in layout.parents),
         (f"{mount}/metadata/{path}/*", ("list", "read", "update")),
+        (f"{mount}/undelete/{path}/*", ("update",)),
         *((f"sys/policies/acl/{name}", ("read", "update")) for name in layout.key_policies),
         (f"sys/policies/acl/{layout.bootstrap_policy_name}", ("read",)),
         ("sys/auth", ("read",)),

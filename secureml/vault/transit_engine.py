@@ -176,7 +176,7 @@ class TransitEngine:
             capability=capability,
             objection=self._objection(key),
         )
-        if _lacks_engine(answer):
+        if answer.has_no_route:
             raise SecretError(f"Vault has no transit engine at {mount!r}")
         return answer
 
@@ -195,7 +195,7 @@ class TransitEngine:
         newest = self._newest.get(key, 0)
 
         def objection(answer: Answer) -> str:
-            if _lacks_engine(answer):
+            if answer.has_no_route:
                 return "it does not know the transit engine"
             if newest and answer.status == 404:
                 return "it does not know the transit key"
@@ -233,10 +233,6 @@ def _check_kind(traits: Members, key: str) -> None:
     problem = kind_problem(traits)
     if problem:
         raise ConfigurationError(f"the transit key {key!r} {problem}")
-
-
-def _lacks_engine(answer: Answer) -> bool:
-    return answer.status == 404 and bool(answer.body.texts("errors"))
 
 
 def _refuse(answer: Answer, key: str) -> NoReturn:

@@ -34,7 +34,7 @@ PLAIN = {
     ),
     *("rotation_period", "new_material", "now", "callback", "other", "default", "envelope"),
     *("use_env_fallback", "use_default_fallback", "environment", "settings", "store", "clock"),
-    *("chance", "environments", "files", "origins"),
+    *("chance", "environments", "files", "origins", "export", "public_key", "transit_key"),
     *(setting.name for setting in SETTINGS if not setting.secret),
 } - {"vault_url", "vault_proxy"}
 """Arguments that hold no secret: messages may repeat them."""

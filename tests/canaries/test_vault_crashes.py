@@ -60,7 +60,7 @@ def test_an_error_that_repeats_what_was_sent(faulty, scene, leaks, status):
 
 def test_a_write_that_is_not_answered(faulty, scene, leaks):
     absent = {"body": b'{"errors":[]}', "status": "404 Not Found"}
-    server = faulty(silent=True, first=[absent] * 4 + [{"body": b'{"data":{}}'}])
+    server = faulty(silent=True, first=[*[absent] * 6, {"body": b'{"data":{}}'}])
     with manager_of(server.url) as manager, pytest.raises(VaultUnavailableError) as caught:
         manager.import_key("k", scene.material())
     assert any(scene.material().hex().encode() in request for request in server.received)
@@ -169,6 +169,7 @@ def test_a_denied_wrap(vault, wrapping, scene, leaks):
 def test_a_wrapped_key_that_was_copied_elsewhere(vault, wrapping, leaks):
     kv = vault.client().secrets.kv.v2
     stored = kv.read_secret_version("secureml/staging/k", raise_on_deleted_version=True)
+    del stored["data"]["data"]["states"]
     kv.create_or_update_secret("secureml/staging/copied", stored["data"]["data"])
     assert not leaks(json.dumps(stored))
     with pytest.raises(KeyMaterialError) as caught:

@@ -197,9 +197,9 @@ def test_a_mount_that_is_not_there(tried_here, vault, may_do_all):
     policy = (DATA + METADATA).replace("secret/", "nothing/")
     token = vault.token if may_do_all else vault.policy_token(policy, no_default_policy=False)
     ran = tried_here(token, "--vault-mount", "nothing")
-    assert ran.code == 1
+    assert ran.code == 2
     (failure,) = failures(ran)
-    assert failure.startswith("mount: Vault has no KV version 2 secrets engine at 'nothing'")
+    assert failure.startswith("mount: vault_mount 'nothing' names no KV version 2 secrets engine")
 
 
 @pytest.mark.parametrize(
@@ -210,16 +210,16 @@ def test_a_mount_of_another_kind(tried_here, vault, options, found):
     kind = "kv" if options else "transit"
     vault.client().sys.enable_secrets_engine(kind, path="other", options=options)
     ran = tried_here(vault.token, "--vault-mount", "other")
-    assert ran.code == 1
+    assert ran.code == 2
     (failure,) = failures(ran)
-    assert failure.startswith("mount: 'other' is no KV version 2 secrets engine")
+    assert failure.startswith("mount: vault_mount 'other' names no KV version 2 secrets engine")
     assert found in failure
 
 
 def test_a_folder_given_as_the_mount(tried_here, vault):
     ran = tried_here(vault.token, "--vault-mount", "secret/team")
-    assert ran.code == 1
-    assert failures(ran)[0].startswith("mount: 'secret/team' is no mount")
+    assert ran.code == 2
+    assert failures(ran)[0].startswith("mount: vault_mount 'secret/team' names no KV version 2")
 
 
 def test_a_named_token_file_is_tested_and_not_the_variable(run, vault, tmp_path, monkeypatch):

@@ -116,6 +116,7 @@ def test_get_key_as_json_holds_key_and_provenance(run, configured):
         "rotation_period": None,
         "due": None,
         "transit_key": None,
+        "deletion_time": None,
     }
     assert ran.err == ""
 

@@ -95,6 +95,9 @@ def test_the_end_of_the_input_is_no(monkeypatch, capsys):
     assert not confirm("Destroy it?")
 
 
+MOUNT = {"path": "secret/", "type": "kv", "options": {"version": "2"}}
+
+
 class TestNoControlCharacterReaches:
     """Whatever the data holds."""
 
@@ -164,7 +167,7 @@ class TestNoControlCharacterReaches:
             "version": "2.0",
             "leader_address": text,
             "ha_enabled": True,
-            "data": {"ttl": 5, "policies": [text], "keys": [text]},
+            "data": {"ttl": 5, "policies": [text], "keys": [text], **MOUNT},
         }
         server = faulty(json.dumps(body).encode())
         monkeypatch.setenv("SECUREML_VAULT_URL", server.url)

@@ -85,6 +85,7 @@ def test_an_application_sees_what_it_may_do(run, use, here):
             "path": f"secret/secureml/staging/{name}",
             "state": "present",
             "permissions": ["read", "history"],
+            "deletion_time": None,
             "gaps": [],
             "transit_key": None,
             "transit_problem": "",
@@ -271,6 +272,42 @@ def test_something_that_is_not_vault(run, faulty, monkeypatch):
     ran = run("vault", "status")
     assert ran.code == 5
     assert "does not answer as Vault" in ran.err
+
+
+def test_a_planned_deletion_is_shown(run, here):
+    client = here.client()
+    client.write("secret/config", delete_version_after="48h")
+    client.write_data(
+        "secret/data/secureml/staging/master_key", data={"data": {"value": "ab" * 16}}
+    )
+    for command in (("vault", "status"), ("keys", "history"), ("keys", "list"), ("keys", "info")):
+        ran = run(*command, "--env", "staging")
+        assert re.search(r"(deleted at|deletion time:|master_key at) +20\d\d-", ran.out), ran
+        shown = json.loads(run(*command, "--env", "staging", "--json").out)
+        shown = shown["keys"] if command[0] == "vault" else shown
+        shown = shown[0] if isinstance(shown, list) else shown
+        assert shown["deletion_time"].startswith("20")
+
+
+@pytest.mark.parametrize("command", [("vault", "status"), ("keys", "generate-key")])
+@pytest.mark.parametrize("rights", ["all", "read", "write"])
+@pytest.mark.parametrize("mount", ["nothing", "old"])
+def test_a_mount_without_kv_version_2_is_named_and_left_alone(
+    run, vault, monkeypatch, command, rights, mount
+):
+    client = vault.client()
+    client.sys.enable_secrets_engine("kv", "old", options={"version": "1"})
+    rules = {"read": '["read"]', "write": '["create", "list", "patch", "read", "update"]'}
+    policy = f'path "{mount}/*" {{ capabilities = {rules.get(rights)} }}'
+    token = vault.token if rights == "all" else vault.policy_token(policy, no_default_policy=False)
+    for name, value in (("URL", vault.url), ("TOKEN", token), ("MOUNT", mount)):
+        monkeypatch.setenv(f"SECUREML_VAULT_{name}", value)
+    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace or "")
+    ran = run(*command, "--env", "production")
+    assert ran.code == 2, ran
+    assert f"vault_mount '{mount}'" in ran.err
+    assert "allowed" not in ran.out
+    assert client.list("old/") is None
 
 
 def test_no_address(run):

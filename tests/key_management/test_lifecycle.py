@@ -499,7 +499,8 @@ def test_a_period_that_can_not_be_read_is_told(manager_with, kv):
     manager = manager_with()
     manager.generate_key("a", rotation_period=1)
     manager.generate_key("b", rotation_period=1)
-    kv.update_metadata("secureml/staging/a", custom_metadata={"secureml.rotation_period": "soon"})
+    about = {"secureml.created_by": "x", "secureml.rotation_period": "soon"}
+    kv.update_metadata("secureml/staging/a", custom_metadata=about)
     with pytest.warns(SecureMLWarning, match="a key has a rotation period") as caught:
         rotated = manager.rotate_due(datetime.now(UTC) + timedelta(days=2))
     assert [info.name for info in rotated] == ["b"]
@@ -577,7 +578,7 @@ def test_whether_a_planned_deletion_has_happened_is_said_by_the_clock_of_vault(
 ):
     manager = manager_with()
     kv.update_metadata("secureml/staging/k", delete_version_after="48h")
-    manager.generate_key("k")
+    kv.create_or_update_secret("secureml/staging/k", {"value": KEY.hex()})
     for module in (vault_store, kv2):
         monkeypatch.setattr(module, "datetime", _Ahead)
     assert manager.get_key("k").version == 1

@@ -56,6 +56,11 @@ HARD = {
     "no token": AuthenticationError,
     "untrusted certificate": AuthenticationError,
     "malformed answer": MalformedAnswerError,
+    "mount that is not there": ConfigurationError,
+    "mount of version 1": ConfigurationError,
+    "mount of version 1 with a secret": ConfigurationError,
+    "mount of another engine": ConfigurationError,
+    "folder for a mount": ConfigurationError,
 }
 UNAVAILABLE = [name for name, error in SOFT.items() if error is not SecretNotFoundError]
 
@@ -167,6 +172,20 @@ def situation(request: pytest.FixtureRequest) -> Callable[[str, str | None], Arg
                 token = vault.policy_token('path "secret/*" { capabilities = ["read"] }')
                 vault.client().auth.token.revoke(token)
                 return in_vault(token)
+            case "mount that is not there":
+                return in_vault() | {"vault_mount": "nothing"}
+            case "mount of version 1" | "mount of version 1 with a secret":
+                vault.client().sys.enable_secrets_engine("kv", "old", options={"version": "1"})
+                if name.endswith("secret"):
+                    vault.client().write_data(
+                        f"old/data/{path_in(environment)}", data={"value": IN_VAULT}
+                    )
+                return in_vault() | {"vault_mount": "old"}
+            case "mount of another engine":
+                vault.client().sys.enable_secrets_engine("transit")
+                return in_vault() | {"vault_mount": "transit"}
+            case "folder for a mount":
+                return in_vault() | {"vault_mount": "secret/data"}
             case "no token":
                 arguments = in_vault()
                 del arguments["vault_token"]
@@ -177,7 +196,8 @@ def situation(request: pytest.FixtureRequest) -> Callable[[str, str | None], Arg
 
 
 NEEDS_VAULT = {"present", "absent", "deleted", "destroyed", "disabled", "denied", "bad token"}
-NEEDS_VAULT |= {"expired token", "no token"}
+NEEDS_VAULT |= {"expired token", "no token", "folder for a mount"}
+NEEDS_VAULT |= {name for name in HARD if name.startswith("mount")}
 
 
 @pytest.fixture(autouse=True)

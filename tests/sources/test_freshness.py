@@ -42,6 +42,7 @@ def metadata_of(newest: int) -> dict[str, Any]:
 
 
 NOTHING = answer({"errors": []}, "404 Not Found")
+MOUNT = answer({"data": {"path": "secret/", "type": "kv", "options": {"version": "2"}}})
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_an_older_version_is_asked_for_again(faulty, store_of):
 
 def test_what_was_written_is_seen(faulty, store_of):
     written = answer({"data": {"version": 5, "created_time": created(5)}})
-    store = store_of(faulty(**of(5), first=[written, of(4), answer(STANDBY), of(4)]))
+    store = store_of(faulty(**of(5), first=[MOUNT, written, of(4), answer(STANDBY), of(4)]))
     store.write("k", {"value": "5"}, cas=4)
     assert store.read("k").record.version == 5
 
@@ -97,7 +98,7 @@ def test_after_a_lost_race_the_winner_is_seen(faulty, store_of):
 def test_a_write_whose_answer_was_lost_is_found_behind_a_standby(faulty, store_of):
     busy = answer({"errors": []}, "503 Service Unavailable")
     sealed = answer({"sealed": False})
-    first = [busy, sealed, LOST, NOTHING, answer(STANDBY), NOTHING]
+    first = [MOUNT, busy, sealed, LOST, NOTHING, answer(STANDBY), NOTHING]
     store = store_of(faulty(**of(3), first=first))
     assert store.write("k", {"value": "3"}, cas=2).version == 3
 

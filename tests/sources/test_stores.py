@@ -7,6 +7,7 @@ import pytest
 
 from secureml.errors import (
     AccessDeniedError,
+    ConfigurationError,
     KeyDisabledError,
     SecretDeletedError,
     SecretError,
@@ -284,13 +285,64 @@ def test_the_limits_are_those_of_vault(vault):
     store.close()
 
 
-def test_vault_names_a_mount_that_is_not_there(vault):
-    store = vault_store(vault, vault_mount="nowhere")
-    outcome = store.read("k")
-    assert outcome.finding is Finding.ABSENT
-    assert "no KV v2 secrets engine at 'nowhere'" in outcome.where
-    with pytest.raises(SecretNotFoundError, match="nowhere"):
-        store.write("k", {"value": "1"}, cas=0)
+WRONG_MOUNTS = [
+    ("nowhere", "nothing is mounted there"),
+    ("old", "it is kv version 1"),
+    ("transit", "it is transit version 1"),
+    ("secret/team", "it lies in the mount 'secret'"),
+]
+
+
+def raised(error):
+    if error is not None:
+        raise error
+
+
+ON_A_MOUNT = [
+    lambda store: raised(store.read("k").error),
+    lambda store: store.write("k", {"value": "1"}, cas=0),
+    lambda store: store.keep_all_versions("k"),
+    lambda store: store.annotate("k", {"a": "b"}),
+    lambda store: store.versions("k"),
+    lambda store: store.names(),
+    lambda store: store.destroy("k", 1),
+]
+
+
+@pytest.mark.parametrize("attempt", ON_A_MOUNT)
+@pytest.mark.parametrize(("mount", "message"), WRONG_MOUNTS)
+def test_a_wrong_mount_is_a_mistake_in_the_settings_and_nothing_is_written(
+    vault, mount, message, attempt
+):
+    client = vault.client()
+    client.sys.enable_secrets_engine("kv", "old", options={"version": "1"})
+    client.sys.enable_secrets_engine("transit")
+    store = vault_store(vault, vault_mount=mount)
+    with pytest.raises(ConfigurationError) as caught:
+        attempt(store)
+    assert f"vault_mount {mount!r}" in str(caught.value)
+    assert message in str(caught.value)
+    assert caught.value.__context__ is None
+    assert client.list("old/") is None
+    store.close()
+
+
+def test_a_mount_is_asked_about_once(vault, monkeypatch):
+    store = vault_store(vault)
+    sent = []
+    request = store.session.request
+
+    def counted(send, **more):
+        sent.append(more["path"])
+        return request(send, **more)
+
+    monkeypatch.setattr(store.session, "request", counted)
+    for name in ("a", "b"):
+        assert store.read(name).finding is Finding.ABSENT
+        assert store.versions(name) == ()
+        store.write(name, {"value": "1"}, cas=0)
+    assert store.names() == ("a", "b")
+    assert [path for path in sent if path.startswith("sys/")] == ["sys/internal/ui/mounts/secret"]
     store.close()
 
 

@@ -355,7 +355,8 @@ def test_bootstrap_fails_without_any_single_right_of_its_policy(work, vault, pat
 def whole_way(vault, work, here: Bootstrap) -> None:
     carry_out(here)
     client = vault.client()
-    client.write("keys/config", max_versions=5)
+    client.write("keys/config", max_versions=5, delete_version_after="48h")
+    client.write_data("keys/data/teams/payments/staging/k", data={"data": {"value": "x"}})
     client.write("keys/metadata/teams/payments/staging/master_key", max_versions=5)
     for name in ("secureml-staging-read", "secureml-keys-admin"):
         client.sys.create_or_update_policy(name, 'path "x" { capabilities = [] }')
@@ -452,6 +453,45 @@ def test_a_mount_that_serves_others_keeps_its_limit_and_the_keys_get_theirs(work
     assert found["secret/metadata/other/thing"]["max_versions"] == 0
     assert found["secret/metadata/secureml/production/master_key"]["max_versions"] == VERSIONS_KEPT
     assert work(layout).plan().changes == ()
+
+
+KEY = "secureml/production/master_key"
+
+
+def test_a_mount_that_deletes_versions_gives_that_up(work, vault):
+    client = vault.client()
+    client.write("secret/config", delete_version_after="48h", max_versions=VERSIONS_KEPT)
+    client.write(f"secret/metadata/{KEY}", delete_version_after="24h")
+    for number in (1, 2, 3):
+        client.write_data(f"secret/data/{KEY}", data={"data": {"value": str(number)}})
+    client.secrets.kv.v2.delete_secret_versions(KEY, [1])
+    client.secrets.kv.v2.destroy_secret_versions(KEY, [2])
+    layout = replace(LAYOUT, mount="secret")
+    config, metadata, versions = carry_out(work(layout)).changes[:3]
+    assert config.diff().splitlines()[-2:] == [
+        "-delete_version_after = 48h0m0s",
+        "+delete_version_after = 0s",
+    ]
+    assert "delete_version_after = 24h" in metadata.before
+    assert versions.body == {"versions": [3]}
+    found = dump(vault, "secret")
+    assert found["config"]["delete_version_after"] == "0s"
+    assert found["config"]["max_versions"] == VERSIONS_KEPT
+    kept = client.read(f"secret/metadata/{KEY}")["data"]
+    assert kept["delete_version_after"] == "0s"
+    assert kept["versions"]["1"]["deletion_time"] != ""
+    assert kept["versions"]["3"]["deletion_time"] == ""
+    assert work(layout).plan().changes == ()
+
+
+def test_a_mount_that_deletes_versions_of_others_is_refused(work, vault):
+    client = vault.client()
+    client.write("secret/config", delete_version_after="48h", max_versions=VERSIONS_KEPT)
+    client.write_data("secret/data/other/thing", data={"data": {"value": "x"}})
+    before = dump(vault, "secret")
+    with pytest.raises(ConfigurationError, match="deletes every version after 48h"):
+        work(replace(LAYOUT, mount="secret")).plan()
+    assert dump(vault, "secret") == before
 
 
 def test_a_mount_that_is_there_and_serves_only_keys_gets_the_limit(work, vault):
