@@ -19,6 +19,7 @@ from typing import ClassVar
 from unittest import mock
 
 import pandas as pd
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -479,6 +480,7 @@ def pseudonymized(plain: pd.DataFrame, name: str, manager: KeyManager) -> pd.Dat
     return anonymize(plain, sensitive_columns=[COLUMN], master_key_name=name, key_manager=manager)
 
 
+@pytest.mark.timeout(900)
 def test_whatever_happens_to_keys_their_data_comes_back(vault):
     KeyLife.seen.clear()
     KeyLife.steps = 0
