@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from secureml.errors import SecureMLWarning, warn
 from secureml.keys import KeyInfo
 
-__all__ = ["twins_of", "warn_of_twins"]
+__all__ = ["groups_of_twins", "twins_of", "warn_of_twins"]
 
 _GONE = frozenset({"deleted", "destroyed"})
 
@@ -26,6 +26,21 @@ def twins_of(info: KeyInfo, history: Iterable[KeyInfo]) -> tuple[KeyInfo, ...]:
         and other.fingerprint == info.fingerprint
         and other.state not in _GONE
     )
+
+
+def groups_of_twins(history: Iterable[KeyInfo]) -> Iterator[tuple[KeyInfo, ...]]:
+    """Go through the sets of versions that hold the same key, each in the order of the history.
+
+    Wrapped keys are left out: their versions are one key in several wrappings by design.
+
+    Args:
+        history: every version of the key.
+    """
+    plain = [info for info in history if info.fingerprint and not info.transit_key]
+    for first in plain:
+        twins = twins_of(first, plain)
+        if twins and plain.index(first) < plain.index(twins[0]):
+            yield first, *twins
 
 
 def warn_of_twins(info: KeyInfo, twins: Iterable[KeyInfo]) -> None:

@@ -461,3 +461,16 @@ def test_keys_check_ends_with_what_monitoring_asks_for(run, wrapping, use, monke
     amiss = run("keys", "check")
     assert (amiss.code, amiss.err) == (1, "")
     assert "is exportable" in amiss.out
+
+
+def test_keys_check_tells_versions_that_hold_the_same_key(run, here):
+    with KeyManager() as manager:
+        manager.generate_key("master_key")
+        manager.rotate_key("master_key")
+    assert run("keys", "check").code == 0
+    kv = here.client().secrets.kv.v2
+    path = "secureml/master_key"
+    first = kv.read_secret_version(path, version=1, raise_on_deleted_version=True)
+    kv.create_or_update_secret(path, first["data"]["data"])
+    ran = run("keys", "check")
+    assert (ran.code, ran.out) == (1, f"secret/{path}: versions 1 and 3 hold the same key\n")
