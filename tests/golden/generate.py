@@ -40,6 +40,17 @@ RECORDS: dict[str, list[Any]] = {
     "count": [5, 17, 999_999, None],
 }
 RECORD_DTYPES = {**dict.fromkeys(RECORDS, "string"), "count": "Int64"}
+VISITS: dict[str, list[Any]] = {
+    "plan": [
+        "AB-gold/2019",
+        "ZZ-сереб/0001",
+        "QX-\N{KHOJKI LETTER A}\N{KHOJKI LETTER KA}/9999",
+        None,
+    ],
+    "seen": ["2020-02-29T12:30:00", "1969-12-31T23:59:59.5", "2020-02-29T12:30:00", None],
+}
+VISIT_DTYPES = {"plan": "string", "seen": "datetime64[us]"}
+DATA = ((RECORDS, RECORD_DTYPES), (PEOPLE, DTYPES), (VISITS, VISIT_DTYPES))
 FILES: dict[str, tuple[dict[str, Any], list[list[int]]]] = {
     "formats": (
         {
@@ -95,16 +106,28 @@ FILES: dict[str, tuple[dict[str, Any], list[list[int]]]] = {
         },
         [[1, 2], [2, 1], [3, 3]],
     ),
+    "domain_prefix": (
+        {
+            "sensitive_columns": ["plan", "seen"],
+            "strategy": {"seen": "token"},
+            "formats": {"plan": r"regex:([A-Z]{2})-(\w+)/(\d{4})"},
+            "domain_prefix": "research/1",
+        },
+        [[1, 4]],
+    ),
 }
 
 
 def plain(frame: pd.DataFrame) -> dict[str, Any]:
+    moments = frame.select_dtypes("datetime").columns
+    frame = frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in moments})
     rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
     return {"columns": list(frame.columns), "data": rows}
 
 
 def made(arguments: dict[str, Any], parts: list[list[int]]) -> dict[str, Any]:
-    values, dtypes = (RECORDS, RECORD_DTYPES) if "formats" in arguments else (PEOPLE, DTYPES)
+    columns = set(arguments["sensitive_columns"])
+    values, dtypes = next((values, dtypes) for values, dtypes in DATA if columns <= values.keys())
     before = pd.DataFrame(values, dtype=object).astype(dtypes)
     store = MemoryStore()
     for key in KEYS:
