@@ -148,7 +148,7 @@ class Audit:
         Args:
             access: what happened.
             consequence: what it means for the caller that the event can't be written, in words;
-                empty where the access has failed anyway.
+                empty if the access has failed anyway.
 
         Raises:
             SecretError: it can't be written and is required. This is no ConfigurationError: the
@@ -290,7 +290,7 @@ def _append(
         sleep: waits for so many seconds.
 
     Returns:
-        What went wrong, in words; empty where nothing did.
+        What went wrong, in words; empty if nothing did.
     """
     if fcntl is None:
         return "this system has no locks that processes share (Python's fcntl is missing)"

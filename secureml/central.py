@@ -34,7 +34,7 @@ class CentralSettings:
 
     Args:
         layers: the recipe of the other layers.
-        ask: returns what the record in Vault holds, None where there is none; it is given the
+        ask: returns what the record in Vault holds, None if there is none; it is given the
             settings of the other layers.
         clock: returns seconds that only ever increase.
         chance: returns numbers from 0 up to 1, so that a fleet does not ask at the same moment.
@@ -148,10 +148,10 @@ class _Dated:
 
 
 def read_record(store: SecretStore | None) -> Mapping[str, object] | None:
-    """Return what the settings record in Vault holds; None where there is none.
+    """Return what the settings record in Vault holds; None if there is none.
 
     Args:
-        store: where it is kept; None where Vault is not configured.
+        store: where it is kept; None if Vault is not configured.
 
     Raises:
         ConfigurationError: there is no store.

@@ -207,7 +207,7 @@ def open_store(settings: Settings) -> SecretStore | None:
         settings: the settings.
 
     Returns:
-        The store, or None where no Vault is configured.
+        The store, or None if no Vault is configured.
 
     Raises:
         MissingExtraError: Vault is configured and hvac is not installed.

@@ -156,7 +156,7 @@ def sync_folder(folder: Path | int) -> None:
 
 
 def _nameless(folder: Path) -> int | None:
-    """Make a file without a name, or return None where the system can't, or not name it later."""
+    """Make a file without a name, or return None if the system can't, or not name it later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     try:

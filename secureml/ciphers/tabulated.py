@@ -74,7 +74,7 @@ class Tabulation:
         self._tables: dict[bytes, RoundTables] = {}
 
     def of(self, scratch: Scratch, lanes: Lanes, rows: int) -> RoundTables | None:
-        """Return the tables of a domain; None where they do not pay as yet.
+        """Return the tables of a domain; None if they do not pay as yet.
 
         Args:
             scratch: under the key, always the same; no other thread may be using it.

@@ -66,7 +66,7 @@ class Program(click.Group):
         return list(self._commands_at)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load a subcommand; None where there is no such name."""
+        """Load a subcommand; None if there is no such name."""
         if cmd_name not in self._commands_at:
             return None
         module, attribute = self._commands_at[cmd_name].split(":")

@@ -115,7 +115,7 @@ class _Change:
         file: the settings file.
         section: its section.
         values: the settings, as they are to stand there.
-        token_file: where the token goes; None where there is none to save.
+        token_file: where the token goes; None if there is none to save.
         token: the token.
         content: what the settings file is to hold.
     """

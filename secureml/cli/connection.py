@@ -34,7 +34,7 @@ class Check:
     Args:
         name: what was checked.
         detail: what was found, or what to do about it where it failed.
-        error: why it failed; None where it did not.
+        error: why it failed; None if it did not.
         is_known: whether it could be checked at all.
     """
 

@@ -58,10 +58,10 @@ class Login:
 
     Args:
         method: how it is obtained.
-        ttl: seconds that it is still valid; None where it has no end, or can't be seen.
+        ttl: seconds that it is still valid; None if it has no end, or can't be seen.
         renewable: whether that can be prolonged.
         lasts: whether the library sees to it that there is one, by renewing it or a new login.
-        policies: its policies; None where they can't be seen.
+        policies: its policies; None if they can't be seen.
         error: why there is none, or why it can't be looked up.
     """
 
@@ -79,8 +79,8 @@ class Status:
 
     Args:
         nodes: each address.
-        login: the token in use; None where no address serves.
-        mount: the engine that keeps the keys; None where no address serves.
+        login: the token in use; None if no address serves.
+        mount: the engine that keeps the keys; None if no address serves.
         keys: the key of the settings, and each that can be listed.
         error: the first reason for which keys can't be used.
         findings: what an operator should look at, in sentences.

@@ -32,8 +32,8 @@ class Mount:
 
     Args:
         name: where it is mounted.
-        engine: its type and version; None where they can't be seen.
-        deletes_after: after how long it deletes every version; empty for never, None where that
+        engine: its type and version; None if they can't be seen.
+        deletes_after: after how long it deletes every version; empty for never, None if that
             can't be seen.
     """
 
@@ -56,13 +56,13 @@ class KeyAccess:
     Args:
         name: the key's name.
         path: its path.
-        permissions: any of read, history, write, destroy, unwrap and rewrap; None where it can't
+        permissions: any of read, history, write, destroy, unwrap and rewrap; None if it can't
             be seen.
-        state: present, absent, deleted or destroyed; None where it can't be seen.
+        state: present, absent, deleted or destroyed; None if it can't be seen.
         deletion_time: when Vault deletes its newest version, as ISO 8601 has it; None for never.
         gaps: the versions that are gone: deleted, destroyed, or pruned.
         transit_key: the transit key that wraps it or would; None if none can, or no engine is seen.
-        transit_problem: what is amiss with that; empty where nothing is seen to be.
+        transit_problem: what is amiss with that; empty if nothing is seen to be.
     """
 
     name: str

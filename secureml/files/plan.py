@@ -26,7 +26,7 @@ class Plan:
         data: the digest of the table.
         manifest: of the table.
         key_name: of the new key.
-        key_version: its version, None where its source has none.
+        key_version: its version, None if its source has none.
         target: the name of the file that it makes.
         place: where the new manifest goes, relative to the target's folder, so that both can be
             moved while nothing runs; None for the target itself.

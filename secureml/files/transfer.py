@@ -48,7 +48,7 @@ class Written:
     Args:
         path: the table.
         rows: how many it has.
-        manifest: of the table; None where it was recovered.
+        manifest: of the table; None if it was recovered.
         manifest_path: where the manifest lies, if not in the table's own file.
     """
 

@@ -61,7 +61,7 @@ def read_repeated(series: pd.Series) -> RepeatedColumn | None:
     """Read a column of text if few of its values are distinct, as far as a sample tells.
 
     Returns:
-        The column; None where it is no text in Arrow, is short, or has many distinct values.
+        The column; None if it is no text in Arrow, is short, or has many distinct values.
 
     Raises:
         PseudonymizationError: the strings are not UTF-8.

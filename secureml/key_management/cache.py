@@ -60,7 +60,7 @@ class Cache(Generic[_Value]):
         self._lock = SharedLock()
 
     def get(self, key: _Key) -> _Value | None:
-        """Return what is held under a key; None where nothing is, or not any more."""
+        """Return what is held under a key; None if nothing is, or not any more."""
         now = self._clock()
         with self._lock.mutex:
             if now >= self._next_end:

@@ -35,7 +35,7 @@ class Connection:
         self._lock = SharedLock()
 
     def store(self) -> SecretStore | None:
-        """Return the store; None where none is configured.
+        """Return the store; None if none is configured.
 
         Raises:
             SecretError: the manager is closed.
@@ -79,7 +79,7 @@ class Connection:
         return read_record(self.store())
 
     def accessor(self) -> str | None:
-        """Return the accessor of the token in use; None where it is not known."""
+        """Return the accessor of the token in use; None if it is not known."""
         session = getattr(self._store, "session", None)
         return None if session is None else session.accessor
 

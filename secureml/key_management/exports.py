@@ -46,7 +46,7 @@ class Exports:
     """Exports and restores keys; ``KeyManager``'s methods of the same names tell how.
 
     Args:
-        store: opens the store, or raises where there is none.
+        store: opens the store, or raises if there is none.
         settings: returns the settings in force.
         local: the settings without Vault's layer, which hold the environment.
         audit: records each access.

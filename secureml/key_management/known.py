@@ -224,7 +224,7 @@ def _file_of(settings: Settings) -> Path | None:
     if settings.known_keys is not None:
         return Path(settings.known_keys)
     state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state")
-    # pathlib's expanduser raises where there is no home folder.
+    # pathlib's expanduser raises if there is no home folder.
     state = Path(os.path.expanduser(state))  # noqa: PTH111
     return state / "secureml" / "known_keys" if state.is_absolute() else None
 

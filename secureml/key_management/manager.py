@@ -177,12 +177,12 @@ class KeyManager(KeyAdministration):
 
     @property
     def environment(self) -> str | None:
-        """The environment in force; None where none is selected."""
+        """The environment in force; None if none is selected."""
         return self._local.environment
 
     @property
     def vault_client(self) -> hvac.Client | None:
-        """The hvac client, logged in; None where Vault is not configured.
+        """The hvac client, logged in; None if Vault is not configured.
 
         Raises:
             MissingExtraError: hvac is not installed.

@@ -85,7 +85,7 @@ class Finder:
 
     Args:
         settings: the environment and the fallback settings.
-        store: opens Vault, or gives None where none is configured.
+        store: opens Vault, or gives None if none is configured.
         cache: holds what Vault gave.
         known: tells whether Vault went back to older data.
     """
@@ -105,7 +105,7 @@ class Finder:
         self._development_defaults = DevelopmentSource()
 
     def held(self, name: str, version: int | None) -> Found | None:
-        """Return what is held in memory; None where nothing is, or Vault has no such secret."""
+        """Return what is held in memory; None if nothing is, or Vault has no such secret."""
         found = self._cache.get((name, version))
         return None if found is None or found.outcome.record is None else found
 

@@ -56,10 +56,10 @@ class SecretInfo:
 
     Args:
         name: the secret's name.
-        version: its version in Vault; None where the source keeps no versions.
+        version: its version in Vault; None if the source keeps no versions.
         path: its path in Vault, or the name of the variable or file it came from.
         source: ``vault``, ``environment variable`` or ``development default``.
-        environment: the environment it belongs to; None where none is selected.
+        environment: the environment it belongs to; None if none is selected.
         created: when this version was written, in UTC, where the source tells.
     """
 

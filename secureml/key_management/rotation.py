@@ -67,7 +67,7 @@ def period_in(text: str | None) -> timedelta | None:
         text: what custom metadata holds.
 
     Returns:
-        The period; None where there is none, or none that can be read.
+        The period; None if there is none, or none that can be read.
     """
     found = _PERIOD.fullmatch(text or "")
     if found is None:

@@ -130,7 +130,7 @@ def chain_of(store: SecretStore, name: str) -> Chain:
 
 
 def wrapped_in(record: Record) -> Wrapped | None:
-    """Read the wrapped key in a record; None where it holds anything else.
+    """Read the wrapped key in a record; None if it holds anything else.
 
     Args:
         record: one version of a secret.

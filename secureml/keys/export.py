@@ -63,7 +63,7 @@ class ExportedVersion:
         created: when it was written, as ISO 8601 has it.
         fingerprint: what tells keys apart; None without material.
         encoding: how Vault kept it.
-        material: the key; None where Vault did not give it, or the export was not opened.
+        material: the key; None if Vault did not give it, or the export was not opened.
         beside: the fields that were beside it.
     """
 
@@ -92,7 +92,7 @@ class KeyExport:
 
     Args:
         name: the key's name.
-        environment: the environment it belongs to; None where none was selected.
+        environment: the environment it belongs to; None if none was selected.
         exported: when this was made, as ISO 8601 has it.
         custom_metadata: purpose, rotation period and states, and what others noted.
         versions: every version, oldest first.
@@ -270,7 +270,7 @@ def _document(file: bytes) -> dict[str, Any]:
 
 
 def _header_in(document: Mapping[str, Any]) -> KeyExport:
-    """Read what is not sealed; raises anything where it is not as written here."""
+    """Read what is not sealed; raises anything if it is not as written here."""
     versions = tuple(ExportedVersion(**each) for each in document["versions"])
     numbers = [each.version for each in versions]
     about = document["custom_metadata"]
@@ -305,7 +305,7 @@ def _decrypted(document: Mapping[str, Any], key: SecretBytes, header: bytes) -> 
 
 
 def _filled(versions: Sequence[ExportedVersion], content: SecretBytes) -> list[ExportedVersion]:
-    """Put the material into the versions; raises anything where it does not fit them."""
+    """Put the material into the versions; raises anything if it does not fit them."""
     found = SecretFields(json.loads(content.reveal()))
     if {str(each.version) for each in versions if each.fingerprint} != set(found):
         raise ValueError

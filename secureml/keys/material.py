@@ -37,10 +37,10 @@ class KeyInfo:
 
     Args:
         name: the key's name.
-        version: its version in Vault; None where the source keeps no versions.
-        fingerprint: 16 hexadecimal digits that tell keys apart; None where the material is gone.
+        version: its version in Vault; None if the source keeps no versions.
+        fingerprint: 16 hexadecimal digits that tell keys apart; None if the material is gone.
         source: ``vault``, ``environment variable`` or ``development default``.
-        environment: the environment it belongs to; None where none is selected.
+        environment: the environment it belongs to; None if none is selected.
         path: its path in Vault, or the name of the variable or file it came from.
         created: when this version was written, in UTC, where the source tells.
         stale: whether it was read before, and is served because Vault is unavailable.
@@ -50,9 +50,9 @@ class KeyInfo:
             version alone tells that it is an older one only where a newer one has been seen.
             ``denied`` in a list if nothing but the name may be seen.
         purpose: what the key is for, where whoever made it said so.
-        created_by: what made the key; None where an operator wrote it.
-        rotation_period: after how long it is to be rotated; None where nobody said.
-        transit_key: the transit key in Vault that wraps it; None where it is kept as it is.
+        created_by: what made the key; None if an operator wrote it.
+        rotation_period: after how long it is to be rotated; None if nobody said.
+        transit_key: the transit key in Vault that wraps it; None if it is kept as it is.
         deletion_time: when Vault deleted this version, or is to; None for never.
     """
 
@@ -73,7 +73,7 @@ class KeyInfo:
 
     @property
     def due(self) -> datetime | None:
-        """When this version is to be rotated; None where it never is, or not the newest."""
+        """When this version is to be rotated; None if it never is, or not the newest."""
         if self.created is None or self.rotation_period is None or self.state != "enabled":
             return None
         return self.created + self.rotation_period
@@ -88,7 +88,7 @@ class Key:
         material: the key itself.
         fetched_at: when it was read, in UTC.
         request_id: Vault's own id of the request that read it.
-        envelope: the same key wrapped, to be kept with data; None where no transit key wraps it.
+        envelope: the same key wrapped, to be kept with data; None if no transit key wraps it.
     """
 
     info: KeyInfo
@@ -104,7 +104,7 @@ class Key:
 
     @property
     def version(self) -> int | None:
-        """Its version in Vault; None where the source keeps no versions."""
+        """Its version in Vault; None if the source keeps no versions."""
         return self.info.version
 
     @property
@@ -198,7 +198,7 @@ def decode(text: str | SecretText, encoding: str | None = None, *, name: str = "
 
     Args:
         text: the text, with or without white space around it.
-        encoding: the encoding it was declared with; None where it was not.
+        encoding: the encoding it was declared with; None if it was not.
         name: what to call the key in a message.
 
     Returns:

@@ -27,7 +27,7 @@ class Keyring:
     Args:
         derive: derives a key of so many octets for a purpose from the master key.
         name: of the master key.
-        version: of the master key, None where its source has no versions.
+        version: of the master key, None if its source has no versions.
         environment: in which it was fetched, None if none was selected.
         origin: its fingerprint and source, for messages.
         envelope: the master key, wrapped, where it is kept so.

@@ -94,7 +94,7 @@ class KeyReference:
 
     Args:
         name: as the key manager knows it.
-        version: of the key, None where its source has no versions.
+        version: of the key, None if its source has no versions.
         environment: in which it was fetched, None if none was selected.
         check: hexadecimal, derived from the key for this alone.
         envelope: the key itself, wrapped under one that never leaves Vault; None for a key that

@@ -88,7 +88,7 @@ class Permutation:
 
     Args:
         cipher: for domains of MIN_DOMAIN members and more.
-        tables: for smaller domains; None where these are not to be permuted at all.
+        tables: for smaller domains; None if these are not to be permuted at all.
         row_tweaks: a tweak for each row, or None.
         decrypt: do the inverse.
         smallest: how many members a domain of a table has at least.
@@ -279,7 +279,7 @@ class Plan:
     A rank x is held as x = high * base + low with the base of its group, both uint64.
 
     Attributes:
-        base: uint64, shape (groups,); 0 where ranks do not fit two words.
+        base: uint64, shape (groups,); 0 if ranks do not fit two words.
         bits: which groups have ranks that ``apply_bits`` takes in three words, shape (groups,).
     """
 

@@ -58,7 +58,7 @@ def find_repeats(values: Numbers) -> Repeats | None:
         values: of the column; of one sign, or nothing is looked for.
 
     Returns:
-        The repeats, or None where it does not pay to look for them.
+        The repeats, or None if it does not pay to look for them.
     """
     count = len(values)
     if not few_distinct(count, lambda rows: len(np.unique(values.magnitudes[rows]))):

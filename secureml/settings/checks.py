@@ -194,7 +194,7 @@ class HttpUrl(NamedTuple):
     Attributes:
         scheme: ``http`` or ``https``.
         host: in lower case; an IPv6 address without its brackets.
-        port: the port; None where none is given.
+        port: the port; None if none is given.
         path: what follows, from the slash on.
     """
 
@@ -205,7 +205,7 @@ class HttpUrl(NamedTuple):
 
 
 def split_url(text: str) -> HttpUrl | None:
-    """Split an http or https URL; None where its host or port could be read in two ways.
+    """Split an http or https URL; None if its host or port could be read in two ways.
 
     Parsers differ over ``a.example[::1]``, user names, and numbers such as ``127.1`` or
     ``0177.0.0.1``: one takes for this machine what another connects elsewhere.

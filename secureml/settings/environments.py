@@ -46,7 +46,7 @@ def tier_of(environment: str | None) -> Tier:
     """Return the tier of an environment.
 
     Args:
-        environment: its name, or None where none is selected.
+        environment: its name, or None if none is selected.
 
     Returns:
         STRICT for production, for none, and for every environment that a user declares.

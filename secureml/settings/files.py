@@ -54,10 +54,10 @@ class FoundFiles:
     """The settings file of a project and the local one beside it.
 
     Attributes:
-        main: the file, or None where there is none.
+        main: the file, or None if there is none.
         local: its ``.local`` companion, for one machine and not for version control; None where
             there is none.
-        owners: ids of the users to whom they may belong; None where files have no such owners.
+        owners: ids of the users to whom they may belong; None if files have no such owners.
     """
 
     main: Path | None = None
@@ -216,7 +216,7 @@ def _read(
 
 
 def _read_once(path: Path, owners: frozenset[int] | None) -> tuple[bytes, int | None]:
-    """Return a file's content and when it was written; None where that was meanwhile."""
+    """Return a file's content and when it was written; None if that was meanwhile."""
     problem = None
     content = b""
     written = None

@@ -25,7 +25,7 @@ def packaged_layers(environment: str | None) -> dict[str, _Values]:
     """Return the packaged defaults of an environment by their origin, weakest first.
 
     Args:
-        environment: its canonical name; None where none is selected. One that a user declares is
+        environment: its canonical name; None if none is selected. One that a user declares is
             as strict as production.
     """
     sections = packaged_defaults()
@@ -37,10 +37,10 @@ def packaged_layers(environment: str | None) -> dict[str, _Values]:
 
 
 def default_in(environment: str | None, name: str) -> tuple[object, str] | None:
-    """Return the packaged default of a setting, and its origin; None where it has none.
+    """Return the packaged default of a setting, and its origin; None if it has none.
 
     Args:
-        environment: its canonical name; None where none is selected.
+        environment: its canonical name; None if none is selected.
         name: the setting.
     """
     found = None

@@ -421,7 +421,7 @@ class Settings:
         return value, origin or ("default" if untouched else "argument")
 
     def _kept_origin(self, name: str) -> str | None:
-        """Return the origin that a value comes with; None where it is not that value any more."""
+        """Return the origin that a value comes with; None if it is not that value any more."""
         origins, value = self.origins, getattr(self, name)
         if not isinstance(origins, _Origins):
             return origins.get(name)

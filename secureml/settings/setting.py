@@ -55,7 +55,7 @@ class Setting:
         optional: whether it may be None.
         default: the value where no layer sets one.
         doc: what it is for, in one line.
-        allowed: the values it may take; empty where any will do.
+        allowed: the values it may take; empty if any will do.
         minimum: the least number allowed.
         above: a number that the value must exceed.
         check: refuses text of the wrong form, or returns it normalized.

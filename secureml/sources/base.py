@@ -40,14 +40,14 @@ class Record:
         fields: what is stored; never shown in the repr.
         source: the kind of source.
         path: the path, variable or file it came from.
-        version: its version; None where the source keeps none.
+        version: its version; None if the source keeps none.
         created: when this version was written, in UTC, where known.
         state: ``enabled``, ``disabled``, or ``decrypt-only`` where a newer version is known.
         custom_metadata: what is kept beside all versions of the secret.
         request_id: Vault's own id of the request that read or wrote it.
         cached: whether it was held in memory, and its source was not asked again.
         stale: whether it was held for longer than that, because its source is unavailable.
-        envelope: what the key in it was unwrapped from; None where it is kept as it is.
+        envelope: what the key in it was unwrapped from; None if it is kept as it is.
         deletion_time: when the store is to delete this version; None for never.
         fetched_at: when it was read from its source, in UTC.
     """
@@ -78,7 +78,7 @@ class Outcome:
         finding: what happened.
         where: the place, in words, for error messages.
         record: the secret, where it is present.
-        error: what to raise where policy allows no other source; None where absent.
+        error: what to raise where policy allows no other source; None if absent.
         gone: the version that was deleted.
         custom_metadata: what is kept beside all versions of what was deleted.
     """
@@ -118,7 +118,7 @@ class SecretStore(ABC):
 
     @property
     def transit(self) -> Transit | None:
-        """What wraps keys for this store; None where there is no such thing."""
+        """What wraps keys for this store; None if there is no such thing."""
         return None
 
     def now(self) -> datetime:
@@ -195,7 +195,7 @@ class SecretStore(ABC):
 
     @abstractmethod
     def versions(self, name: str) -> tuple[VersionInfo, ...]:
-        """Return every version that was ever written, oldest first; empty where absent."""
+        """Return every version that was ever written, oldest first; empty if absent."""
 
     def described(self, name: str) -> tuple[tuple[VersionInfo, ...], Mapping[str, str]]:
         """Return every version, and the custom metadata beside them if the store has any."""

@@ -44,7 +44,7 @@ class Known:
     """What is known of a secret.
 
     Args:
-        last: the highest version that was there; None where none was seen.
+        last: the highest version that was there; None if none was seen.
         states: the states given to versions here: ``enabled``, ``disabled`` or ``destroyed``.
     """
 
@@ -150,7 +150,7 @@ def objection_to(known: Known, path: str, version: int | None = None) -> Objecti
 
 
 def _newest_in(answer: Answer) -> Sighting | None:
-    """Return the version that an answer tells of; None where it tells that there is none."""
+    """Return the version that an answer tells of; None if it tells that there is none."""
     metadata = answer.data.mapping("metadata") or answer.data
     if "versions" in metadata:
         found = SecretMetadata.of(metadata)

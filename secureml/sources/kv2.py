@@ -33,8 +33,8 @@ class SecretMetadata:
 
     Args:
         newest: the highest version that was ever written; 0 for none.
-        limit: how many versions the secret is to keep; 0 where it leaves that to the mount.
-        lifetime: after how long its versions are deleted; empty where it leaves that to the mount.
+        limit: how many versions the secret is to keep; 0 if it leaves that to the mount.
+        lifetime: after how long its versions are deleted; empty if it leaves that to the mount.
         custom_metadata: its custom metadata.
         versions: the versions that are still known of, oldest first.
     """
@@ -90,7 +90,7 @@ class SecretMetadata:
 
 
 def deleted_state(metadata: Members, now: datetime | None = None) -> str:
-    """Return ``deleted`` or ``destroyed`` where a version is; empty where its content is there.
+    """Return ``deleted`` or ``destroyed`` where a version is; empty if its content is there.
 
     Args:
         metadata: that of the version.
@@ -105,7 +105,7 @@ def deleted_state(metadata: Members, now: datetime | None = None) -> str:
 
 
 def sent_at(answer: Answer) -> datetime | None:
-    """Return when an answer was sent, by the server's clock; None where it does not tell."""
+    """Return when an answer was sent, by the server's clock; None if it does not tell."""
     try:
         moment = parsedate_to_datetime(answer.date or "")
     except (ValueError, OverflowError):

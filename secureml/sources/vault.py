@@ -410,7 +410,7 @@ class VaultStore(SecretStore):
         self._expect_success(answer, "metadata", name)
 
     def _mount_config(self) -> Members | None:
-        """Return the configuration of the mount; None where the token may not see it."""
+        """Return the configuration of the mount; None if the token may not see it."""
         try:
             answer = self._session.request(
                 lambda client: client.secrets.kv.v2.read_configuration(mount_point=self._mount),

@@ -20,7 +20,7 @@ class Address:
     Args:
         shown: as it stands in the settings, for messages.
         base: the URL that requests go to; a host of its own for a unix socket.
-        socket: the path of the unix socket; None where it is no such socket.
+        socket: the path of the unix socket; None if it is no such socket.
     """
 
     shown: str
@@ -51,7 +51,7 @@ def redirect_target(
         allowed: further hosts, with or without a port.
 
     Returns:
-        The address; None where the host is another one, or the token, which was protected on its
+        The address; None if the host is another one, or the token, which was protected on its
         way so far, would travel to it in the clear.
     """
     target = split_url(location)

@@ -41,7 +41,7 @@ class Members(Mapping[str, Any]):
 
     @classmethod
     def parse(cls, content: bytes, place: str) -> Members | None:
-        """Read the body of an answer; None where it is no JSON object that Vault could send.
+        """Read the body of an answer; None if it is no JSON object that Vault could send.
 
         Args:
             content: the body.
@@ -90,7 +90,7 @@ class Members(Mapping[str, Any]):
         return self._members.get(name)
 
     def flag(self, name: str) -> bool:
-        """Return a boolean; False where there is none."""
+        """Return a boolean; False if there is none."""
         self._expect(name, bool)
         return bool(self._members.get(name))
 
@@ -104,14 +104,14 @@ class Members(Mapping[str, Any]):
         return self._members.get(name)
 
     def seconds(self, name: str) -> int:
-        """Return a duration; 0 where there is none."""
+        """Return a duration; 0 if there is none."""
         seconds = self.integer(name) or 0
         if seconds > _LONGEST_SECONDS:
             raise self.malformed(name)
         return seconds
 
     def time(self, name: str) -> datetime | None:
-        """Return a moment, with its time zone; None where the text is empty as well."""
+        """Return a moment, with its time zone; None if the text is empty as well."""
         if not self.text(name):
             return None
         try:
@@ -123,26 +123,26 @@ class Members(Mapping[str, Any]):
         return moment
 
     def mapping(self, name: str) -> Members | None:
-        """Return an object; None where there is none."""
+        """Return an object; None if there is none."""
         self._expect(name, dict)
         return (
             None if self._members.get(name) is None else Members(self._members[name], self._place)
         )
 
     def section(self, name: str) -> Members:
-        """Return an object; empty where there is none."""
+        """Return an object; empty if there is none."""
         self._expect(name, dict)
         return Members(self._members.get(name) or {}, self._place)
 
     def texts(self, name: str) -> list[str]:
-        """Return a list of texts; empty where there is none."""
+        """Return a list of texts; empty if there is none."""
         self._expect(name, list)
         if not all(isinstance(each, str) for each in self._members.get(name) or ()):
             raise self.malformed(name)
         return list(self._members.get(name) or ())
 
     def labels(self, name: str) -> dict[str, str]:
-        """Return an object of texts; empty where there is none."""
+        """Return an object of texts; empty if there is none."""
         if not all(isinstance(each, str) for each in self.section(name).values()):
             raise self.malformed(name)
         return dict(self.section(name))

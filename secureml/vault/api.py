@@ -49,7 +49,7 @@ class Api:
             path: the path below ``/v1/``.
 
         Returns:
-            The object under ``data``; None where nothing is there.
+            The object under ``data``; None if nothing is there.
 
         Raises:
             SecretError: Vault can't be asked.
@@ -116,7 +116,7 @@ class Api:
             what: what the place is called, for the message.
 
         Returns:
-            The mount; None where nothing is there, and nothing is in the way.
+            The mount; None if nothing is there, and nothing is in the way.
 
         Raises:
             ConfigurationError: another mount is in the way.

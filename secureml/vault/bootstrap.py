@@ -35,7 +35,7 @@ class Audit:
     """Whether Vault logs who did what.
 
     Args:
-        devices: the audit devices; None where they can't be seen.
+        devices: the audit devices; None if they can't be seen.
         reason: why they can't be seen.
     """
 

@@ -16,7 +16,7 @@ class Change:
     Args:
         title: what it is about.
         path: the API path that is written to.
-        before: what is there, as text; empty where nothing is.
+        before: what is there, as text; empty if nothing is.
         after: what will be there.
         body: what is sent.
         overwrites: whether it takes the place of something that another hand may have written.

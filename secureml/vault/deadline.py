@@ -96,7 +96,7 @@ def share(part: float) -> Iterator[None]:
 
 
 def remaining() -> float | None:
-    """Return the seconds that are left; None where there is no deadline.
+    """Return the seconds that are left; None if there is no deadline.
 
     Raises:
         TimeoutError: none are left.

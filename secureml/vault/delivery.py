@@ -81,7 +81,7 @@ class Answer:
 
     @property
     def data(self) -> Members:
-        """The object under ``data``; empty where there is none."""
+        """The object under ``data``; empty if there is none."""
         return self.body.section("data")
 
     @property
@@ -91,7 +91,7 @@ class Answer:
 
 
 Objection = Callable[[Answer], str]
-"""Says in words what can't be right about an answer; empty where nothing is wrong."""
+"""Says in words what can't be right about an answer; empty if nothing is wrong."""
 
 
 class Delivery:

@@ -93,7 +93,7 @@ class SharedLogin:
     def in_force(
         self, delivery: Delivery, auth: AuthMethod, *, instead_of: LoggedIn | None = None
     ) -> LoggedIn | None:
-        """Return the login in force; None where the last user has gone meanwhile.
+        """Return the login in force; None if the last user has gone meanwhile.
 
         Args:
             delivery: the way to Vault of the session that asks.
@@ -230,7 +230,7 @@ class SharedLogin:
             return old.tried_at(self._clock())
 
     def _renewed(self, delivery: Delivery, old: LoggedIn) -> LoggedIn | None:
-        """Renew; None where that is refused, or no longer gives the token more time."""
+        """Renew; None if that is refused, or no longer gives the token more time."""
         if not old.login.renewable:
             return None
         answer = delivery.send(lambda client: client.auth.token.renew_self(), old.login.token)

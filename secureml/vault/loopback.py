@@ -51,7 +51,7 @@ class LoopbackApi:
             token: the token to send.
 
         Returns:
-            The status, and the JSON of the answer, which is None where it is empty.
+            The status, and the JSON of the answer, which is None if it is empty.
 
         Raises:
             VaultUnavailableError: no answer, or one that is no JSON.

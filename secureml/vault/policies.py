@@ -56,8 +56,8 @@ class Layout:
         environments: the environments' names.
         approle: where the AppRole auth method is mounted.
         prefix: what the names of policies and roles begin with.
-        transit: where the transit engine is mounted; None where none wraps keys.
-        transit_key: the transit key that wraps every key; None where each has its own.
+        transit: where the transit engine is mounted; None if none wraps keys.
+        transit_key: the transit key that wraps every key; None if each has its own.
         kept: other transit mounts and keys that the policies go on to allow.
 
     Raises:

@@ -138,7 +138,7 @@ class VaultSession:
 
     @property
     def accessor(self) -> str | None:
-        """The accessor of the token that this process obtained; None where it is not known."""
+        """The accessor of the token that this process obtained; None if it is not known."""
         here = self._process
         login = here.login if here.pid == os.getpid() else None
         current = None if login is None else login.current

@@ -55,7 +55,7 @@ class Reply:
 
     Args:
         status: the HTTP status.
-        body: the answer's members; None where it is no JSON object.
+        body: the answer's members; None if it is no JSON object.
         location: where a redirect leads.
         retry_after: for how many seconds Vault asks to be left alone.
         date: when it was sent, by the server's clock, as HTTP writes a time.

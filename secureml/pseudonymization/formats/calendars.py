@@ -55,7 +55,7 @@ class Layout:
         fields: for each letter of strptime's, where its digits begin.
         literals: what stands at the other places; any one of several characters.
         resolution: of the moments.
-        offset: where the offset from UTC begins; None where there is none.
+        offset: where the offset from UTC begins; None if there is none.
     """
 
     width: int

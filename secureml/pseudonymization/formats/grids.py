@@ -86,7 +86,7 @@ def padded(text: Text, rows: Index, width: int) -> Octets:
         width: as long as the longest of them.
 
     Returns:
-        Shape (rows, width); zero where there is no character, 255 for one that is no ASCII.
+        Shape (rows, width); zero if there is no character, 255 for one that is no ASCII.
     """
     lengths = text.lengths[rows]
     first, last = text.offsets[rows[0]], text.offsets[rows[-1] + 1]

@@ -131,7 +131,7 @@ class _Numbers:
 
     @classmethod
     def of(cls, country: str, layout: Layout) -> _Numbers | None:
-        """Return the numbers, or None where a country's are not of this layout."""
+        """Return the numbers, or None if a country's are not of this layout."""
         folded = "".join(character for character in layout.folded if character in "0A")
         structure = _STRUCTURES.get(country)
         if structure is None or not _pattern(structure).fullmatch(folded):

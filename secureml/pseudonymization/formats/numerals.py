@@ -26,7 +26,7 @@ class Numerals:
 
     Args:
         rows: which, ascending.
-        scale: how many digits are after the point; 0 where there is no point.
+        scale: how many digits are after the point; 0 if there is no point.
         units: the numbers without their points.
     """
 

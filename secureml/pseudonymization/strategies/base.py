@@ -35,7 +35,7 @@ class Outcome:
         small: the values that are refused because their domain is too small; in ``values`` they
             show no more than their format.
         invalid: the rows that are refused because they are not of the format; likewise.
-        domain: the size of the smallest domain that was permuted, 0 where none was.
+        domain: the size of the smallest domain that was permuted, 0 if none was.
     """
 
     values: Values

@@ -106,7 +106,7 @@ class AppRoleAuth(AuthMethod):
         return kept.secret_id
 
     def _taken_out(self, client: hvac.Client, wrapping: SecretText) -> _Unwrapped | None:
-        """Unwrap the secret ID; None where Vault refuses that."""
+        """Unwrap the secret ID; None if Vault refuses that."""
         reply = post(client, "sys/wrapping/lookup", {"token": wrapping})
         if reply.status != 200:
             return None

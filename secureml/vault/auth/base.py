@@ -19,11 +19,11 @@ class Login:
     """A token, and what may be done with it.
 
     Args:
-        token: the token; empty where a proxy adds one.
-        ttl: seconds that it is valid for; None where that is unlimited or not known.
+        token: the token; empty if a proxy adds one.
+        ttl: seconds that it is valid for; None if that is unlimited or not known.
         renewable: whether its life can be prolonged.
         own: whether the library obtained it, and so may revoke it.
-        accessor: what Vault calls the token by where it must not show it; None where not known.
+        accessor: what Vault calls the token by where it must not show it; None if not known.
         request_id: Vault's own id of the request that brought it.
     """
 

@@ -77,7 +77,7 @@ def client_certificate(settings: Settings) -> tuple[str, str] | None:
         settings: the settings. Without ``vault_client_key`` the certificate's file holds the key.
 
     Returns:
-        The two paths, or None where no certificate is set.
+        The two paths, or None if no certificate is set.
 
     Raises:
         ConfigurationError: there is a key without a certificate.
@@ -98,7 +98,7 @@ def certificate_problem(certificate: str, key: str) -> str:
         key: the path of its private key.
 
     Returns:
-        The problem; empty where there is none.
+        The problem; empty if there is none.
     """
     problem = ""
     try:
