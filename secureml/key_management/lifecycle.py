@@ -165,16 +165,19 @@ class Lifecycle:
         with self._audit.access("rotate_due"):
             store = self._store()
             due = []
-            for name, outcome in self._keys():
-                gone = outcome.gone
-                if gone is None and record_of(outcome).state == UNKNOWN:
-                    failures[name] = KeyDisabledError(str(error_of(store.read(name))))
-                elif gone is None:
-                    # By the clock that dated the version, and not by that of this machine.
-                    if _is_due(record_of(outcome), now or store.now()):
-                        due.append((name, record_of(outcome)))
-                elif gone.state == "deleted" and ROTATION_PERIOD in outcome.custom_metadata:
-                    failures[name] = SecretDeletedError(str(outcome.error))
+            for name in filter(self._is_usable, store.names()):
+                outcome = _newest(store, name)
+                problem = _no_rotation(store, name, outcome)
+                if problem is not None:
+                    failures[name] = problem
+                    continue
+                is_gone = outcome.finding is Finding.ABSENT or outcome.gone is not None
+                if is_gone or isinstance(outcome.error, AccessDeniedError):
+                    continue
+                record = record_of(outcome)
+                # By the clock that dated the version, and not by that of this machine.
+                if is_key(record) and _is_due(record, now or store.now()):
+                    due.append((name, record))
         rotated = []
         count = len(due) + len(failures)
         for name, record in due:
@@ -372,22 +375,6 @@ class Lifecycle:
             )
         is_gone = newest.state in ("deleted", "destroyed")
         return newest if newest.created_by or not is_gone else None
-
-    def _keys(self) -> Iterator[tuple[str, Outcome]]:
-        """Go through the newest version of every key, deleted ones that are known for keys too."""
-        store = self._store()
-        for name in store.names():
-            if not self._is_usable(name):
-                continue
-            outcome = _newest(store, name)
-            if outcome.finding is Finding.ABSENT:
-                continue
-            if outcome.gone is not None:
-                is_known = CREATED_BY in outcome.custom_metadata
-            else:
-                is_known = is_key(record_of(outcome))
-            if is_known:
-                yield name, outcome
 
     def _set_state(self, access: Access, name: str, version: int, state: str | None) -> KeyInfo:
         check_name(name, self._local)
@@ -602,6 +589,21 @@ def _beside_key(record: Record) -> dict[str, object]:
 def _newest(store: SecretStore, name: str) -> Outcome:
     """Read the newest version, which may be disabled: it tells the length of the next one."""
     return store.read(name, even_disabled=True)
+
+
+def _no_rotation(store: SecretStore, name: str, newest: Outcome) -> SecretError | None:
+    """Tell why nobody can say whether a key is due, or can rotate it; None for any other secret."""
+    if newest.gone is not None:
+        is_planned = newest.gone.state == "deleted" and ROTATION_PERIOD in newest.custom_metadata
+        return SecretDeletedError(str(newest.error)) if is_planned else None
+    if isinstance(newest.error, AccessDeniedError):
+        with contextlib.suppress(AccessDeniedError):
+            if ROTATION_PERIOD not in store.described(name)[1]:
+                return None
+        return newest.error.with_traceback(None)
+    if newest.finding is Finding.PRESENT and record_of(newest).state == UNKNOWN:
+        return KeyDisabledError(str(error_of(store.read(name))))
+    return None
 
 
 def _is_destroyed(store: SecretStore, name: str, newest: Outcome) -> bool:
