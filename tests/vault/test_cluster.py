@@ -131,7 +131,7 @@ def test_what_was_written_is_read_from_every_node(cluster: DevCluster, manager: 
 def test_a_state_is_known_to_every_node_at_once(cluster: DevCluster, manager: KeyManager) -> None:
     session: Any = manager._connection.store().session  # type: ignore[union-attr]  # Vault is configured
     addresses = session._here().delivery._addresses
-    version = manager.key_history("key2")[-1].version
+    version = manager.rotate_key("key2").version
     assert version is not None
     for turn in range(30):
         manager.disable_key_version("key2", version)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -154,14 +153,10 @@ class RegexFormat(Format):
             their class, or -1.
         """
         if codes.dtype == np.uint8:
-            return self._ascii
+            return self._fold(np.arange(1 << 7), np.zeros(1 << 8, np.uint8))
         present = np.zeros(CODE_POINTS, np.bool_)
         present[codes] = True
         return self._fold(np.flatnonzero(present), np.zeros(CODE_POINTS, codes.dtype))
-
-    @cached_property
-    def _ascii(self) -> tuple[Codes, Mapping[int, tuple[int, int]]]:
-        return self._fold(np.arange(1 << 7), np.zeros(1 << 8, np.uint8))
 
     def _fold(self, distinct: Index, fold: Codes) -> tuple[Codes, Mapping[int, tuple[int, int]]]:
         table, first = alphabets(), dict[tuple[int, int], int]()
