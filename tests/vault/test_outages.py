@@ -584,7 +584,7 @@ def test_a_standby_that_redirects_to_a_dead_leader_is_asked_again(
 
 def test_no_address_answers(dead: str, faulty: Any, session_of: Any, caplog: Any) -> None:
     session = session_of(f"{dead},{faulty(**FAILING, status='500 Error').url}")
-    with pytest.raises(VaultUnavailableError, match="status 500") as caught:
+    with pytest.raises(VaultUnavailableError, match=r"status 500|refused") as caught:
         read(session)
     assert_tells_nothing(caught.value, caplog)
 

@@ -224,7 +224,7 @@ class _Column:
             firsts = table.starts[language.classes].astype(np.intp)
             members = zip(language.unrank(ranks[rows]), firsts, places.T, strict=True)
             for column, first, place in members:
-                codes[place] = table.codes((column + first).view(np.uintp))
+                codes[place] = table.codes((column + first).astype(np.uint32))
         return codes
 
     def _parts(self) -> Iterator[tuple[Language, Index, Index]]:
