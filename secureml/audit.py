@@ -26,8 +26,8 @@ from secureml.settings import Settings
 
 try:
     import fcntl
-except ImportError:  # as on Windows
-    fcntl = None  # type: ignore[assignment]
+except ImportError:
+    fcntl = None  # type: ignore[assignment]  # as on Windows
 
 __all__ = ["Access", "Audit", "Provenance"]
 

@@ -44,7 +44,7 @@ class _Concealed(Generic[_Content]):
         return f"<{type(self).__name__}>"
 
     def __len__(self) -> int:
-        return len(self.__content())  # type: ignore[arg-type]
+        return len(self.__content())  # type: ignore[arg-type]  # every content has a length
 
     def __bool__(self) -> bool:
         return bool(self.__content())
@@ -130,6 +130,7 @@ class SecretFields(Mapping[str, object]):
         return self
 
     def _revealed(self) -> dict[str, object]:
+        # Made of a dict above, which the type of what is concealed does not tell.
         fields: dict[str, object] = self.__fields.reveal()  # type: ignore[assignment]
         return fields
 

@@ -118,7 +118,7 @@ class AuthenticationError(SecretError):
 class VaultUnavailableError(SecretError, ConnectionError):
     """Vault could not be reached, did not answer in time, or gave no usable answer.
 
-    ``retry_after`` is for how many seconds Vault asks to be left alone, where it says so, and
+    ``retry_after`` is for how many seconds Vault asks to be left alone, if it says so, and
     ``is_limit`` whether that is because it limits the rate of requests.
     """
 

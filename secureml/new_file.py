@@ -21,8 +21,8 @@ from secureml.errors import SecureMLError
 
 try:
     import fcntl
-except ImportError:  # as on Windows
-    fcntl = None  # type: ignore[assignment]
+except ImportError:
+    fcntl = None  # type: ignore[assignment]  # as on Windows
 
 __all__ = ["check_replaceable", "new_file", "put_in_place", "sync", "sync_folder", "write_file"]
 

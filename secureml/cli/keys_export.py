@@ -141,7 +141,7 @@ def verify_backup(
     """Check an exported key, against Vault and tables too.
 
     Opens it, which tells whether it was changed, and checks the fingerprint of every version.
-    Where Vault can be read, each version is compared with the one there. With --table, it is
+    If Vault can be read, each version is compared with the one there. With --table, it is
     checked whether the file could be recovered with it. Ends with 1 if something differs.
     """
     from secureml.files.backup import lacking_for
@@ -168,7 +168,7 @@ def verify_backup(
 
 
 def _compared(manager: KeyManager, export: KeyExport) -> Iterator[dict[str, object]]:
-    """Compare each version with the one in Vault, where that can be read."""
+    """Compare each version with the one in Vault, if that can be read."""
     from secureml.errors import ConfigurationError, SecretError, SecretNotFoundError
 
     there = None
@@ -227,7 +227,7 @@ def _opened(
 
 
 def _passphrase(file: Path | None, *others: object, twice: bool = False) -> SecretText | None:
-    """Return the passphrase in a file, or what is typed where nothing else is given."""
+    """Return the passphrase in a file, or what is typed if nothing else is given."""
     from secureml.concealed import SecretBytes, SecretText
 
     given = [one for one in (file, *others) if one is not None]

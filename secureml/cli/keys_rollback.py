@@ -46,7 +46,7 @@ def accept_rollback(
     from secureml.key_management import KeyManager
 
     if not (yes or sys.stdin.isatty()):
-        raise click.UsageError("This asks on a terminal first; where there is none, --yes.")
+        raise click.UsageError("This asks on a terminal first; if there is none, pass --yes.")
     with KeyManager(environment=environment) as manager:
         if not (yes or _is_confirmed(manager, key_name)):
             fail("nothing was changed", 1)

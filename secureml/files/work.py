@@ -285,7 +285,7 @@ def _taken(folder: Path) -> int:
     try:
         import fcntl
     except ImportError:
-        fcntl = None  # type: ignore[assignment]
+        fcntl = None  # type: ignore[assignment]  # as on Windows
     if fcntl is None:
         raise SecureMLError("rekey of a file needs locks of POSIX (fcntl), which are not here")
     while True:

@@ -41,7 +41,7 @@ class Seen:
 
     Args:
         fingerprint: the key's.
-        created: when the version was written, where Vault told.
+        created: when the version was written, if Vault told.
     """
 
     fingerprint: str
@@ -224,8 +224,7 @@ def _file_of(settings: Settings) -> Path | None:
     if settings.known_keys is not None:
         return Path(settings.known_keys)
     state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state")
-    # pathlib's expanduser raises if there is no home folder.
-    state = Path(os.path.expanduser(state))  # noqa: PTH111
+    state = Path(os.path.expanduser(state))  # noqa: PTH111  # pathlib's raises without a home
     return state / "secureml" / "known_keys" if state.is_absolute() else None
 
 

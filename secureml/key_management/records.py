@@ -161,7 +161,7 @@ def metadata_info_of(
         path: where it is kept.
         version: the version.
         environment: the environment it belongs to.
-        custom_metadata: what is kept beside it, where that is known.
+        custom_metadata: what is kept beside it, if that is known.
     """
     about = custom_metadata or {}
     return KeyInfo(

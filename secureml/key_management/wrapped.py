@@ -211,7 +211,7 @@ def _opened(store: SecretStore, name: str, record: Record) -> Record:
 
 
 _HOPELESS = (KeyDisabledError, KeyMaterialError, SecretDeletedError)
-"""How the transit engine refuses one envelope for good, where another may still open."""
+"""How the transit engine refuses one envelope for good, while another may still open."""
 
 
 def _opened_elsewhere(

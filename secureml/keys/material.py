@@ -45,9 +45,9 @@ class KeyInfo:
         created: when this version was written, in UTC, where the source tells.
         stale: whether it was read before, and is served because Vault is unavailable.
         state: ``enabled`` for the newest version, ``decrypt-only`` for an older one that is still
-            in use, or ``disabled``, ``deleted``, ``destroyed``; ``unknown`` where somebody has
+            in use, or ``disabled``, ``deleted``, ``destroyed``; ``unknown`` if somebody has
             replaced the custom metadata, and nothing tells whether it is disabled. Reading one
-            version alone tells that it is an older one only where a newer one has been seen.
+            version alone tells that it is an older one only if a newer one has been seen.
             ``denied`` in a list if nothing but the name may be seen.
         purpose: what the key is for, where whoever made it said so.
         created_by: what made the key; None if an operator wrote it.

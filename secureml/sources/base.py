@@ -78,7 +78,7 @@ class Outcome:
         finding: what happened.
         where: the place, in words, for error messages.
         record: the secret, where it is present.
-        error: what to raise where policy allows no other source; None if absent.
+        error: what to raise if policy allows no other source; None if absent.
         gone: the version that was deleted.
         custom_metadata: what is kept beside all versions of what was deleted.
     """

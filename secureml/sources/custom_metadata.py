@@ -62,7 +62,7 @@ def state_of(custom_metadata: Mapping[str, str], version: int, newest: int | Non
     Args:
         custom_metadata: the secret's custom metadata.
         version: the version.
-        newest: the newest version, where it is known.
+        newest: the newest version, if it is known.
     """
     if custom_metadata.get(state_key(version)) == DISABLED:
         return DISABLED
@@ -82,7 +82,7 @@ def record_state(
             and with it what tells which versions are disabled.
         custom_metadata: the secret's custom metadata.
         version: the version.
-        newest: the newest version, where it is known.
+        newest: the newest version, if it is known.
     """
     if STATES_KEPT.items() <= fields.items() and CREATED_BY not in custom_metadata:
         return UNKNOWN

@@ -90,7 +90,7 @@ class SecretMetadata:
 
 
 def deleted_state(metadata: Members, now: datetime | None = None) -> str:
-    """Return ``deleted`` or ``destroyed`` where a version is; empty if its content is there.
+    """Return ``deleted`` or ``destroyed`` if a version is; empty if its content is there.
 
     Args:
         metadata: that of the version.

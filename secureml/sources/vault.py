@@ -466,7 +466,7 @@ def _detached(error: _Error) -> _Error:
 def _limit(metadata: SecretMetadata, config: Members | None) -> int:
     """Return how many versions the engine keeps: the larger of the secret's and the mount's."""
     if config is None:
-        # The mount may ask for fewer than are kept where nobody says anything.
+        # The mount may ask for fewer than are kept if nobody says anything.
         return metadata.limit or 1
     return max(metadata.limit, config.integer("max_versions") or 0) or _MOUNT_DEFAULT
 

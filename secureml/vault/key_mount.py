@@ -97,7 +97,7 @@ class KeyMount:
         raise VaultUnavailableError(f"the new mount {self._layout.mount!r} did not get ready")
 
     def _version_changes(self, remarks: list[str]) -> Iterator[Change]:
-        """Keep every version for good, by the mount where it serves nothing else."""
+        """Keep every version for good, by the mount if it serves nothing else."""
         mount, path = self._layout.mount, self._layout.path
         config = self._api.expect(f"{mount}/config")
         limit, lifetime = _limit(config), lifetime_in(config)

@@ -325,7 +325,7 @@ def _denied(
 def _why_denied(here: _Process, current: LoggedIn, path: str, capability: str) -> str:
     """Say why Vault denies a request to a token that is valid."""
     held: list[str] = []
-    # Where the token may not ask, the usual reason is the likely one.
+    # If the token may not ask, the usual reason is the likely one.
     with suppress(SecretError):
         answer = here.delivery.send(
             lambda client: client.sys.get_capabilities(paths=[path]), current.login.token

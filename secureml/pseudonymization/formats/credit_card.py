@@ -88,7 +88,7 @@ class CreditCardFormat(Format):
             quads = _read(digits)
             right = _sums(quads) % 10 == 0
             if not right.all():
-                layout = layout.at(right)  # noqa: PLW2901 - the rest is invalid
+                layout = layout.at(right)  # noqa: PLW2901  # the rest is invalid
                 digits, quads = digits[right], quads[:, right]
             if not len(digits):
                 continue

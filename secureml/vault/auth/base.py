@@ -23,7 +23,7 @@ class Login:
         ttl: seconds that it is valid for; None if that is unlimited or not known.
         renewable: whether its life can be prolonged.
         own: whether the library obtained it, and so may revoke it.
-        accessor: what Vault calls the token by where it must not show it; None if not known.
+        accessor: what Vault calls the token by if it must not show it; None if not known.
         request_id: Vault's own id of the request that brought it.
     """
 
