@@ -235,9 +235,13 @@ def _passphrase(file: Path | None, *others: object, twice: bool = False) -> Secr
         raise click.UsageError("One option alone says what protects the export.")
     if file is not None:
         content = SecretBytes(_content(file, "--passphrase-file", _LONGEST_SECRET))
-        return SecretText(
-            content.reveal().decode("utf-8", "replace").partition("\n")[0].rstrip("\r")
-        )
+        try:
+            text = SecretText(content.reveal().decode())
+        except UnicodeDecodeError:
+            text = None
+        if text is None:
+            raise click.UsageError("--passphrase-file is not text in UTF-8.")
+        return SecretText(text.reveal().partition("\n")[0].rstrip("\r"))
     if given:
         return None
     if not sys.stdin.isatty():

@@ -75,6 +75,9 @@ def test_a_passphrase_comes_from_a_file(run, use, exported, tmp_path):
     assert run("keys", "export", "--output", out, "--passphrase-file", phrase).code == 0
     ran = run("keys", "verify-backup", out, "--passphrase-file", phrase)
     assert (ran.code, ran.out.count("in Vault: the same")) == (0, 2)
+    phrase.write_bytes(b"correct horse battery \xff\n")
+    ran = run("keys", "verify-backup", out, "--passphrase-file", phrase)
+    assert (ran.code, "not text in UTF-8" in ran.err) == (2, True)
     phrase.write_text("another passphrase\n")
     ran = run("keys", "verify-backup", out, "--passphrase-file", phrase)
     assert ran.code == 1

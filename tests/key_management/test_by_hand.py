@@ -8,33 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from secureml.errors import KeyDisabledError, SecureMLWarning
-from secureml.key_management import KeyManager
 
 PATH = "secureml/staging/k"
-
-
-@pytest.fixture
-def manager_with(vault):
-    managers = []
-
-    def make(token=None, **more):
-        more = {"vault_namespace": vault.namespace, "environment": "staging", **more}
-        managers.append(KeyManager(vault.url, token or vault.token, **more))
-        return managers[-1]
-
-    yield make
-    for each in managers:
-        each.close()
-
-
-@pytest.fixture
-def manager(manager_with):
-    return manager_with()
-
-
-@pytest.fixture
-def kv(vault):
-    return vault.client().secrets.kv.v2
 
 
 def states(manager):

@@ -28,31 +28,11 @@ from secureml.sources import vault as vault_store
 KEY = bytes(range(32))
 
 
-@pytest.fixture
-def manager_with(vault):
-    """Make managers in the test's namespace, each with a session and a cache of its own."""
-    managers = []
-
-    def make(token=None, **more):
-        more = {"vault_namespace": vault.namespace, "environment": "staging", **more}
-        managers.append(KeyManager(vault.url, token or vault.token, **more))
-        return managers[-1]
-
-    yield make
-    for each in managers:
-        each.close()
-
-
 @pytest.fixture(params=["vault", "memory"])
 def manager(request):
     if request.param == "vault":
         return request.getfixturevalue("manager_with")()
     return KeyManager(store=MemoryStore(), environment="staging")
-
-
-@pytest.fixture
-def kv(vault):
-    return vault.client().secrets.kv.v2
 
 
 def states(manager, name="k"):

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from secureml.errors import ConfigurationError, SecretDeletedError, SecretError
-from secureml.key_management import KeyManager
 from secureml.sources import Finding
 
 PATH = "secureml/staging/k"
@@ -16,36 +15,6 @@ EVERYTHING_BUT_THE_MOUNT = """
 path "secret/data/*" { capabilities = ["create", "read", "update"] }
 path "secret/metadata/*" { capabilities = ["create", "list", "patch", "read", "update"] }
 """
-
-
-@pytest.fixture
-def manager_with(vault):
-    managers = []
-
-    def make(token=None):
-        managers.append(
-            KeyManager(
-                vault.url,
-                token or vault.token,
-                vault_namespace=vault.namespace,
-                environment="staging",
-            )
-        )
-        return managers[-1]
-
-    yield make
-    for each in managers:
-        each.close()
-
-
-@pytest.fixture
-def manager(manager_with):
-    return manager_with()
-
-
-@pytest.fixture
-def kv(vault):
-    return vault.client().secrets.kv.v2
 
 
 @pytest.fixture
