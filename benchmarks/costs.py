@@ -27,9 +27,9 @@ from tables import key_manager
 
 from secureml import KeyManager, anonymize
 from secureml.ciphers.ff1 import FF1
-from secureml.ciphers.ranked import RankedFF1
+from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.files import anonymize_file
-from secureml.pseudonymization.parallel import MOST_CHARACTERS
+from secureml.pseudonymization.ranking.parallel import MOST_CHARACTERS
 from secureml.scanning import scan
 
 __all__ = [
@@ -51,7 +51,7 @@ import sys, costs
 print(costs.file_peak(sys.argv[1]))
 """
 _Place = tuple[str, int, str]
-_ROOMS = {
+_MODULES = {
     "update_into": "AES",
     "secureml/ciphers": "Feistel arithmetic around it",
     "secureml/pseudonymization": "ranks: characters to numbers and back",
@@ -76,12 +76,12 @@ def ciphers(report: Report, runs: int, rows: int) -> None:
             partial(FF1(KEY, 10).encrypt_halves, *halves, digits),
         )
     sizes = [26 ** random.integers(5, 11).item() * 10 for _ in range(1000)]
-    plan = RankedFF1(KEY).plan(sizes, [number.to_bytes(40, "big") for number in range(1000)])
+    plan = IntegerFF1(KEY).plan(sizes, [number.to_bytes(40, "big") for number in range(1000)])
     group = random.integers(0, 1000, rows)
     base = plan.base[group]
     low, high = below(2**60) % base, below(2**60) % (base - base // 8)  # below N, whatever N is
     works["ranked FF1, 1,000 domains"] = rows, partial(plan.encrypt, group, high, low)
-    plan = RankedFF1(KEY).plan([26**28 * 10], [b""])
+    plan = IntegerFF1(KEY).plan([26**28 * 10], [b""])
     ranks = [int(word) << 64 for word in random.integers(0, 2**62, rows // 10)]
     works["ranked FF1, a domain of 2**135, integers"] = (
         len(ranks),
@@ -242,7 +242,7 @@ def _by_room(stats: Mapping[_Place, tuple[int, int, float, float, Any]]) -> Coun
         if place in shares:
             return shares[place]
         named = f"{place[0]}:{place[2]}"
-        room = next((said for part, said in _ROOMS.items() if part in named), None)
+        room = next((said for part, said in _MODULES.items() if part in named), None)
         shares[place] = Counter()  # for what calls itself
         if room is not None:
             shares[place][room] = 1

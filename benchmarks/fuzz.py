@@ -34,14 +34,14 @@ import pandas as pd
 
 from secureml import KeyManager, anonymize, reidentify
 from secureml.errors import IrreversibleWarning, PseudonymizationError, SecureMLError
+from secureml.pseudonymization.column_spec import STRATEGIES, ColumnSpec
 from secureml.pseudonymization.formats import FORMATS, options_of
 from secureml.pseudonymization.keys import DomainKeys
-from secureml.pseudonymization.permutation import RowTweaks
-from secureml.pseudonymization.recipe import STRATEGIES, Recipe
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies import WITHOUT_FORMAT
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values.text import Text
 from secureml.settings.rules import ColumnRule
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 SEEDS = {
     "class": ["Zoë O'Neill", "Łukasz Wiśniewski", "Мария", "伊藤", "x", "AB-1234", "e\u0301a b c"],
@@ -207,7 +207,7 @@ class Fuzzer:
         if random.random() < 0.1:
             number = np.array([random.randrange(2) for _ in strings], np.intp)
             tweaks = RowTweaks([b"", b"a tweak"], number)
-        recipe = Recipe.of(rule, "column", Text)
+        recipe = ColumnSpec.of(rule, "column", Text)
         values = recipe.prepared(Text.of(strings))
         wanted = values.strings()
         strategy = recipe.make(DomainKeys(_derived, recipe.domain), tweaks)
@@ -237,7 +237,7 @@ class Fuzzer:
     def tampered(self) -> str:
         """Recover a column of what may never have been pseudonyms."""
         short, rule = self.rule()
-        recipe = Recipe.of(rule, "column", Text)
+        recipe = ColumnSpec.of(rule, "column", Text)
         strategy = recipe.make(DomainKeys(_derived, recipe.domain))
         strings = [self.value(short) for _ in range(self.random.randrange(1, 4))]
         if not recipe.reversible:

@@ -26,15 +26,15 @@ import hvac
 
 import secureml
 from secureml import KeyManager
-from secureml.cli.connection import check_connection
-from secureml.cli.inspection import inspect
+from secureml.cli.diagnosis.connection import check_connection
+from secureml.cli.diagnosis.inspection import inspect
 from secureml.errors import SecureMLError
 from secureml.keys import Envelope, Key, KeyInfo
 from secureml.settings import Settings
-from secureml.vault.bootstrap import Bootstrap
-from secureml.vault.policies import Layout
-from secureml.vault.server import DevServer
-from secureml.vault.session import VaultSession
+from secureml.vault.client.session import VaultSession
+from secureml.vault.devserver.server import DevServer
+from secureml.vault.setup.bootstrap import Bootstrap
+from secureml.vault.setup.policies import Layout
 
 __all__ = ["AnswerFuzzer", "Leak", "serving"]
 

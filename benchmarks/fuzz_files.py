@@ -27,7 +27,7 @@ from secureml.files import anonymize_file, key_usage, preview_file, reidentify_f
 from secureml.files.frames import sample_of
 from secureml.files.tables import open_table
 from secureml.scanning import scan
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 __all__ = ["FileFuzzer", "repeated", "writing"]
 

@@ -35,8 +35,8 @@ from requests.adapters import HTTPAdapter
 
 from secureml import KeyManager
 from secureml.errors import SecretError
-from secureml.vault.cluster import DevCluster
-from secureml.vault.server import DevServer
+from secureml.vault.devserver.cluster import DevCluster
+from secureml.vault.devserver.server import DevServer
 
 TOKEN, BODY = "s.canary-token-44d0", "canary-body-61e7"
 KEY = "5a" * 32
@@ -171,7 +171,7 @@ def faults_of_answers() -> Iterator[Fault]:
         "cut-off JSON": {"body": found[:-20]},
         "JSON that is no object": {"body": b"[1, 2]"},
         "204 without content": {"status": "204 No Content"},
-        "HTML with 404": {**html, "status": "404 Not Found"},
+        "HTML with 404": {**html, "status": "404 Not Resolved"},
         "HTML with 502": {**html, "status": "502 Bad Gateway"},
         "412 not yet replicated": {"body": errors, "status": "412 Behind"},
         "429 rate limit": {"body": errors, "status": "429 Slow"},

@@ -11,7 +11,7 @@ from measuring import Report, all_cores, core_count, in_processes, medians
 from peers import floor, peers
 
 from secureml import KeyManager, anonymize, reidentify
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 __all__ = ["key_manager", "kinds", "others"]
 

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from secureml import KeyManager, anonymize
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 mpl.use("svg")
 mpl.rcParams |= {"svg.hashsalt": "leakage", "svg.fonttype": "none", "font.size": 8}

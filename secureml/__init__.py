@@ -29,14 +29,14 @@ __all__ = [
 
 if TYPE_CHECKING:
     from secureml.anonymization import anonymize, merge_manifests, reidentify, rekey
-    from secureml.configuration import configure, get_settings, override, reset
+    from secureml.configuration.process import configure, get_settings, override, reset
     from secureml.key_management import (
         KeyManager,
         configure_default_key_manager,
         get_encryption_key,
     )
 
-_ROOMS = {
+_MODULES = {
     "KeyManager": "key_management",
     "anonymize": "anonymization",
     "configure": "configuration",
@@ -54,16 +54,16 @@ _ROOMS = {
 @atexit.register
 def _end() -> None:
     """Give logins up; what was registered after this package was imported has run by then."""
-    logins = sys.modules.get(f"{__name__}.vault.logins")
+    logins = sys.modules.get(f"{__name__}.vault.auth.shared")
     if logins is not None:
         logins.end()
 
 
 def __getattr__(name: str) -> object:
-    room = _ROOMS.get(name)
+    room = _MODULES.get(name)
     if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from secureml.concurrency import unforked
+    from secureml.forksafe import unforked
 
     with unforked():
         value = getattr(importlib.import_module(f"{__name__}.{room}"), name)

@@ -20,8 +20,8 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from secureml.concurrency import BusyError, SharedLock
 from secureml.errors import SecretError
+from secureml.forksafe import BusyError, ForkSafeLock
 from secureml.settings import Settings
 
 try:
@@ -42,7 +42,7 @@ _LONGEST_WAIT = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.02
 """Seconds between two attempts to lock it."""
 
-_writing = SharedLock()
+_writing = ForkSafeLock()
 
 
 class Provenance(Protocol):

@@ -11,14 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from secureml.ciphers.ranked import RankedFF1
+from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.errors import MissingExtraError, PseudonymizationError
 from secureml.frames.arrow import PLAIN, combined
 from secureml.frames.columns import read_column
 from secureml.frames.pandas import check_frame, detached
 from secureml.pseudonymization.formats import resolve_format
-from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.values.text import Text
 from secureml.settings.rules import ColumnRule
 
 __all__ = ["Proposal", "scan"]
@@ -164,7 +164,7 @@ def _of_format(written: str, **options: str | int) -> Share:
             return 0.0
         if not isinstance(column.values, Text) or Text not in form.takes:
             return 0.0
-        made = form.transform(column.values, Permutation(RankedFF1(_ANY_KEY)))
+        made = form.transform(column.values, Permutation(IntegerFF1(_ANY_KEY)))
         return 1 - len(made.invalid) / len(values)
 
     return share

@@ -25,8 +25,8 @@ import pytest
 
 import secureml
 from secureml import configuration
-from secureml.vault import server as server_module
-from secureml.vault.server import DevServer
+from secureml.vault.devserver import server as server_module
+from secureml.vault.devserver.server import DevServer
 
 if TYPE_CHECKING:
     import hvac

@@ -38,8 +38,8 @@ from secureml.errors import (
 )
 from secureml.key_management import KeyManager
 from secureml.settings import Settings
-from secureml.sources import Finding, MemoryStore, Outcome
-from secureml.vault.server import DevServer
+from secureml.stores import Finding, MemoryStore, Outcome
+from secureml.vault.devserver.server import DevServer
 
 KEY = bytes(range(100, 132))
 MEMBERS = [
@@ -581,7 +581,7 @@ NO_ROOM = """
     import resource, signal, sys
     from secureml.errors import SecretError
     from secureml.key_management import KeyManager
-    from secureml.sources import MemoryStore
+    from secureml.stores import MemoryStore
 
     manager = KeyManager(
         store=MemoryStore(), environment="development", audit_log="audit.log", audit_required=True
@@ -612,7 +612,7 @@ def test_a_line_that_fits_only_in_part_is_taken_back(log, run_python):
 FORK = """
     import os
     from secureml.key_management import KeyManager
-    from secureml.sources import MemoryStore
+    from secureml.stores import MemoryStore
 
     manager = KeyManager(store=MemoryStore(), environment="development", audit_log="audit.log")
     manager.generate_key("k")
@@ -635,7 +635,7 @@ def test_after_a_fork_both_processes_write_under_their_own_ids(log, run_python):
 
 MANY = """
     from secureml.key_management import KeyManager
-    from secureml.sources import MemoryStore
+    from secureml.stores import MemoryStore
 
     manager = KeyManager(
         store=MemoryStore(), environment="development", audit_log="audit.log", audit_required=True

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from secureml.sources import DevelopmentSource
+from secureml.stores import DevelopmentSource
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DOCS = EXAMPLES.with_name("docs")

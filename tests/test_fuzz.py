@@ -30,7 +30,7 @@ def test_an_answer_that_breaks_or_is_shown_is_found(run_python):
     broken = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); import fuzz\n"
         "from secureml.errors import MalformedAnswerError\n"
-        "from secureml.vault.answers import Members\n"
+        "from secureml.vault.client.answers import Members\n"
         "Members.labels = lambda self, name: dict(self._members.get(name) or {})\n"
         "Members.malformed = lambda self, _: MalformedAnswerError(repr(self._members))\n"
         "raise SystemExit(fuzz.main(['--target', 'answers', '--inputs', '200']))\n"

@@ -13,7 +13,7 @@ import pytest
 from secureml import anonymize, merge_manifests, reidentify, rekey
 from secureml.errors import ManifestError, UncheckedVersionWarning, WrongTableError
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 DEFAULT = pd.Series(["text"]).dtype  # str, where pandas has it
 FILES = sorted((Path(__file__).parent / "golden").glob("manifest_*.json"))

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 TESTS = Path(__file__).parent
 VECTORS = json.loads((TESTS / "vectors" / "manifest_3.json").read_text("utf-8"))
-CLASS_TABLE = TESTS.parent / "secureml" / "pseudonymization" / "alphabets.txt"  # data, no code
+CLASS_TABLE = TESTS.parent / "secureml" / "pseudonymization" / "tables" / "character_classes.txt"
 
 
 def derive(master: bytes, purpose: str, size: int) -> bytes:

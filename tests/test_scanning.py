@@ -13,7 +13,7 @@ from secureml import KeyManager, anonymize
 from secureml.errors import PseudonymizationError
 from secureml.scanning import Proposal, scan
 from secureml.settings.rules import Rules
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 CUSTOMERS = Path(__file__).parents[1] / "examples" / "customers.csv"
 MANY = 200

@@ -10,7 +10,7 @@ import pytest
 
 from secureml.errors import DevelopmentKeyWarning, FallbackWarning, VaultUnavailableError
 from secureml.key_management import KeyManager
-from secureml.sources import Finding, MemoryStore, Outcome
+from secureml.stores import Finding, MemoryStore, Outcome
 
 
 class Failing(MemoryStore):

@@ -8,7 +8,7 @@ from os import PathLike
 import pandas as pd
 
 from secureml.errors import ArgumentError
-from secureml.pseudonymization.recipe import NORMALIZE, ON_ORDERED, check_choice
+from secureml.pseudonymization.column_spec import NORMALIZE, ON_ORDERED, check_choice
 from secureml.pseudonymization.strategies import ON_INVALID, SMALL_DOMAIN
 
 __all__ = [

@@ -11,13 +11,13 @@ import pandas as pd
 from secureml.anonymization.versions import version_column
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.frames.columns import Column, arrow_name, dtype_name, read_column
-from secureml.frames.opaque import OpaqueColumn
 from secureml.frames.pandas import by_column, check_columns, check_sensitive
 from secureml.frames.recovery import check_dtype
+from secureml.frames.unread import UnreadColumn
+from secureml.pseudonymization.column_spec import BLIND, NAMED, ColumnSpec, check_choice, scale_of
 from secureml.pseudonymization.formats import resolve_format
 from secureml.pseudonymization.manifest import Column as Entry
-from secureml.pseudonymization.permutation import MIN_TABLE
-from secureml.pseudonymization.recipe import BLIND, NAMED, Recipe, check_choice, scale_of
+from secureml.pseudonymization.ranking.permutation import MIN_TABLE
 from secureml.settings.rules import ColumnRule, Option
 
 __all__ = [
@@ -47,8 +47,8 @@ class Job:
         smallest: how many members a domain has at least that is permuted by a table.
     """
 
-    column: Column | OpaqueColumn
-    recipe: Recipe
+    column: Column | UnreadColumn
+    recipe: ColumnSpec
     dtype: str
     arrow: str | None
     function: Function | None = None
@@ -122,7 +122,7 @@ def job_of(
         )
     scale = scale_of(rule.format, rule.options)
     column = _read(series, blind=blind, distinct=rule.tweak is None, scale=scale)
-    recipe = Recipe.of(rule, str(series.name), type(column.values))
+    recipe = ColumnSpec.of(rule, str(series.name), type(column.values))
     recipe = replace(recipe, domain_prefix=domain_prefix)
     dtype = dtype_name(series, column)
     if recipe.reversible:
@@ -132,14 +132,14 @@ def job_of(
 
 def _read(
     series: pd.Series, *, blind: bool, distinct: bool, scale: int | None
-) -> Column | OpaqueColumn:
+) -> Column | UnreadColumn:
     """Read a column; one that can't be read is none the less good for what does not look at it."""
     if not blind:
         return read_column(series, distinct=distinct, scale=scale)
     try:
         return read_column(series, distinct=distinct, scale=scale)
     except PseudonymizationError:
-        return OpaqueColumn(series)
+        return UnreadColumn(series)
 
 
 def checked_options(

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from secureml.anonymization.jobs import Job
 from secureml.errors import DomainTooSmallError, InvalidValueError, PseudonymizationError
 from secureml.frames.columns import CategoryColumn, Column
-from secureml.frames.opaque import OpaqueColumn
 from secureml.frames.repeated import RepeatedColumn
-from secureml.pseudonymization.domains import Index
-from secureml.pseudonymization.parallel import MOST_CHARACTERS
-from secureml.pseudonymization.permutation import MIN_DOMAIN, MIN_TABLE
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import numbers
+from secureml.frames.unread import UnreadColumn
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.parallel import MOST_CHARACTERS
+from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, MIN_TABLE
+from secureml.pseudonymization.values.kinds import as_numbers
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["in_column", "invalid_values", "refusal", "rows_at"]
 
@@ -66,7 +66,7 @@ def invalid_values(refused: Mapping[str, tuple[Job, Index]]) -> InvalidValueErro
             strings = values.strings_at(some)
             long = int((values.lengths[places] > MOST_CHARACTERS).sum())
         else:
-            strings = numbers(values).at(some).strings()
+            strings = as_numbers(values).at(some).strings()
         examples = list(dict.fromkeys(map(_masked, strings)))[:3]
         rows = np.flatnonzero(rows_at(job.column, places))
         first = f", the first of them row {rows[0] + 1}" if len(rows) else ""
@@ -85,7 +85,7 @@ def invalid_values(refused: Mapping[str, tuple[Job, Index]]) -> InvalidValueErro
     )
 
 
-def rows_at(column: Column | OpaqueColumn, places: Index) -> NDArray[np.bool_]:
+def rows_at(column: Column | UnreadColumn, places: Index) -> NDArray[np.bool_]:
     """Tell which rows hold the values at these places, shape (rows,)."""
     if isinstance(column, CategoryColumn | RepeatedColumn):
         return np.isin(column.codes, places)

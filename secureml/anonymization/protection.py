@@ -16,15 +16,15 @@ from secureml.anonymization.sketches import sketches_of, tweak_type
 from secureml.anonymization.versions import with_versions
 from secureml.errors import PseudonymizationError
 from secureml.frames.columns import CategoryColumn, Column
-from secureml.frames.opaque import OpaqueColumn, without_remains
 from secureml.frames.pandas import with_columns
 from secureml.frames.recovery import read_tweaks
-from secureml.pseudonymization.domains import Index
+from secureml.frames.unread import UnreadColumn, without_remains
+from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.manifest import KeyReference
-from secureml.pseudonymization.permutation import RowTweaks
-from secureml.pseudonymization.recipe import Recipe
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies import Outcome
 
 __all__ = ["protected", "row_tweaks"]
@@ -90,8 +90,8 @@ def protected(
 
 def row_tweaks(
     frame: pd.DataFrame,
-    recipe: Recipe,
-    column: Column | OpaqueColumn,
+    recipe: ColumnSpec,
+    column: Column | UnreadColumn,
     *,
     bounded: bool = True,
 ) -> RowTweaks | None:
@@ -107,7 +107,7 @@ def row_tweaks(
         return None
     if recipe.tweak not in frame.columns:
         raise PseudonymizationError(f"the column {recipe.tweak!r} that holds its tweaks is missing")
-    if isinstance(column, OpaqueColumn):
+    if isinstance(column, UnreadColumn):
         raise PseudonymizationError("its strategy takes no tweaks")
     if isinstance(column, CategoryColumn):
         raise PseudonymizationError(

@@ -12,15 +12,15 @@ from secureml.errors import WrongTableError
 from secureml.frames.columns import CategoryColumn, Column, arrow_name
 from secureml.frames.quantities import converted, parse_numbers
 from secureml.frames.recovery import numbers_before
-from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.manifest import Sketch
-from secureml.pseudonymization.numbers import WholeNumbers
-from secureml.pseudonymization.permutation import RowTweaks
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies import Outcome
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values.numbers import WholeNumbers
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["check_sketch", "check_tweak_type", "sketches_of", "tweak_type"]
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.pandas import with_columns
-from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.manifest import KeyReference
+from secureml.pseudonymization.ranking.mixed_radix import Index
 
 __all__ = [
     "check_version_columns",

@@ -10,11 +10,11 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.ciphers.blocks import CHUNK, BlockCipher, Scratch, Shape, mac_states
-from secureml.ciphers.integers import integer_rounds
-from secureml.ciphers.tabulated import Tabulation
-from secureml.ciphers.words import Lanes, word_rounds
-from secureml.concealed import SecretBytes, conceal
+from secureml.ciphers.aes import CHUNK, BlockCipher, Scratch, Shape, mac_states
+from secureml.ciphers.feistel_bigint import integer_rounds
+from secureml.ciphers.feistel_u64 import Lanes, word_rounds
+from secureml.ciphers.round_cache import RoundCache
+from secureml.secret_types import SecretBytes, conceal
 
 __all__ = ["FF1", "MAX_LENGTH", "MAX_RADIX", "check_domain", "check_tweak"]
 
@@ -231,7 +231,7 @@ class FF1:
         states, scratch = mac_states(self._cipher, [shape], [tweak]), Scratch(self._cipher)
         if shape.narrow:
             lanes = Lanes.of([shape], np.zeros(1, np.intp), states)
-            tables = Tabulation().of(scratch, lanes, rows)
+            tables = RoundCache().of(scratch, lanes, rows)
             if tables is not None:
                 return partial(tables.rounds, scratch, decrypt=decrypt)
             return partial(word_rounds, scratch, lanes, decrypt=decrypt)

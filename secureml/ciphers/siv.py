@@ -7,7 +7,7 @@ import base64
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from secureml.concealed import SecretBytes, conceal
+from secureml.secret_types import SecretBytes, conceal
 
 __all__ = ["SPELLINGS", "SivToken"]
 

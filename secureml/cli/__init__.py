@@ -10,10 +10,10 @@ from secureml.cli.base import Program
 __all__ = ["main"]
 
 _COMMANDS = {
-    "anonymize": "secureml.cli.tables:anonymize",
-    "reidentify": "secureml.cli.tables:reidentify",
-    "rekey": "secureml.cli.tables:rekey",
-    "scan": "secureml.cli.scan:scan",
+    "anonymize": "secureml.cli.tables.commands:anonymize",
+    "reidentify": "secureml.cli.tables.commands:reidentify",
+    "rekey": "secureml.cli.tables.commands:rekey",
+    "scan": "secureml.cli.tables.scan:scan",
     "keys": "secureml.cli.keys:keys",
     "vault": "secureml.cli.vault:vault",
     "settings": "secureml.cli.settings:settings",

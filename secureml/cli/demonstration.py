@@ -17,7 +17,7 @@ from secureml.cli.output import show, show_table
 from secureml.errors import ConfigurationError, MissingExtraError, SecureMLError
 from secureml.key_management import KeyManager
 from secureml.settings import ENVIRONMENTS, Settings
-from secureml.vault.server import DevServer
+from secureml.vault.devserver.server import DevServer
 
 __all__ = ["run"]
 

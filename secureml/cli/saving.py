@@ -8,8 +8,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from secureml.atomic_files import new_file, sync
 from secureml.errors import SecureMLError
-from secureml.new_file import new_file, sync
 
 __all__ = ["NewFile", "private_folder", "write_together"]
 

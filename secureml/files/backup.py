@@ -15,7 +15,7 @@ from secureml.key_management import KeyManager
 from secureml.keys.export import KeyExport
 from secureml.pseudonymization.manifest import Manifest
 from secureml.settings import Settings
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 __all__ = ["lacking_for"]
 

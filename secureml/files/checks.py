@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
+from secureml.atomic_files import check_replaceable
 from secureml.errors import ArgumentError, PseudonymizationError, SecureMLError, WrongKeyError
 from secureml.files.base import Table
 from secureml.files.parquet import ParquetTable
-from secureml.new_file import check_replaceable
 
 __all__ = [
     "Progress",

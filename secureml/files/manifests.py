@@ -18,7 +18,7 @@ from secureml.errors import ManifestError, SecureMLError
 from secureml.files.base import Table
 from secureml.files.storage import Digest, belongs_to, digest_of
 from secureml.files.tables import is_parquet, open_table
-from secureml.pseudonymization.canonical import read_json
+from secureml.pseudonymization.canonical_json import read_json
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column, Manifest
 from secureml.pseudonymization.merging import merge_columns, merge_keys

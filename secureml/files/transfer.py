@@ -10,6 +10,7 @@ from typing import Any
 
 from secureml.anonymization import anonymize, reidentify
 from secureml.anonymization.keyrings import keyring_of
+from secureml.atomic_files import check_replaceable, new_file, put_in_place, write_file
 from secureml.files.checks import (
     Progress,
     check_absent,
@@ -33,7 +34,6 @@ from secureml.files.storage import digest_of_open, mode_of
 from secureml.files.tables import open_table
 from secureml.frames.pandas import ATTRIBUTE, check_levels
 from secureml.key_management import KeyManager, get_default_key_manager
-from secureml.new_file import check_replaceable, new_file, put_in_place, write_file
 from secureml.pseudonymization.manifest import Manifest
 
 __all__ = ["Written", "anonymize_file", "reidentify_file"]

@@ -16,10 +16,10 @@ from typing import Any, BinaryIO, NoReturn, Self, cast
 
 import pyarrow as pa
 
+from secureml.atomic_files import check_replaceable, sync, sync_folder
 from secureml.errors import SecureMLError
 from secureml.files.manifests import PENDING
 from secureml.files.storage import Digest, belongs_to, digest_of_open
-from secureml.new_file import check_replaceable, sync, sync_folder
 
 __all__ = ["Work"]
 

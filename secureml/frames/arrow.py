@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.alphabets import Codes
-from secureml.pseudonymization.text import Text, common_width
+from secureml.pseudonymization.tables.character_classes import Codes
+from secureml.pseudonymization.values.text import Text, common_width
 
 __all__ = ["PLAIN", "Nulls", "combined", "encoded", "is_text", "read_text", "write_text"]
 

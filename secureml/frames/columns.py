@@ -22,10 +22,10 @@ from secureml.frames.quantities import (
     write_numbers,
 )
 from secureml.frames.repeated import RepeatedColumn, read_repeated
-from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS
-from secureml.pseudonymization.numbers import WholeNumbers
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.values.numbers import WholeNumbers
+from secureml.pseudonymization.values.text import Text
 
 __all__ = [
     "CategoryColumn",

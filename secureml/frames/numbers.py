@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.arrow import Nulls
-from secureml.pseudonymization.numbers import Limits, WholeNumbers
+from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 
 __all__ = ["integer_limits", "read_integers", "write_integers"]
 

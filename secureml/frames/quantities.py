@@ -14,10 +14,10 @@ import pyarrow as pa
 from secureml.errors import PseudonymizationError
 from secureml.frames.arrow import Nulls, combined
 from secureml.frames.numbers import integer_limits, read_integers, write_integers
-from secureml.pseudonymization.decimals import Decimals, parse_decimals
-from secureml.pseudonymization.formats.calendars import parse_moments
-from secureml.pseudonymization.moments import Days, Moments
-from secureml.pseudonymization.numbers import Limits, WholeNumbers
+from secureml.pseudonymization.parsing.iso8601 import parse_moments
+from secureml.pseudonymization.values.decimals import Decimals, parse_decimals
+from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
+from secureml.pseudonymization.values.timestamps import Days, Moments
 
 __all__ = [
     "PythonDecimals",

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 
 from secureml.frames.arrow import Nulls, combined, encoded, is_text, read_text, write_text
-from secureml.pseudonymization.cores import cut, on_cores
-from secureml.pseudonymization.domains import Index
-from secureml.pseudonymization.repeats import SHARE, few_distinct
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.repeats import SHARE, few_distinct
+from secureml.pseudonymization.ranking.threads import cut, on_cores
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["RepeatedColumn", "read_repeated"]
 

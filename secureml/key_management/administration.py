@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from secureml.concealed import SecretText, conceal, conceals
 from secureml.key_management.exports import Exports
 from secureml.key_management.lifecycle import Lifecycle
 from secureml.keys import Encoding, Envelope, KeyInfo, SecretBytes
 from secureml.keys.export import KeyExport
+from secureml.secret_types import SecretText, conceal, conceals
 
 __all__ = ["KeyAdministration"]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from secureml.concurrency import Flights, SharedLock, spread
+from secureml.forksafe import ForkSafeLock, SingleFlight, spread
 
-__all__ = ["Cache", "Holding"]
+__all__ = ["Cache", "CacheEntry"]
 
 _Value = TypeVar("_Value")
 
@@ -20,7 +20,7 @@ _Key = tuple[str, int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holding(Generic[_Value]):
+class CacheEntry(Generic[_Value]):
     """What to hold, and for how long.
 
     Args:
@@ -55,9 +55,9 @@ class Cache(Generic[_Value]):
         self._clock = clock
         self._chance = chance
         self._entries: OrderedDict[_Key, _Entry[_Value]] = OrderedDict()
-        self._flights: Flights[_Key, _Value] = Flights()
+        self._flights: SingleFlight[_Key, _Value] = SingleFlight()
         self._next_end = math.inf
-        self._lock = SharedLock()
+        self._lock = ForkSafeLock()
 
     def get(self, key: _Key) -> _Value | None:
         """Return what is held under a key; None if nothing is, or not any more."""
@@ -89,7 +89,7 @@ class Cache(Generic[_Value]):
         self,
         key: _Key,
         ask: Callable[[], _Value],
-        hold: Callable[[_Value], Holding[_Value] | None],
+        hold: Callable[[_Value], CacheEntry[_Value] | None],
     ) -> _Value:
         """Ask for a value, once for all threads that want it at the same time, and hold it.
 
@@ -140,7 +140,7 @@ class Cache(Generic[_Value]):
                 if concerns(key[0]):
                     self._entries.pop(key, None)
 
-    def _put(self, key: _Key, holding: Holding[_Value]) -> None:
+    def _put(self, key: _Key, holding: CacheEntry[_Value]) -> None:
         life = spread(holding.ttl, self._chance)
         now = self._clock()
         with self._lock.mutex:

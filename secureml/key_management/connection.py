@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from secureml import configuration
 from secureml.audit import Audit
-from secureml.central import read_record
-from secureml.concurrency import SharedLock
+from secureml.configuration import process
+from secureml.configuration.remote import read_record
 from secureml.errors import ConfigurationError, SecretError
+from secureml.forksafe import ForkSafeLock
 from secureml.key_management.cache import Cache
 from secureml.key_management.observed import ObservedStore
 from secureml.settings import Settings
-from secureml.sources import SecretStore
+from secureml.stores import SecretStore
 
 __all__ = ["Connection"]
 
@@ -32,7 +32,7 @@ class Connection:
         self._store = store
         self._cache = cache
         self._closed = False
-        self._lock = SharedLock()
+        self._lock = ForkSafeLock()
 
     def store(self) -> SecretStore | None:
         """Return the store; None if none is configured.
@@ -46,7 +46,7 @@ class Connection:
             return self._store
         with self._lock.mutex:
             if self._store is None:
-                self._store = configuration.open_store(self._settings)
+                self._store = process.open_store(self._settings)
             return self._store
 
     def observed_store(self, audit: Audit) -> SecretStore | None:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from secureml import configuration
-from secureml.concealed import conceals
-from secureml.concurrency import SharedLock
+from secureml.configuration import process
+from secureml.forksafe import ForkSafeLock
 from secureml.key_management.manager import KeyManager
-from secureml.key_management.watch import Watch
+from secureml.key_management.notifier import RotationNotifier
 from secureml.keys import written
+from secureml.secret_types import conceals
 
 if TYPE_CHECKING:
-    from secureml.concealed import SecretText
+    from secureml.secret_types import SecretText
 
 __all__ = ["configure_default_key_manager", "get_default_key_manager", "get_encryption_key"]
 
@@ -28,8 +28,8 @@ class _Default:
 _ATTACHED = "default manager"
 
 _arguments: Mapping[str, Any] = {}
-_watch = Watch()
-_lock = SharedLock()
+_watch = RotationNotifier()
+_lock = ForkSafeLock()
 
 
 @conceals("vault_url", "vault_token", "vault_path")
@@ -117,7 +117,7 @@ def get_encryption_key(
 
 def _current() -> KeyManager | None:
     """Return the default manager for the settings in force and the arguments last given."""
-    made = configuration.attachments().get(_ATTACHED)
+    made = process.attachments().get(_ATTACHED)
     if isinstance(made, _Default) and made.arguments is _arguments:
         return made.manager
     return None
@@ -126,9 +126,9 @@ def _current() -> KeyManager | None:
 def _built(arguments: Mapping[str, Any]) -> KeyManager:
     """Build the manager that comes after the default one."""
     global _watch
-    attachments = configuration.attachments()
+    attachments = process.attachments()
     manager = KeyManager(**arguments)
-    if configuration.is_overridden():
+    if process.is_overridden():
         manager.watch_with(_watch.sibling())
     else:
         _watch = _watch.successor()
@@ -140,7 +140,7 @@ def _built(arguments: Mapping[str, Any]) -> KeyManager:
 def _forget() -> None:
     global _arguments, _watch
     with _lock.mutex:
-        _arguments, _watch = {}, Watch()
+        _arguments, _watch = {}, RotationNotifier()
 
 
-configuration.on_reset(_forget)
+process.on_reset(_forget)

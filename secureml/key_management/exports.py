@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from secureml.audit import Audit
-from secureml.concealed import SecretBytes, SecretText
 from secureml.errors import (
     ConfigurationError,
     KeyMaterialError,
@@ -17,9 +16,9 @@ from secureml.errors import (
     SecureMLWarning,
     warn,
 )
-from secureml.key_management.policy import record_of
 from secureml.key_management.records import beside_key, check_lasting, check_name, key_of
-from secureml.key_management.rotation import description
+from secureml.key_management.resolver import record_of
+from secureml.key_management.rotation_period import description
 from secureml.key_management.wrapped import unwrapped, wrap
 from secureml.keys import Envelope, encode
 from secureml.keys.export import (
@@ -32,10 +31,11 @@ from secureml.keys.export import (
     with_private_key,
     with_public_key,
 )
+from secureml.secret_types import SecretBytes, SecretText
 from secureml.settings import Settings
-from secureml.sources import Finding, SecretStore, VersionInfo
-from secureml.sources.custom_metadata import CREATED_BY, STATES_KEPT, UNKNOWN, merged
-from secureml.sources.transit import Transit
+from secureml.stores import Finding, SecretStore, VersionInfo
+from secureml.stores.custom_metadata import CREATED_BY, STATES_KEPT, UNKNOWN, merged
+from secureml.stores.transit import Transit
 
 __all__ = ["Exports"]
 

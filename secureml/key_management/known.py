@@ -23,8 +23,8 @@ from secureml.errors import (
 from secureml.key_management.records import info_of, key_of
 from secureml.keys import KeyInfo
 from secureml.settings import Settings
-from secureml.sources import Record, SecretStore
-from secureml.sources.custom_metadata import DISABLED, lost_in
+from secureml.stores import Record, SecretStore
+from secureml.stores.custom_metadata import DISABLED, lost_in
 
 __all__ = ["KnownKeys", "Seen"]
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from secrets import token_bytes
 
 from secureml.audit import Access, Audit
-from secureml.concealed import SecretText
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -25,7 +24,6 @@ from secureml.errors import (
     warn,
 )
 from secureml.key_management.known import KnownKeys
-from secureml.key_management.policy import error_of, record_of
 from secureml.key_management.records import (
     beside_key,
     check_lasting,
@@ -38,7 +36,8 @@ from secureml.key_management.records import (
     metadata_info_of,
     octets_of,
 )
-from secureml.key_management.rotation import description, period_in, period_text
+from secureml.key_management.resolver import error_of, record_of
+from secureml.key_management.rotation_period import description, period_in, period_text
 from secureml.key_management.twins import twins_of, warn_of_twins
 from secureml.key_management.wrapped import (
     make,
@@ -48,9 +47,10 @@ from secureml.key_management.wrapped import (
     wrapped_in,
 )
 from secureml.keys import Encoding, Envelope, KeyInfo, SecretBytes, decode, encode
+from secureml.secret_types import SecretText
 from secureml.settings import Settings
-from secureml.sources import Finding, Outcome, Record, SecretStore
-from secureml.sources.custom_metadata import (
+from secureml.stores import Finding, Outcome, Record, SecretStore
+from secureml.stores.custom_metadata import (
     CREATED_BY,
     DISABLED,
     LOST,

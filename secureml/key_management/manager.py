@@ -10,10 +10,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
 
-from secureml import configuration
 from secureml.audit import Access, Audit
-from secureml.central import CentralSettings
-from secureml.concealed import conceals
+from secureml.configuration import process
+from secureml.configuration.remote import RemoteSettings
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -31,7 +30,7 @@ from secureml.key_management.connection import Connection
 from secureml.key_management.exports import Exports
 from secureml.key_management.known import KnownKeys
 from secureml.key_management.lifecycle import Lifecycle
-from secureml.key_management.policy import Finder, Found, error_of
+from secureml.key_management.notifier import Callback, RotationNotifier
 from secureml.key_management.records import (
     SecretInfo,
     check_name,
@@ -44,7 +43,7 @@ from secureml.key_management.records import (
     octets_of,
     secret_info_of,
 )
-from secureml.key_management.watch import Callback, Watch
+from secureml.key_management.resolver import Resolved, SecretResolver, error_of
 from secureml.key_management.wrapped import chain_of, unwrapped_envelope
 from secureml.keys import (
     RESERVED,
@@ -56,14 +55,15 @@ from secureml.keys import (
     derive,
     written,
 )
+from secureml.secret_types import conceals
 from secureml.settings import Settings
-from secureml.sources import Finding, Record, SecretStore
-from secureml.sources.custom_metadata import DISABLED
+from secureml.stores import Finding, Record, SecretStore
+from secureml.stores.custom_metadata import DISABLED
 
 if TYPE_CHECKING:
     import hvac
 
-    from secureml.concealed import SecretText
+    from secureml.secret_types import SecretText
 
 __all__ = ["KeyManager"]
 
@@ -84,7 +84,7 @@ class KeyManager(KeyAdministration):
         environment: ``development``, ``staging``, ``production`` or one that the settings file
             declares; by default that of the process's settings.
         settings: the settings to start from, instead of the process's own layers.
-        store: a store to use in Vault's place, such as ``secureml.sources.MemoryStore``.
+        store: a store to use in Vault's place, such as ``secureml.stores.MemoryStore``.
         clock: returns seconds for the age of cached keys and of Vault's settings.
         chance: returns numbers from 0 up to 1, which spread requests to Vault over time.
         **more: any other setting by name.
@@ -121,8 +121,8 @@ class KeyManager(KeyAdministration):
         }
         self._central = None
         if settings is None:
-            layers = configuration.current_layers(environment, arguments)
-            self._central = CentralSettings(
+            layers = process.current_layers(environment, arguments)
+            self._central = RemoteSettings(
                 layers, lambda _: connection.record(), clock=clock, chance=chance
             )
             self._local = self._central.local
@@ -133,14 +133,14 @@ class KeyManager(KeyAdministration):
                     "a KeyManager takes either finished settings or single ones, not both"
                 )
             self._local = settings
-        self._watch = Watch()
-        self._cache: Cache[Found] = Cache(clock, chance)
+        self._watch = RotationNotifier()
+        self._cache: Cache[Resolved] = Cache(clock, chance)
         # These know the connection and not the manager: it is to end when nobody holds it.
         connection = self._connection = Connection(self._local, store, self._cache)
         audit = self._audit = Audit(self._local, connection.accessor)
         known = KnownKeys(self._local, keeps_file=store is None)
         opened = partial(connection.observed_store, audit)
-        self._finder = Finder(self._local, opened, self._cache, known)
+        self._finder = SecretResolver(self._local, opened, self._cache, known)
         in_force = partial(_in_force, self._central, self._local)
         writable_store = partial(connection.writable_store, audit)
         self._lifecycle = Lifecycle(
@@ -554,7 +554,7 @@ class KeyManager(KeyAdministration):
         """
         return self._watch.add(callback)
 
-    def watch_with(self, watch: Watch) -> None:
+    def watch_with(self, watch: RotationNotifier) -> None:
         """Go on with the callbacks of another manager, as a new default manager does.
 
         Args:
@@ -591,7 +591,7 @@ class KeyManager(KeyAdministration):
         *,
         size: int = 32,
         unwrap: bool = True,
-    ) -> Found:
+    ) -> Resolved:
         found = self._finder.held(name, version)
         if found is None:
             check_name(name, self._local)
@@ -615,5 +615,5 @@ class KeyManager(KeyAdministration):
         return bool(marks & record.fields.keys()) or name == self.settings.master_key_name
 
 
-def _in_force(central: CentralSettings | None, local: Settings) -> Settings:
+def _in_force(central: RemoteSettings | None, local: Settings) -> Settings:
     return local if central is None else central.current()

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from secureml.audit import Audit
-from secureml.concealed import SecretBytes
 from secureml.errors import AuthenticationError, SecretError, VaultUnavailableError
 from secureml.key_management.cache import Cache
 from secureml.keys import Envelope
-from secureml.sources import Finding, Outcome, Record, SecretStore, VersionInfo
-from secureml.sources.custom_metadata import DISABLED, UNKNOWN
-from secureml.sources.transit import Transit
+from secureml.secret_types import SecretBytes
+from secureml.stores import Finding, Outcome, Record, SecretStore, VersionInfo
+from secureml.stores.custom_metadata import DISABLED, UNKNOWN
+from secureml.stores.transit import Transit
 
 __all__ = ["ObservedStore"]
 

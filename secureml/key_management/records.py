@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from secureml.concealed import SecretFields, SecretText, conceal, reveal
 from secureml.errors import ConfigurationError, KeyMaterialError, SecretError
-from secureml.key_management.rotation import period_in
+from secureml.key_management.rotation_period import period_in
 from secureml.key_management.wrapped import WRAPPED_FIELDS, wrapped_in
 from secureml.keys import (
     MAXIMUM_SIZE,
@@ -21,9 +20,10 @@ from secureml.keys import (
     decode_exactly,
     fingerprint_of,
 )
+from secureml.secret_types import SecretFields, SecretText, conceal, reveal
 from secureml.settings import Settings, check_path, is_reserved
-from secureml.sources import Record, VersionInfo
-from secureml.sources.custom_metadata import CREATED_BY, PURPOSE, ROTATION_PERIOD, STATES_KEPT
+from secureml.stores import Record, VersionInfo
+from secureml.stores.custom_metadata import CREATED_BY, PURPOSE, ROTATION_PERIOD, STATES_KEPT
 
 __all__ = [
     "SecretInfo",

@@ -20,11 +20,11 @@ from secureml.errors import (
     warn,
 )
 from secureml.keys import Envelope, SecretBytes, encode, fingerprint_of
-from secureml.sources import Finding, Outcome, Record, SecretStore
-from secureml.sources.custom_metadata import DISABLED
+from secureml.stores import Finding, Outcome, Record, SecretStore
+from secureml.stores.custom_metadata import DISABLED
 
 if TYPE_CHECKING:
-    from secureml.sources.transit import Transit
+    from secureml.stores.transit import Transit
 
 __all__ = [
     "WRAPPED_FIELDS",

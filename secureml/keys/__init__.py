@@ -1,6 +1,5 @@
 """Key material: how it is written down, held, told apart and derived."""
 
-from secureml.concealed import SecretBytes
 from secureml.keys.derivation import MAXIMUM_SIZE, MINIMUM_SIZE, RESERVED, derive
 from secureml.keys.envelope import Envelope
 from secureml.keys.material import (
@@ -13,6 +12,7 @@ from secureml.keys.material import (
     fingerprint_of,
     written,
 )
+from secureml.secret_types import SecretBytes
 
 __all__ = [
     "MAXIMUM_SIZE",

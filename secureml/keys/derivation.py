@@ -5,8 +5,8 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from secureml.concealed import SecretBytes, conceal
 from secureml.errors import KeyMaterialError
+from secureml.secret_types import SecretBytes, conceal
 
 __all__ = ["MAXIMUM_SIZE", "MINIMUM_SIZE", "RESERVED", "derive"]
 

@@ -28,9 +28,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from secureml.concealed import SecretBytes, SecretFields, SecretText
 from secureml.errors import KeyMaterialError
 from secureml.keys.material import Encoding, encode, fingerprint_of
+from secureml.secret_types import SecretBytes, SecretFields, SecretText
 
 __all__ = [
     "ExportedVersion",

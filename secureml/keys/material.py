@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from secureml.concealed import SecretBytes, SecretText, conceal
 from secureml.errors import KeyMaterialError
 from secureml.keys.derivation import derive
 from secureml.keys.envelope import Envelope
+from secureml.secret_types import SecretBytes, SecretText, conceal
 
 __all__ = [
     "Encoding",

@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives.constant_time import bytes_eq
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from secureml.concealed import SecretBytes
 from secureml.errors import WrongKeyError
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.manifest import Column, KeyReference, Manifest, Sketch
 from secureml.pseudonymization.sealing import SketchSeal
 from secureml.pseudonymization.sketch import Sketcher
+from secureml.secret_types import SecretBytes
 
 __all__ = ["Keyring"]
 

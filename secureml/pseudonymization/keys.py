@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from secureml.concealed import SecretBytes
+from secureml.secret_types import SecretBytes
 
 __all__ = ["DomainKeys"]
 

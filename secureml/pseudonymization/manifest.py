@@ -16,11 +16,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from secureml.concealed import SecretBytes, conceal
 from secureml.errors import ManifestChangedError, ManifestError, PseudonymizationError
-from secureml.pseudonymization.canonical import canonical, is_well_formed, read_json
-from secureml.pseudonymization.recipe import NORMALIZE, STRATEGIES, Recipe
+from secureml.pseudonymization.canonical_json import canonical, is_well_formed, read_json
+from secureml.pseudonymization.column_spec import NORMALIZE, STRATEGIES, ColumnSpec
 from secureml.pseudonymization.strategies import ON_INVALID, SMALL_DOMAIN
+from secureml.secret_types import SecretBytes, conceal
 
 __all__ = ["SCHEMA", "Column", "KeyReference", "Manifest", "Sketch"]
 
@@ -59,7 +59,7 @@ class Column:
         sketches: by version of the key, of the rows under it; none of what can't be reversed.
     """
 
-    recipe: Recipe
+    recipe: ColumnSpec
     dtype: str
     rows: int
     nulls: int
@@ -77,7 +77,7 @@ class Column:
 
     def document(self) -> dict[str, Any]:
         """Return the entry as plain dicts, fit for JSON."""
-        recipe = {one.name: getattr(self.recipe, one.name) for one in fields(Recipe)}
+        recipe = {one.name: getattr(self.recipe, one.name) for one in fields(ColumnSpec)}
         entry = {one.name: getattr(self, one.name) for one in fields(Column)}
         del entry["recipe"]
         options = deepcopy(dict(self.recipe.options))
@@ -339,7 +339,7 @@ _KNOWN = {
     "on_invalid": ON_INVALID,
     "normalize": (None, *NORMALIZE),
 }
-_RECIPE = tuple(one.name for one in fields(Recipe))
+_RECIPE = tuple(one.name for one in fields(ColumnSpec))
 
 
 def _fields(value: object, what: str, checks: _Checks) -> dict[str, Any]:
@@ -358,7 +358,7 @@ def _fields(value: object, what: str, checks: _Checks) -> dict[str, Any]:
 
 
 def _column(name: str, entry: Mapping[str, Any], keys: Sequence[KeyReference]) -> Column:
-    recipe = Recipe(**{field: entry[field] for field in _RECIPE if field in entry})
+    recipe = ColumnSpec(**{field: entry[field] for field in _RECIPE if field in entry})
     for field, known in _KNOWN.items():
         if getattr(recipe, field) not in known:
             _refuse(f"{field} of column {name!r} is not one that this version knows")

@@ -7,9 +7,9 @@ import os
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from secureml.concealed import SecretBytes, conceal
 from secureml.errors import ManifestError
 from secureml.pseudonymization.sketch import SIZE
+from secureml.secret_types import SecretBytes, conceal
 
 __all__ = ["SketchSeal"]
 

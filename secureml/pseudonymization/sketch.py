@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from numpy.typing import NDArray
 
-from secureml.concealed import SecretBytes, conceal
-from secureml.pseudonymization.alphabets import Codes
-from secureml.pseudonymization.cores import cut, on_cores
-from secureml.pseudonymization.domains import Index, Words
-from secureml.pseudonymization.numbers import WholeNumbers
-from secureml.pseudonymization.permutation import CHUNK, RowTweaks
-from secureml.pseudonymization.text import Text, common_width
+from secureml.pseudonymization.ranking.mixed_radix import Index, Words
+from secureml.pseudonymization.ranking.permutation import CHUNK, RowTweaks
+from secureml.pseudonymization.ranking.threads import cut, on_cores
+from secureml.pseudonymization.tables.character_classes import Codes
+from secureml.pseudonymization.values.numbers import WholeNumbers
+from secureml.pseudonymization.values.text import Text, common_width
+from secureml.secret_types import SecretBytes, conceal
 
 __all__ = ["SIZE", "Sketcher", "merged_sketches"]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from secureml.concealed import conceal, reveal
-from secureml.concurrency import unforked
 from secureml.errors import ConfigurationError, IgnoredSettingWarning, warn
+from secureml.forksafe import unforked
+from secureml.secret_types import conceal, reveal
 from secureml.settings.environments import ENVIRONMENTS, Tier, canonical, resolve, tier_of
 from secureml.settings.files import (
     FoundFiles,
@@ -30,7 +30,7 @@ from secureml.settings.notices import Notice, exposed, ignored_files, ignored_va
 from secureml.settings.offers import BY_NAME, Offer, check, decisive
 from secureml.settings.origins import Origin, Place
 from secureml.settings.packaged import packaged_layers
-from secureml.settings.schema import SETTINGS, Settings, floor_problems
+from secureml.settings.schema import SETTINGS, Settings, environment_violations
 from secureml.settings.setting import absolute
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, set_variables
 
@@ -157,7 +157,7 @@ class ReadLayers:
         merged = _merge(_accumulated(_decided(layers)))
         values: dict[str, Any] = {name: holder.value for name, holder in merged.items()}
         origins = {name: holder.origin for name, holder in merged.items()}
-        problems += floor_problems(self.environment, values, origins)
+        problems += environment_violations(self.environment, values, origins)
         if problems:
             raise ConfigurationError.of(list(dict.fromkeys(problems)))
         return Settings(
@@ -360,7 +360,7 @@ def _below_the_floor(offer: Offer, values: Mapping[str, object]) -> list[str]:
         return []
     # Which file takes the audit may be said in any layer.
     whole = {**{name: BY_NAME[name].default for name in BY_NAME}, "audit_log": True, **values}
-    return floor_problems(offer.section, whole, dict.fromkeys(whole, offer.origin))
+    return environment_violations(offer.section, whole, dict.fromkeys(whole, offer.origin))
 
 
 def _vault_origin(checked: Sequence[_Checked], environment: str | None) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from secureml.concealed import SecretText, conceals, reveal
 from secureml.errors import ConfigurationError
+from secureml.secret_types import SecretText, conceals, reveal
 from secureml.settings.checks import (
     check_host,
     check_hosts,
@@ -44,7 +44,7 @@ __all__ = [
     "Settings",
     "check_key_name",
     "clashes",
-    "floor_problems",
+    "environment_violations",
     "is_reserved",
 ]
 
@@ -404,7 +404,7 @@ class Settings:
         object.__setattr__(self, "origins", _Origins(origins, known))
         given = {name for name, value in values.items() if value is not None}
         problems += [problem for _, problem in clashes(given)]
-        problems += floor_problems(self.environment, values, self.origins)
+        problems += environment_violations(self.environment, values, self.origins)
         if problems:
             raise ConfigurationError.of(problems)
 
@@ -440,7 +440,7 @@ class Settings:
         return rows
 
 
-def floor_problems(
+def environment_violations(
     environment: str | None, values: Mapping[str, object], origins: Mapping[str, str]
 ) -> list[str]:
     """Say what an environment does not allow, whatever layer asks for it.

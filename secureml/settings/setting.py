@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from secureml.concealed import SecretText, reveal
 from secureml.errors import ConfigurationError
+from secureml.secret_types import SecretText, reveal
 
 __all__ = ["LARGEST", "Setting", "absolute", "normalized", "variable_of"]
 

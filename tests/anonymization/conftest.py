@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 
 @pytest.fixture

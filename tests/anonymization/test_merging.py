@@ -13,7 +13,7 @@ import pytest
 from secureml import anonymize, merge_manifests, reidentify, rekey
 from secureml.errors import ManifestChangedError, ManifestError, WrongKeyError, WrongTableError
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 
 def table(seed: int = 1, rows: int = 900) -> pd.DataFrame:

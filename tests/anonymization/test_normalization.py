@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from secureml import anonymize, reidentify, rekey
 from secureml.errors import PseudonymizationError
 from secureml.key_management import KeyManager
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values.text import Text
 
 APART = [
     "Zoe\u0308 Mu\u0308ller",

@@ -21,7 +21,7 @@ from secureml import anonymize
 from secureml.errors import PseudonymizationError
 from secureml.files import anonymize_file
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 TEXTS = ["Margarethe-Quimby", None, "Bartholomew-Jinx", "Wolfgang-Žižek-Pryce", "Ottilie-Vexfield"]
 WHOLE = [7_306_639_911_244_237, None, 8_030_593_375_012_981, 6_877_671_094_530_117]

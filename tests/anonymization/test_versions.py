@@ -19,7 +19,7 @@ from secureml.errors import (
     WrongTableError,
 )
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 COLUMNS = ["ssn", "id"]
 

@@ -18,7 +18,7 @@ import rich.traceback
 
 from secureml.key_management import KeyManager
 from secureml.keys import Key, derive
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 PURPOSE = "canary/purpose"
 COLUMN = "serial"

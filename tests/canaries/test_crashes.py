@@ -18,17 +18,17 @@ import pandas as pd
 import pytest
 
 from secureml import anonymize, reidentify, rekey
-from secureml.ciphers.blocks import BlockCipher
+from secureml.ciphers.aes import BlockCipher
 from secureml.ciphers.ff1 import FF1
-from secureml.ciphers.ranked import RankedFF1
+from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.ciphers.siv import SivToken
-from secureml.ciphers.tables import TableCipher
-from secureml.concealed import SecretBytes, SecretText
+from secureml.ciphers.small_domain import TableCipher
 from secureml.errors import SecretExistsError, SecureMLError, VaultUnavailableError
 from secureml.key_management import KeyManager
 from secureml.keys import decode, decode_exactly, derive, encode, fingerprint_of, written
 from secureml.pseudonymization.sketch import Sketcher
-from secureml.sources import MemoryStore, Record
+from secureml.secret_types import SecretBytes, SecretText
+from secureml.stores import MemoryStore, Record
 
 
 class LosingStore(MemoryStore):
@@ -221,9 +221,11 @@ CRASHES = {
     "ff1: key as text": lambda s: FF1(hexadecimal(s), 10),
     "ff1: key as bytearray": lambda s: FF1(bytearray(s.material()), 10),
     "aes: key length": lambda s: BlockCipher(s.material()[:31]),
-    "ranked: size": lambda s: RankedFF1(s.material()).plan([10], [b""]),
-    "ranked: rank": lambda s: RankedFF1(s.material()).plan([10**6], [b""]).encrypt_wide(0, [10**6]),
-    "ranked: key length": lambda s: RankedFF1(s.material()[:31]),
+    "ranked: size": lambda s: IntegerFF1(s.material()).plan([10], [b""]),
+    "ranked: rank": lambda s: (
+        IntegerFF1(s.material()).plan([10**6], [b""]).encrypt_wide(0, [10**6])
+    ),
+    "ranked: key length": lambda s: IntegerFF1(s.material()[:31]),
     "tables: key length": lambda s: TableCipher(s.material()[:31]),
     "tables: size": lambda s: TableCipher(s.material()).table(1, b""),
     "samples: key length": lambda s: Sketcher(s.material()),

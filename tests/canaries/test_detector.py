@@ -11,8 +11,8 @@ import reprlib
 import numpy as np
 import pytest
 
-from secureml.concealed import SecretBytes
 from secureml.keys import derive
+from secureml.secret_types import SecretBytes
 
 LEAKS = {
     "repr": repr,

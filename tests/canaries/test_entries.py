@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 import secureml
-from secureml.configuration import reset
+from secureml.configuration.process import reset
 from secureml.errors import AccessDeniedError, VaultSealedError, VaultUnavailableError
 from secureml.key_management import KeyManager
 from secureml.settings import SETTINGS, Settings
-from secureml.sources import MemoryStore, Record, SecretStore
+from secureml.stores import MemoryStore, Record, SecretStore
 
 PLAIN = {
     *(

@@ -7,7 +7,7 @@ import pytest
 PREPARED = """
 import hashlib
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 manager = KeyManager(store=MemoryStore(), environment="development")
 manager.import_key("k", hashlib.sha256(b"canary").digest())

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secureml.ciphers.blocks import CHUNK, BlockCipher, Scratch, Shape, mac_states
+from secureml.ciphers.aes import CHUNK, BlockCipher, Scratch, Shape, mac_states
+from secureml.ciphers.feistel_bigint import integer_rounds
+from secureml.ciphers.feistel_u64 import Lanes, word_rounds
 from secureml.ciphers.ff1 import FF1, check_domain
-from secureml.ciphers.integers import integer_rounds
-from secureml.ciphers.words import Lanes, word_rounds
 
 KEY = bytes(range(32))
 RANDOM = np.random.default_rng(38)

@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 
-from secureml.cli import main, tables
+from secureml.cli import main
+from secureml.cli.tables import commands
 from secureml.files import csv
 
 
@@ -31,5 +32,5 @@ for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU"):
 if sys.argv[1] == "named" and hasattr(os, "O_TMPFILE"):
     del os.O_TMPFILE
 csv.CHUNK_BYTES = 1024
-tables.progress = pausing
+commands.progress = pausing
 main(sys.argv[3:], prog_name="secureml")

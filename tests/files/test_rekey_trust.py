@@ -16,7 +16,7 @@ from secureml.files import anonymize_file, manifest_of, reidentify_file, rekey_f
 from secureml.files.plan import Plan
 from secureml.files.storage import digest_of
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
@@ -218,5 +218,5 @@ def test_a_system_without_locks_is_told_so(hidden, folder, tmp_path, manager, mo
     for name in ("geteuid", "O_NOFOLLOW", "O_DIRECTORY"):
         monkeypatch.delattr(os, name)
     refused(hidden, manager, r"needs locks of POSIX \(fcntl\)")
-    monkeypatch.setattr("secureml.new_file.fcntl", None)
+    monkeypatch.setattr("secureml.atomic_files.fcntl", None)
     assert reidentify_file(hidden, tmp_path / "again.csv", key_manager=manager).rows == 300

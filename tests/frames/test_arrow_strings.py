@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from secureml.errors import PseudonymizationError
 from secureml.frames import arrow
 from secureml.frames.arrow import is_text, read_text, write_text
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values.text import Text
 
 TYPES = [pa.string(), pa.large_string(), pa.string_view()]
 STRINGS = st.lists(st.none() | st.text(max_size=6) | st.text("ab9", max_size=6), max_size=9)

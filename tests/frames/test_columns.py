@@ -11,8 +11,8 @@ import pytest
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.columns import CategoryColumn, NumberColumn, TextColumn, read_column
-from secureml.pseudonymization.numbers import Limits, WholeNumbers
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
+from secureml.pseudonymization.values.text import Text
 
 NONE = np.empty(0, np.intp)
 INT32 = Limits(-(1 << 31), (1 << 31) - 1)

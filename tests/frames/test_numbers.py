@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.numbers import integer_limits, read_integers, write_integers
-from secureml.pseudonymization.numbers import Limits
+from secureml.pseudonymization.values.numbers import Limits
 
 PLAIN = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 NULLABLE = [name.replace("i", "I").replace("u", "U") for name in PLAIN]

@@ -15,8 +15,8 @@ from secureml.errors import PseudonymizationError
 from secureml.frames.columns import NumberColumn, dtype_name, read_column
 from secureml.frames.quantities import converted, numbers_of, parse_numbers, write_numbers
 from secureml.frames.recovery import dtype_of
-from secureml.pseudonymization.decimals import Decimals
-from secureml.pseudonymization.moments import Days, Moments
+from secureml.pseudonymization.values.decimals import Decimals
+from secureml.pseudonymization.values.timestamps import Days, Moments
 
 MOMENTS = [
     *(f"datetime64[{unit}]" for unit in ("s", "ms", "us", "ns")),

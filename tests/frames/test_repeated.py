@@ -11,8 +11,8 @@ from secureml import KeyManager, anonymize, reidentify
 from secureml.frames import repeated
 from secureml.frames.columns import TextColumn, read_column
 from secureml.frames.repeated import RepeatedColumn, read_repeated
-from secureml.pseudonymization import cores
-from secureml.sources import MemoryStore
+from secureml.pseudonymization.ranking import threads
+from secureml.stores import MemoryStore
 
 ROWS = 1 << 15
 NAMES = [f"{number:09d}" for number in range(200)] + ["", "Bo", "Žofie Nováková", None]
@@ -119,8 +119,8 @@ def test_values_that_come_again_after_a_period_are_few(period: int) -> None:
 def test_values_of_one_width_are_read_once(
     dtype: object, count: int, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cores, "FEWEST", ROWS // 8)
-    monkeypatch.setattr(cores, "cores", lambda: count)
+    monkeypatch.setattr(threads, "FEWEST", ROWS // 8)
+    monkeypatch.setattr(threads, "cores", lambda: count)
     whole = repeating(dtype, OF_ONE_WIDTH)
     for series in (whole[first:], whole.mask(whole.index == ROWS - 1, "")[first:]):
         column = read_repeated(series)
@@ -132,8 +132,8 @@ def test_values_of_one_width_are_read_once(
 
 @pytest.mark.parametrize("dtype", ARROW)
 def test_every_core_reads_and_writes_a_part(dtype: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "FEWEST", ROWS // 8)
-    monkeypatch.setattr(cores, "cores", lambda: 3)
+    monkeypatch.setattr(threads, "FEWEST", ROWS // 8)
+    monkeypatch.setattr(threads, "cores", lambda: 3)
     series = repeating(dtype)
     series[: ROWS // 3] = None  # the first part has no value at all
     column = read_repeated(series)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from secureml import anonymize, merge_manifests
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 KEYS = [bytes(range(first, first + 32)).hex() for first in (1, 65, 129)]
 PEOPLE: dict[str, list[Any]] = {

@@ -19,8 +19,8 @@ from secureml.errors import (
     VaultUnavailableError,
 )
 from secureml.key_management import KeyManager
-from secureml.key_management.cache import Cache, Holding
-from secureml.sources import Finding, MemoryStore, Outcome
+from secureml.key_management.cache import Cache, CacheEntry
+from secureml.stores import Finding, MemoryStore, Outcome
 
 THREADS = 8
 
@@ -88,7 +88,7 @@ def written(manager: KeyManager, store: Store, *names: str) -> None:
 
 
 def hold(cache: Cache[Any], name: str, value: object, **terms: Any) -> None:
-    cache.fetch((name, None), lambda: value, lambda found: Holding(value=found, **terms))
+    cache.fetch((name, None), lambda: value, lambda found: CacheEntry(value=found, **terms))
 
 
 @pytest.mark.parametrize(("chance", "life"), [(0.0, 100.0), (0.5, 95.0), (0.999, 90.01)])

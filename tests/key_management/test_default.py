@@ -14,7 +14,7 @@ from secureml.key_management import (
     get_default_key_manager,
     get_encryption_key,
 )
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ from secureml.errors import (
     SecureMLWarning,
 )
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 PASSPHRASE = "correct horse battery staple"
 

@@ -16,7 +16,7 @@ from secureml.errors import (
     VaultUnavailableError,
 )
 from secureml.key_management import Key, KeyManager
-from secureml.vault.server import DevServer
+from secureml.vault.devserver.server import DevServer
 
 NAME = "master_key"
 PATH = f"secureml/production/{NAME}"

@@ -20,10 +20,10 @@ from secureml.errors import (
     SecureMLWarning,
 )
 from secureml.key_management import KeyManager, lifecycle
-from secureml.key_management.rotation import period_in, period_text
+from secureml.key_management.rotation_period import period_in, period_text
 from secureml.keys import fingerprint_of
-from secureml.sources import MemoryStore, kv2
-from secureml.sources import vault as vault_store
+from secureml.stores import MemoryStore, kv2
+from secureml.stores import vault as vault_store
 
 KEY = bytes(range(32))
 

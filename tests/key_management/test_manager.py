@@ -24,7 +24,7 @@ from secureml.errors import (
 from secureml.key_management import KeyManager, SecretInfo
 from secureml.keys import derive, encode, fingerprint_of
 from secureml.settings import Layers, load_settings
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 KEY = bytes(range(32))
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from secureml.errors import ConfigurationError, SecretDeletedError, SecretError
-from secureml.sources import Finding
+from secureml.stores import Finding
 
 PATH = "secureml/staging/k"
 

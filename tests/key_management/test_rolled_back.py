@@ -24,7 +24,7 @@ from secureml.errors import (
     WrongKeyError,
 )
 from secureml.key_management import KeyManager
-from secureml.vault.server import DevServer
+from secureml.vault.devserver.server import DevServer
 
 PATH = "secureml/master_key"
 SNAPSHOT = "/v1/sys/storage/raft/snapshot"

@@ -18,7 +18,7 @@ from secureml.errors import (
     VaultUnavailableError,
 )
 from secureml.key_management import KeyManager
-from secureml.sources import Record
+from secureml.stores import Record
 
 KEY = "5a" * 32
 OTHER = "6b" * 32

@@ -28,8 +28,8 @@ from secureml.errors import (
 from secureml.key_management import KeyManager
 from secureml.key_management.wrapped import Wrapped
 from secureml.keys import Envelope
-from secureml.sources import MemoryStore
-from secureml.vault.session import VaultSession
+from secureml.stores import MemoryStore
+from secureml.vault.client.session import VaultSession
 
 ENGINE_KEY = "secureml.staging.k"
 

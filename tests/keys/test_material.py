@@ -10,7 +10,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from secureml.concealed import SecretText
 from secureml.errors import KeyMaterialError
 from secureml.keys import (
     Key,
@@ -22,6 +21,7 @@ from secureml.keys import (
     fingerprint_of,
     written,
 )
+from secureml.secret_types import SecretText
 
 KEY = bytes(range(32))
 material = st.binary(min_size=16, max_size=80)

@@ -11,9 +11,9 @@ from importlib.resources import files
 import pytest
 
 from secureml.ciphers.ff1 import FF1
-from secureml.ciphers.ranked import RankedFF1, numerals_for
+from secureml.ciphers.integer_ff1 import IntegerFF1, numerals_for
 from secureml.pseudonymization.keys import DomainKeys
-from secureml.pseudonymization.permutation import MIN_DOMAIN, Permutation
+from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, Permutation
 
 KEY = bytes(range(32))
 
@@ -21,7 +21,11 @@ KEY = bytes(range(32))
 @cache
 def class_table() -> tuple[dict[str, tuple[int, int]], list[list[str]]]:
     """Each character's class and rank, and the members of each class, from the table's text."""
-    table = files("secureml.pseudonymization").joinpath("alphabets.txt").read_text("ascii")
+    table = (
+        files("secureml.pseudonymization.tables")
+        .joinpath("character_classes.txt")
+        .read_text("ascii")
+    )
     members: list[list[str]] = []
     for line in table.splitlines():
         if line.startswith("#"):
@@ -81,18 +85,18 @@ def key() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def cipher() -> RankedFF1:
-    return RankedFF1(KEY, min_domain=MIN_DOMAIN)
+def cipher() -> IntegerFF1:
+    return IntegerFF1(KEY, min_domain=MIN_DOMAIN)
 
 
 @pytest.fixture(scope="session")
-def forward(cipher: RankedFF1) -> Permutation:
+def forward(cipher: IntegerFF1) -> Permutation:
     """What encrypts under the key of octets 0 to 31."""
     return Permutation(cipher)
 
 
 @pytest.fixture(scope="session")
-def backward(cipher: RankedFF1) -> Permutation:
+def backward(cipher: IntegerFF1) -> Permutation:
     """The inverse of ``forward``."""
     return Permutation(cipher, decrypt=True)
 

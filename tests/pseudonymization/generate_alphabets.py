@@ -1,4 +1,4 @@
-"""Write the frozen table of character classes, `secureml/pseudonymization/alphabets.txt`.
+"""Write the frozen table of character classes (`pseudonymization/tables/character_classes.txt`).
 
 Run once per version of the format, with the packages fonttools and unicodedata2 of one and the
 same Unicode version: `python tests/pseudonymization/generate_alphabets.py > TABLE`. A new table

@@ -1,4 +1,4 @@
-"""Write the frozen table of valid numbers, `secureml/pseudonymization/phone_numbers.txt`.
+"""Write the frozen table of valid numbers, `secureml/pseudonymization/tables/phone_numbers.txt`.
 
 Run once per version of the format, with the package phonenumbers:
 `python tests/pseudonymization/generate_phone_numbers.py > TABLE`. A new table is a new version of

@@ -1,4 +1,4 @@
-"""Write the frozen table of properties of characters, `secureml/pseudonymization/properties.txt`.
+"""Write the frozen properties of characters (`pseudonymization/tables/character_properties.txt`).
 
 Run once per version of the format regex, by the oldest Python that the first version ran on (3.11,
 of Unicode 14), with the packages unicodedata2 and regex of one and the same Unicode version:

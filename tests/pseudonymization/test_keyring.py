@@ -9,7 +9,7 @@ from secureml.keys import derive
 from secureml.pseudonymization.formats import make_format
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.strategies import Fpe
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values.text import Text
 
 MASTER = bytes(range(32))
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.errors import ManifestError
+from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.manifest import SCHEMA, Column, KeyReference, Manifest, Sketch
-from secureml.pseudonymization.recipe import Recipe
 
 KEY = KeyReference("master_key", 3, "production", "00" * 16)
-RECIPE = Recipe(strategy="fpe", algorithm="FF1-AES256", format="class/1", domain="ssn")
+RECIPE = ColumnSpec(strategy="fpe", algorithm="FF1-AES256", format="class/1", domain="ssn")
 COLUMN = Column(RECIPE, dtype="str", rows=5, nulls=1, empty=0, tokens=0, nulled=0)
 FIRST: dict[str, Any] = {
     "schema": 1,
@@ -313,7 +313,7 @@ def test_lone_surrogates_are_not_signed(columns: dict[str, Column], match: str) 
         Manifest.sign(replace(KEY, name="\ud800"), {"x": COLUMN}, MAC_KEY)
 
 
-RECIPE_FIELDS = list(Recipe.__dataclass_fields__)
+RECIPE_FIELDS = list(ColumnSpec.__dataclass_fields__)
 COLUMN_FIELDS = [name for name in Column.__dataclass_fields__ if name != "recipe"]
 OPTIONAL = {"format", "normalize", "tweak", "domain_prefix", "tables", "arrow", "tweak_arrow"}
 

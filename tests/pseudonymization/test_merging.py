@@ -7,10 +7,10 @@ import pytest
 
 from secureml.errors import ManifestError
 from secureml.keys import derive
+from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Column, KeyReference, Manifest, Sketch
 from secureml.pseudonymization.merging import merge_columns, merge_keys
-from secureml.pseudonymization.recipe import Recipe
 
 
 def keyring(version: int | None) -> Keyring:
@@ -19,7 +19,7 @@ def keyring(version: int | None) -> Keyring:
 
 
 KEY = keyring(3).reference
-RECIPE = Recipe(strategy="fpe", algorithm="FF1-AES256", format="class/1", domain="ssn")
+RECIPE = ColumnSpec(strategy="fpe", algorithm="FF1-AES256", format="class/1", domain="ssn")
 PLACES = ("00" * 8, "77" * 8)
 COLUMN = Column(RECIPE, dtype="str", rows=5, nulls=1, empty=1, tokens=1, nulled=1, arrow="string")
 

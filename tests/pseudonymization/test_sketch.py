@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.pseudonymization.numbers import Limits, WholeNumbers
-from secureml.pseudonymization.permutation import RowTweaks
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.sketch import SIZE, Sketcher, merged_sketches
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
+from secureml.pseudonymization.values.text import Text
 
 KEY = bytes(range(56))
 SKETCHER = Sketcher(KEY)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import secureml
-from secureml.vault.child import Child
-from secureml.vault.server import DevServer, _bundled_binary
+from secureml.vault.devserver.child import Child
+from secureml.vault.devserver.server import DevServer, _bundled_binary
 
 if TYPE_CHECKING:
     import hvac

@@ -13,7 +13,7 @@ import pandas as pd
 
 from secureml import anonymize, merge_manifests
 from secureml.key_management import KeyManager
-from secureml.sources import MemoryStore
+from secureml.stores import MemoryStore
 
 KEYS = {"1": bytes(range(1, 33)).hex(), "2": bytes(range(101, 133)).hex()}
 PEOPLE: dict[str, list[Any]] = {

@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.domains import Index, Words
 from secureml.pseudonymization.formats.base import NONE_SMALL, Format, Option, TooSmall, Transformed
-from secureml.pseudonymization.formats.grids import (
+from secureml.pseudonymization.parsing.fixed_width import (
     Octets,
-    Sheet,
+    TextBlock,
     composed,
     padded,
     same_text,
 )
-from secureml.pseudonymization.formats.parts import read_parts
-from secureml.pseudonymization.permutation import CHUNK, Permutation
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.parsing.parts import read_parts
+from secureml.pseudonymization.ranking.mixed_radix import Index, Words
+from secureml.pseudonymization.ranking.permutation import CHUNK, Permutation
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["IPv4Format", "IPv6Format"]
 
@@ -81,7 +81,7 @@ class _AddressFormat(Format):
         sheets = []
         for start in range(0, len(rows), _CHUNK):
             part = slice(start, start + _CHUNK)
-            sheets.append(Sheet.of_sparse(rows[part], self._write(words[part])))
+            sheets.append(TextBlock.of_sparse(rows[part], self._write(words[part])))
         new = composed(len(values), sheets)
         return Transformed(new, NONE_SMALL, invalid, size if sheets else 0)
 

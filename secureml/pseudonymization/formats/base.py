@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from secureml.pseudonymization.domains import Index
-from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.values.kinds import Values
 from secureml.settings.rules import Option
 
 __all__ = ["NONE_SMALL", "NO_ROWS", "Format", "Option", "TooSmall", "Transformed", "join_small"]

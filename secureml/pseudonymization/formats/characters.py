@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.alphabets import (
+from secureml.pseudonymization.formats.base import Format, Option, Transformed
+from secureml.pseudonymization.formats.classes import transform_text
+from secureml.pseudonymization.parsing.pieces import blanked, rows_with
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.tables.character_classes import (
     CODE_POINTS,
     DIGIT,
     LETTER,
@@ -21,12 +25,8 @@ from secureml.pseudonymization.alphabets import (
     alphabets,
     kinds,
 )
-from secureml.pseudonymization.formats.base import Format, Option, Transformed
-from secureml.pseudonymization.formats.classes import transform_text
-from secureml.pseudonymization.formats.pieces import blanked, rows_with
-from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["AlphabetFormat", "DigitsFormat", "LettersFormat"]
 

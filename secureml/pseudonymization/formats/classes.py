@@ -14,10 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.alphabets import Alphabets, alphabets
-from secureml.pseudonymization.batches import Arithmetic, Part, permute_grid, permute_ragged
-from secureml.pseudonymization.cells import Canvas
-from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats.base import (
     NO_ROWS,
     NONE_SMALL,
@@ -26,16 +22,20 @@ from secureml.pseudonymization.formats.base import (
     TooSmall,
     Transformed,
 )
-from secureml.pseudonymization.limbs import (
+from secureml.pseudonymization.parsing.templates import Templates, find_templates
+from secureml.pseudonymization.ranking.batches import Arithmetic, Part, permute_grid, permute_ragged
+from secureml.pseudonymization.ranking.digits import CodeBuffer
+from secureml.pseudonymization.ranking.limbs import (
     from_halves,
     from_words,
     to_halves,
     to_words,
 )
-from secureml.pseudonymization.permutation import Permutation, Plan, RowTweaks
-from secureml.pseudonymization.templates import Templates, find_templates
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.permutation import Permutation, Plan, RowTweaks
+from secureml.pseudonymization.tables.character_classes import Alphabets, alphabets
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["ClassFormat", "transform_text"]
 
@@ -105,7 +105,7 @@ def transform_text(
         list(compress(tweaks, active)),
         list(compress(templates.numerals(), active)),
     )
-    canvas = Canvas(table, text.codes, target.codes, text.offsets)
+    canvas = CodeBuffer(table, text.codes, target.codes, text.offsets)
     permute = partial(_permute, plan)
     if template is None:
         permute_grid(canvas, templates, plan, permute=permute)

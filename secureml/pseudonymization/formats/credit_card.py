@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.alphabets import CLASS_SYMBOL, CODE_POINTS, DIGIT, kinds
-from secureml.pseudonymization.domains import Words
 from secureml.pseudonymization.formats.base import (
     Format,
     Option,
@@ -18,12 +16,19 @@ from secureml.pseudonymization.formats.base import (
     Transformed,
     join_small,
 )
-from secureml.pseudonymization.formats.grids import Octets
-from secureml.pseudonymization.formats.layouts import Layout, distinct_rows, find_layouts
-from secureml.pseudonymization.formats.pieces import blanked
-from secureml.pseudonymization.permutation import MIN_DOMAIN, Permutation, RowTweaks
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.parsing.fixed_width import Octets
+from secureml.pseudonymization.parsing.layouts import Layout, distinct_rows, find_layouts
+from secureml.pseudonymization.parsing.pieces import blanked
+from secureml.pseudonymization.ranking.mixed_radix import Words
+from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, Permutation, RowTweaks
+from secureml.pseudonymization.tables.character_classes import (
+    CLASS_SYMBOL,
+    CODE_POINTS,
+    DIGIT,
+    kinds,
+)
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["CreditCardFormat"]
 

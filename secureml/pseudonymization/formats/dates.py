@@ -12,10 +12,10 @@ from datetime import UTC, date, datetime, time
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats.base import Option
-from secureml.pseudonymization.formats.calendars import DAY, Resolution
-from secureml.pseudonymization.formats.clocks import MomentFormat
-from secureml.pseudonymization.moments import UNITS, Days, Moments
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.formats.temporal import MomentFormat
+from secureml.pseudonymization.parsing.iso8601 import DAY, Resolution
+from secureml.pseudonymization.values.text import Text
+from secureml.pseudonymization.values.timestamps import UNITS, Days, Moments
 
 __all__ = ["DateFormat", "DateTimeFormat"]
 

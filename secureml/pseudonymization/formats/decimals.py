@@ -14,16 +14,16 @@ from fractions import Fraction
 import numpy as np
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.decimals import Decimals
 from secureml.pseudonymization.formats.base import Format, Option, TooSmall, Transformed
-from secureml.pseudonymization.formats.grids import composed
 from secureml.pseudonymization.formats.integers import permute_digits
-from secureml.pseudonymization.formats.numerals import Numerals, read_numerals, write_numerals
-from secureml.pseudonymization.formats.ranges import check_range, permute_range
-from secureml.pseudonymization.numbers import WholeNumbers
-from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.parsing.fixed_width import composed
+from secureml.pseudonymization.parsing.numerals import Numerals, read_numerals, write_numerals
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.ranking.ranges import check_range, permute_range
+from secureml.pseudonymization.values.decimals import Decimals
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.numbers import WholeNumbers
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["LARGEST_SCALE", "DecimalFormat"]
 

@@ -20,8 +20,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.alphabets import DIGIT, LETTER, alphabets, kinds
-from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats.base import (
     NONE_SMALL,
     Format,
@@ -29,11 +27,13 @@ from secureml.pseudonymization.formats.base import (
     TooSmall,
     Transformed,
 )
-from secureml.pseudonymization.formats.pieces import blanked, rows_with, transform_pieces
-from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.templates import find_folded
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.parsing.pieces import blanked, rows_with, transform_pieces
+from secureml.pseudonymization.parsing.templates import find_folded
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.tables.character_classes import DIGIT, LETTER, alphabets, kinds
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["EmailFormat"]
 

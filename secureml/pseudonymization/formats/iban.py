@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.alphabets import CODE_POINTS, Alphabets, Codes
-from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats.base import (
     Format,
     Option,
@@ -26,11 +24,13 @@ from secureml.pseudonymization.formats.base import (
     join_small,
 )
 from secureml.pseudonymization.formats.classes import transform_text
-from secureml.pseudonymization.formats.layouts import Layout, distinct_rows, find_layouts
-from secureml.pseudonymization.formats.pieces import blanked, walked
-from secureml.pseudonymization.permutation import CHUNK, Permutation, RowTweaks
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.parsing.layouts import Layout, distinct_rows, find_layouts
+from secureml.pseudonymization.parsing.pieces import blanked, walked
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.permutation import CHUNK, Permutation, RowTweaks
+from secureml.pseudonymization.tables.character_classes import CODE_POINTS, Alphabets, Codes
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["IbanFormat"]
 

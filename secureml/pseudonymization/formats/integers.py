@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats.base import NO_ROWS, Format, Option, TooSmall, Transformed
-from secureml.pseudonymization.formats.grids import composed
-from secureml.pseudonymization.formats.numerals import Numerals, read_numerals, write_numerals
-from secureml.pseudonymization.formats.ranges import check_range, permute_range
-from secureml.pseudonymization.formats.ranks import permute_groups
-from secureml.pseudonymization.numbers import Limits, WholeNumbers
-from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values, numbers
+from secureml.pseudonymization.parsing.fixed_width import composed
+from secureml.pseudonymization.parsing.numerals import Numerals, read_numerals, write_numerals
+from secureml.pseudonymization.ranking.group_ranks import permute_groups
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.ranking.ranges import check_range, permute_range
+from secureml.pseudonymization.values.kinds import Values, as_numbers
+from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["IntegerFormat", "permute_digits"]
 
@@ -65,7 +65,7 @@ class IntegerFormat(Format):
     def transform(self, values: Values, permutation: Permutation) -> Transformed:
         """Permute every number among those of its range, or of its sign and digits."""
         if not isinstance(values, Text):
-            return self._permuted(numbers(values), permutation)
+            return self._permuted(as_numbers(values), permutation)
         valid = values.lengths == 0
         sheets, small, domain = [], TooSmall(), 0
         for read in read_numerals(values):
@@ -77,7 +77,7 @@ class IntegerFormat(Format):
             whole[made.invalid] = False
             valid[read.rows[whole]] = True
             whole[made.small.rows] = False
-            new = Numerals(read.rows[whole], 0, numbers(made.values).at(whole))
+            new = Numerals(read.rows[whole], 0, as_numbers(made.values).at(whole))
             sheets += write_numerals(new)
         return Transformed(composed(len(values), sheets), small, np.flatnonzero(~valid), domain)
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.alphabets import CODE_POINTS, Codes
 from secureml.pseudonymization.formats.base import (
     Format,
     Option,
@@ -20,12 +19,13 @@ from secureml.pseudonymization.formats.base import (
     Transformed,
     join_small,
 )
-from secureml.pseudonymization.formats.layouts import find_layouts
-from secureml.pseudonymization.formats.pieces import blanked
-from secureml.pseudonymization.numbering import CallingCode, Numbering, numbering
-from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.parsing.layouts import find_layouts
+from secureml.pseudonymization.parsing.pieces import blanked
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.tables.character_classes import CODE_POINTS, Codes
+from secureml.pseudonymization.tables.phone_table import CallingCode, Numbering, numbering
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["PhoneFormat"]
 

@@ -9,10 +9,6 @@ from itertools import pairwise
 import numpy as np
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.alphabets import CODE_POINTS, Codes, alphabets
-from secureml.pseudonymization.charsets import masks_of
-from secureml.pseudonymization.domains import Index
-from secureml.pseudonymization.formats.automata import Automaton
 from secureml.pseudonymization.formats.base import (
     NO_ROWS,
     NONE_SMALL,
@@ -21,7 +17,8 @@ from secureml.pseudonymization.formats.base import (
     TooSmall,
     Transformed,
 )
-from secureml.pseudonymization.formats.languages import (
+from secureml.pseudonymization.parsing.automata import Automaton
+from secureml.pseudonymization.parsing.languages import (
     FIRST_CLASS,
     WORD,
     Language,
@@ -29,19 +26,22 @@ from secureml.pseudonymization.formats.languages import (
     Run,
     Symbol,
 )
-from secureml.pseudonymization.formats.patterns import parsed
-from secureml.pseudonymization.formats.pieces import (
+from secureml.pseudonymization.parsing.patterns import parsed
+from secureml.pseudonymization.parsing.pieces import (
     Flags,
     blanked,
     kept_of,
     picked,
     transform_pieces,
 )
-from secureml.pseudonymization.formats.ranks import permute_ranks
-from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.templates import find_folded, find_templates
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.parsing.templates import find_folded, find_templates
+from secureml.pseudonymization.ranking.group_ranks import permute_ranks
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.tables.character_classes import CODE_POINTS, Codes, alphabets
+from secureml.pseudonymization.tables.character_sets import masks_of
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["RegexFormat"]
 

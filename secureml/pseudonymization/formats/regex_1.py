@@ -16,20 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.alphabets import CODE_POINTS, alphabets
-from secureml.pseudonymization.charsets import property_set
-from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats.base import NONE_SMALL, Format, Option, Transformed
-from secureml.pseudonymization.formats.pieces import (
+from secureml.pseudonymization.parsing.pieces import (
     Flags,
     blanked,
     rows_with,
     transform_pieces,
     walked,
 )
-from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.tables.character_classes import CODE_POINTS, alphabets
+from secureml.pseudonymization.tables.character_sets import property_set
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["FirstRegexFormat"]
 

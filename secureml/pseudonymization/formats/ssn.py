@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.domains import Index, Words
 from secureml.pseudonymization.formats.base import NONE_SMALL, Format, Option, Transformed
-from secureml.pseudonymization.formats.grids import Octets, Sheet, composed, narrowed
-from secureml.pseudonymization.formats.pieces import Grid, grids
-from secureml.pseudonymization.permutation import CHUNK, Permutation
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.parsing.fixed_width import Octets, TextBlock, composed, narrowed
+from secureml.pseudonymization.parsing.pieces import Grid, grids
+from secureml.pseudonymization.ranking.mixed_radix import Index, Words
+from secureml.pseudonymization.ranking.permutation import CHUNK, Permutation
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["SsnFormat"]
 
@@ -72,7 +72,7 @@ class SsnFormat(Format):
         return Transformed(made, NONE_SMALL, np.flatnonzero(invalid), domain)
 
 
-def _transformed(grid: Grid, permute: Permute) -> Sheet:
+def _transformed(grid: Grid, permute: Permute) -> TextBlock:
     """Permute those values of one length that are of the format."""
     made: Octets = np.empty(grid.codes.shape, np.uint8)
     valid = np.zeros(len(made), np.bool_)
@@ -86,7 +86,7 @@ def _transformed(grid: Grid, permute: Permute) -> Sheet:
             some = np.empty((int(fits.sum()), made.shape[1]), np.uint8)
             _write(some, group[fits], permute(group[fits], ranks[fits], grid.rows[part][fits]))
             made[part][fits] = some
-    return Sheet(grid.rows, made) if valid.all() else Sheet(grid.rows[valid], made[valid])
+    return TextBlock(grid.rows, made) if valid.all() else TextBlock(grid.rows[valid], made[valid])
 
 
 # The area, the block and the serial are read and written as one word each, the first character in

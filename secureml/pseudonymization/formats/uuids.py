@@ -13,21 +13,21 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.alphabets import Codes
-from secureml.pseudonymization.domains import Index, Words
 from secureml.pseudonymization.formats.base import NONE_SMALL, Format, Option, Transformed
-from secureml.pseudonymization.formats.grids import (
+from secureml.pseudonymization.parsing.fixed_width import (
     Octets,
-    Sheet,
+    TextBlock,
     chunks,
     composed,
     narrowed,
     read_grid,
     words_at,
 )
-from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.ranking.mixed_radix import Index, Words
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.tables.character_classes import Codes
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["UuidFormat"]
 
@@ -71,7 +71,7 @@ class UuidFormat(Format):
                 if len(rows):
                     valid[rows] = True
                     words = _permuted(words, upper, permutation, rows)
-                    sheets.append(Sheet(rows, _write(words, upper, width)))
+                    sheets.append(TextBlock(rows, _write(words, upper, width)))
         invalid: Index = np.flatnonzero(~valid)
         new = composed(len(values), sheets)
         return Transformed(new, NONE_SMALL, invalid, 1 << _BITS if sheets else 0)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Option, options_of
 from secureml.pseudonymization.keys import DomainKeys
-from secureml.pseudonymization.permutation import RowTweaks
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies.base import Kind, Outcome, Strategy
 from secureml.pseudonymization.strategies.fpe import ON_INVALID, SMALL_DOMAIN, TOKEN_PREFIX, Fpe
 from secureml.pseudonymization.strategies.hash import Hash, collision_probability
-from secureml.pseudonymization.strategies.hiding import Custom, Mask, Null, Redact
+from secureml.pseudonymization.strategies.one_way import Custom, Mask, Null, Redact
 from secureml.pseudonymization.strategies.token import Token
 
 __all__ = [

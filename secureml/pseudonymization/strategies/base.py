@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.decimals import Decimals
-from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Option, TooSmall
-from secureml.pseudonymization.moments import Moments
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.values.decimals import Decimals
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.timestamps import Moments
 
 __all__ = ["Kind", "Outcome", "Strategy", "joining_strings", "strings_of"]
 

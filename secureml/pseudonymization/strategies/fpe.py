@@ -13,18 +13,23 @@ from functools import cache, partial
 
 import numpy as np
 
-from secureml.ciphers.ranked import RankedFF1
+from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.ciphers.siv import SivToken
-from secureml.ciphers.tables import TableCipher
+from secureml.ciphers.small_domain import TableCipher
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.domains import Index
 from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Format, Option
 from secureml.pseudonymization.keys import DomainKeys
-from secureml.pseudonymization.parallel import transform
-from secureml.pseudonymization.permutation import MIN_DOMAIN, MIN_TABLE, Permutation, RowTweaks
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.parallel import transform
+from secureml.pseudonymization.ranking.permutation import (
+    MIN_DOMAIN,
+    MIN_TABLE,
+    Permutation,
+    RowTweaks,
+)
 from secureml.pseudonymization.strategies.base import Kind, Outcome, Strategy
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values, numbers
+from secureml.pseudonymization.values.kinds import Values, as_numbers
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["ON_INVALID", "SMALL_DOMAIN", "TOKEN_PREFIX", "Fpe"]
 
@@ -135,11 +140,11 @@ class Fpe(Strategy):
             return self._decrypted(values)
         tokens = self._token_rows(values)
         plain = np.setdiff1d(np.arange(len(values)), tokens)
-        opened = numbers(kind(self._open(values.strings_at(tokens), tokens)))
-        read = numbers(kind(values.strings_at(plain)))
+        opened = as_numbers(kind(self._open(values.strings_at(tokens), tokens)))
+        read = as_numbers(kind(values.strings_at(plain)))
         whole = read.spread(plain, opened, tokens)
         _refuse_foreign(int(opened.outside().sum()))
-        recovered = numbers(self._decrypted(whole, rows=plain))
+        recovered = as_numbers(self._decrypted(whole, rows=plain))
         return recovered.at(plain).spread(plain, opened, tokens)
 
     @property
@@ -149,7 +154,7 @@ class Fpe(Strategy):
     def _permutation(self, *, decrypt: bool) -> Permutation:
         permute = self._small_domain == "permute"
         return Permutation(
-            RankedFF1(self._keys.fpe(), min_domain=MIN_DOMAIN),
+            IntegerFF1(self._keys.fpe(), min_domain=MIN_DOMAIN),
             tables=TableCipher(self._keys.tables()) if permute else None,
             row_tweaks=self._row_tweaks,
             decrypt=decrypt,
@@ -159,7 +164,7 @@ class Fpe(Strategy):
     def _decrypted(self, values: Values, rows: Index | None = None) -> Values:
         """Decrypt values; those outside of the given rows do not count as foreign."""
         if not isinstance(values, Text):
-            _refuse_foreign(int(numbers(values).outside().sum()))
+            _refuse_foreign(int(as_numbers(values).outside().sum()))
         made = transform(self._form, values, self._permutation(decrypt=True))
         foreign = np.union1d(made.small.rows, made.invalid)
         _refuse_foreign(len(foreign if rows is None else np.intersect1d(foreign, rows)))
@@ -202,7 +207,7 @@ class Fpe(Strategy):
 def _strings_at(values: Values, rows: Index) -> list[str]:
     if isinstance(values, Text):
         return values.strings_at(rows)
-    return numbers(values).at(rows).strings()
+    return as_numbers(values).at(rows).strings()
 
 
 def _blanked(text: Text, rows: Index) -> Text:

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Option
 from secureml.pseudonymization.keys import DomainKeys
-from secureml.pseudonymization.permutation import RowTweaks
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies.base import Outcome, Strategy, joining_strings
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["Hash", "collision_probability"]
 

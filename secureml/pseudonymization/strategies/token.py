@@ -14,7 +14,7 @@ from secureml.ciphers.siv import SPELLINGS, SivToken
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Option
 from secureml.pseudonymization.keys import DomainKeys
-from secureml.pseudonymization.permutation import RowTweaks
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies.base import (
     Kind,
     Outcome,
@@ -22,8 +22,8 @@ from secureml.pseudonymization.strategies.base import (
     joining_strings,
     strings_of,
 )
-from secureml.pseudonymization.text import Text
-from secureml.pseudonymization.values import Values
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 
 __all__ = ["Token"]
 

@@ -6,9 +6,9 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from secureml.concealed import SecretText
-from secureml.concurrency import is_forked
 from secureml.errors import AuthenticationError, MalformedAnswerError
+from secureml.forksafe import is_forked
+from secureml.secret_types import SecretText
 from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import Credential, needed
 from secureml.vault.auth.exchange import Attempt, is_token, log_in, post

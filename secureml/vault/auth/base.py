@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from secureml.concealed import SecretText
+from secureml.secret_types import SecretText
 
 if TYPE_CHECKING:
     import hvac

@@ -6,8 +6,8 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from secureml.concurrency import unforked
 from secureml.errors import AuthenticationError, ConfigurationError
+from secureml.forksafe import unforked
 from secureml.settings import Settings
 from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import needed

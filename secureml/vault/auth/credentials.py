@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from secureml.concealed import SecretText
 from secureml.errors import AuthenticationError, ResourceLimitError
+from secureml.secret_types import SecretText
 from secureml.settings import Settings, variable_of
 
 __all__ = ["Credential", "needed"]

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from secureml.concealed import SecretText, revealed
 from secureml.errors import (
     AuthenticationError,
     MalformedAnswerError,
     VaultSealedError,
     VaultUnavailableError,
 )
-from secureml.vault.answers import Members
+from secureml.secret_types import SecretText, revealed
 from secureml.vault.auth.base import Login
+from secureml.vault.client.answers import Members
 
 if TYPE_CHECKING:
     import hvac

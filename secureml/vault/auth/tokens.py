@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from secureml.concealed import SecretText
 from secureml.errors import AuthenticationError
+from secureml.secret_types import SecretText
 from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import Credential
 from secureml.vault.auth.exchange import is_token

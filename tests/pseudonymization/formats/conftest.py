@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from secureml.ciphers.ranked import RankedFF1
-from secureml.ciphers.tables import TableCipher
+from secureml.ciphers.integer_ff1 import IntegerFF1
+from secureml.ciphers.small_domain import TableCipher
 from secureml.pseudonymization.formats import Format, Transformed
-from secureml.pseudonymization.permutation import MIN_DOMAIN, Permutation, RowTweaks
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, Permutation, RowTweaks
+from secureml.pseudonymization.values.text import Text
 
 KEY = bytes(range(32))
 
@@ -31,7 +31,7 @@ class Lab:
         wide: bool = False,
     ) -> Transformed:
         permutation = Permutation(
-            RankedFF1(KEY),
+            IntegerFF1(KEY),
             tables=TableCipher(KEY) if tables else None,
             row_tweaks=row_tweaks,
             decrypt=decrypt,

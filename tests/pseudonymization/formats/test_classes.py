@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secureml.ciphers.ff1 import FF1
-from secureml.ciphers.ranked import RankedFF1
+from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.pseudonymization.formats import TooSmall
 from secureml.pseudonymization.formats.classes import ClassFormat
-from secureml.pseudonymization.permutation import MIN_DOMAIN, Permutation
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, Permutation
+from secureml.pseudonymization.values.text import Text
 
 GOLDEN = [
     ("123-45-6789", "240-91-3913"),
@@ -67,7 +67,7 @@ GOLDEN = [
 
 
 def transformed(
-    values: list[str], cipher: RankedFF1, *, decrypt: bool = False
+    values: list[str], cipher: IntegerFF1, *, decrypt: bool = False
 ) -> tuple[list[str], TooSmall]:
     made = ClassFormat().transform(Text.of(values), Permutation(cipher, decrypt=decrypt))
     assert isinstance(made.values, Text)
@@ -75,15 +75,15 @@ def transformed(
     return made.values.strings(), made.small
 
 
-def encrypted(values: list[str], cipher: RankedFF1) -> list[str]:
+def encrypted(values: list[str], cipher: IntegerFF1) -> list[str]:
     return transformed(values, cipher)[0]
 
 
-def decrypted(values: list[str], cipher: RankedFF1) -> list[str]:
+def decrypted(values: list[str], cipher: IntegerFF1) -> list[str]:
     return transformed(values, cipher, decrypt=True)[0]
 
 
-def test_golden_values(cipher: RankedFF1) -> None:
+def test_golden_values(cipher: IntegerFF1) -> None:
     values, pseudonyms = (list(column) for column in zip(*GOLDEN, strict=True))
     assert encrypted(values, cipher) == pseudonyms
     assert decrypted(pseudonyms, cipher) == values
@@ -96,7 +96,7 @@ def test_golden_values_agree_with_the_definition(
     assert reference(value) == pseudonym
 
 
-def test_an_ssn_is_nine_numerals_of_plain_ff1(key: bytes, cipher: RankedFF1) -> None:
+def test_an_ssn_is_nine_numerals_of_plain_ff1(key: bytes, cipher: IntegerFF1) -> None:
     digit, dash = (0x110000).to_bytes(4, "big"), ord("-").to_bytes(4, "big")
     tweak = b"class/1" + dash.join([digit * 3, digit * 2, digit * 4])
     expected = "".join(map(str, FF1(key, 10).encrypt([int(d) for d in "078051120"], tweak)))
@@ -112,7 +112,7 @@ ALPHABET = st.characters(codec=None) | st.sampled_from(
 @settings(max_examples=300)
 @given(st.lists(st.text(ALPHABET, min_size=4, max_size=40), max_size=6))
 def test_any_text_comes_back_with_its_classes_in_place(
-    cipher: RankedFF1,
+    cipher: IntegerFF1,
     class_of: Callable[[str], int | str],
     values: list[str],
 ) -> None:
@@ -127,7 +127,7 @@ def test_any_text_comes_back_with_its_classes_in_place(
 @settings(max_examples=40, deadline=None)
 @given(st.text(ALPHABET, min_size=5, max_size=24))
 def test_any_text_agrees_with_the_definition(
-    cipher: RankedFF1, reference: Callable[[str], str], value: str
+    cipher: IntegerFF1, reference: Callable[[str], str], value: str
 ) -> None:
     pseudonyms, small = transformed([value], cipher)
     if not len(small.rows):
@@ -171,7 +171,7 @@ COLUMNS = {
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_100_000_distinct_values_stay_distinct_and_come_back(
-    name: str, cipher: RankedFF1, class_of: Callable[[str], int | str]
+    name: str, cipher: IntegerFF1, class_of: Callable[[str], int | str]
 ) -> None:
     values = COLUMNS[name]()[:100_000]
     assert len(values) == 100_000
@@ -191,7 +191,7 @@ def test_100_000_distinct_values_stay_distinct_and_come_back(
 )
 @pytest.mark.parametrize("company", [[], ["Somebody Else"]])
 def test_a_small_domain_is_reported_and_nothing_of_its_value_is_left(
-    value: str, domain: int, company: list[str], cipher: RankedFF1
+    value: str, domain: int, company: list[str], cipher: IntegerFF1
 ) -> None:
     pseudonyms, small = transformed(["", value, *company, value], cipher)
     assert small.domain == domain < MIN_DOMAIN
@@ -202,36 +202,36 @@ def test_a_small_domain_is_reported_and_nothing_of_its_value_is_left(
 
 
 def test_the_smallest_domain_is_reported() -> None:
-    small = transformed(["123", "ab", "1234567", "12"], RankedFF1(bytes(32)))[1]
+    small = transformed(["123", "ab", "1234567", "12"], IntegerFF1(bytes(32)))[1]
     assert (small.domain, small.rows.tolist()) == (100, [0, 1, 3])
 
 
-def test_exactly_a_million_is_enough(cipher: RankedFF1) -> None:
+def test_exactly_a_million_is_enough(cipher: IntegerFF1) -> None:
     pseudonyms, small = transformed(["000000", "999999"], cipher)
     assert not len(small.rows)
     assert decrypted(pseudonyms, cipher) == ["000000", "999999"]
 
 
-def test_the_template_is_part_of_the_cipher(cipher: RankedFF1) -> None:
+def test_the_template_is_part_of_the_cipher(cipher: IntegerFF1) -> None:
     plain, dashed, longer = encrypted(["123456789", "123-456789", "1234567890"], cipher)
     assert plain != dashed.replace("-", "")
     assert plain != longer[:9]
 
 
-def test_another_key_gives_another_pseudonym(cipher: RankedFF1) -> None:
-    other = RankedFF1(bytes(32))
+def test_another_key_gives_another_pseudonym(cipher: IntegerFF1) -> None:
+    other = IntegerFF1(bytes(32))
     assert encrypted(["123-45-6789"], cipher) != encrypted(["123-45-6789"], other)
     assert decrypted(encrypted(["123-45-6789"], cipher), other) != ["123-45-6789"]
 
 
 @pytest.mark.parametrize("values", [[], [""], ["", "", ""]])
-def test_nothing_stays_nothing(values: list[str], cipher: RankedFF1) -> None:
+def test_nothing_stays_nothing(values: list[str], cipher: IntegerFF1) -> None:
     pseudonyms, small = transformed(values, cipher)
     assert pseudonyms == values
     assert (len(small.rows), small.domain) == (0, 0)
 
 
-def test_the_input_is_not_changed(cipher: RankedFF1) -> None:
+def test_the_input_is_not_changed(cipher: IntegerFF1) -> None:
     for values in (["123-45-6789", "987-65-4321"], ["Zoë Smith", "山田太郎"]):
         text = Text.of(values)
         ClassFormat().transform(text, Permutation(cipher))
@@ -240,7 +240,7 @@ def test_the_input_is_not_changed(cipher: RankedFF1) -> None:
 
 def test_values_of_a_hundred_thousand_bits() -> None:
     text = Text.of(["aB1" * 7_000, "Ж" * 20_000, "ab-12 " * 4_000])
-    form, cipher = ClassFormat(), RankedFF1(bytes(32))
+    form, cipher = ClassFormat(), IntegerFF1(bytes(32))
     made = form.transform(text, Permutation(cipher)).values
     assert isinstance(made, Text)
     assert all(new != old for new, old in zip(made.strings(), text.strings(), strict=True))

@@ -9,7 +9,7 @@ from stdnum import luhn
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import make_format
 from secureml.pseudonymization.formats.credit_card import CreditCardFormat
-from secureml.pseudonymization.permutation import RowTweaks
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 
 CARD = CreditCardFormat()
 EDGES = CreditCardFormat(keep_first=4, keep_last=3)

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.ciphers.ranked import RankedFF1
-from secureml.ciphers.tables import TableCipher
+from secureml.ciphers.integer_ff1 import IntegerFF1
+from secureml.ciphers.small_domain import TableCipher
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Format, Transformed, resolve_format
-from secureml.pseudonymization.formats.calendars import parse_moments
 from secureml.pseudonymization.formats.dates import DateFormat, DateTimeFormat
-from secureml.pseudonymization.moments import Days, Moments
-from secureml.pseudonymization.numbers import Limits
-from secureml.pseudonymization.permutation import Permutation
+from secureml.pseudonymization.parsing.iso8601 import parse_moments
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.values.numbers import Limits
+from secureml.pseudonymization.values.timestamps import Days, Moments
 
 if TYPE_CHECKING:
     from conftest import Lab
@@ -215,7 +215,7 @@ def moments(strings: list[str], unit: str, *, zoned: bool = False) -> Moments:
 
 
 def column(form: Format, values: Moments, *, decrypt: bool = False) -> Transformed:
-    permutation = Permutation(RankedFF1(KEY), tables=TableCipher(KEY), decrypt=decrypt)
+    permutation = Permutation(IntegerFF1(KEY), tables=TableCipher(KEY), decrypt=decrypt)
     return form.transform(values, permutation)
 
 
@@ -285,7 +285,7 @@ def test_days(lab: Lab) -> None:
 def test_small_ranges_of_columns() -> None:
     form = resolve_format("datetime", {"start": "2020-01-01", "end": "2020-01-02"})
     values = moments(["2020-01-01T00:00:00", "2020-01-03"], "s")
-    made = form.transform(values, Permutation(RankedFF1(KEY)))
+    made = form.transform(values, Permutation(IntegerFF1(KEY)))
     assert made.small.rows.tolist() == [0]
     assert made.small.domain == 172_800
     assert made.invalid.tolist() == [1]

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.ciphers.ranked import RankedFF1
-from secureml.ciphers.tables import TableCipher
+from secureml.ciphers.integer_ff1 import IntegerFF1
+from secureml.ciphers.small_domain import TableCipher
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.decimals import Decimals, parse_decimals
 from secureml.pseudonymization.formats import Format, Transformed, resolve_format
-from secureml.pseudonymization.numbers import Limits, WholeNumbers
-from secureml.pseudonymization.permutation import Permutation
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.values.decimals import Decimals, parse_decimals
+from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 
 if TYPE_CHECKING:
     from conftest import Lab
@@ -31,7 +31,7 @@ def decimals(strings: list[str], scale: int, limits: Limits = LIMITS) -> Decimal
 
 
 def column(form: Format, values: Decimals, *, decrypt: bool = False) -> Transformed:
-    permutation = Permutation(RankedFF1(KEY), tables=TableCipher(KEY), decrypt=decrypt)
+    permutation = Permutation(IntegerFF1(KEY), tables=TableCipher(KEY), decrypt=decrypt)
     return form.transform(values, permutation)
 
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.ciphers.ranked import RankedFF1
-from secureml.ciphers.tables import TableCipher
+from secureml.ciphers.integer_ff1 import IntegerFF1
+from secureml.ciphers.small_domain import TableCipher
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Transformed, resolve_format
-from secureml.pseudonymization.numbers import Limits, WholeNumbers
-from secureml.pseudonymization.permutation import Permutation, RowTweaks
+from secureml.pseudonymization.ranking.permutation import Permutation, RowTweaks
+from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 
 if TYPE_CHECKING:
     from conftest import Lab
@@ -39,7 +39,7 @@ def transformed(
     row_tweaks: RowTweaks | None = None,
 ) -> Transformed:
     permutation = Permutation(
-        RankedFF1(KEY),
+        IntegerFF1(KEY),
         tables=TableCipher(KEY) if tables else None,
         row_tweaks=row_tweaks,
         decrypt=decrypt,
@@ -119,7 +119,7 @@ def test_negative_zero_is_no_number_of_a_range() -> None:
 
 @pytest.mark.parametrize("decrypt", [False, True])
 def test_digits_without_a_range_never_become_a_negative_zero(decrypt: bool) -> None:
-    permutation = Permutation(RankedFF1(KEY), tables=TableCipher(KEY), decrypt=decrypt)
+    permutation = Permutation(IntegerFF1(KEY), tables=TableCipher(KEY), decrypt=decrypt)
     numbers = WholeNumbers.parse([*map(str, range(-9, 10)), "-0"], INT64)
     made = FORM.transform(numbers, permutation)
     assert sorted(plain(made)[:9]) == list(range(-9, 0))
@@ -190,7 +190,7 @@ def test_text_keeps_sign_and_digits_or_is_reported(lab: Lab, values: list[str]) 
 @given(st.lists(st.integers(-(10**18), 10**18), max_size=6))
 def test_text_and_numbers_have_the_same_pseudonyms(lab: Lab, values: list[int]) -> None:
     strings = [str(value) for value in values if abs(value) >= 10**7]
-    numbers = FORM.transform(WholeNumbers.parse(strings, INT64), Permutation(RankedFF1(KEY)))
+    numbers = FORM.transform(WholeNumbers.parse(strings, INT64), Permutation(IntegerFF1(KEY)))
     assert lab.encrypted(FORM, strings) == numbers.values.strings()
 
 

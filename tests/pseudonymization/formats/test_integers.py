@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.ciphers.ranked import RankedFF1
+from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.pseudonymization.formats import TooSmall
 from secureml.pseudonymization.formats.integers import IntegerFormat
-from secureml.pseudonymization.numbers import Limits, WholeNumbers
-from secureml.pseudonymization.permutation import MIN_DOMAIN, Permutation
+from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, Permutation
+from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 
 INT64 = Limits(-(1 << 63), (1 << 63) - 1)
 INT32 = Limits(-(1 << 31), (1 << 31) - 1)
@@ -24,7 +24,7 @@ def whole(values: list[int], limits: Limits = INT64) -> WholeNumbers:
 
 
 def transformed(
-    numbers: WholeNumbers, cipher: RankedFF1, *, decrypt: bool = False
+    numbers: WholeNumbers, cipher: IntegerFF1, *, decrypt: bool = False
 ) -> tuple[WholeNumbers, TooSmall]:
     made = IntegerFormat().transform(numbers, Permutation(cipher, decrypt=decrypt))
     assert isinstance(made.values, WholeNumbers)
@@ -38,7 +38,7 @@ def plain(numbers: WholeNumbers) -> list[int]:
 
 @given(st.sampled_from(ALL_LIMITS), st.data())
 def test_numbers_come_back_with_sign_and_digits(
-    cipher: RankedFF1, limits: Limits, data: st.DataObject
+    cipher: IntegerFF1, limits: Limits, data: st.DataObject
 ) -> None:
     values = data.draw(st.lists(st.integers(limits.lowest, limits.highest), max_size=8))
     new, small = transformed(whole(values, limits), cipher)
@@ -70,7 +70,7 @@ def test_numbers_come_back_with_sign_and_digits(
         (INT64, 10**7 - 1),
     ],
 )
-def test_edges(limits: Limits, value: int, cipher: RankedFF1) -> None:
+def test_edges(limits: Limits, value: int, cipher: IntegerFF1) -> None:
     new, small = transformed(whole([value], limits), cipher)
     assert not len(small.rows)
     assert not new.outside().any()
@@ -89,26 +89,26 @@ def test_edges(limits: Limits, value: int, cipher: RankedFF1) -> None:
         (Limits(0, 1_999_998), 1_500_000, 999_999),
     ],
 )
-def test_small_domains(limits: Limits, value: int, domain: int, cipher: RankedFF1) -> None:
+def test_small_domains(limits: Limits, value: int, domain: int, cipher: IntegerFF1) -> None:
     new, small = transformed(whole([value, value], limits), cipher)
     assert small.domain == domain < MIN_DOMAIN
     assert small.rows.tolist() == [0, 1]
     assert plain(new) == [0, 0]
 
 
-def test_types_of_different_width_give_equal_pseudonyms(cipher: RankedFF1) -> None:
+def test_types_of_different_width_give_equal_pseudonyms(cipher: IntegerFF1) -> None:
     values = [123_456_789, -1_234_567]
     narrow, wide = (transformed(whole(values, limits), cipher)[0] for limits in (INT32, INT64))
     assert plain(narrow) == plain(wide)
 
 
-def test_sign_and_length_separate_domains(cipher: RankedFF1) -> None:
+def test_sign_and_length_separate_domains(cipher: IntegerFF1) -> None:
     first, second, third = plain(transformed(whole([1234567, -1234567, 12345678]), cipher)[0])
     assert first != -second
     assert str(first) != str(third)[:7]
 
 
-def test_golden_values(cipher: RankedFF1) -> None:
+def test_golden_values(cipher: IntegerFF1) -> None:
     values = [1234567, -1234567, 10**9, (1 << 63) - 1, -(1 << 63)]
     assert plain(transformed(whole(values), cipher)[0]) == [
         2418380,
@@ -119,7 +119,7 @@ def test_golden_values(cipher: RankedFF1) -> None:
     ]
 
 
-def test_every_value_of_a_domain_has_its_own_pseudonym(cipher: RankedFF1) -> None:
+def test_every_value_of_a_domain_has_its_own_pseudonym(cipher: IntegerFF1) -> None:
     limits = Limits(0, 2_000_000)
     values = np.arange(10**6, 2 * 10**6 + 1, dtype=np.uint64)
     numbers = WholeNumbers(values, np.zeros(len(values), np.bool_), limits)
@@ -128,6 +128,6 @@ def test_every_value_of_a_domain_has_its_own_pseudonym(cipher: RankedFF1) -> Non
     assert (np.sort(new.magnitudes) == values).all()
 
 
-def test_none(cipher: RankedFF1) -> None:
+def test_none(cipher: IntegerFF1) -> None:
     new, small = transformed(whole([]), cipher)
     assert (len(new), len(small.rows), small.domain) == (0, 0, 0)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import make_format
 from secureml.pseudonymization.formats.phone import PhoneFormat, _international, _national
-from secureml.pseudonymization.numbering import numbering
+from secureml.pseudonymization.tables.phone_table import numbering
 
 PHONE = PhoneFormat()
 US = PhoneFormat(region="US")
@@ -46,7 +46,7 @@ def shape(value: str) -> str:
 
 
 def test_the_table_is_the_frozen_one() -> None:
-    table = files("secureml.pseudonymization").joinpath("phone_numbers.txt").read_bytes()
+    table = files("secureml.pseudonymization.tables").joinpath("phone_numbers.txt").read_bytes()
     assert hashlib.sha256(table).hexdigest() == FROZEN, "a new table is a new version of the format"
 
 

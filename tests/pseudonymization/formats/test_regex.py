@@ -21,7 +21,7 @@ import secureml
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import make_format, resolve_format
 from secureml.pseudonymization.formats.regex import RegexFormat
-from secureml.pseudonymization.permutation import MIN_DOMAIN
+from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN
 
 PATTERNS = {
     r"ID-(\d{7})-[A-Z]{2}": ["ID-1234567-AB", "ID-7654321-XY"],
@@ -64,11 +64,11 @@ OTHERS = [
 
 OTHER = """
 import json, sys
-from secureml.ciphers.ranked import RankedFF1
+from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.pseudonymization.formats import make_format
-from secureml.pseudonymization.permutation import Permutation
-from secureml.pseudonymization.text import Text
-cipher = RankedFF1(bytes(range(32)))
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.values.text import Text
+cipher = IntegerFF1(bytes(range(32)))
 for vector in json.load(sys.stdin):
     form = make_format("regex/2", {"pattern": vector["pattern"]})
     for decrypt, before, after in ((False, "before", "after"), (True, "after", "before")):

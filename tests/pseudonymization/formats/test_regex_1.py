@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.charsets import property_set
-from secureml.pseudonymization.formats import make_format, pieces
+from secureml.pseudonymization.formats import make_format
 from secureml.pseudonymization.formats.regex_1 import FirstRegexFormat
+from secureml.pseudonymization.parsing import pieces
+from secureml.pseudonymization.tables.character_sets import property_set
 
 VALUES = {
     r"ID-(\d{7})-[A-Z]{2}": ["ID-1234567-AB", "ID-7654321-XY"],

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stdnum.us import ssn
 
 from secureml.ciphers.ff1 import FF1
-from secureml.ciphers.ranked import numerals_for
+from secureml.ciphers.integer_ff1 import numerals_for
 from secureml.pseudonymization.formats.ssn import SsnFormat
 
 SSN = SsnFormat()

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import make_format
 from secureml.pseudonymization.keys import DomainKeys
-from secureml.pseudonymization.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.strategies import TOKEN_PREFIX, Fpe, Outcome
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
+from secureml.pseudonymization.values.text import Text
 
 LIMITS = Limits(-(1 << 31), (1 << 31) - 1)
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from secureml.errors import PseudonymizationError
 from secureml.keys import derive
 from secureml.pseudonymization.keys import DomainKeys
-from secureml.pseudonymization.numbers import Limits, WholeNumbers
-from secureml.pseudonymization.permutation import RowTweaks
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies import Token
-from secureml.pseudonymization.text import Text
+from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
+from secureml.pseudonymization.values.text import Text
 
 KEY = bytes(range(32))
 

@@ -1,0 +1,1 @@
+"""How Vault is, and what is amiss with it, as commands tell it."""

@@ -1,0 +1,107 @@
+"""How the commands of ``secureml keys`` take and show what is known of keys."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from secureml.cli.output import is_terminal, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from secureml.keys import KeyInfo
+
+__all__ = [
+    "WRITTEN",
+    "as_json_option",
+    "facts_of",
+    "key_name_option",
+    "print_facts",
+    "print_keys",
+    "version_option",
+]
+
+WRITTEN = "Vault may have done it; `secureml keys history` tells"
+"""What is where after Ctrl-C in a command that writes to Vault."""
+
+key_name_option = click.option(
+    "--key-name", metavar="NAME", help="The key; by default the setting master_key_name."
+)
+version_option = click.option(
+    "--version", type=click.IntRange(1), required=True, metavar="N", help="The version."
+)
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def facts_of(info: KeyInfo) -> dict[str, object]:
+    """Return what is known of a key as values that JSON has."""
+    from secureml.key_management.rotation_period import period_text
+
+    period = info.rotation_period
+    return dataclasses.asdict(info) | {
+        "created": _iso(info.created),
+        "rotation_period": None if period is None else period_text(period),
+        "due": _iso(info.due),
+        "deletion_time": _iso(info.deletion_time),
+    }
+
+
+def print_facts(info: KeyInfo, *, as_json: bool = False) -> None:
+    """Print what is known of one version, a line for each fact."""
+    facts = facts_of(info)
+    if as_json:
+        show_json(facts)
+        return
+    for name, value in facts.items():
+        if value is not None and value is not False:
+            show(f"{name.replace('_', ' ') + ':':<16} {value}")
+
+
+def print_keys(infos: Sequence[KeyInfo], *, as_json: bool) -> None:
+    """Print several keys or versions: as a table on a terminal, else a line for each."""
+    if as_json:
+        show_json([facts_of(info) for info in infos])
+    elif infos and is_terminal():
+        _print_table(infos)
+    else:
+        for info in infos:
+            show("  ".join(_line(info)))
+
+
+def _line(info: KeyInfo) -> list[str]:
+    known = [info.name, *([f"version {info.version}"] if info.version else []), info.state]
+    known += [f"fingerprint {info.fingerprint}"] if info.fingerprint else []
+    known += [info.path]
+    known += [f"due {_iso(info.due)}"] if info.due else []
+    return known + ([f"deleted at {_iso(info.deletion_time)}"] if info.deletion_time else [])
+
+
+def _print_table(infos: Sequence[KeyInfo]) -> None:
+    names = ["key", "version", "state", "fingerprint", "created", "due", "purpose"]
+    names += ["deleted at"] if any(info.deletion_time for info in infos) else []
+    rows = [
+        (
+            info.name,
+            info.version,
+            info.state,
+            info.fingerprint,
+            _short(info.created),
+            _short(info.due),
+            info.purpose,
+            _short(info.deletion_time),
+        )[: len(names)]
+        for info in infos
+    ]
+    show_table(names, rows, whole=("version", "state", "fingerprint"))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _short(moment: datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else None

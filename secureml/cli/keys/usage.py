@@ -1,0 +1,160 @@
+"""``secureml keys usage``: which versions of which keys files need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from secureml.cli.base import command, fail, note, warn
+from secureml.cli.keys.output import as_json_option
+from secureml.cli.output import is_terminal, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from secureml.files import KeyUsage
+    from secureml.key_management import KeyManager
+    from secureml.pseudonymization.manifest import KeyReference
+
+__all__ = ["usage"]
+
+Row = dict[str, object]
+
+
+@command(
+    "usage",
+    examples="""
+secureml keys usage hidden.csv archive/*.parquet
+secureml keys usage hidden.csv.manifest.json --json
+""",
+)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "--delimiter", default=",", show_default=True, metavar="CHAR", help="Of CSV files; \\t: a tab."
+)
+@as_json_option
+def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_json: bool) -> None:
+    """Tell which versions of keys files need.
+
+    Takes tables, and manifests alone. A version whose key has another number in Vault by now is
+    told with both. A version that is missing is told too, and so is a file without a manifest that
+    can be read; then the exit code is 1.
+    """
+    from secureml.errors import ArgumentError, SecureMLError
+    from secureml.files import key_usage
+    from secureml.key_management import KeyManager
+
+    found: list[KeyUsage] = []
+    broken: list[Row] = []
+    for file in files:
+        try:
+            found.append(key_usage(file, delimiter="\t" if delimiter == "\\t" else delimiter))
+        except ArgumentError:
+            raise
+        except SecureMLError as error:
+            broken.append({"file": file, "error": str(error)})
+    with KeyManager(environment=environment) as manager:
+        states = _states(manager, found)
+        rows = [row for one in found for row in _rows(manager, one, states)]
+    if as_json:
+        show_json([*rows, *broken])
+    else:
+        _print(rows)
+        for row in broken:
+            warn(f"{row['file']}: {row['error']}")
+    if broken:
+        fail(f"which keys {len(broken)} of {len(files)} files need can't be told", 1)
+
+
+def _states(
+    manager: KeyManager, found: Iterable[KeyUsage]
+) -> Mapping[tuple[str | None, str], Mapping[int | None, str]]:
+    """Return the states of the versions of each key, by environment and name."""
+    from secureml.errors import SecretNotFoundError, SecureMLError
+
+    states: dict[tuple[str | None, str], dict[int | None, str]] = {}
+    for key in {(one.environment, one.key): one for one in found if any(one.versions)}:
+        environment, name = key
+        if environment != manager.environment:
+            place = "no environment" if environment is None else f"the environment {environment!r}"
+            note(f"the states of the key {name!r} of {place} can't be told from here; see --env")
+            continue
+        try:
+            versions = manager.key_versions(name)
+            states[key] = {info.version: info.state for info in versions}
+        except SecretNotFoundError:
+            states[key] = {}
+        except SecureMLError as error:
+            note(f"the states of the key {name!r} can't be told: {error}")
+    return states
+
+
+def _rows(
+    manager: KeyManager,
+    one: KeyUsage,
+    states: Mapping[tuple[str | None, str], Mapping[int | None, str]],
+) -> Iterable[Row]:
+    known = states.get((one.environment, one.key))
+    for version, rows in one.versions.items():
+        state, now = "unknown", None
+        if known is not None and version is not None:
+            state, now = _found(manager, one.references.get(version), version, known)
+        yield {
+            "file": str(one.path),
+            "key": one.key,
+            "version": version,
+            "version_now": now,
+            "environment": one.environment,
+            "state": state,
+            "rows": rows,
+            "columns": list(one.columns),
+        }
+
+
+def _found(
+    manager: KeyManager,
+    reference: KeyReference | None,
+    version: int,
+    known: Mapping[int | None, str],
+) -> tuple[str, int | None]:
+    """Tell the state of a key and the number that it has by now, None if that is not known.
+
+    Without its check, and if the key can't be read, the state is that of the number.
+    """
+    from secureml.anonymization.keyrings import key_that_made
+    from secureml.errors import SecretError, WrongKeyError
+
+    by_number = known.get(version, "missing")
+    if reference is None:
+        return by_number, None
+    try:
+        now = key_that_made(manager, reference).version
+    except WrongKeyError:
+        return "missing", None
+    except SecretError as error:
+        if by_number not in ("missing", "deleted", "destroyed", "disabled"):
+            note(f"{reference} is told by its number alone: {error}")
+        return by_number, None
+    return ("wrapped" if now is None else known.get(now, "missing")), now
+
+
+def _print(rows: Sequence[Row]) -> None:
+    """Print as a table on a terminal, else a line for each."""
+    if not rows:
+        return
+    names = ("file", "key", "version", "state", "rows", "columns")
+    lines = [[_text(row[name]) for name in names] for row in rows]
+    for row, line in zip(rows, lines, strict=True):
+        if row["version_now"] not in (None, row["version"]):
+            line[2] += f" (now {row['version_now']})"
+    if is_terminal():
+        show_table(names, lines, whole=("version",))
+        return
+    for file, key, version, state, count, columns in lines:
+        show(f"{file}  {key}  version {version}  {state}  {count} rows  {columns}")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return "-" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""``secureml anonymize``, ``reidentify``, ``rekey`` and ``scan``: tables in files."""

@@ -1,0 +1,111 @@
+"""``secureml scan``: which columns of a file want a rule."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from secureml.cli.base import command, note
+from secureml.cli.output import show, show_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from secureml.scanning import Proposal
+
+__all__ = ["scan"]
+
+_ROWS_OF_A_CHUNK = 2_000
+
+
+@command(
+    "scan",
+    examples="""
+secureml scan customers.csv
+secureml scan customers.parquet --json
+secureml scan customers.csv --write
+""",
+)
+@click.argument("file", metavar="FILE", type=click.Path())
+@click.option(
+    "--write", is_flag=True, help="Add the rules to the settings file, under [default.columns]."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--delimiter",
+    default=",",
+    show_default=True,
+    metavar="CHAR",
+    help="What separates the values of a CSV file; \\t for a tab.",
+)
+def scan(environment: str | None, *, file: str, write: bool, as_json: bool, delimiter: str) -> None:
+    """Propose rules for the columns of a file.
+
+    They are for columns of FILE, CSV or Parquet, that seem to hold personal data. A proposal comes
+    with what speaks for it. What is not proposed may be
+    personal data none the less: names and contents are all that a scan sees.
+    """
+    from secureml.configuration.process import configure
+    from secureml.scanning import scan as proposals_for
+
+    settings = configure(environment=environment)
+    proposals = proposals_for(_sample(file, delimiter.replace("\\t", "\t")))
+    ruled = {one.column for one in proposals if settings.columns.of(one.column) is not None}
+    new = [one for one in proposals if one.column not in ruled]
+    if as_json:
+        entries = [
+            {**dataclasses.asdict(one), "rule": one.rule.document(), "ruled": one.column in ruled}
+            for one in proposals
+        ]
+        show_json(entries)
+    else:
+        _print(proposals, ruled)
+    if write:
+        # Two columns whose names differ only in case have one rule.
+        names = {one.column.casefold(): one for one in reversed(new)}
+        _write({one.column: one.rule.document() for one in new if one in names.values()})
+
+
+def _sample(file: str, delimiter: str) -> pd.DataFrame:
+    """Read a file in chunks, and keep some rows of each, evenly spread."""
+    import pandas as pd
+
+    from secureml.files.frames import sample_of
+    from secureml.files.tables import open_table
+
+    table = open_table(file, delimiter)
+    kept = []
+    for chunk in table.chunks():
+        frame = sample_of(chunk)
+        kept.append(frame.iloc[:: max(1, len(frame) // _ROWS_OF_A_CHUNK)])
+    return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
+
+
+def _print(proposals: tuple[Proposal, ...], ruled: set[str]) -> None:
+    if not proposals:
+        show("No column seems to hold personal data.")
+    for proposal in proposals:
+        rule = ", ".join(f"{name} = {value!r}" for name, value in proposal.rule.document().items())
+        show(f"{proposal.column}: {proposal.kind}")
+        show(f"    {proposal.evidence}")
+        has_one = " (the settings have a rule for it)" if proposal.column in ruled else ""
+        show(f"    {rule}{has_one}")
+
+
+def _write(rules: Mapping[str, Mapping[str, Any]]) -> None:
+    from secureml.cli.saving import NewFile, write_together
+    from secureml.cli.settings.settings_file import with_rules
+    from secureml.settings import find_files
+
+    if not rules:
+        note("there is no rule to add")
+        return
+    path = find_files(os.environ).main or Path.cwd() / "settings.toml"
+    write_together([NewFile(path, with_rules(path, "default", rules))])
+    listing = ", ".join(rules)
+    note(f"{path} has new rules for: {listing}; read them before you rely on them")

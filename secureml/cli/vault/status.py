@@ -1,0 +1,126 @@
+"""``secureml vault status``: how Vault is, and what the token may do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from secureml.cli.base import command, exit_code_of, fail
+from secureml.cli.output import show, show_json
+
+if TYPE_CHECKING:
+    from secureml.cli.diagnosis.inspection import Login, Status
+    from secureml.cli.diagnosis.key_access import Mount
+    from secureml.settings import Settings
+
+__all__ = ["status"]
+
+
+@command(
+    "status",
+    examples="""
+secureml vault status
+secureml vault status --env production --json
+""",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(environment: str | None, as_json: bool) -> None:
+    """Show how Vault is, and what the token may do.
+
+    Prints each address with its state and version, the leader, the login with its TTL and
+    policies, the mount, and what may be done with each key: read, history, write, destroy, unwrap,
+    rewrap. Then what an operator should look at, and of keys whose versions this machine saw and
+    Vault has not, or others of the same number. Changes nothing.
+
+    Ends with 5 where Vault is unavailable or sealed at every address, with 4 where it does not
+    accept the credentials or the key of the settings may not be read, and with 3 where that key
+    is absent or deleted.
+    """
+    from secureml.cli.diagnosis.inspection import inspect
+    from secureml.settings import Layers, load_settings
+
+    settings = load_settings(Layers(environment=environment))
+    found = inspect(settings)
+    _print_json(settings, found) if as_json else _print(settings, found)
+    if found.error is not None:
+        fail(str(found.error), exit_code_of(found.error))
+
+
+def _leader(found: Status) -> str | None:
+    return next((node.leader for node in found.nodes if node.leader), None)
+
+
+def _print(settings: Settings, found: Status) -> None:
+    for node in found.nodes:
+        version = f", version {node.version}" if node.version else ""
+        reason = f": {node.error}" if node.state == "unavailable" else ""
+        show(f"address:    {node.address}  {node.state}{version}{reason}")
+    show(f"leader:     {_leader(found) or 'not known'}")
+    if settings.vault_namespace:
+        show(f"namespace:  {settings.vault_namespace}")
+    if found.login is None:
+        return
+    show(f"login:      {found.login.method}, {_validity(found.login)}")
+    if found.login.policies is not None:
+        show(f"policies:   {', '.join(found.login.policies) or 'none'}")
+    if found.mount is not None:
+        show(f"mount:      {_mount(found.mount)}")
+    for key in found.keys:
+        allowed = "not known" if key.permissions is None else ", ".join(key.permissions) or "none"
+        state = "" if key.state in (None, "present") else f"{key.state}; allowed: "
+        show(f"key:        {key.path}  {state}{allowed}")
+    for finding in found.findings:
+        show(f"attention:  {finding}")
+
+
+def _mount(mount: Mount) -> str:
+    if mount.deletes_after is None:
+        deletes = "whether it deletes versions is not known"
+    elif mount.deletes_after:
+        deletes = f"deletes versions after {mount.deletes_after}"
+    else:
+        deletes = "deletes no versions"
+    return f"{mount.name}/  {mount.engine or 'engine not known'}, {deletes}"
+
+
+def _validity(login: Login) -> str:
+    if login.error is not None:
+        return f"not to be looked up: {login.error}"
+    if login.ttl is None:
+        return "valid without an end"
+    renewable = "renewable" if login.renewable else "not renewable"
+    return f"valid for {timedelta(seconds=login.ttl)} more, {renewable}"
+
+
+def _print_json(settings: Settings, found: Status) -> None:
+    login = found.login
+    value = {
+        "addresses": [
+            {
+                "address": node.address,
+                "state": node.state,
+                "version": node.version,
+                "error": None if node.error is None else str(node.error),
+            }
+            for node in found.nodes
+        ],
+        "leader": _leader(found),
+        "namespace": settings.vault_namespace,
+        "login": login
+        and {
+            "method": login.method,
+            "ttl": login.ttl,
+            "renewable": login.renewable,
+            "lasts": login.lasts,
+            "policies": None if login.policies is None else list(login.policies),
+            "error": None if login.error is None else str(login.error),
+        },
+        "mount": found.mount and asdict(found.mount),
+        "keys": [asdict(key) for key in found.keys],
+        "findings": list(found.findings),
+        "error": None if found.error is None else str(found.error),
+    }
+    show_json(value)

@@ -1,0 +1,294 @@
+"""What threads and processes share: locks, work done once for all, and moments to spread."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging  # noqa: F401  # see below, where forks are waited for
+import os
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from secureml.errors import SecureMLError
+
+__all__ = [
+    "BusyError",
+    "ForkSafeLock",
+    "Latch",
+    "Renewed",
+    "SingleFlight",
+    "is_forked",
+    "spread",
+    "unforked",
+]
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+_SPREAD = 0.1
+"""The share of a time by which it is shortened at most."""
+
+_LONGEST_WAIT = 30.0
+"""Seconds after which a thread gives up a lock, or leaves a flight and works for itself."""
+
+
+class Renewed(ABC):
+    """Something that a child process begins anew, as the parent's threads do not go on in it."""
+
+    def __init__(self) -> None:
+        self.renew()
+        _renewed.add(self)
+
+    @abstractmethod
+    def renew(self) -> None:
+        """Begin anew."""
+
+
+class BusyError(SecureMLError):
+    """Another thread of this process does not give a lock back.
+
+    This is no outage: nothing stands in for what could not be read.
+    """
+
+
+class Mutex:
+    """A lock for ``with``, taken within a time and never left taken by an exception.
+
+    A signal handler's exception may come up after any call of Python code has returned, so that
+    ``acquire`` before ``try`` can leave a lock taken, and ``__exit__`` written in Python may never
+    begin. So the exit is the C function itself, and whatever comes up in the entry gives back what
+    was taken.
+    """
+
+    __slots__ = ("__exit__", "_lock", "_seconds")
+
+    def __init__(self, lock: threading.RLock, seconds: float) -> None:
+        self._lock = lock
+        self._seconds = seconds
+        self.__exit__ = lock.__exit__
+
+    def __enter__(self) -> None:
+        try:
+            if self._lock.acquire(timeout=self._seconds):
+                return
+        except BaseException:
+            # Nothing is called before the release, so that no second exception comes up either.
+            try:  # noqa: SIM105  # suppress() would be a call
+                self._lock.release()
+            except RuntimeError:
+                pass
+            raise
+        raise BusyError("another thread of this process keeps a lock for too long")
+
+
+class ForkSafeLock(Renewed):
+    """A lock that is free in a child process, whatever a thread of the parent was doing.
+
+    Between any two steps under it, what it guards must be in order: the child gets it as it was at
+    the fork. It is reentrant, as a signal handler may come in between and use the library; where
+    that is no good, ``held`` tells.
+
+    Attributes:
+        mutex: the lock itself, for ``with``. It raises BusyError after half a minute.
+    """
+
+    def renew(self) -> None:
+        """Put a new lock in the place of one that a thread of the parent may hold."""
+        self._lock = threading.RLock()
+        self.mutex = Mutex(self._lock, _LONGEST_WAIT)
+
+    def within(self, seconds: float) -> Mutex:
+        """Return the lock for one ``with``, which raises BusyError after other than half a minute.
+
+        Args:
+            seconds: how long to wait for it.
+        """
+        return Mutex(self._lock, min(seconds, threading.TIMEOUT_MAX))
+
+    @property
+    def held(self) -> bool:
+        """Whether this thread has taken it, and a signal handler runs in between."""
+        return bool(self._lock._is_owned())  # type: ignore[attr-defined]  # as Condition asks it
+
+
+def is_forked() -> bool:
+    """Tell whether this process was forked from one that had loaded the library."""
+    return os.getpid() != _loaded_in
+
+
+def unforked() -> Mutex:
+    """Return what lets no child be forked inside a ``with`` block.
+
+    A child that is forked while another thread imports a module, or makes the first TLS context,
+    waits for ever where it comes to do the same.
+    """
+    return _unforked.mutex
+
+
+class SingleFlight(Renewed, Generic[_Key, _Value]):
+    """Does the same work once for all threads that want it at the same time.
+
+    The thread that comes first leads; those that come while it works wait for what it gets.
+    """
+
+    def renew(self) -> None:
+        """Forget work whose leader is a thread of the parent: nobody would ever finish it."""
+        self._mutex = Mutex(threading.RLock(), _LONGEST_WAIT)
+        self._flights: dict[_Key, _Flight[_Value]] = {}
+
+    def run(
+        self,
+        key: _Key,
+        work: Callable[[], _Value],
+        landed: Callable[[_Value], None] | None = None,
+    ) -> _Value:
+        """Return what the work gives.
+
+        Args:
+            key: tells what work is the same.
+            work: the work. A ``SecureMLError`` that it raises is raised in the waiting threads
+                too; after any other exception, which may concern the leading thread alone, one of
+                them takes the lead.
+            landed: takes the result, before anyone has it; not called where the flight has been
+                cut off.
+        """
+        while True:
+            mine = _Flight[_Value]()
+            try:
+                with self._mutex:
+                    flight = self._flights.setdefault(key, mine)
+                if flight is mine:
+                    return self._lead(key, flight, work, landed)
+            finally:
+                self._end(key, mine)
+            if flight.leader == threading.get_ident():
+                # The work itself, or a signal handler, asks again: waiting would never end.
+                return work()
+            if not flight.over.wait(_LONGEST_WAIT):
+                return work()
+            if flight.error is not None:
+                raise copy.copy(flight.error)
+            if flight.result is not None:
+                return flight.result[0]
+
+    def cut_off(self, concerns: Callable[[_Key], bool], *, sparing_own: bool = False) -> None:
+        """Let nobody else wait for work that has begun, and let its result not land.
+
+        Args:
+            concerns: tells by its key which work.
+            sparing_own: whether the work that this thread leads goes on.
+        """
+        me = threading.get_ident() if sparing_own else None
+        with self._mutex:
+            for key, flight in list(self._flights.items()):
+                if flight.leader != me and concerns(key):
+                    self._flights.pop(key, None)
+
+    def _lead(
+        self,
+        key: _Key,
+        flight: _Flight[_Value],
+        work: Callable[[], _Value],
+        landed: Callable[[_Value], None] | None,
+    ) -> _Value:
+        try:
+            value = work()
+        except SecureMLError as error:
+            # A copy has no traceback, which would keep what the leader's frames hold.
+            flight.error = copy.copy(error)
+            raise
+        with self._mutex:
+            if landed is not None and self._flights.get(key) is flight:
+                landed(value)
+        flight.result = (value,)
+        return value
+
+    def _end(self, key: _Key, flight: _Flight[_Value]) -> None:
+        with self._mutex:
+            if self._flights.get(key) is flight:
+                self._flights.pop(key, None)
+        flight.over.open()
+
+
+class Latch:
+    """Something that threads wait for, and that happens once.
+
+    Each waits for a lock of its own, so that no signal handler or exception finds one taken that
+    others need.
+    """
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self._waiting: list[threading.Lock] = []
+
+    def open(self) -> None:
+        """Let all go on."""
+        self._is_open = True
+        with contextlib.suppress(IndexError):
+            while True:
+                self._waiting.pop().release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; return whether it has happened.
+
+        Args:
+            seconds: how long at most.
+        """
+        mine = threading.Lock()
+        mine.acquire()
+        self._waiting.append(mine)
+        # Whoever opened it may have looked at the list before this.
+        return self._is_open or mine.acquire(timeout=seconds) or self._is_open
+
+
+class _Flight(Generic[_Value]):
+    """One piece of work under way."""
+
+    def __init__(self) -> None:
+        self.leader = threading.get_ident()
+        self.over = Latch()
+        self.result: tuple[_Value] | None = None
+        self.error: SecureMLError | None = None
+
+
+_renewed: weakref.WeakSet[Renewed] = weakref.WeakSet()
+_unforked = ForkSafeLock()
+_loaded_in = os.getpid()
+
+
+def spread(seconds: float, chance: Callable[[], float]) -> float:
+    """Shorten a time by chance to 90 to 100 % of it, so that those that began together part.
+
+    Args:
+        seconds: the time.
+        chance: returns numbers from 0 up to 1, evenly distributed.
+    """
+    return seconds * (1 - _SPREAD * chance())
+
+
+def _renew_all() -> None:
+    for each in list(_renewed):
+        each.renew()
+
+
+def _before_fork() -> None:
+    # In vain where an import takes for ever: then the child is forked all the same.
+    _unforked._lock.acquire(timeout=_LONGEST_WAIT)
+
+
+def _after_fork_in_parent() -> None:
+    if _unforked.held:
+        _unforked._lock.release()
+
+
+# What is registered last is called first: logging's takes a lock that imports need, and so it must
+# come after the wait for them.
+if hasattr(os, "register_at_fork"):  # elsewhere processes do not fork
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_renew_all,
+    )

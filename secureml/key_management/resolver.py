@@ -1,0 +1,283 @@
+"""The policy: where a secret may come from, by what Vault said and by environment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass, field, replace
+
+from secureml.errors import (
+    DevelopmentKeyWarning,
+    FallbackWarning,
+    SecretError,
+    SecretNotFoundError,
+    SecureMLError,
+    VaultUnavailableError,
+    warn,
+)
+from secureml.key_management.cache import Cache, CacheEntry
+from secureml.key_management.known import KnownKeys
+from secureml.key_management.wrapped import unwrapped
+from secureml.keys import Key
+from secureml.settings import ENVIRONMENTS, Settings
+from secureml.stores import (
+    DevelopmentSource,
+    EnvironmentSource,
+    Finding,
+    Outcome,
+    Record,
+    SecretStore,
+)
+
+__all__ = ["POLICY", "Resolved", "SecretResolver", "error_of", "record_of"]
+
+_ENV = "environment variable"
+_DEFAULT = "development default"
+
+_FALLBACKS = {
+    "development": (_ENV, _DEFAULT),
+    "staging": (_ENV,),
+    "production": (_ENV,),
+    "declared by the user": (_ENV,),
+    "unset": (_ENV, _DEFAULT),
+}
+
+POLICY: Mapping[Finding, Mapping[str, tuple[str, ...]]] = {
+    Finding.PRESENT: {},
+    Finding.NOT_CONFIGURED: _FALLBACKS,
+    Finding.ABSENT: _FALLBACKS,
+    Finding.UNAVAILABLE: _FALLBACKS,
+    Finding.DELETED: {},
+    Finding.DISABLED: {},
+    Finding.REFUSED: {},
+}
+"""The sources that may be asked after Vault, in order, by Vault's outcome and by environment.
+
+``use_env_fallback`` and ``use_default_fallback`` only ever take a source away. They differ by
+environment: the settings let ``use_default_fallback`` be true in development, or as an explicit
+argument where no environment is selected.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resolved:
+    """What came of asking the sources.
+
+    Args:
+        outcome: what a source has.
+        asked_at: when Vault was asked, or would have been, in seconds of the monotonic clock.
+        keys: the keys that were made of it so far, by their length in bytes.
+    """
+
+    outcome: Outcome
+    asked_at: float = field(default_factory=time.monotonic)
+    keys: dict[int, Key] = field(default_factory=dict)
+
+    @property
+    def record(self) -> Record:
+        """The secret; raises what the outcome stands for where there is none."""
+        return record_of(self.outcome)
+
+
+class SecretResolver:
+    """Finds a secret in the first source that has it and that the policy allows.
+
+    Args:
+        settings: the environment and the fallback settings.
+        store: opens Vault, or gives None if none is configured.
+        cache: holds what Vault gave.
+        known: tells whether Vault went back to older data.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Callable[[], SecretStore | None],
+        cache: Cache[Resolved],
+        known: KnownKeys,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._cache = cache
+        self._known = known
+        self._environment_variables = EnvironmentSource()
+        self._development_defaults = DevelopmentSource()
+
+    def held(self, name: str, version: int | None) -> Resolved | None:
+        """Return what is held in memory; None if nothing is, or Vault has no such secret."""
+        found = self._cache.get((name, version))
+        return None if found is None or found.outcome.record is None else found
+
+    def find(
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        size: int = 32,
+        settings: Settings,
+        unwrap: bool = True,
+    ) -> Resolved:
+        """Read a secret.
+
+        Args:
+            name: its name, already checked.
+            version: its version in Vault; the newest by default.
+            size: the length in bytes that a development default is to have.
+            settings: the settings in force, which bound the cache.
+            unwrap: whether a key that is wrapped is to be unwrapped; if not, nothing is held.
+
+        Returns:
+            What was found; it has a record.
+
+        Raises:
+            SecretNotFoundError: it is absent everywhere that the policy allows to look.
+            SecureMLError: what a source reported, where the policy allows no other one.
+        """
+        found = self._ask_vault(name, version, settings, unwrap=unwrap)
+        outcome = found.outcome
+        if outcome.record is not None:
+            return found
+        kept = self._kept(name, version, outcome)
+        if kept is not None:
+            return kept
+        looked_in = [outcome.where]
+        for source in self._stand_ins(outcome, version):
+            other = self._ask(source, name, size)
+            if other.finding is Finding.REFUSED:
+                raise error_of(other)
+            looked_in.append(other.where)
+            if other.record is not None:
+                _warn(name, outcome, other)
+                return Resolved(other, found.asked_at)
+        if outcome.error is not None:
+            # Threads that waited for one request share its outcome, and each raises an error of
+            # its own: a traceback belongs to one thread.
+            raise copy(outcome.error)
+        wanted = repr(name) if version is None else f"{name!r} version {version}"
+        raise SecretNotFoundError(
+            f"there is no secret {wanted}; looked in: {'; '.join(looked_in)}", looked_in=looked_in
+        )
+
+    def _ask_vault(
+        self, name: str, version: int | None, settings: Settings, *, unwrap: bool
+    ) -> Resolved:
+        store = self._store()
+        if store is None:
+            where = "Vault (vault_url is not set)"
+            return Resolved(Outcome(finding=Finding.NOT_CONFIGURED, where=where))
+        if not unwrap:
+            return Resolved(store.read(name, version))
+
+        def ask() -> Resolved:
+            asked_at = time.monotonic()
+            outcome = self._checked(store, name, version, store.read(name, version))
+            return Resolved(unwrapped(store, name, outcome), asked_at)
+
+        self._cache.size = settings.cache_size
+        return self._cache.fetch(
+            (name, version),
+            ask=ask,
+            hold=lambda found: _holding(found, settings),
+        )
+
+    def _checked(
+        self, store: SecretStore, name: str, version: int | None, outcome: Outcome
+    ) -> Outcome:
+        """Refuse a key that contradicts what was seen, and hold nothing under its name any more."""
+        if outcome.record is None:
+            return outcome
+        try:
+            record = self._known.checked(store, name, outcome.record, is_newest=version is None)
+        except SecretError as error:
+            self._cache.drop(name, sparing_own=True)
+            problem = error.with_traceback(None)
+            return Outcome(finding=Finding.REFUSED, where=outcome.where, error=problem)
+        return outcome if record is outcome.record else replace(outcome, record=record)
+
+    def _kept(self, name: str, version: int | None, outcome: Outcome) -> Resolved | None:
+        """Return what Vault gave before, where it is down now and the settings allow that."""
+        if outcome.finding is not Finding.UNAVAILABLE:
+            return None
+        found = self._cache.get_stale((name, version))
+        if found is None:
+            return None
+        when = found.record.fetched_at.isoformat(timespec="seconds")
+        warn(
+            "Vault is unavailable; a secret is served as it was read before",
+            FallbackWarning,
+            f"{outcome.error}; {name!r} is served as it was read at {when}",
+        )
+        stale = replace(found.outcome, record=replace(found.record, stale=True))
+        return Resolved(stale, found.asked_at)
+
+    def _stand_ins(self, outcome: Outcome, version: int | None) -> tuple[str, ...]:
+        if version is not None:
+            # Only Vault keeps versions: no other source can answer for one of them.
+            return ()
+        switches = {
+            _ENV: self._settings.use_env_fallback,
+            _DEFAULT: self._settings.use_default_fallback,
+        }
+        allowed = POLICY[outcome.finding].get(_column(self._settings.environment), ())
+        return tuple(source for source in allowed if switches[source])
+
+    def _ask(self, source: str, name: str, size: int) -> Outcome:
+        if source == _ENV:
+            return self._environment_variables.read(name)
+        return self._development_defaults.read(name, size)
+
+
+def _holding(found: Resolved, settings: Settings) -> CacheEntry[Resolved] | None:
+    """Tell what to hold of an answer of Vault's; None leaves what is held already."""
+    outcome = found.outcome
+    if outcome.record is not None:
+        record = replace(outcome.record, cached=True)
+        return CacheEntry(
+            value=Resolved(replace(outcome, record=record), found.asked_at, found.keys),
+            ttl=settings.cache_ttl,
+            stale_ttl=settings.stale_ttl,
+            uses=settings.cache_max_uses,
+        )
+    if outcome.finding is Finding.ABSENT:
+        return CacheEntry(value=found, ttl=min(settings.cache_negative_ttl, settings.cache_ttl))
+    if isinstance(outcome.error, VaultUnavailableError):
+        return None
+    # It is deleted or denied by now: a later outage does not bring it back.
+    return CacheEntry(value=found)
+
+
+def error_of(outcome: Outcome) -> SecureMLError:
+    """Return what an outcome without a record is to be raised as."""
+    if outcome.error is not None:
+        return outcome.error
+    return SecretNotFoundError(f"{outcome.where} has no such secret", looked_in=(outcome.where,))
+
+
+def record_of(outcome: Outcome) -> Record:
+    """Return an outcome's record, or raise what the outcome stands for."""
+    if outcome.record is None:
+        raise error_of(outcome)
+    return outcome.record
+
+
+def _column(environment: str | None) -> str:
+    if environment is None:
+        return "unset"
+    return environment if environment in ENVIRONMENTS else "declared by the user"
+
+
+def _warn(name: str, vault: Outcome, used: Outcome) -> None:
+    if vault.finding is Finding.UNAVAILABLE:
+        warn(
+            "Vault is unavailable; a secret comes from another source",
+            FallbackWarning,
+            f"{vault.error}; {name!r} comes from the {used.where}",
+        )
+    if used.record is not None and used.record.source == _DEFAULT:
+        worth = "everybody knows it, it protects nothing"
+        warn(
+            f"a secret is the development default: {worth}",
+            DevelopmentKeyWarning,
+            f"{name!r} is the development default: {worth}",
+        )

@@ -1,0 +1,1 @@
+"""From text to fields and back, for whole columns."""

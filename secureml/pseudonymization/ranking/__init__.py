@@ -1,0 +1,1 @@
+"""From ranks to permuted ranks: mixed radix, chunks, threads and cycle walking."""

@@ -1,0 +1,177 @@
+"""Strategies without a key, which can't be turned back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.formats import Option
+from secureml.pseudonymization.keys import DomainKeys
+from secureml.pseudonymization.ranking.permutation import RowTweaks
+from secureml.pseudonymization.strategies.base import Outcome, Strategy, strings_of
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
+
+__all__ = ["Custom", "Mask", "Null", "Redact"]
+
+
+class Mask(Strategy):
+    """Replaces every character but the first and last few; or all, if these were most of a value.
+
+    The first algorithm hid one character of each value that was longer than what is kept.
+
+    Args:
+        keys: not used.
+        row_tweaks: not used.
+        keep_first: how many characters stay at the beginning.
+        keep_last: how many stay at the end.
+        character: what stands for the others.
+
+    Raises:
+        PseudonymizationError: an option does not fit.
+    """
+
+    algorithm = "mask/2"
+    earlier = ("mask",)
+    reversible = False
+
+    __slots__ = ("_character", "_first", "_last")
+
+    def __init__(
+        self,
+        keys: DomainKeys,
+        row_tweaks: RowTweaks | None = None,
+        *,
+        keep_first: int = 0,
+        keep_last: int = 0,
+        character: str = "*",
+    ) -> None:
+        for name, count in (("keep_first", keep_first), ("keep_last", keep_last)):
+            if type(count) is not int or not 0 <= count < 1 << 31:
+                raise PseudonymizationError(f"{name} of a mask is a number of characters")
+        if not isinstance(character, str) or len(character) != 1:
+            raise PseudonymizationError("the character of a mask is one character")
+        self._first, self._last, self._character = keep_first, keep_last, character
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """What is kept, and what stands for the rest."""
+        return {
+            "keep_first": self._first,
+            "keep_last": self._last,
+            "character": self._character,
+        }
+
+    def protect(self, values: Values) -> Outcome:
+        """Mask every value; its length stays."""
+        text = values if isinstance(values, Text) else Text.of(strings_of(values))
+        lengths = text.lengths
+        kept = 3 * (self._first + self._last) <= 2 * lengths
+        place = np.arange(len(text.codes)) - np.repeat(text.offsets[:-1], lengths)
+        first = np.repeat(np.where(kept, self._first, 0), lengths)
+        last = np.repeat(np.where(kept, lengths - self._last, lengths), lengths)
+        code = ord(self._character)
+        dtype = np.uint8 if text.codes.dtype == np.uint8 and code < 0x80 else np.uint32
+        hidden = (place >= first) & (place < last)
+        codes = np.where(hidden, dtype(code), text.codes.astype(dtype))
+        return Outcome(values=Text(codes, text.offsets))
+
+
+class Redact(Strategy):
+    """Replaces every value by the same text.
+
+    Args:
+        keys: not used.
+        row_tweaks: not used.
+        replacement: the text.
+
+    Raises:
+        PseudonymizationError: the replacement is not text.
+    """
+
+    algorithm = "redact"
+    reversible = False
+    reads = False
+
+    __slots__ = ("_replacement",)
+
+    def __init__(
+        self,
+        keys: DomainKeys,
+        row_tweaks: RowTweaks | None = None,
+        *,
+        replacement: str = "[redacted]",
+    ) -> None:
+        if not isinstance(replacement, str):
+            raise PseudonymizationError("the replacement of redacted values is text")
+        self._replacement = replacement
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """The text."""
+        return {"replacement": self._replacement}
+
+    def protect(self, values: Values) -> Outcome:
+        """Replace every value, the empty string too; only nulls stay."""
+        return Outcome(values=Text.of([self._replacement] * len(values)))
+
+
+class Null(Strategy):
+    """Replaces every value by null.
+
+    Args:
+        keys: not used.
+        row_tweaks: not used.
+    """
+
+    algorithm = "null"
+    reversible = False
+    reads = False
+
+    __slots__ = ()
+
+    def __init__(self, keys: DomainKeys, row_tweaks: RowTweaks | None = None) -> None:
+        pass
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """There are none."""
+        return {}
+
+    def protect(self, values: Values) -> Outcome:
+        """Replace every value; of text nothing is left to lie beneath the nulls."""
+        blank = Text.of([""] * len(values)) if isinstance(values, Text) else values
+        return Outcome(values=blank, nulled=np.arange(len(values)))
+
+
+class Custom(Strategy):
+    """Stands for a function of the caller's, of which nothing but that is kept.
+
+    Args:
+        keys: not used.
+        row_tweaks: not used.
+    """
+
+    algorithm = "custom"
+    reversible = False
+    reads = False
+
+    __slots__ = ()
+
+    def __init__(self, keys: DomainKeys, row_tweaks: RowTweaks | None = None) -> None:
+        pass
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """There are none."""
+        return {}
+
+    def protect(self, values: Values) -> Outcome:
+        """Refuse: the function is applied to the column itself.
+
+        Raises:
+            PseudonymizationError: always.
+        """
+        raise PseudonymizationError("pass the function itself as its strategy, not 'custom'")

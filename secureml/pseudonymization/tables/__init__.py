@@ -1,0 +1,1 @@
+"""Frozen tables of characters and of telephone numbers."""

@@ -1,0 +1,1 @@
+"""Values that columns hold: text, numbers, decimals and timestamps, as arrays."""

@@ -1,0 +1,1 @@
+"""A session with Vault or OpenBao: addresses, TLS, deadlines, failover and the engines it reads."""

@@ -1,0 +1,160 @@
+"""Requests to Vault by its API paths, for those who set it up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from secureml.errors import ConfigurationError, SecretError
+from secureml.vault.client.answers import Members
+from secureml.vault.client.session import Answer, VaultSession
+
+__all__ = ["Api"]
+
+
+class Api:
+    """Reads and writes API paths; every error is one of the session's.
+
+    Args:
+        session: the connection to Vault.
+    """
+
+    def __init__(self, session: VaultSession) -> None:
+        self._session = session
+
+    def get(self, path: str, capability: str = "read") -> Answer:
+        """Read a path; the answer is 2xx, 400 or 404."""
+        return self._send("get", path, capability)
+
+    def expect(self, path: str) -> Members:
+        """Read a path that is there.
+
+        Args:
+            path: the path below ``/v1/``.
+
+        Returns:
+            The object under ``data``.
+
+        Raises:
+            SecretError: it is not there, or Vault can't be asked.
+        """
+        found = self.find(path)
+        if found is None:
+            raise SecretError(f"Vault has nothing at {path!r}")
+        return found
+
+    def find(self, path: str) -> Members | None:
+        """Read a path.
+
+        Args:
+            path: the path below ``/v1/``.
+
+        Returns:
+            The object under ``data``; None if nothing is there.
+
+        Raises:
+            SecretError: Vault can't be asked.
+        """
+        return _found(self.get(path), path)
+
+    def entries(self, path: str) -> list[str]:
+        """List a folder; one that is not there is empty.
+
+        Raises:
+            SecretError: Vault can't be asked.
+        """
+        found = _found(self._send("list", path, "list"), path)
+        return [] if found is None else found.texts("keys")
+
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        *,
+        capability: str = "update",
+        repeatable: bool = True,
+    ) -> Answer:
+        """Write to a path.
+
+        Args:
+            path: the path below ``/v1/``.
+            body: what to send, as JSON.
+            capability: the policy capability that it takes, for messages.
+            repeatable: whether sending it twice does no harm.
+
+        Returns:
+            The answer, which is 2xx.
+
+        Raises:
+            SecretError: Vault does not accept it, or can't be asked.
+        """
+        answer = self.write(path, body, capability=capability, repeatable=repeatable)
+        self.accepted(answer, path)
+        return answer
+
+    def write(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        *,
+        capability: str = "update",
+        repeatable: bool = True,
+    ) -> Answer:
+        """Write to a path as ``post`` does; the answer is 2xx, 400 or 404."""
+        return self._send("post", path, capability, body, repeatable=repeatable)
+
+    def accepted(self, answer: Answer, path: str) -> None:
+        """Raise a SecretError unless the answer accepts what was written."""
+        if answer.status not in (200, 204):
+            raise SecretError(f"Vault does not accept what was written to {path!r}")
+
+    def mount_at(self, listing: str, wanted: str, what: str) -> Members | None:
+        """Find out what is mounted at a place.
+
+        Args:
+            listing: ``sys/mounts`` or ``sys/auth``.
+            wanted: the place.
+            what: what the place is called, for the message.
+
+        Returns:
+            The mount; None if nothing is there, and nothing is in the way.
+
+        Raises:
+            ConfigurationError: another mount is in the way.
+            SecretError: Vault can't be asked.
+        """
+        mounts = self.expect(listing)
+        place = f"{wanted}/"
+        found = mounts.mapping(place)
+        if found is not None:
+            return found
+        for other in mounts:
+            if place.startswith(other) or other.startswith(place):
+                raise ConfigurationError(
+                    f"nothing can be mounted at {what} {wanted!r}, because of the mount {other!r}"
+                )
+        return None
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        capability: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        repeatable: bool = True,
+    ) -> Answer:
+        return self._session.request(
+            lambda client: client.adapter.request(method, f"/v1/{path}", json=body),
+            mount=path.partition("/")[0],
+            path=path,
+            capability=capability,
+            repeatable=repeatable,
+        )
+
+
+def _found(answer: Answer, path: str) -> Members | None:
+    if answer.status == 404:
+        return None
+    if answer.status != 200:
+        raise SecretError(f"Vault takes the request for {path!r} for an invalid one")
+    return answer.data

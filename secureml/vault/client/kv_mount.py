@@ -1,0 +1,119 @@
+"""Whether the mount that the settings name is a KV v2 secrets engine."""
+
+from __future__ import annotations
+
+import re
+
+from secureml.errors import AccessDeniedError, AuthenticationError, ConfigurationError
+from secureml.vault.client.answers import Members
+from secureml.vault.client.session import Answer, Objection, VaultSession
+
+__all__ = ["KvMount", "lifetime_in"]
+
+_LIFETIME = re.compile(r"[0-9.hmsuµn]*[1-9][0-9.hmsuµn]*")
+
+
+class KvMount:
+    """Tells a secret that is absent from a mount that is wrong: both are answered with 404.
+
+    Args:
+        session: the connection to Vault.
+        name: the mount, as ``vault_mount`` has it.
+    """
+
+    def __init__(self, session: VaultSession, name: str) -> None:
+        self._session = session
+        self._name = name
+        self._is_asked = False
+        self._is_right = False
+
+    def check(self) -> bool:
+        """Ask what is mounted there, until Vault has said once that it is right, or nothing.
+
+        Returns:
+            Whether Vault tells: to a token without any rights on the mount it does not.
+
+        Raises:
+            ConfigurationError: it is no KV v2 secrets engine.
+            SecretError: Vault can't be asked.
+        """
+        if self._is_asked:
+            return self._is_right
+        path = f"sys/internal/ui/mounts/{self._name}"
+        try:
+            answer = self._session.request(
+                lambda client: client.adapter.get(f"/v1/{path}"),
+                mount=self._name,
+                path=path,
+                capability="read",
+                objection=lambda answer: self._problem(answer.data),
+            )
+        except AccessDeniedError:
+            self._is_asked = True
+            return False
+        except AuthenticationError:
+            return False
+        problem = self._problem(answer.data)
+        if problem:
+            raise self._wrong(problem)
+        self._is_asked = True
+        self._is_right = bool(answer.data)
+        return self._is_right
+
+    def answered(self) -> None:
+        """Remember that it gave a version of a secret, which a KV v2 engine alone does."""
+        self._is_asked = self._is_right = True
+
+    def check_absence(self, answer: Answer) -> None:
+        """Refuse an answer 404 that is no KV v2 engine's.
+
+        Raises:
+            ConfigurationError: it is no KV v2 secrets engine.
+            SecretError: Vault can't be asked.
+        """
+        if answer.has_no_route:
+            self._is_asked = self._is_right = False
+            self.check()
+            raise self._wrong("nothing is mounted there")
+        if not answer.data:
+            self.check()
+
+    def objection(self, other: Objection | None) -> Objection:
+        """Doubt a standby, which for a moment may not know the mount.
+
+        Args:
+            other: what else an answer is doubted for.
+        """
+
+        def objection(answer: Answer) -> str:
+            if answer.has_no_route:
+                return f"it does not know the mount {self._name!r}"
+            return "" if other is None else other(answer)
+
+        return objection
+
+    def _problem(self, mount: Members) -> str:
+        if not mount:
+            return ""
+        root = (mount.text("path") or "").strip("/")
+        if not root:
+            raise mount.malformed("path")
+        if root != self._name:
+            return f"it lies in the mount {root!r}"
+        engine = f"{mount.word('type')} version {mount.section('options').word('version') or '1'}"
+        return "" if engine == "kv version 2" else f"it is {engine}"
+
+    def _wrong(self, problem: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"vault_mount {self._name!r} names no KV version 2 secrets engine: {problem}"
+        )
+
+
+def lifetime_in(config: Members) -> str:
+    """Return after how long a mount or a secret has its versions deleted; empty for never.
+
+    Args:
+        config: the mount's configuration, or the secret's metadata. The shorter of the two counts.
+    """
+    text = config.text("delete_version_after") or ""
+    return text if _LIFETIME.fullmatch(text) else ""

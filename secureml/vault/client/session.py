@@ -1,0 +1,344 @@
+"""A session with Vault: logged in, kept so, and telling a denied request from an expired login.
+
+Requests go through hvac with its error handling off, because the exceptions it raises carry the
+response body and the URL; what went wrong is read from the status instead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from secureml.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    InsecureConnectionWarning,
+    MalformedAnswerError,
+    SecretError,
+)
+from secureml.forksafe import ForkSafeLock
+from secureml.settings import Settings
+from secureml.settings.checks import is_loopback
+from secureml.vault.auth import AuthMethod, auth_from
+from secureml.vault.auth.shared import LoggedIn, SharedLogin, shared_login
+from secureml.vault.client.failover import Answer, FailoverClient, Objection
+from secureml.vault.client.transport import Send, require_extra
+
+if TYPE_CHECKING:
+    import hvac
+
+__all__ = ["Answer", "Objection", "Send", "VaultSession"]
+
+_IDENTITY = (
+    "vault_url",
+    "vault_cluster_hosts",
+    "vault_namespace",
+    "vault_proxy",
+    "vault_ca_cert",
+    "vault_tls_verify",
+    "vault_tls_server_name",
+    "vault_client_cert",
+    "vault_client_key",
+)
+"""The settings that tell two logins apart, besides the credentials."""
+
+
+class _Process:
+    """What belongs to one process: its connections, and its login. No child ever uses it.
+
+    Args:
+        settings: how to reach Vault.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.pid = os.getpid()
+        self.delivery = FailoverClient(settings)
+        self.login: SharedLogin | None = None
+        self._timeout = settings.vault_timeout
+
+    def close(self) -> None:
+        """Leave the login, and close the connections."""
+        # Those of the parent are the parent's to revoke and close.
+        if self.pid != os.getpid():
+            return
+        from secureml.vault.client.deadline import deadline
+
+        with deadline(self._timeout):
+            self.leave()
+        self.delivery.close()
+
+    def leave(self) -> None:
+        """Leave the login, if there is one."""
+        login, self.login = self.login, None
+        if login is not None:
+            login.leave(self.delivery)
+
+
+class VaultSession:
+    """A connection to one Vault. It logs in when it is first used, and again when it must.
+
+    Every request keeps the deadline ``vault_timeout`` with all attempts that it takes. Safe to
+    share between threads; after a fork, the child logs in for itself.
+
+    Args:
+        settings: where Vault is and how to log in; ``vault_url`` is set.
+        auth: how to log in; by default what the settings say.
+        clock: returns seconds, for the age of the login.
+
+    Raises:
+        MissingExtraError: hvac or what it needs is not installed.
+        ConfigurationError: a certificate does not exist.
+
+    Warns:
+        InsecureConnectionWarning: an address is plain HTTP to another machine.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        auth: AuthMethod | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        require_extra()
+        self._settings = settings
+        self._auth = auth or auth_from(settings)
+        self._clock = clock
+        self._is_closed = False
+        self._lock = ForkSafeLock()
+        self._process = self._made()
+        _warn_of_plain_http(self.addresses)
+
+    @property
+    def client(self) -> hvac.Client:
+        """A plain hvac client, logged in, that shares this session's connections."""
+        from secureml.vault.client.deadline import deadline
+
+        here = self._here()
+        with deadline(self._settings.vault_timeout):
+            token = self._authenticated(here).login.token
+        client = here.delivery.plain_client(token)
+        # Its token is good for as long as the session is there.
+        client.adapter.secureml_session = self
+        return client
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses, the one that answered last first."""
+        return tuple(address.shown for address in self._here().delivery.in_turn())
+
+    @property
+    def accessor(self) -> str | None:
+        """The accessor of the token that this process obtained; None if it is not known."""
+        here = self._process
+        login = here.login if here.pid == os.getpid() else None
+        current = None if login is None else login.current
+        return None if current is None else current.login.accessor
+
+    def request(
+        self,
+        send: Send,
+        *,
+        mount: str,
+        path: str,
+        capability: str,
+        repeatable: bool = True,
+        objection: Objection | None = None,
+    ) -> Answer:
+        """Send one request, logging in where needed, once more where the token has expired.
+
+        Args:
+            send: makes the request with the client it is given.
+            mount: the mount it goes to, for messages.
+            path: the API path it goes to, for messages.
+            capability: the policy capability it takes, for messages.
+            repeatable: whether sending it twice does no harm. One that is not is tried again only
+                if Vault has not begun to work on it.
+            objection: tells whether an answer is out of date; it is then asked for again, also
+                elsewhere, and believed from the active node alone.
+
+        Returns:
+            The answer, where it is 2xx, 400 or 404.
+
+        Raises:
+            AccessDeniedError: the token is valid and may not do this.
+            AuthenticationError: no valid credentials, or a server that can't be trusted.
+            VaultUnavailableError: no answer, or one that says that Vault can't serve.
+            VaultSealedError: Vault is sealed.
+            MalformedAnswerError: an answer that is not Vault's.
+        """
+        from secureml.vault.client.deadline import deadline
+
+        here = self._here()
+        attempt = partial(here.delivery.send, send, repeatable=repeatable, objection=objection)
+        with deadline(self._settings.vault_timeout):
+            current = self._authenticated(here)
+            answer = attempt(current.login.token)
+            if answer.status not in (401, 403):
+                if here.login is not None:
+                    here.login.look_after(here.delivery)
+                return answer
+            if _is_valid(here, current):
+                raise _denied(here, current, mount, path, capability)
+            current = self._authenticated(here, instead_of=current)
+            repeated = answer.repeated
+            answer = attempt(current.login.token)
+            if answer.status not in (401, 403):
+                return replace(answer, repeated=True) if repeated else answer
+            if _is_valid(here, current):
+                raise _denied(here, current, mount, path, capability)
+        if current.login.own:
+            raise AuthenticationError(
+                "Vault accepts the login, and not the token that came of it: the role binds that "
+                "to other addresses than this machine's (token_bound_cidrs), or it is wrong, "
+                "expired or revoked by now, or its policies allow neither this nor to look itself "
+                "up"
+            )
+        raise AuthenticationError(
+            "Vault does not accept the token: it is wrong, expired or revoked, or bound to other "
+            "addresses than this machine's (a valid token that may not look itself up, for want of "
+            "the default policy, looks the same)"
+        )
+
+    def lookup_self(self) -> Answer:
+        """Ask Vault about the session's token: TTL, policies and the like.
+
+        Raises:
+            SecretError: as for ``request``.
+        """
+        return self.request(
+            lambda client: client.auth.token.lookup_self(),
+            mount="auth/token",
+            path="auth/token/lookup-self",
+            capability="read",
+        )
+
+    def is_sealed(self) -> bool:
+        """Ask whether Vault is sealed; this needs no login.
+
+        Raises:
+            VaultUnavailableError: no usable answer.
+            AuthenticationError: the server's certificate is not trusted.
+        """
+        from secureml.vault.client.deadline import deadline
+
+        with deadline(self._settings.vault_timeout):
+            answer = self._here().delivery.send(lambda client: client.sys.read_seal_status(), None)
+        sealed = answer.body.get("sealed")
+        if not isinstance(sealed, bool):
+            raise MalformedAnswerError(
+                f"what answers at {self.addresses[0]} does not answer as Vault"
+            )
+        return sealed
+
+    def close(self) -> None:
+        """Close the connections, and revoke the token if no other session of the process uses it.
+
+        It takes no longer than ``vault_timeout``, also while another thread logs in, or this one
+        does and a signal handler closes the session. A closed session does not log in again. One
+        that is dropped, or is there when the process ends, is closed then.
+        """
+        self._is_closed = True
+        # Nothing can be imported or sent at the end of the interpreter: that was done before.
+        if not sys.is_finalizing():
+            self._process.close()
+
+    def _here(self) -> _Process:
+        """Return what belongs to this process; everything of a request is taken from it."""
+        here = self._process
+        if here.pid == os.getpid():
+            return here
+        with self._lock.mutex:
+            if self._process.pid != os.getpid():
+                made = self._made()
+                # A signal handler of this thread may have been here meanwhile.
+                if self._process.pid != made.pid:
+                    self._process = made
+            return self._process
+
+    def _made(self) -> _Process:
+        made = _Process(self._settings)
+        # In a context of its own: the deadline of what is interrupted is none of this.
+        dropped = weakref.finalize(self, Context().run, made.close)
+        dropped.atexit = False
+        return made
+
+    def _authenticated(self, here: _Process, *, instead_of: LoggedIn | None = None) -> LoggedIn:
+        """Return the login in force."""
+        while True:
+            login = self._login(here)
+            current = login.in_force(here.delivery, self._auth, instead_of=instead_of)
+            if current is not None:
+                return current
+
+    def _login(self, here: _Process) -> SharedLogin:
+        """Return the login that this session uses."""
+        login = here.login
+        if login is None or login.is_over:
+            login = here.login = self._shared_login(here.delivery)
+        if self._is_closed:
+            # Whoever closed it did not find this login.
+            here.leave()
+            raise SecretError("this connection to Vault is closed")
+        return login
+
+    def _shared_login(self, delivery: FailoverClient) -> SharedLogin:
+        credentials = self._auth.credentials()
+        identity: object = delivery
+        if credentials is not None:
+            place = [getattr(self._settings, name) for name in _IDENTITY]
+            identity = (self._clock, place, credentials)
+        return shared_login(identity, delivery, self._settings.vault_timeout, self._clock)
+
+
+def _is_valid(here: _Process, current: LoggedIn) -> bool:
+    token = current.login.token
+    return here.delivery.send(lambda client: client.auth.token.lookup_self(), token).status == 200
+
+
+def _warn_of_plain_http(addresses: Sequence[str]) -> None:
+    for address in addresses:
+        if address.lower().startswith("http://") and not is_loopback(address):
+            warnings.warn(
+                f"tokens and secrets travel to {address} in the clear: use https",
+                InsecureConnectionWarning,
+                stacklevel=3,
+            )
+
+
+def _denied(
+    here: _Process, current: LoggedIn, mount: str, path: str, capability: str
+) -> AccessDeniedError:
+    message = _why_denied(here, current, path, capability)
+    return AccessDeniedError(message, mount=mount, path=path, capability=capability)
+
+
+def _why_denied(here: _Process, current: LoggedIn, path: str, capability: str) -> str:
+    """Say why Vault denies a request to a token that is valid."""
+    held: list[str] = []
+    # If the token may not ask, the usual reason is the likely one.
+    with suppress(SecretError):
+        answer = here.delivery.send(
+            lambda client: client.sys.get_capabilities(paths=[path]), current.login.token
+        )
+        held = answer.data.texts(path) if answer.status == 200 else []
+    # Of several, a request takes one or all of them; which it is, is for the caller to say.
+    is_held = "root" in held or all(
+        any(name in held for name in names.split(" or ")) for names in capability.split(" and ")
+    )
+    if not is_held:
+        return f"Vault denies {capability!r} on {path!r}: the token's policies lack it"
+    return (
+        f"Vault denies {capability!r} on {path!r}, though the token's policies have it: they ask "
+        "for a wrapped answer (min_wrapping_ttl) or for other parameters there, or another policy "
+        "denies it"
+    )

@@ -1,0 +1,1 @@
+"""A real server on loopback ports, for development, the demonstration and tests."""

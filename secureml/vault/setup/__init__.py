@@ -1,0 +1,1 @@
+"""What production needs of a Vault: mount, policies and roles, planned and applied."""

@@ -1,0 +1,886 @@
+"""Faults of the network and of Vault: each ends in time, and what can be read is read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import pickle
+import socket
+import threading
+import time
+import traceback
+import tracemalloc
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from secureml.errors import (
+    ConfigurationError,
+    InsecureConnectionWarning,
+    MalformedAnswerError,
+    SecretExistsError,
+    VaultSealedError,
+    VaultUnavailableError,
+)
+from secureml.secret_types import SecretText
+from secureml.settings import Layers, Settings, load_settings
+from secureml.stores.vault import VaultStore
+from secureml.vault.auth import AuthMethod, Login
+from secureml.vault.client.session import VaultSession
+
+TOKEN = "s.canary-token-7f3e"
+BODY = "canary-body-2d81"
+FOUND = {"body": b'{"data": {"data": {"value": "v"}, "metadata": {"version": 1}}}'}
+FAILING = {"body": json.dumps({"errors": [BODY]}).encode()}
+SELF = {"body": b'{"data": {"id": "x"}}'}
+
+
+def settings_of(url: str, token: Any = TOKEN, **more: Any) -> Settings:
+    environment = more.pop("environment", None)
+    arguments = {"vault_url": url, "vault_token": token, "vault_timeout": 0.5, **more}
+    return load_settings(Layers(environment=environment, arguments=arguments))
+
+
+@pytest.fixture
+def session_of() -> Iterator[Callable[..., VaultSession]]:
+    """Make sessions, and close them."""
+    sessions: list[VaultSession] = []
+
+    def make(url: str, token: Any = TOKEN, **more: Any) -> VaultSession:
+        own = {name: more.pop(name) for name in ("auth", "clock") if name in more}
+        sessions.append(VaultSession(settings_of(url, token, **more), **own))
+        return sessions[-1]
+
+    yield make
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def session_in(vault: Any, session_of: Any) -> Callable[..., VaultSession]:
+    """Make sessions with the namespace of this test."""
+
+    def make(url: str | None = None, token: Any = None, **more: Any) -> VaultSession:
+        more = {"vault_namespace": vault.namespace, "vault_timeout": 5, **more}
+        session: VaultSession = session_of(url or vault.url, token or vault.token, **more)
+        return session
+
+    return make
+
+
+def asked(server: Any) -> int:
+    """How many requests came; that about a token that was given, once it was used, is none."""
+    return sum(b"lookup-self" not in request.partition(b"\r\n")[0] for request in server.received)
+
+
+def read(session: VaultSession, path: str = "k") -> Any:
+    return session.request(
+        lambda client: client.secrets.kv.v2.read_secret_version(
+            path, mount_point="secret", raise_on_deleted_version=True
+        ),
+        mount="secret",
+        path=f"secret/data/{path}",
+        capability="read",
+    )
+
+
+def value_of(session: VaultSession) -> Any:
+    return read(session).data["data"]["value"]
+
+
+def write(session: VaultSession, *, cas: int | None = None, path: str = "k") -> Any:
+    return session.request(
+        lambda client: client.secrets.kv.v2.create_or_update_secret(
+            path, {"value": "v"}, cas=cas, mount_point="secret"
+        ),
+        mount="secret",
+        path=f"secret/data/{path}",
+        capability="update",
+        repeatable=cas is not None,
+    )
+
+
+def assert_tells_nothing(error: BaseException, caplog: Any, *more_secrets: str) -> None:
+    trace = traceback.TracebackException.from_exception(error)
+    shown = [str(error), repr(error), "".join(trace.format()), caplog.text]
+    shown += [repr(pickle.dumps(error)), repr(vars(error)), repr(error.args)]
+    for secret in (TOKEN, BODY, *more_secrets):
+        assert not any(secret in text for text in shown)
+    assert error.__context__ is None
+    assert error.__cause__ is None
+
+
+@pytest.fixture
+def dead() -> str:
+    """The address of a port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+# One deadline: each of these faults would go on for minutes.
+
+
+def test_a_body_that_drips(faulty: Any, session_of: Any, caplog: Any) -> None:
+    server = faulty(FOUND["body"] + b" " * 5000, drip=0.05)
+    with caplog.at_level(logging.DEBUG), pytest.raises(VaultUnavailableError) as caught:
+        read(session_of(server.url))
+    assert "did not answer within 0.5 s" in str(caught.value)
+    assert_tells_nothing(caught.value, caplog)
+
+
+def test_headers_that_drip(faulty: Any, session_of: Any, caplog: Any) -> None:
+    server = faulty(**FOUND, extra=f"X-Long: {'x' * 5000}\r\n", drip=0.05)
+    with pytest.raises(VaultUnavailableError, match=r"did not answer within 0\.5 s") as caught:
+        read(session_of(server.url))
+    assert_tells_nothing(caught.value, caplog)
+
+
+def test_a_tls_handshake_that_drips(bao_tls: Any, relay: Any, session_of: Any, caplog: Any) -> None:
+    slow = relay(bao_tls.server.url, drip=0.05)
+    session = session_of(slow.url, bao_tls.server.root_token, vault_ca_cert=str(bao_tls.ca))
+    with pytest.raises(VaultUnavailableError, match=r"did not answer within 0\.5 s") as caught:
+        read(session)
+    assert_tells_nothing(caught.value, caplog, bao_tls.server.root_token.reveal())
+
+
+def test_a_body_that_drips_over_tls(bao_tls: Any, relay: Any, session_of: Any) -> None:
+    slow = relay(bao_tls.server.url)
+    session = session_of(slow.url, bao_tls.server.root_token, vault_ca_cert=str(bao_tls.ca))
+    assert read(session).status == 404
+    slow.drip = 0.05
+    with pytest.raises(VaultUnavailableError, match=r"did not answer within 0\.5 s"):
+        read(session)
+
+
+def test_a_proxy_that_drips_its_consent(faulty: Any, session_of: Any) -> None:
+    proxy = faulty(extra=f"X-Long: {'x' * 5000}\r\n", drip=0.05)
+    session = session_of("https://vault.invalid", vault_proxy=proxy.url)
+    with pytest.raises(VaultUnavailableError):
+        read(session)
+    assert proxy.received[0].startswith(b"CONNECT vault.invalid:443")
+
+
+def test_a_full_accept_queue(black_hole: str, session_of: Any, caplog: Any) -> None:
+    session = session_of(black_hole, vault_connect_timeout=0.2)
+    with pytest.raises(VaultUnavailableError, match="does not accept connections") as caught:
+        read(session)
+    assert_tells_nothing(caught.value, caplog)
+
+
+def test_a_host_with_many_addresses_that_all_are_black_holes(
+    black_hole: str, session_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(black_hole.rpartition(":")[2])
+    place = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [place] * 1000)
+    session = session_of("http://localhost:1", vault_connect_timeout=0.2)
+    with pytest.raises(VaultUnavailableError, match=r"accept connections|did not answer"):
+        read(session)
+
+
+def test_the_second_address_of_a_host_is_tried(
+    dead: str, faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = [int(url.rpartition(":")[2]) for url in (dead, faulty(**FOUND).url)]
+    places = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: places)
+    assert value_of(session_of("http://localhost:1")) == "v"
+
+
+def test_a_thread_does_not_wait_past_its_deadline_for_the_login_of_another(
+    faulty: Any, session_of: Any
+) -> None:
+    stuck, release = threading.Event(), threading.Event()
+
+    class Stuck(AuthMethod):
+        def login(self, client: Any) -> Login:
+            stuck.set()
+            release.wait()
+            return Login(token=SecretText(TOKEN))
+
+    session = session_of(faulty(**FOUND).url, auth=Stuck())
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(value_of, session)
+        stuck.wait()
+        with pytest.raises(VaultUnavailableError, match="another thread"):
+            read(session)
+        release.set()
+        assert first.exception() is not None or first.result() == "v"
+
+
+def test_hvacs_own_client_keeps_its_timeout(faulty: Any, session_of: Any) -> None:
+    import requests
+
+    server = faulty(silent=True)
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        session_of(server.url).client.sys.read_seal_status()
+
+
+# Retries
+
+
+@pytest.mark.parametrize(
+    "status", ["412 Behind", "429 Slow", "500 Error", "502 Bad", "503 Down", "504 Late"]
+)
+def test_a_read_is_repeated_until_it_works(faulty: Any, session_of: Any, status: str) -> None:
+    failing = {**FAILING, "status": status}
+    # The question whether it is sealed follows a 503.
+    asides = [{"body": b'{"sealed": false}'}] if status.startswith("503") else []
+    server = faulty(**FOUND, first=[failing, *asides, failing, *asides])
+    assert value_of(session_of(server.url, vault_timeout=5)) == "v"
+    assert sum(b"/v1/secret/data/k" in request for request in server.received) == 3
+
+
+def test_a_read_is_repeated_after_a_broken_connection(
+    vault: Any, relay: Any, session_in: Any
+) -> None:
+    vault.client().secrets.kv.v2.create_or_update_secret("k", {"value": "v"})
+    between = relay(vault.url)
+    session = session_in(between.url)
+    assert value_of(session) == "v"
+    between.cut = True
+    assert value_of(session) == "v"
+    assert between.connections == 2
+
+
+def test_retry_after_is_waited_for(
+    faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waited.append)
+    slow = {**FAILING, "status": "429 Slow", "extra": "Retry-After: 3\r\n"}
+    server = faulty(**FOUND, first=[slow])
+    assert value_of(session_of(server.url, vault_timeout=5)) == "v"
+    assert len(waited) == 1
+    assert 3 <= waited[0] < 3.2
+
+
+def test_retry_after_beyond_the_deadline_fails_at_once(
+    faulty: Any, session_of: Any, caplog: Any
+) -> None:
+    slow = {**FAILING, "status": "429 Slow", "extra": "Retry-After: 3600\r\n"}
+    server = faulty(**FOUND, first=[slow])
+    with pytest.raises(VaultUnavailableError, match="limits the rate") as caught:
+        read(session_of(server.url, vault_timeout=5))
+    assert len(server.received) == 1
+    assert_tells_nothing(caught.value, caplog)
+
+
+@pytest.mark.parametrize("text", ["-1", "soon", "1e9", "٣", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_another_retry_after_is_passed_over(faulty: Any, session_of: Any, text: str) -> None:
+    head = {"status": "429 Slow", "extra": f"Retry-After: {text}\r\n"}
+    server = faulty(**FOUND, first=[{**FAILING, **head}])
+    assert value_of(session_of(server.url, vault_timeout=5)) == "v"
+
+
+def test_what_can_not_pass_is_not_repeated(faulty: Any, session_of: Any) -> None:
+    server = faulty(**FOUND, first=[{"body": b"<html></html>", "kind": "text/html"}])
+    with pytest.raises(MalformedAnswerError):
+        read(session_of(server.url, vault_timeout=5))
+    assert len(server.received) == 1
+
+
+def bomb(size: int) -> bytes:
+    """JSON that is small twice compressed and has so many bytes inflated."""
+    inflated = b'{"data": "' + b"a" * size + b'"}'
+    return gzip.compress(gzip.compress(inflated))
+
+
+@pytest.mark.parametrize("where", ["read", "login", "sealed"])
+def test_a_body_that_inflates_is_cut_off(faulty: Any, session_of: Any, where: str) -> None:
+    large = {"body": bomb(1 << 28), "extra": "Content-Encoding: gzip, gzip\r\n"}
+    assert len(large["body"]) < 10_000
+    down = {"status": "503 Down", "body": FAILING["body"]}
+    login = {"vault_auth": "userpass", "vault_username": "u", "vault_password": "p"}
+    server = faulty(**large, first=[down] if where == "sealed" else [])
+    more = login if where == "login" else {}
+    session = session_of(server.url, vault_timeout=5, vault_max_response_bytes=1 << 20, **more)
+    tracemalloc.start()
+    try:
+        with pytest.raises(VaultUnavailableError) as caught:
+            read(session)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 25
+    if where != "sealed":
+        assert isinstance(caught.value, MalformedAnswerError)
+        assert "more than vault_max_response_bytes, 1,048,576 bytes" in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_a_body_that_does_not_end_is_cut_off_as_well(faulty: Any, session_of: Any) -> None:
+    server = faulty(b'{"data": "' + b"a" * 5000 + b'"}')
+    session = session_of(server.url, vault_max_response_bytes=1024)
+    with pytest.raises(MalformedAnswerError, match="vault_max_response_bytes"):
+        read(session)
+    assert read(session_of(server.url, vault_max_response_bytes=8192)).status == 200
+
+
+def test_a_compressed_answer_is_read(faulty: Any, session_of: Any) -> None:
+    packed = gzip.compress(FOUND["body"])
+    assert value_of(session_of(faulty(packed, extra="Content-Encoding: gzip\r\n").url)) == "v"
+
+
+def test_more_threads_than_connections_that_are_kept_make_no_noise(
+    faulty: Any, session_of: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = session_of(faulty(**FOUND).url, vault_timeout=30)
+    everybody = threading.Barrier(100, timeout=60)
+
+    def read_at_once(_: int) -> Any:
+        everybody.wait()
+        return value_of(session)
+
+    with caplog.at_level(logging.WARNING), ThreadPoolExecutor(100) as threads:
+        found = list(threads.map(read_at_once, range(200)))
+    assert found == ["v"] * 200
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("asked", "attempts"), [("60", 1), ("0", 3)])
+def test_a_login_heeds_the_time_that_a_limit_asks_for(
+    faulty: Any, session_of: Any, asked: str, attempts: int
+) -> None:
+    slow = {"status": "429 Slow", "body": b"{}", "extra": f"Retry-After: {asked}\r\n"}
+    token = {"body": b'{"auth": {"client_token": "t"}}'}
+    server = faulty(**FOUND, first=[slow, slow, token])
+    login = {"vault_auth": "userpass", "vault_username": "u", "vault_password": "p"}
+    session = session_of(server.url, vault_timeout=10, **login)
+    if attempts == 1:
+        with pytest.raises(VaultUnavailableError, match="limits the rate") as caught:
+            read(session)
+        assert caught.value.retry_after == 60
+    else:
+        assert value_of(session) == "v"
+    logins = [each for each in server.received if b"/login/" in each]
+    assert len(logins) == attempts
+
+
+# Namespaces
+
+
+COMMUNITY = {"body": b'{"initialized": true, "sealed": false, "enterprise": false}'}
+NO_NAMESPACE = {"status": "404 Not Found", "body": b'{"errors": ["namespace not found"]}'}
+
+
+@pytest.mark.parametrize("auth", ["token", "userpass"])
+def test_a_namespace_on_a_server_that_has_none_is_an_error(
+    faulty: Any, session_of: Any, caplog: Any, auth: str
+) -> None:
+    server = faulty(**COMMUNITY)
+    login = {"vault_auth": auth, "vault_username": "u", "vault_password": "p"}
+    session = session_of(server.url, vault_namespace="team-a", **login)
+    for _ in range(2):
+        with pytest.raises(
+            ConfigurationError, match=r"'team-a', and Vault .* no namespaces"
+        ) as caught:
+            read(session)
+    assert_tells_nothing(caught.value, caplog)
+    assert all(each.startswith(b"GET /v1/sys/health?") for each in server.received)
+    assert TOKEN.encode() not in b"".join(server.received)
+
+
+@pytest.mark.parametrize(
+    "health",
+    [
+        {"body": b'{"enterprise": true}'},
+        {"body": b'{"initialized": true}'},
+        NO_NAMESPACE,
+        {"status": "403 No", "body": b"{}"},
+        {"body": b"<html>", "kind": "text/html"},
+    ],
+    ids=["enterprise", "OpenBao", "no namespace", "denied", "HTML"],
+)
+def test_whether_there_are_namespaces_is_asked_once(
+    faulty: Any, session_of: Any, health: Any
+) -> None:
+    server = faulty(**FOUND, first=[health])
+    session = session_of(server.url, vault_namespace="team-a")
+    assert [value_of(session) for _ in range(3)] == ["v"] * 3
+    assert sum(b"sys/health" in each for each in server.received) == 1
+
+
+def test_it_is_not_asked_without_a_namespace(faulty: Any, session_of: Any) -> None:
+    server = faulty(**FOUND)
+    assert value_of(session_of(server.url)) == "v"
+    assert asked(server) == 1
+
+
+def test_an_outage_leaves_the_question_open(faulty: Any, session_of: Any) -> None:
+    server = faulty(**COMMUNITY, first=[{"status": "501 No", "body": b"{}"}])
+    session = session_of(server.url, vault_namespace="team-a")
+    with pytest.raises(VaultUnavailableError, match="not initialized"):
+        read(session)
+    with pytest.raises(ConfigurationError, match="no namespaces"):
+        read(session)
+
+
+# Answers
+
+
+def test_json_nested_without_end_is_malformed(faulty: Any, session_of: Any) -> None:
+    server = faulty(b'{"data":' + b"[" * 200_000)
+    with pytest.raises(MalformedAnswerError):
+        read(session_of(server.url))
+
+
+# Writes
+
+
+@pytest.fixture
+def store_of(session_in: Any, vault: Any) -> Callable[..., VaultStore]:
+    def make(url: str) -> VaultStore:
+        session = session_in(url)
+        return VaultStore(session, settings_of(url))
+
+    return make
+
+
+def test_a_write_whose_answer_was_lost_is_recognised(vault: Any, relay: Any, store_of: Any) -> None:
+    between = relay(vault.url)
+    store = store_of(between.url)
+    store.read("warm-up")
+    between.cut = True
+    record = store.write("k", {"value": "ours"}, cas=0)
+    assert record.version == 1
+    assert not between.cut
+    assert [each.version for each in store.versions("k")] == [1]
+
+
+def test_a_write_that_came_second_is_not_taken_for_ours(
+    vault: Any, relay: Any, store_of: Any
+) -> None:
+    between = relay(vault.url)
+    store = store_of(between.url)
+    store.read("warm-up")
+    kv = vault.client().secrets.kv.v2
+    kv.create_or_update_secret("secureml/k", {"value": "theirs"})
+    between.cut = True
+    with pytest.raises(SecretExistsError):
+        store.write("k", {"value": "ours"}, cas=0)
+    assert store.read("k").record.fields == {"value": "theirs"}
+
+
+def test_a_write_without_check_and_set_is_not_repeated_where_it_may_be_done(
+    vault: Any, relay: Any, store_of: Any
+) -> None:
+    between = relay(vault.url)
+    store = store_of(between.url)
+    store.read("warm-up")
+    between.cut = True
+    with pytest.raises(VaultUnavailableError, match="broke the connection off"):
+        store.write("k", {"value": "ours"}, cas=None)
+    assert [each.version for each in store.versions("k")] == [1]
+
+
+@pytest.mark.parametrize("status", ["500 Error", "502 Bad", "504 Late"])
+def test_nor_is_it_sent_to_another_address(faulty: Any, session_of: Any, status: str) -> None:
+    first, second = faulty(**FAILING, status=status), faulty(**FOUND)
+    with pytest.raises(VaultUnavailableError):
+        write(session_of(f"{first.url},{second.url}"))
+    assert len(first.received) == 1
+    assert second.received == []
+
+
+@pytest.mark.parametrize("status", ["429 Slow", "503 Down"])
+def test_it_is_repeated_where_vault_has_not_begun(
+    faulty: Any, session_of: Any, status: str
+) -> None:
+    asides = [{"body": b'{"sealed": false}'}] if status.startswith("503") else []
+    server = faulty(**FOUND, first=[{**FAILING, "status": status}, *asides])
+    assert write(session_of(server.url, vault_timeout=5)).status == 200
+
+
+def test_it_goes_to_the_next_address_where_the_first_is_dead(
+    dead: str, faulty: Any, session_of: Any
+) -> None:
+    server = faulty(**FOUND)
+    assert write(session_of(f"{dead},{server.url}")).status == 200
+    assert asked(server) == 1
+
+
+# Several addresses
+
+
+def test_a_dead_address_is_passed_over_and_not_asked_again(
+    dead: str, faulty: Any, session_of: Any, caplog: Any
+) -> None:
+    server = faulty(**FOUND)
+    session = session_of(f"{dead},{server.url}")
+    assert session.addresses == (dead, server.url)
+    assert value_of(session) == "v"
+    assert session.addresses == (server.url, dead)
+    assert value_of(session) == "v"
+    told = [record.getMessage() for record in caplog.records if record.name == "secureml.vault"]
+    assert told == [
+        f"Vault at {dead} can't be reached: it refused the connection; {server.url} is asked from "
+        "here on"
+    ]
+
+
+def test_a_sealed_address_is_passed_over(
+    private_bao: Any, faulty: Any, session_of: Any, caplog: Any
+) -> None:
+    private_bao.seal()
+    server = faulty(**FOUND)
+    both = f"{private_bao.url},{server.url}"
+    assert value_of(session_of(both, vault_timeout=5)) == "v"
+    server.close()
+    with pytest.raises(VaultSealedError) as caught:
+        read(session_of(both))
+    assert_tells_nothing(caught.value, caplog)
+
+
+def test_a_sealed_node_does_not_end_the_wait_for_another(
+    private_bao: Any, faulty: Any, session_of: Any
+) -> None:
+    private_bao.seal()
+    down, awake = {**FAILING, "status": "503 Down"}, {"body": b'{"sealed": false}'}
+    electing = faulty(**FOUND, first=[down, awake, down, awake])
+    session = session_of(f"{private_bao.url},{electing.url}", vault_timeout=5)
+    assert value_of(session) == "v"
+
+
+def test_a_black_hole_is_passed_over(black_hole: str, faulty: Any, session_of: Any) -> None:
+    server = faulty(**FOUND)
+    session = session_of(f"{black_hole},{server.url}", vault_connect_timeout=0.1)
+    assert value_of(session) == "v"
+    assert session.addresses[0] == server.url
+
+
+def test_a_node_that_hangs_leaves_time_for_the_others(faulty: Any, session_of: Any) -> None:
+    hanging, server = faulty(silent=True), faulty(**FOUND)
+    session = session_of(f"{hanging.url},{server.url}")
+    assert value_of(session) == "v"
+    assert session.addresses[0] == server.url
+
+
+def test_after_a_write_on_a_node_that_hangs_the_next_one_is_asked_first(
+    faulty: Any, session_of: Any
+) -> None:
+    hanging, server = faulty(silent=True), faulty(**FOUND)
+    session = session_of(f"{hanging.url},{server.url}")
+    with pytest.raises(VaultUnavailableError):
+        write(session)
+    assert server.received == []
+    assert write(session).status == 200
+
+
+def test_a_standby_that_redirects_to_a_dead_leader_is_asked_again(
+    dead: str, faulty: Any, session_of: Any
+) -> None:
+    redirect = {"status": "307 Moved", "extra": f"Location: {dead}/v1/secret/data/k\r\n"}
+    standby, other = faulty(**FOUND, first=[redirect, redirect]), faulty(**FOUND)
+    session = session_of(f"{standby.url},{other.url}", vault_timeout=5)
+    assert value_of(session) == "v"
+    assert session.addresses[0] == standby.url
+    assert asked(standby) == 3
+    assert other.received == []
+
+
+def test_no_address_answers(dead: str, faulty: Any, session_of: Any, caplog: Any) -> None:
+    session = session_of(f"{dead},{faulty(**FAILING, status='500 Error').url}")
+    with pytest.raises(VaultUnavailableError, match=r"status 500|refused") as caught:
+        read(session)
+    assert_tells_nothing(caught.value, caplog)
+
+
+# Redirects
+
+
+@pytest.mark.filterwarnings("ignore::secureml.errors.InsecureConnectionWarning")
+@pytest.mark.parametrize("fault", ["refused", "unknown", "plain", "proxy", "socket"])
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_where_trying_again_can_not_help_the_cause_comes_at_once(
+    dead: str, faulty: Any, session_of: Any, fault: str, repeatable: bool
+) -> None:
+    addresses = {
+        "refused": dead,
+        "unknown": "http://vault.invalid:8200",
+        "plain": faulty(b"{}").url.replace("http:", "https:"),
+        "proxy": "https://vault.invalid",
+        "socket": "unix:///nowhere",
+    }
+    more = {"vault_proxy": dead} if fault == "proxy" else {}
+    session = session_of(addresses[fault], vault_timeout=60, **more)
+    start = time.monotonic()
+    with pytest.raises(VaultUnavailableError, match="can't be reached: "):
+        read(session) if repeatable else write(session)
+    assert time.monotonic() - start < 30
+
+
+def test_an_address_that_is_gone_is_asked_again_where_there_are_others(
+    faulty: Any, session_of: Any
+) -> None:
+    failing = faulty(status="503 Down")
+    gone = socket.create_server(("127.0.0.1", 0))
+    place = gone.getsockname()
+    gone.close()
+    session = session_of(f"http://127.0.0.1:{place[1]},{failing.url}", vault_timeout=30)
+    back: list[Any] = []
+
+    def come_back() -> None:
+        while len(failing.received) < 3:
+            assert time.monotonic() < end
+        back.append(faulty(**FOUND, place=place))
+
+    end = time.monotonic() + 30
+    waiting = threading.Thread(target=come_back)
+    waiting.start()
+    assert value_of(session) == "v"
+    waiting.join()
+
+
+def test_several_addresses_that_all_are_gone_are_asked_until_the_deadline(
+    dead: str, session_of: Any
+) -> None:
+    attempts = 0
+    session = session_of(f"{dead},http://localhost:{dead.rpartition(':')[2]}")
+
+    def send(client: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        return client.sys.read_seal_status()
+
+    with pytest.raises(VaultUnavailableError, match="refused the connection"):
+        session.request(send, mount="sys", path="sys/seal-status", capability="read")
+    assert attempts > 2
+
+
+def test_plain_http_to_a_port_that_speaks_tls_is_named(bao_tls: Any, session_of: Any) -> None:
+    with pytest.raises(MalformedAnswerError, match="speaks TLS: write https://"):
+        read(session_of(bao_tls.server.url.replace("https:", "http:")))
+
+
+def moved(url: str, status: str = "307 Moved") -> dict[str, str]:
+    return {"status": status, "extra": f"Location: {url}/v1/secret/data/k\r\n"}
+
+
+@pytest.mark.parametrize("status", ["301 M", "302 M", "303 M", "307 M", "308 M"])
+def test_a_redirect_to_the_same_host_is_followed(faulty: Any, session_of: Any, status: str) -> None:
+    leader = faulty(**FOUND)
+    standby = faulty(**moved(leader.url, status))
+    assert value_of(session_of(standby.url)) == "v"
+    assert TOKEN.encode() in leader.received[0]
+
+
+@pytest.mark.parametrize("listed", ["localhost", "LocalHost:{port}", "x.invalid, localhost:{port}"])
+def test_a_redirect_to_a_host_of_the_cluster_is_followed(
+    faulty: Any, session_of: Any, listed: str
+) -> None:
+    leader = faulty(**FOUND)
+    port = leader.url.rpartition(":")[2]
+    standby = faulty(**moved(f"http://localhost:{port}"))
+    hosts = listed.format(port=port)
+    assert value_of(session_of(standby.url, vault_cluster_hosts=hosts)) == "v"
+
+
+@pytest.mark.parametrize(
+    ("location", "hosts"),
+    [
+        ("http://localhost:{port}", None),
+        ("http://localhost:{port}", "localhost:1"),
+        ("http://localhost.evil:{port}", "localhost"),
+        ("http://127.0.0.1@localhost:{port}", None),
+        ("http://127.0.0.1:1@127.0.0.1:{port}", None),
+        ("//localhost:{port}", None),
+        ("ftp://127.0.0.1:{port}", None),
+        ("http://localhost:{port}:9", "localhost"),
+        ("http://evil.example[127.0.0.1]:{port}", None),
+        ("http://127.1:{port}", None),
+        ("", "localhost"),
+    ],
+)
+def test_a_redirect_to_another_host_is_refused(
+    faulty: Any, session_of: Any, caplog: Any, location: str, hosts: str | None
+) -> None:
+    elsewhere = faulty(**FOUND)
+    port = elsewhere.url.rpartition(":")[2]
+    standby = faulty(**moved(location.format(port=port)))
+    with pytest.raises(MalformedAnswerError, match="vault_cluster_hosts") as caught:
+        read(session_of(standby.url, vault_cluster_hosts=hosts))
+    assert elsewhere.received == []
+    assert_tells_nothing(caught.value, caplog)
+
+
+def test_a_redirect_from_https_to_http_is_refused(
+    bao_tls: Any, faulty: Any, session_of: Any
+) -> None:
+    from secureml.vault.client.addresses import parse_addresses, redirect_target
+
+    (asked,) = parse_addresses("https://vault.example:8200")
+    known = (asked,)
+    assert redirect_target("http://vault.example:8200/v1/x", asked, known, ()) is None
+    assert redirect_target("https://vault.example:8200/v1/x", asked, known, ()) is not None
+
+
+def test_a_redirect_from_this_machine_to_plain_http_on_another_is_refused(
+    faulty: Any, session_of: Any
+) -> None:
+    agent = faulty(**moved("http://vault.invalid:8200"))
+    with pytest.raises(MalformedAnswerError, match="to a plain one"):
+        read(session_of(agent.url, vault_cluster_hosts="vault.invalid"))
+
+
+def test_a_redirect_to_a_node_that_redirects_is_not_followed_but_repeated(
+    faulty: Any, session_of: Any
+) -> None:
+    leader = faulty(**FOUND)
+    former = faulty(**moved(leader.url))
+    standby = faulty(**moved(leader.url), first=[moved(former.url)])
+    assert value_of(session_of(standby.url, vault_timeout=5)) == "v"
+    assert len(former.received) == 1
+
+
+def test_a_login_follows_the_same_redirects(faulty: Any, session_of: Any) -> None:
+    login = {"body": b'{"auth": {"client_token": "s.new", "lease_duration": 60}}'}
+    leader = faulty(**FOUND, first=[login])
+    there = {"extra": f"Location: {leader.url}/v1/auth/userpass/login/a\r\n"}
+    standby = faulty(**FOUND, first=[{"status": "307 Moved", **there}])
+    more = {"vault_auth": "userpass", "vault_username": "a", "vault_password": "p"}
+    session = session_of(standby.url, None, **more)
+    assert value_of(session) == "v"
+    assert b"s.new" in standby.received[1]
+    elsewhere = {"extra": f"Location: http://localhost:{leader.url.rpartition(':')[2]}/v1/x\r\n"}
+    evil = faulty(status="307 Moved", **elsewhere)
+    before = len(leader.received)
+    with pytest.raises(MalformedAnswerError, match="vault_cluster_hosts"):
+        read(session_of(evil.url, None, **more))
+    assert len(leader.received) == before
+    leader.close()
+
+
+# Proxies and sockets
+
+
+def test_nothing_is_taken_from_the_environment_or_an_answer(
+    faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login canary password canary")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server = faulty(**FOUND, extra="Set-Cookie: canary=1; Path=/\r\n")
+    session = session_of(server.url)
+    assert [value_of(session) for _ in range(2)] == ["v", "v"]
+    for request in server.received:
+        assert b"canary-token" in request
+        assert b"Cookie" not in request
+        assert b"Authorization" not in request
+
+
+def test_a_proxy_is_used_where_it_is_set(faulty: Any, session_of: Any) -> None:
+    proxy = faulty(**FOUND)
+    with pytest.warns(InsecureConnectionWarning):
+        session = session_of("http://vault.invalid:8200", vault_proxy=proxy.url)
+    assert value_of(session) == "v"
+    assert proxy.received[0].startswith(b"GET http://vault.invalid:8200/v1/secret/data/k")
+
+
+def test_the_environments_proxy_is_used_where_that_is_asked_for(
+    faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, direct = faulty(**FOUND), faulty(**FOUND)
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with pytest.warns(InsecureConnectionWarning):
+        away = session_of("http://vault.invalid:8200", vault_proxy="environment")
+    assert value_of(away) == "v"
+    assert asked(proxy) == 1
+    assert value_of(session_of(direct.url, vault_proxy="environment")) == "v"
+    assert asked(direct) == 1
+    with pytest.warns(InsecureConnectionWarning):
+        both = session_of(f"{direct.url},http://vault.invalid:8200", vault_proxy="environment")
+    assert value_of(both) == "v"
+    assert (asked(direct), asked(proxy)) == (2, 1)
+
+
+@pytest.mark.parametrize("proxy", ["named", "environment"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_no_proxy_sees_what_stays_on_this_machine(
+    faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch, proxy: str, host: str
+) -> None:
+    elsewhere, direct = faulty(**FAILING), faulty(**FOUND)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, elsewhere.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    session = session_of(
+        direct.url.replace("127.0.0.1", host),
+        vault_proxy=elsewhere.url if proxy == "named" else proxy,
+        environment="production",
+    )
+    assert value_of(session) == "v"
+    assert session.client.secrets.kv.v2.read_secret_version("k", raise_on_deleted_version=True)
+    assert elsewhere.received == []
+
+
+def test_no_proxy_sees_a_redirect_that_stays_on_this_machine(faulty: Any, session_of: Any) -> None:
+    leader = faulty(**FOUND)
+    proxy = faulty(**moved(leader.url))
+    with pytest.warns(InsecureConnectionWarning):
+        session = session_of(
+            "http://vault.invalid:8200", vault_proxy=proxy.url, vault_cluster_hosts="127.0.0.1"
+        )
+    assert value_of(session) == "v"
+    assert (asked(proxy), asked(leader)) == (1, 1)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://a..b:3128", "http://"])
+def test_a_proxy_of_the_environment_that_is_none_is_a_wrong_setting(
+    session_of: Any, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ConfigurationError, match="vault_proxy"):
+        session_of("https://vault.invalid", vault_proxy="environment")
+
+
+def test_a_proxy_that_is_down(dead: str, session_of: Any, caplog: Any) -> None:
+    session = session_of("https://vault.invalid", vault_proxy=dead)
+    with pytest.raises(VaultUnavailableError, match="its proxy refused the connection") as caught:
+        read(session)
+    assert_tells_nothing(caught.value, caplog)
+
+
+@pytest.fixture
+def unix(relay: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Give a server a unix socket; return its path."""
+
+    def start(url: str) -> str:
+        path = str(tmp_path_factory.mktemp("unix") / "s")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen()
+        relay(url, listener=listener)
+        return path
+
+    return start
+
+
+def test_a_unix_socket(vault: Any, unix: Any, session_in: Any) -> None:
+    vault.client().secrets.kv.v2.create_or_update_secret("k", {"value": "v"})
+    session = session_in(f"unix://{unix(vault.url)}")
+    assert value_of(session) == "v"
+
+
+def test_a_unix_socket_is_not_behind_the_proxy(
+    vault: Any, unix: Any, dead: str, faulty: Any, session_in: Any
+) -> None:
+    proxy = faulty(**FOUND)
+    session = session_in(f"unix://{unix(vault.url)},{dead}", vault_proxy=proxy.url)
+    assert read(session).status == 404
+    assert proxy.received == []
+
+
+def test_a_unix_socket_that_is_not_there(session_of: Any, caplog: Any) -> None:
+    with pytest.raises(VaultUnavailableError, match="there is no such socket") as caught:
+        read(session_of("unix:///nowhere"))
+    assert_tells_nothing(caught.value, caplog)
+
+
+def test_a_unix_socket_where_nobody_answers(faulty: Any, unix: Any, session_of: Any) -> None:
+    path = unix(faulty(silent=True).url)
+    with pytest.raises(VaultUnavailableError, match="did not answer"):
+        read(session_of(f"unix://{path}"))
