@@ -76,7 +76,7 @@ bench: .venv/.bench
 	.venv/bin/python benchmarks/bench.py
 
 bench-outages: .venv/.dev
-	.venv/bin/python benchmarks/outages.py
+	PYTHONPATH=tests .venv/bin/python benchmarks/outages.py
 
 fuzz: .venv/.dev
 	.venv/bin/python benchmarks/fuzz.py

@@ -1,6 +1,7 @@
 """Measure what becomes of faults between secureml and Vault, and what a read costs.
 
-Run by ``make bench-outages``; ``--quick`` takes the short deadline alone and fewer reads.
+Run by ``make bench-outages``; ``--quick`` takes the short deadline alone and fewer reads. The
+servers that it puts in Vault's place are those of the tests (PYTHONPATH=tests).
 docs/outages.md says how to read the tables.
 """
 
@@ -8,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import logging
 import pickle
 import statistics
@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import hvac
@@ -33,6 +32,7 @@ import requests
 import trustme
 from requests.adapters import HTTPAdapter
 
+from helpers.network import FaultyServer, Relay, full_queue, http_answer
 from secureml import KeyManager
 from secureml.errors import SecretError
 from secureml.vault.devserver.cluster import DevCluster
@@ -50,19 +50,6 @@ from secureml import KeyManager
 manager = KeyManager(sys.argv[1], sys.argv[2], vault_ca_cert=sys.argv[3], use_env_fallback=False)
 assert len(manager.get_encryption_key()) == 32
 """
-
-
-def test_helpers() -> ModuleType:
-    """Load the servers that the tests put in Vault's place."""
-    path = Path(__file__).parents[1] / "tests" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("test_helpers", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-HELPERS = test_helpers()
 
 
 @dataclass(frozen=True)
@@ -190,14 +177,14 @@ def faults_of_networks(vault: TlsVault) -> Iterator[Fault]:
 
     @contextlib.contextmanager
     def slow_handshake() -> Iterator[dict[str, Any]]:
-        relay = HELPERS.Relay(vault.server.url, drip=0.01)
+        relay = Relay(vault.server.url, drip=0.01)
         yield {**vault.settings, "vault_url": relay.url}
         relay.close()
 
     @contextlib.contextmanager
     def slow_body() -> Iterator[dict[str, Any]]:
         # The handshake takes half a second so, and the large answer a minute.
-        relay = HELPERS.Relay(vault.server.url, drip=0.05, piece=512)
+        relay = Relay(vault.server.url, drip=0.05, piece=512)
         yield {**vault.settings, "vault_url": relay.url, "vault_path": "large"}
         relay.close()
 
@@ -208,7 +195,7 @@ def faults_of_networks(vault: TlsVault) -> Iterator[Fault]:
 
     @contextlib.contextmanager
     def queue() -> Iterator[dict[str, Any]]:
-        with HELPERS.full_queue() as url:
+        with full_queue() as url:
             yield {"vault_url": url}
 
     def fixed(**settings: Any) -> Callable[[], contextlib.AbstractContextManager[dict[str, Any]]]:
@@ -253,8 +240,8 @@ def faults_of_state(folder: Path) -> Iterator[Fault]:
 def faulty(
     body: bytes = b"", *, silent: bool = False, reset: bool = False, drip: float = 0, **head: str
 ) -> Iterator[dict[str, Any]]:
-    answer = None if silent else HELPERS.http_answer(body, **head)
-    server = HELPERS.FaultyServer([answer], reset=reset, drip=drip)
+    answer = None if silent else http_answer(body, **head)
+    server = FaultyServer([answer], reset=reset, drip=drip)
     yield {"vault_url": server.url}
     server.close()
 

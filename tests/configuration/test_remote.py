@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from helpers.clock import Clock
 from secureml import configure, get_settings
 from secureml.configuration import process
 from secureml.configuration.remote import RemoteSettings
@@ -32,21 +33,6 @@ def details_of(seen: Any) -> str:
     """What the first warning says beside its constant text."""
     details: str = seen[0].message.details
     return details
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 class Record:

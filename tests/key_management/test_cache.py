@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from helpers.clock import Clock
 from secureml.errors import (
     AccessDeniedError,
     FallbackWarning,
@@ -23,16 +24,6 @@ from secureml.key_management.cache import Cache, CacheEntry
 from secureml.stores import Finding, MemoryStore, Outcome
 
 THREADS = 8
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Value:
@@ -56,11 +47,6 @@ class Store(MemoryStore):
         self.begun.release()
         assert self.gate.wait(30)
         return outcome
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from helpers.clock import Clock
 from secureml import anonymize, reidentify, rekey
 from secureml.errors import (
     KeyDisabledError,
@@ -63,13 +64,6 @@ REFUSALS: dict[str, type[SecretError]] = {
 pick = st.integers(0, 2**16)
 who = st.integers(0, 1)
 slot = st.integers(0, 1)
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.clock import Clock
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -43,13 +44,6 @@ def manager(vault):
 @pytest.fixture
 def kv(vault):
     return vault.client().secrets.kv.v2
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def in_memory(**more) -> KeyManager:

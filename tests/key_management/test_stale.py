@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from helpers.clock import Clock
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -24,21 +25,6 @@ KEY = "5a" * 32
 OTHER = "6b" * 32
 PATH = "secureml/master_key"
 READ = f'path "secret/data/{PATH}" {{ capabilities = ["read"] }}'
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import secureml
+from helpers.clock import Clock
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -79,13 +80,6 @@ def requests(monkeypatch) -> list[str]:
 
     monkeypatch.setattr(VaultSession, "request", recorded)
     return paths
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def stored(client, name="staging/k", version=None):

@@ -14,19 +14,6 @@ from secureml.vault.client.session import VaultSession
 HOUR = 3600.0
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture
 def session(clock) -> Iterator[Callable[..., VaultSession]]:
     opened: list[VaultSession] = []

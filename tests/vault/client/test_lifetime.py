@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from helpers.clock import Clock
 from secureml.errors import AccessDeniedError, AuthenticationError, VaultUnavailableError
 from secureml.secret_types import SecretText
 from secureml.settings import Layers, load_settings
@@ -22,16 +23,6 @@ path "auth/token/lookup-self" { capabilities = ["read"] }
 path "auth/token/renew-self" { capabilities = ["update"] }
 path "auth/token/revoke-self" { capabilities = ["update"] }
 """
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Tokens(AuthMethod):
@@ -54,7 +45,7 @@ class Tokens(AuthMethod):
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture
