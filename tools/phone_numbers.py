@@ -1,7 +1,7 @@
 """Write the frozen table of valid numbers, `secureml/pseudonymization/tables/phone_numbers.txt`.
 
 Run once per version of the format, with the package phonenumbers:
-`python tests/pseudonymization/generate_phone_numbers.py > TABLE`. A new table is a new version of
+`python tools/phone_numbers.py > TABLE`. A new table is a new version of
 the format: what the old one encrypted can't be recovered with it.
 
 The patterns of every region of a calling code are read as automata that run side by side; what

@@ -2,7 +2,7 @@
 
 Run once per version of the format regex, by the oldest Python that the first version ran on (3.11,
 of Unicode 14), with the packages unicodedata2 and regex of one and the same Unicode version:
-`python tests/pseudonymization/generate_properties.py > TABLE`. A new table is a new version of the
+`python tools/character_properties.py > TABLE`. A new table is a new version of the
 format: what the old one encrypted can't be recovered with it.
 """
 
@@ -15,7 +15,7 @@ from re import _casefix
 
 import regex
 import unicodedata2
-from generate_alphabets import spans
+from character_classes import spans
 from regex import _regex
 
 EVERY = range(0x110000)

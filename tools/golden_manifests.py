@@ -1,6 +1,6 @@
 """Write the golden files of the present schema that are missing; one that is there stays.
 
-python tests/golden/generate.py
+python tools/golden_manifests.py
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def made(arguments: dict[str, Any], parts: list[list[int]]) -> dict[str, Any]:
 
 
 for name, (arguments, parts) in FILES.items():
-    path = Path(__file__).with_name(f"manifest_3_{name}.json")
+    path = Path(__file__).parents[1] / "tests" / "golden" / f"manifest_3_{name}.json"
     if not path.exists():
         text = json.dumps(made(arguments, parts), indent=1, ensure_ascii=False)
         path.write_text(text + "\n", "utf-8")

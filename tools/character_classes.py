@@ -1,7 +1,7 @@
 """Write the frozen table of character classes (`pseudonymization/tables/character_classes.txt`).
 
 Run once per version of the format, with the packages fonttools and unicodedata2 of one and the
-same Unicode version: `python tests/pseudonymization/generate_alphabets.py > TABLE`. A new table
+same Unicode version: `python tools/character_classes.py > TABLE`. A new table
 is a new version of the format: what the old one encrypted can't be recovered with it.
 """
 

@@ -1,6 +1,6 @@
 """Write the vectors of manifest schema 3, if they are missing.
 
-python tests/vectors/generate_manifest_3.py
+python tools/manifest_vectors.py
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def made(name: str, cuts: list[tuple[int, slice]], **arguments: Any) -> dict[str
     }
 
 
-path = Path(__file__).with_name("manifest_3.json")
+path = Path(__file__).parents[1] / "tests" / "vectors" / "manifest_3.json"
 if not path.exists():
     one = made("one version", [(2, slice(None))])
     two = made("two versions", [(1, slice(0, 3)), (2, slice(3, None))], key_versions=True)
