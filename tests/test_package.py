@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import secureml
 
@@ -151,3 +152,12 @@ def test_ci_sees_whether_bounds_changed_within_two_days(tmp_path, change, same):
     git("commit", "--allow-empty", "-m", "after")
     done = subprocess.run([sys.executable, SAME_BOUNDS], check=False)
     assert (done.returncode == 0) == same
+
+
+def test_the_hooks_before_a_commit_run_what_make_lint_runs():
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert recipe is not None
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0][
+        "hooks"
+    ]
+    assert [hook["entry"] for hook in hooks] == [line.strip() for line in recipe[1].splitlines()]
