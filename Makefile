@@ -23,7 +23,8 @@ help:
 	@echo 'make test-core     test the package without any of its extras'
 	@echo 'make test-install  install the package with pip and with poetry, as documented'
 	@echo 'make test-lowest   test with the lowest versions of the dependencies (Python 3.11 or 3.12)'
-	@echo 'make test-all      make test, make test-lowest, and each other Python that is found'
+	@echo 'make test-all      make test with its longest runs in full, make test-lowest, and each other'
+	@echo '                   Python that is found'
 	@echo 'make docs          build the documentation into docs/_build/html'
 	@echo 'make bench         measure speed and memory beside the AES floor and other packages'
 	@echo 'make bench-outages measure what becomes of outages, and what a read from Vault costs'
@@ -35,7 +36,7 @@ demo: .venv/.demo
 	.venv/bin/secureml demo
 
 test: lint .venv-openbao-2.6/.installed
-	.venv/bin/pytest --installed $(PARALLEL)
+	.venv/bin/pytest --installed $(PARALLEL) $(THOROUGH)
 
 lint: .venv/.dev
 	.venv/bin/ruff check .
@@ -52,6 +53,8 @@ test-install: build/wheel.stamp .venv-poetry/.poetry
 test-lowest: .venv-lowest/.lowest .venv-openbao-2.6/.installed
 	.venv-lowest/bin/pytest --installed $(PARALLEL)
 
+# The longest runs are made in full here alone.
+test-all: THOROUGH := --thorough
 test-all: test test-lowest $(PYTHONS:%=test-python-%)
 
 # What `python3.12` is on PATH, or pyenv's: its shim does not run a version that is not selected.

@@ -150,6 +150,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--model-runs", type=int, default=1000, help="combinations that a model is compared in"
     )
     parser.addoption("--model-seed", type=int, default=0, help="the first of them")
+    parser.addoption(
+        "--thorough", action="store_true", help="make the longest runs in full; they take minutes"
+    )
+
+
+@pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether the longest runs are to be made in full."""
+    return bool(request.config.getoption("--thorough"))
 
 
 @pytest.fixture
