@@ -7,9 +7,6 @@ order is the permutation. This is not SP 800-38G, nor any other standard.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, partial
-
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -18,13 +15,13 @@ from numpy.typing import NDArray
 
 from secureml.secret_types import SecretBytes, conceal
 
-__all__ = ["TableCipher"]
+__all__ = ["SmallDomainCipher"]
 
 LARGEST = 1 << 20
-_RECENT = 8
+_KEPT = 1 << 24  # members of tables that are kept for more values
 
 
-class TableCipher:
+class SmallDomainCipher:
     """Permutes domains of up to 2**20 members.
 
     Args:
@@ -34,15 +31,14 @@ class TableCipher:
         ValueError: the key has another length.
     """
 
-    __slots__ = ("_recent",)
+    __slots__ = ("_key", "_members", "_tables")
 
     def __init__(self, key: bytes | SecretBytes) -> None:
         key = conceal(key)
         if len(key) != 32:
             raise ValueError(f"a key for tables has 32 octets, not {len(key)}")
-        self._recent: Callable[[int, bytes, bool], NDArray[np.uint32]] = lru_cache(_RECENT)(
-            partial(_table, key)  # a column is worked on in parts, and each asks for the same few
-        )
+        self._key, self._members = key, 0
+        self._tables: dict[tuple[int, bytes, bool], NDArray[np.uint32]] = {}
 
     def table(self, size: int, tweak: bytes, *, inverse: bool = False) -> NDArray[np.uint32]:
         """Return the permutation of one domain.
@@ -60,7 +56,16 @@ class TableCipher:
         """
         if not 2 <= size <= LARGEST:
             raise ValueError(f"a table has 2 to {LARGEST} members, not {size}")
-        return self._recent(size, tweak, inverse)
+        table = self._tables.get((size, tweak, inverse))
+        if table is None:
+            table = _table(self._key, size, tweak, inverse)
+            # Threads that count at the same time keep some more or fewer, and that is all.
+            if self._members + size > _KEPT:
+                self._tables.clear()
+                self._members = 0
+            self._tables[size, tweak, inverse] = table
+            self._members += size
+        return table
 
 
 def _table(key: SecretBytes, size: int, tweak: bytes, inverse: bool) -> NDArray[np.uint32]:

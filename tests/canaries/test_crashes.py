@@ -22,7 +22,7 @@ from secureml.ciphers.aes import BlockCipher
 from secureml.ciphers.ff1 import FF1
 from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.ciphers.siv import SivToken
-from secureml.ciphers.small_domain import TableCipher
+from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.errors import SecretExistsError, SecureMLError, VaultUnavailableError
 from secureml.key_management import KeyManager
 from secureml.keys import decode, decode_exactly, derive, encode, fingerprint_of, written
@@ -226,8 +226,8 @@ CRASHES = {
         IntegerFF1(s.material()).plan([10**6], [b""]).encrypt_wide(0, [10**6])
     ),
     "ranked: key length": lambda s: IntegerFF1(s.material()[:31]),
-    "tables: key length": lambda s: TableCipher(s.material()[:31]),
-    "tables: size": lambda s: TableCipher(s.material()).table(1, b""),
+    "tables: key length": lambda s: SmallDomainCipher(s.material()[:31]),
+    "tables: size": lambda s: SmallDomainCipher(s.material()).table(1, b""),
     "samples: key length": lambda s: Sketcher(s.material()),
     "siv: spelling": lambda s: SivToken(s.material(), "base58"),
     "siv: key length": lambda s: SivToken(s.material()[:31]),

@@ -90,8 +90,8 @@ class _AddressFormat(Format):
         bits = self.bits - self._kept
         head = self.name.encode() + bytes([self._kept])
         if not self._kept:
-            group = np.zeros(len(words), np.intp)
-            return permutation.permute_bits(bits, [head + bytes(16)], group, words, rows)
+            tweaks = [head + bytes(16)]
+            return permutation.at(rows).permute([1 << bits], tweaks, 0, words, [(2, bits)])
         prefixes = words & ~free
         (first, high), (second, low) = (
             np.unique(column, return_inverse=True) for column in prefixes.T
@@ -103,7 +103,9 @@ class _AddressFormat(Format):
             + int(second[pair % len(second)]).to_bytes(8, "big")
             for pair in pairs.tolist()
         ]
-        return prefixes | permutation.permute_bits(bits, tweaks, group, words & free, rows)
+        sizes, numerals = [1 << bits] * len(tweaks), [(2, bits)] * len(tweaks)
+        permutation = permutation.at(rows)
+        return prefixes | permutation.permute(sizes, tweaks, group, words & free, numerals)
 
     @staticmethod
     @abstractmethod

@@ -32,7 +32,7 @@ from secureml.pseudonymization.ranking.limbs import (
     to_words,
 )
 from secureml.pseudonymization.ranking.mixed_radix import Index
-from secureml.pseudonymization.ranking.permutation import Permutation, Plan, RowTweaks
+from secureml.pseudonymization.ranking.permutation import Permutation, RankPermutation, RowTweaks
 from secureml.pseudonymization.tables.character_classes import Alphabets, alphabets
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
@@ -100,7 +100,7 @@ def transform_text(
         domains = templates.domains()
         active = np.array([domain >= permutation.minimum for domain in domains], np.bool_)
         chosen = np.flatnonzero(active)
-    plan = permutation.plan(
+    plan = permutation.prepare(
         list(compress(domains, active)),
         list(compress(tweaks, active)),
         list(compress(templates.numerals(), active)),
@@ -137,18 +137,16 @@ def _by_row(
     """Split the templates by the tweaks of the rows."""
     if template.max(initial=0) >= len(templates):
         templates, tweaks = templates.with_empty(), [*tweaks, b""]
-    group, bound = rows.split(template, tweaks, np.arange(len(template)))
-    member = np.empty(len(bound), np.intp)
-    member[group] = template
-    return templates.at(member), group, bound
+    group, bound, parents = rows.split(template, tweaks)
+    return templates.at(parents), group, bound
 
 
-def _permute(plan: Plan, parts: list[Part]) -> None:
+def _permute(plan: RankPermutation, parts: list[Part]) -> None:
     """Replace the values of all parts, with one call to the cipher."""
     _PERMUTE.get(parts[0].arithmetic, _permute_halves)(plan, parts)
 
 
-def _permute_halves(plan: Plan, parts: list[Part]) -> None:
+def _permute_halves(plan: RankPermutation, parts: list[Part]) -> None:
     """Replace the values of all parts, whose ranks are two words."""
     bases = [plan.base[0] if part.member is None else plan.base[part.group] for part in parts]
     ranks = [
@@ -156,26 +154,25 @@ def _permute_halves(plan: Plan, parts: list[Part]) -> None:
         for part, base in zip(parts, bases, strict=True)
     ]
     high, low = (_joined(words) for words in zip(*ranks, strict=True))
-    high, low = plan.apply(_joined([part.group for part in parts]), high, low)
+    high, low = plan.halves(_joined([part.group for part in parts]), high, low)
     for (part, rows), base in zip(_spans(parts), bases, strict=True):
         limbs = from_halves(high[rows], low[rows], base, part.radix.limbs)
         part.radix.unrank(limbs, part.cells, part.member)
 
 
-def _permute_words(plan: Plan, parts: list[Part]) -> None:
+def _permute_words(plan: RankPermutation, parts: list[Part]) -> None:
     """Replace the values of all parts, whose ranks are three words."""
     ranks = _joined([to_words(part.radix.rank(part.cells, part.member)) for part in parts])
-    ranks = plan.apply_bits(_joined([part.group for part in parts]), ranks)
+    ranks = plan.permute(_joined([part.group for part in parts]), ranks)
     for part, rows in _spans(parts):
         limbs = from_words(ranks[rows], part.radix.limbs)
         part.radix.unrank(limbs, part.cells, part.member)
 
 
-def _permute_integers(plan: Plan, parts: list[Part]) -> None:
+def _permute_integers(plan: RankPermutation, parts: list[Part]) -> None:
     """Replace the values of all parts, whose ranks are Python integers."""
     ranks = _joined([part.radix.rank_integers(part.cells, part.member) for part in parts])
-    new = np.empty(len(ranks), object)
-    new[:] = plan.apply_wide(_joined([part.group for part in parts]), ranks.tolist())
+    new = plan.permute(_joined([part.group for part in parts]), ranks)
     for part, rows in _spans(parts):
         part.radix.unrank_integers(new[rows], part.cells, part.member)
 

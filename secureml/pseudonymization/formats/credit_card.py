@@ -143,12 +143,8 @@ class CreditCardFormat(Format):
         bind = RowTweaks(kept, group).bound
         template = self.name.encode() + count * CLASS_SYMBOL.to_bytes(4, "big")
         tweaks = [bind(number, template) for number in range(len(kept))]
-        group, bound = permutation.groups(group, tweaks, np.arange(len(digits)))
-        plan = permutation.plan([10**count] * len(bound), bound, [(10, count)] * len(bound))
-        base = plan.base[0]  # of one size, all have one
-        high = ranks // base
-        high, low = plan.apply(group, high, ranks - high * base)
-        return np.asarray(high * base + low)
+        numerals = [(10, count)] * len(kept)
+        return permutation.permute([10**count] * len(kept), tweaks, group, ranks, numerals)
 
 
 # A number is worked on as five numbers of four digits, with zeros before it.

@@ -117,7 +117,7 @@ class DecimalFormat(Format):
         span = self._span(scale)
         check_range(*span, f"the range with {scale} digits after the point")
         tweak = f"{name} {span[0]} to {span[1]}".encode()
-        made = permute_range(units, span, tweak, permutation, np.arange(len(units)))
+        made = permute_range(units, span, tweak, permutation)
         small = TooSmall(made.small, made.size) if len(made.small) else TooSmall()
         permuted = len(units) > len(made.small) + len(made.invalid)
         return Transformed(made.numbers, small, made.invalid, made.size if permuted else 0)

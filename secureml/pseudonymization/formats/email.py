@@ -230,12 +230,10 @@ def _pseudonyms(
     place = {key: number for number, key in enumerate(domains)}
     group = np.array([place[key] for key in keys], np.intp)
     tweaks = [f"{EmailFormat.name} {size} {label}".encode() for size, label in domains]
-    fine, bound = permutation.groups(group, tweaks, rows)
-    coarse = np.zeros(len(bound), np.intp)
-    coarse[fine] = group
-    plan = permutation.plan([1 << 8 * domains[one][0] for one in coarse.tolist()], bound)
-    ranks = plan.apply_wide(fine, [int.from_bytes(one, "big") for one in found])
-    for row, rank, one in zip(rows.tolist(), ranks, found, strict=True):
+    sizes, ranks = [1 << 8 * size for size, _ in domains], np.empty(len(rows), object)
+    ranks[:] = [int.from_bytes(one, "big") for one in found]
+    ranks = permutation.at(rows).permute(sizes, tweaks, group, ranks)
+    for row, rank, one in zip(rows.tolist(), ranks.tolist(), found, strict=True):
         new[row] = spell(letter, rank.to_bytes(len(one), "big"))
     failed = np.array([not part for part in new], np.bool_)
     return new, failed, 1 << 8 * min((size for size, _ in domains), default=0)

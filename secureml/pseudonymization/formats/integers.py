@@ -8,15 +8,22 @@ before the digits do, so does the domain: ten-digit values of an int32 column be
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import NO_ROWS, Format, Option, TooSmall, Transformed
+from secureml.pseudonymization.formats.base import (
+    NO_ROWS,
+    NONE_SMALL,
+    Format,
+    Option,
+    TooSmall,
+    Transformed,
+)
 from secureml.pseudonymization.parsing.fixed_width import composed
 from secureml.pseudonymization.parsing.numerals import Numerals, read_numerals, write_numerals
-from secureml.pseudonymization.ranking.group_ranks import permute_groups
 from secureml.pseudonymization.ranking.permutation import Permutation
 from secureml.pseudonymization.ranking.ranges import check_range, permute_range
 from secureml.pseudonymization.values.kinds import Values, as_numbers
@@ -85,7 +92,7 @@ class IntegerFormat(Format):
         if self._span is None:
             return permute_digits(values, self.name, permutation)
         tweak = f"{self.name} {self._span[0]} to {self._span[1]}".encode()
-        made = permute_range(values, self._span, tweak, permutation, np.arange(len(values)))
+        made = permute_range(values, self._span, tweak, permutation)
         small = TooSmall(made.small, made.size) if len(made.small) else TooSmall()
         permuted = len(values) > len(made.small) + len(made.invalid)
         return Transformed(made.numbers, small, made.invalid, made.size if permuted else 0)
@@ -119,10 +126,18 @@ def permute_digits(values: WholeNumbers, name: str, permutation: Permutation) ->
         group = group_of[kind]
         start = firsts[group]
     ranks = values.magnitudes - start
-    new, small, domain = permute_groups(permutation, group, ranks, sizes=sizes, tweaks=tweaks)
-    new += start
-    new[small.rows] = 0
-    return Transformed(values.holding(new, values.negative), small, NO_ROWS, domain)
+    fits = np.array([size >= permutation.minimum for size in sizes], np.bool_)
+    domain = min(compress(sizes, fits), default=0)
+    if fits.all():
+        new = permutation.permute(sizes, tweaks, group, ranks)
+        new += start
+        return Transformed(values.holding(new, values.negative), NONE_SMALL, NO_ROWS, domain)
+    rows, small = np.flatnonzero(fits[group]), np.flatnonzero(~fits[group])
+    new = np.zeros(len(ranks), np.uint64)
+    new[rows] = permutation.at(rows).permute(sizes, tweaks, group[rows], ranks[rows])
+    new[rows] += firsts[group[rows]]
+    too_small = TooSmall(small, min(compress(sizes, ~fits)))
+    return Transformed(values.holding(new, values.negative), too_small, NO_ROWS, domain)
 
 
 def _kinds(numbers: WholeNumbers) -> NDArray[np.uint8]:

@@ -188,7 +188,7 @@ def _permute(
     length = numbers.shape[1] - reading.before
     size = table.size(reading.root)
     ranks = table.rank(reading.root, numbers[:, reading.before :])
-    ranks = permutation.permute(size, label, ranks, np.arange(len(ranks)))
+    ranks = permutation.permute([size], [label], 0, ranks)
     numbers[:, reading.before :] = table.unrank(reading.root, ranks, length)
 
 

@@ -35,7 +35,6 @@ from secureml.pseudonymization.parsing.pieces import (
     transform_pieces,
 )
 from secureml.pseudonymization.parsing.templates import find_folded, find_templates
-from secureml.pseudonymization.ranking.group_ranks import permute_ranks
 from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.ranking.permutation import Permutation
 from secureml.pseudonymization.tables.character_classes import CODE_POINTS, Codes, alphabets
@@ -207,8 +206,7 @@ class _Column:
         templates, template = find_templates(table, picked(self.text, self.chosen))
         template = np.zeros(len(self.text), np.intp) if template is None else template
         tweaks = [label.encode("utf-8", "surrogatepass") + one for one in templates.symbols]
-        every = np.arange(len(self.text))
-        group, bound = kept_of(self.text, self.chosen).split(template, tweaks, every)
+        group, bound, _ = kept_of(self.text, self.chosen).split(template, tweaks)
         _, member = np.unique(group, return_index=True)
         sizes = [self.languages[one].size for one in self.number[member].tolist()]
 
@@ -219,7 +217,7 @@ class _Column:
             firsts = table.starts[language.classes].astype(np.intp)
             ordinals = map(table.ordinals, codes[np.ascontiguousarray(places.T)])
             ranks[rows] = language.rank([*map(np.subtract, ordinals, firsts)])
-        ranks = permute_ranks(permutation, group, ranks, sizes=sizes, tweaks=bound)
+        ranks = permutation.permute(sizes, bound, group, ranks)
         for language, rows, places in parts:
             firsts = table.starts[language.classes].astype(np.intp)
             members = zip(language.unrank(ranks[rows]), firsts, places.T, strict=True)

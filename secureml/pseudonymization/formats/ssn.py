@@ -50,17 +50,10 @@ class SsnFormat(Format):
         """Permute every number among those that could be assigned."""
         assert isinstance(values, Text)
         tweaks = [f"{self.name} {separator}".encode() for separator in _SEPARATORS]
-        plan = permutation.plan([_SIZE] * len(tweaks), tweaks)
+        sizes = [_SIZE] * len(tweaks)
 
         def permute(group: Index, ranks: Words, rows: Index) -> Words:
-            mine = plan
-            if permutation.row_tweaks is not None:
-                group, bound = permutation.groups(group, tweaks, rows)
-                mine = permutation.plan([_SIZE] * len(bound), bound)
-            base = mine.base[0]  # of one size, all have one
-            high = ranks // base
-            high, low = mine.apply(group, high, ranks - high * base)
-            return np.asarray(high * base + low)
+            return permutation.at(rows).permute(sizes, tweaks, group, ranks)
 
         found = [grid for grid in grids(values) if grid.codes.shape[1] in (9, 11)]
         sheets = [_transformed(grid, permute) for grid in found]

@@ -262,7 +262,8 @@ class MomentFormat(Format):
         scale = np.uint64(10**resolution.digits)
         steps = (seconds // resolution.step - first).view(np.uint64)
         tweak = self._tweak(resolution, offset)
-        ranks = permutation.permute(self._size(resolution), tweak, steps * scale + fraction, rows)
+        ranks = steps * scale + fraction
+        ranks = permutation.at(rows).permute([self._size(resolution)], [tweak], 0, ranks)
         steps = ranks // scale
         return (steps.view(np.int64) + first) * resolution.step, ranks - steps * scale
 

@@ -129,7 +129,9 @@ def _once(words: Words, permutation: Permutation, rows: Index) -> Words:
     tweaks = [b"uuid/1" + bytes([one]) for one in kinds.tolist()]
     upper = high >> np.uint64(16) << np.uint64(12) | high & np.uint64(0xFFF)  # 60 bits
     ranks = np.stack([upper >> np.uint64(2), upper << np.uint64(62) | low & _LOW], axis=1)
-    high, low = permutation.permute_bits(_BITS, tweaks, group[kind], ranks, rows).T
+    sizes, numerals = [1 << _BITS] * len(kinds), [(2, _BITS)] * len(kinds)
+    permuted = permutation.at(rows).permute(sizes, tweaks, group[kind], ranks, numerals)
+    high, low = permuted.T
     upper = high << np.uint64(2) | low >> np.uint64(62)
     high = upper >> np.uint64(12) << np.uint64(16) | version << np.uint64(12) | upper & _THIRD
     return np.stack([high, variant << np.uint64(62) | low & _LOW], axis=1)

@@ -28,7 +28,7 @@ from secureml.pseudonymization.ranking.digits import (
     cut_blocks,
 )
 from secureml.pseudonymization.ranking.mixed_radix import Index, MixedRadix
-from secureml.pseudonymization.ranking.permutation import CHUNK, Plan
+from secureml.pseudonymization.ranking.permutation import CHUNK, RankPermutation
 from secureml.pseudonymization.ranking.threads import cores, cut, on_cores
 
 __all__ = ["Arithmetic", "Part", "permute_grid", "permute_ragged"]
@@ -82,7 +82,9 @@ Permute = Callable[[list[Part]], None]
 """Replaces the values of parts, whose ranks are of one arithmetic or of SHORT and LONG."""
 
 
-def permute_grid(canvas: CodeBuffer, templates: Templates, plan: Plan, *, permute: Permute) -> None:
+def permute_grid(
+    canvas: CodeBuffer, templates: Templates, plan: RankPermutation, *, permute: Permute
+) -> None:
     """Permute a column whose values that are not empty all have the same template.
 
     Args:
@@ -108,7 +110,7 @@ def permute_ragged(
     canvas: CodeBuffer,
     templates: Templates,
     template: Index,
-    plan: Plan,
+    plan: RankPermutation,
     chosen: Index,
     *,
     permute: Permute,
@@ -196,7 +198,7 @@ def _radix(digits: Digits, arithmetic: Arithmetic) -> tuple[list[range], MixedRa
     return blocks, MixedRadix(digits.sizes, blocks, _LIMBS.get(arithmetic))
 
 
-def _arithmetic(plan: Plan) -> NDArray[np.intp]:
+def _arithmetic(plan: RankPermutation) -> NDArray[np.intp]:
     """Tell how the ranks of each group are held."""
     arithmetic = np.where(plan.base <= 1 << 32, Arithmetic.SHORT, Arithmetic.LONG)
     arithmetic[plan.base == 0] = Arithmetic.INTEGERS

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.ciphers.integer_ff1 import DomainBatch, IntegerFF1
-from secureml.ciphers.small_domain import TableCipher
+from secureml.ciphers.integer_ff1 import IntegerFF1
+from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.pseudonymization.ranking.mixed_radix import Index, Words
 
-__all__ = ["CHUNK", "MIN_DOMAIN", "MIN_TABLE", "Permutation", "Plan", "RowTweaks"]
+__all__ = ["CHUNK", "MIN_DOMAIN", "MIN_TABLE", "Permutation", "RankPermutation", "RowTweaks"]
 
 MIN_DOMAIN = 1_000_000
 """The least number of possible pseudonyms of a value (SP 800-38G Rev. 1, section 5.1)."""
@@ -26,10 +27,13 @@ CHUNK = 1 << 17
 """Rows whose intermediate arrays are worked on together, as in the ciphers."""
 
 _TABLE_BASE = 1 << 32
-_TABLE = 1 << 12  # numbers up to which a table of them is faster than sorting, however few
-_KEPT = 1 << 24  # members of tables that are kept for more rows
+_DENSE = 1 << 12  # numbers up to which a table of them is faster than sorting, however few
+
+Numerals = Sequence[tuple[int, int] | None]
+Ranks = NDArray[Any]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class RowTweaks:
     """A tweak for each row, from a column beside: equal values get unlinkable pseudonyms.
 
@@ -38,13 +42,10 @@ class RowTweaks:
         number: which of them each row has, shape (rows,).
     """
 
-    __slots__ = ("number", "values")
+    values: Sequence[bytes]
+    number: Index
 
-    def __init__(self, values: Sequence[bytes], number: Index) -> None:
-        self.values = values
-        self.number = number
-
-    def at(self, rows: Index) -> RowTweaks:
+    def at(self, rows: slice | Index) -> RowTweaks:
         """Return the tweaks of some rows."""
         return RowTweaks(self.values, self.number[rows])
 
@@ -53,29 +54,28 @@ class RowTweaks:
         value = self.values[number]
         return b"row/1" + len(value).to_bytes(8, "big") + value + tweak
 
-    def split(
-        self, group: Index, tweaks: Sequence[bytes], rows: Index
-    ) -> tuple[Index, Sequence[bytes]]:
+    def split(self, group: Index, tweaks: Sequence[bytes]) -> tuple[Index, Sequence[bytes], Index]:
         """Split groups of rows by the tweaks of the rows.
 
         Args:
             group: of each row, shape (rows,).
             tweaks: of each group.
-            rows: which rows of the column these are.
 
         Returns:
-            The new group of each row, and the tweak of each new group.
+            The new group of each row, the tweak of each new group, and the group that each new
+            group is a part of.
         """
         count = len(self.values)
-        pairs, new = _distinct(group * count + self.number[rows])
-        bound = [self.bound(pair % count, tweaks[pair // count]) for pair in pairs.tolist()]
-        return new, bound
+        pairs, new = _distinct(group * count + self.number)
+        parents, numbers = pairs // count, pairs % count
+        each = zip(numbers.tolist(), parents.tolist(), strict=True)
+        return new, [self.bound(number, tweaks[parent]) for number, parent in each], parents
 
 
 def _distinct(numbers: Index) -> tuple[Index, Index]:
     """Return the distinct numbers, ascending, and the place of each number among them."""
     limit = int(numbers.max(initial=0)) + 1
-    if limit > 4 * len(numbers) + _TABLE:
+    if limit > 4 * len(numbers) + _DENSE:
         pairs, places = np.unique(numbers, return_inverse=True)
         return pairs, places.astype(np.intp)
     found = np.zeros(limit, np.bool_)
@@ -83,8 +83,9 @@ def _distinct(numbers: Index) -> tuple[Index, Index]:
     return np.flatnonzero(found), (np.cumsum(found) - 1)[numbers]
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Permutation:
-    """Permutes ranks of any number of domains under the key of one column's domain.
+    """Permutes the ranks of the rows of a column under the key of the column's domain.
 
     Args:
         cipher: for domains of MIN_DOMAIN members and more.
@@ -94,254 +95,196 @@ class Permutation:
         smallest: how many members a domain of a table has at least.
     """
 
-    __slots__ = ("_cipher", "_tables", "decrypt", "minimum", "row_tweaks")
+    cipher: IntegerFF1
+    _: KW_ONLY
+    tables: SmallDomainCipher | None = None
+    row_tweaks: RowTweaks | None = None
+    decrypt: bool = False
+    smallest: int = 2
 
-    def __init__(
-        self,
-        cipher: IntegerFF1,
-        *,
-        tables: TableCipher | None = None,
-        row_tweaks: RowTweaks | None = None,
-        decrypt: bool = False,
-        smallest: int = 2,
-    ) -> None:
-        self._cipher = cipher
-        self._tables = tables
-        self.row_tweaks = row_tweaks
-        self.decrypt = decrypt
-        self.minimum = MIN_DOMAIN if tables is None else smallest
+    @property
+    def minimum(self) -> int:
+        """How many members a domain has at least."""
+        return MIN_DOMAIN if self.tables is None else self.smallest
 
     def at(self, rows: slice | Index) -> Permutation:
         """Return the same for some rows of the column."""
         if self.row_tweaks is None:
             return self
-        tweaks = RowTweaks(self.row_tweaks.values, self.row_tweaks.number[rows])
-        return Permutation(
-            self._cipher,
-            tables=self._tables,
-            row_tweaks=tweaks,
-            decrypt=self.decrypt,
-            smallest=self.minimum,
-        )
+        return replace(self, row_tweaks=self.row_tweaks.at(rows))
 
-    def plan(
+    def permute(
         self,
         sizes: Sequence[int],
         tweaks: Sequence[bytes],
-        numerals: Sequence[tuple[int, int] | None] | None = None,
-    ) -> Plan:
-        """Prepare one domain per group.
+        group: Index | int,
+        ranks: Ranks,
+        numerals: Numerals | None = None,
+    ) -> Ranks:
+        """Permute the rank of each row within the domain of its group.
 
         Args:
-            sizes: of each domain, at least ``minimum``.
-            tweaks: of each domain: the format and all that it keeps.
-            numerals: as for ``IntegerFF1.plan``.
-        """
-        if min(sizes, default=MIN_DOMAIN) >= MIN_DOMAIN:
-            return Plan(self._cipher.plan(sizes, tweaks, numerals), None, self.decrypt)
-        assert self._tables is not None
-        small = {
-            group: (size, tweaks[group]) for group, size in enumerate(sizes) if size < MIN_DOMAIN
-        }
-        tables = _Tables(self._tables, small, inverse=self.decrypt)
-        # A group that a table serves takes its number in the plan, and no row of it gets there.
-        large = [max(size, MIN_DOMAIN) for size in sizes]
-        given = [None] * len(sizes) if numerals is None else list(numerals)
-        kept = [None if group in small else given[group] for group in range(len(sizes))]
-        return Plan(self._cipher.plan(large, tweaks, kept), tables, self.decrypt)
-
-    def permute(self, size: int, tweak: bytes, ranks: Words, rows: Index) -> Words:
-        """Permute the ranks of one domain.
-
-        Args:
-            size: of the domain, from ``minimum`` to 2**64.
-            tweak: the format and all that it keeps; the same for all rows.
-            ranks: uint64, shape (rows,), each below the size.
-            rows: which rows of the column these are, for their tweaks.
+            sizes: of the domains; those that a row is in have at least ``minimum`` members.
+            tweaks: of the domains: the format and all that it keeps.
+            group: the domain of each row, shape (rows,), or the one of all rows.
+            ranks: each below the size of its domain. uint64 of shape (rows,); or Python integers,
+                dtype object; or, if all domains have one size, which is a power of two, uint64 of
+                shape (rows, 2), the most significant word first.
+            numerals: as for ``IntegerFF1.prepare``.
 
         Returns:
-            A new array.
+            A new array of the same shape and dtype.
         """
-        group, tweaks = self.groups(np.zeros(len(ranks), np.intp), [tweak], rows)
-        plan = self.plan([size] * len(tweaks), tweaks)
-        result = np.empty_like(ranks)
+        if not len(ranks):
+            return ranks.copy()
+        numerals = [None] * len(sizes) if numerals is None else numerals
+        group = np.broadcast_to(np.asarray(group, np.intp), (len(ranks),))
+        if self.row_tweaks is not None:
+            group, tweaks, parents = self.row_tweaks.split(group, tweaks)
+        else:
+            parents, group = _distinct(group) if len(sizes) > 1 else (np.zeros(1, np.intp), group)
+            tweaks = [tweaks[one] for one in parents.tolist()]
+        domains = [(sizes[one], numerals[one]) for one in parents.tolist()]
+        new = np.empty_like(ranks)
+        ranked = self.prepare([size for size, _ in domains], tweaks, [one for _, one in domains])
         for start in range(0, len(ranks), CHUNK):
-            part = slice(start, start + CHUNK)
-            base = plan.base[group[part]]
-            high = ranks[part] // base
-            high, low = plan.apply(group[part], high, ranks[part] - high * base)
-            result[part] = high * base + low
-        return result
+            rows = slice(start, start + CHUNK)
+            new[rows] = ranked.permute(group[rows], ranks[rows])
+        return new
 
-    def permute_bits(
-        self, bits: int, tweaks: Sequence[bytes], group: Index, ranks: Words, rows: Index
-    ) -> Words:
-        """Permute bit strings, given as numbers, in domains of one size.
+    def prepare(
+        self, sizes: Sequence[int], tweaks: Sequence[bytes], numerals: Numerals | None = None
+    ) -> RankPermutation:
+        """Prepare one domain per group; tweaks of rows are not bound.
 
         Args:
-            bits: 1 to 128; 2**bits is at least ``minimum``.
-            tweaks: of each domain: the format and all that it keeps.
-            group: the domain of each rank, shape (rows,).
-            ranks: uint64, shape (rows, 2), the most significant word first; each below 2**bits.
-            rows: which rows of the column these are, for their tweaks.
-
-        Returns:
-            A new array.
+            sizes: of the domains, at least ``minimum``.
+            tweaks: of the domains: the format and all that it keeps.
+            numerals: as for ``IntegerFF1.prepare``.
         """
-        group, tweaks = self.groups(group, tweaks, rows)
-        result = np.zeros_like(ranks)
-        if 1 << bits < MIN_DOMAIN:
-            assert self._tables is not None
-            small = {one: (1 << bits, tweak) for one, tweak in enumerate(tweaks)}
-            tables = _Tables(self._tables, small, inverse=self.decrypt)
-            result[:, 1] = tables.permute(group, ranks[:, 1])
-            return result
-        numerals = [(2, bits)] * len(tweaks)
-        plan = self.plan([1 << bits] * len(tweaks), tweaks, numerals)
-        for start in range(0, len(ranks), CHUNK):
-            part = slice(start, start + CHUNK)
-            result[part] = plan.apply_bits(group[part], ranks[part])
-        return result
-
-    def groups(
-        self, group: Index, tweaks: Sequence[bytes], rows: Index
-    ) -> tuple[Index, Sequence[bytes]]:
-        """Split groups of rows by the tweaks of the rows, where rows have tweaks.
-
-        Args:
-            group: of each row, shape (rows,).
-            tweaks: of each group.
-            rows: which rows of the column these are.
-
-        Returns:
-            The new group of each row, and the tweak of each new group.
-        """
-        if self.row_tweaks is None:
-            return group, tweaks
-        return self.row_tweaks.split(group, tweaks, rows)
+        return RankPermutation(self, sizes, tweaks, numerals)
 
 
-class _Tables:
-    """The tables of small domains, of which the latest ones are kept.
+class RankPermutation:
+    """Permutes ranks of the groups it was made for; made by ``Permutation.prepare``.
 
-    Args:
-        cipher: makes them.
-        domains: size and tweak of each group that has one.
-        inverse: make the inverse ones.
+    Attributes:
+        base: uint64, shape (groups,). ``halves`` takes a rank x as x = high * base + low; 0 if
+            ranks of the group do not fit two words.
+        bits: which groups have ranks that ``permute`` takes in three words, shape (groups,).
     """
 
-    __slots__ = ("_cipher", "_domains", "_inverse", "_kept", "_members", "groups")
+    __slots__ = ("_decrypt", "_domains", "_ranked", "_tabled", "_tables", "base", "bits")
 
     def __init__(
-        self, cipher: TableCipher, domains: Mapping[int, tuple[int, bytes]], *, inverse: bool
+        self,
+        permutation: Permutation,
+        sizes: Sequence[int],
+        tweaks: Sequence[bytes],
+        numerals: Numerals | None,
     ) -> None:
-        self._cipher, self._domains, self._inverse = cipher, domains, inverse
-        self._kept: dict[int, NDArray[np.uint32]] = {}
-        self._members = 0
-        self.groups = np.array([*domains], np.intp)
+        """Prepare; the arguments are those of ``Permutation.prepare``."""
+        self._decrypt, self._tables = permutation.decrypt, permutation.tables
+        self._domains = list(zip(sizes, tweaks, strict=True))
+        self._tabled = np.array([size < MIN_DOMAIN for size in sizes], np.bool_)
+        if self._tabled.any():
+            # The cipher gets a domain of its own least size for each of these, and no row of it.
+            sizes = [max(size, MIN_DOMAIN) for size in sizes]
+            given = [None] * len(sizes) if numerals is None else numerals
+            pairs = zip(given, self._tabled.tolist(), strict=True)
+            numerals = [None if tabled else one for one, tabled in pairs]
+        self._ranked = permutation.cipher.plan(sizes, tweaks, numerals)
+        self.base: Words = np.where(self._tabled, np.uint64(_TABLE_BASE), self._ranked.base)
+        self.bits = self._ranked.bits
 
-    def permute(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
+    def permute(self, group: NDArray[np.integer[Any]], ranks: Ranks) -> Ranks:
         """Permute one rank per row.
 
         Args:
-            group: the group of each row, shape (rows,); each one that has a table.
-            ranks: shape (rows,).
+            group: the group of each row, shape (rows,).
+            ranks: as for ``Permutation.permute``, or uint64 of shape (rows, 3), the most
+                significant word first, of groups that ``bits`` tells.
 
         Returns:
             A new array.
         """
-        order = np.argsort(group, kind="stable")  # then a pass over all groups is one over the rows
-        ordered, old = group[order], ranks[order]
-        new, result = np.empty_like(ranks), np.empty_like(ranks)
-        starts = np.flatnonzero(np.diff(ordered, prepend=-1)).tolist()
-        for start, end in pairwise([*starts, len(order)]):
-            new[start:end] = self._of(int(ordered[start]))[old[start:end]]
-        result[order] = new
-        return result
+        if ranks.dtype == object:
+            return self._integers(group, ranks)
+        if ranks.ndim == 2:
+            return self._words(group, ranks)
+        base = self.base[0]  # numpy divides faster by a scalar
+        if (self.base != base).any():
+            base = self.base[group]
+        high = ranks // base
+        low = high * base
+        np.subtract(ranks, low, out=low)
+        high, low = self.halves(group, high, low)
+        high *= base
+        high += low
+        return high
 
-    def _of(self, group: int) -> NDArray[np.uint32]:
-        table = self._kept.get(group)
-        if table is None:
-            size, tweak = self._domains[group]
-            table = self._cipher.table(size, tweak, inverse=self._inverse)
-            # Threads that count at the same time keep some more or fewer, and that is all.
-            if self._members + size > _KEPT:
-                self._kept.clear()
-                self._members = 0
-            self._kept[group] = table
-            self._members += size
-        return table
-
-
-class Plan:
-    """Permutes ranks of the groups it was made for; made by ``Permutation.plan``.
-
-    A rank x is held as x = high * base + low with the base of its group, both uint64.
-
-    Attributes:
-        base: uint64, shape (groups,); 0 if ranks do not fit two words.
-        bits: which groups have ranks that ``apply_bits`` takes in three words, shape (groups,).
-    """
-
-    __slots__ = ("_decrypt", "_plan", "_tables", "base", "bits")
-
-    def __init__(self, plan: DomainBatch, tables: _Tables | None, decrypt: bool) -> None:
-        self._plan, self._tables, self._decrypt = plan, tables, decrypt
-        self.base: Words = plan.base
-        self.bits = plan.bits
-        if tables is not None:
-            self.base = plan.base.copy()
-            self.base[tables.groups] = _TABLE_BASE
-
-    def apply(
+    def halves(
         self, group: NDArray[np.integer[Any]], high: Words, low: Words
     ) -> tuple[Words, Words]:
         """Permute one rank per row, of groups whose base is not 0.
 
         Args:
             group: the group of each row, shape (rows,).
-            high: shape (rows,).
-            low: shape (rows,).
+            high: the rank divided by the base, shape (rows,).
+            low: the remainder, shape (rows,).
 
         Returns:
             New arrays.
         """
-        ranked = self._plan.decrypt if self._decrypt else self._plan.encrypt
-        if self._tables is None:
+        ranked = self._ranked.decrypt if self._decrypt else self._ranked.encrypt
+        if not self._tabled.any():
             return ranked(group, high, low)
-        tabled = np.isin(group, self._tables.groups)
-        new_high, new_low = np.zeros_like(high), np.empty_like(low)
-        new_low[tabled] = self._tables.permute(group[tabled], low[tabled])
+        tabled = self._tabled[group]
         rest = ~tabled
+        new_high, new_low = np.zeros_like(high), np.empty_like(low)
+        new_low[tabled] = self._looked_up(group[tabled], low[tabled])
         new_high[rest], new_low[rest] = ranked(group[rest], high[rest], low[rest])
         return new_high, new_low
 
-    def apply_bits(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
-        """Permute one bit string per row.
+    def _looked_up(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
+        """Permute ranks by the tables of their groups."""
+        assert self._tables is not None
+        order = np.argsort(group, kind="stable")  # then a pass over all groups is one over the rows
+        ordered, old = group[order], ranks[order]
+        new, result = np.empty_like(ranks), np.empty_like(ranks)
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1)).tolist()
+        for start, end in pairwise([*starts, len(order)]):
+            size, tweak = self._domains[ordered[start]]
+            table = self._tables.table(size, tweak, inverse=self._decrypt)
+            new[start:end] = table[old[start:end]]
+        result[order] = new
+        return result
 
-        Args:
-            group: the group of each row, shape (rows,).
-            ranks: uint64, the most significant word first, of shape (rows, 2) if the domains of
-                all groups have as many bits, or (rows, 3) of groups that ``bits`` tells.
-
-        Returns:
-            A new array.
-        """
-        wide = self._plan.decrypt_bits if self._decrypt else self._plan.encrypt_bits
+    def _words(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
+        """Permute bit strings, given as numbers of two words or three."""
+        wide = self._ranked.decrypt_bits if self._decrypt else self._ranked.encrypt_bits
         if ranks.shape[1] == 3:
             return wide(group, ranks)
         base = int(self.base[0])
         if not base:
             padded = np.zeros((len(ranks), 3), np.uint64)
-            padded[:, 1], padded[:, 2] = ranks.T
+            padded[:, 1:] = ranks
             return wide(group, padded)[:, 1:]
         right = np.uint64(base.bit_length() - 1)
         left = np.uint64(64) - right
         high, low = ranks.T
-        high, low = self.apply(group, high << left | low >> right, low & np.uint64(base - 1))
+        high, low = self.halves(group, high << left | low >> right, low & np.uint64(base - 1))
         return np.stack([high >> left, high << right | low], axis=1)
 
-    def apply_wide(self, group: NDArray[np.integer[Any]], ranks: list[int]) -> list[int]:
-        """Permute one rank per row, as Python integers, of groups that no table serves."""
-        wide = self._plan.decrypt_wide if self._decrypt else self._plan.encrypt_wide
-        return list(wide(group, ranks))
+    def _integers(self, group: NDArray[np.integer[Any]], ranks: Ranks) -> Ranks:
+        """Permute Python integers, and in 64-bit arithmetic what fits it."""
+        base, new = self.base.astype(object)[group], np.empty_like(ranks)
+        fits = base > 0
+        divisors = base[fits]
+        quotients = ranks[fits] // divisors
+        high, low = quotients, ranks[fits] - quotients * divisors
+        high, low = self.halves(group[fits], high.astype(np.uint64), low.astype(np.uint64))
+        new[fits] = high.astype(object) * divisors + low
+        wide = self._ranked.decrypt_wide if self._decrypt else self._ranked.encrypt_wide
+        new[~fits] = wide(group[~fits], ranks[~fits].tolist())
+        return new

@@ -54,7 +54,6 @@ def permute_range(
     span: tuple[int, int],
     tweak: bytes,
     permutation: Permutation,
-    rows: Index,
 ) -> InRange:
     """Permute numbers among those of a range.
 
@@ -62,8 +61,7 @@ def permute_range(
         numbers: any.
         span: the first and the last number of the range, which ``check_range`` lets pass.
         tweak: the format and all that it keeps.
-        permutation: of the column.
-        rows: of the column that the numbers are in.
+        permutation: of the rows that the numbers are in.
 
     Raises:
         PseudonymizationError: the column's type does not hold the range.
@@ -83,7 +81,7 @@ def permute_range(
     given = numbers.at(places)
     first = np.uint64(lowest % (1 << 64))  # arithmetic wraps, and the rank comes out right
     ranks = np.where(given.negative, -given.magnitudes, given.magnitudes) - first
-    ranks = permutation.permute(size, tweak, ranks, rows[places])
+    ranks = permutation.at(places).permute([size], [tweak], 0, ranks)
     words = ranks + first
     below = ranks <= np.uint64(min(-1, highest) - lowest) if lowest < 0 else negative[places]
     magnitudes[places] = np.where(below, -words, words)

@@ -15,7 +15,7 @@ import numpy as np
 
 from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.ciphers.siv import SivToken
-from secureml.ciphers.small_domain import TableCipher
+from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Format, Option
 from secureml.pseudonymization.keys import DomainKeys
@@ -155,7 +155,7 @@ class Fpe(Strategy):
         permute = self._small_domain == "permute"
         return Permutation(
             IntegerFF1(self._keys.fpe(), min_domain=MIN_DOMAIN),
-            tables=TableCipher(self._keys.tables()) if permute else None,
+            tables=SmallDomainCipher(self._keys.tables()) if permute else None,
             row_tweaks=self._row_tweaks,
             decrypt=decrypt,
             smallest=2 if decrypt else self._smallest,

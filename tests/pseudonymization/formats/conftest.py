@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from secureml.ciphers.integer_ff1 import IntegerFF1
-from secureml.ciphers.small_domain import TableCipher
+from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.pseudonymization.formats import Format, Transformed
 from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, Permutation, RowTweaks
 from secureml.pseudonymization.values.text import Text
@@ -32,7 +32,7 @@ class Lab:
     ) -> Transformed:
         permutation = Permutation(
             IntegerFF1(KEY),
-            tables=TableCipher(KEY) if tables else None,
+            tables=SmallDomainCipher(KEY) if tables else None,
             row_tweaks=row_tweaks,
             decrypt=decrypt,
         )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.ciphers.integer_ff1 import IntegerFF1
-from secureml.ciphers.small_domain import TableCipher
+from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Format, Transformed, resolve_format
 from secureml.pseudonymization.formats.dates import DateFormat, DateTimeFormat
@@ -215,7 +215,7 @@ def moments(strings: list[str], unit: str, *, zoned: bool = False) -> Moments:
 
 
 def column(form: Format, values: Moments, *, decrypt: bool = False) -> Transformed:
-    permutation = Permutation(IntegerFF1(KEY), tables=TableCipher(KEY), decrypt=decrypt)
+    permutation = Permutation(IntegerFF1(KEY), tables=SmallDomainCipher(KEY), decrypt=decrypt)
     return form.transform(values, permutation)
 
 

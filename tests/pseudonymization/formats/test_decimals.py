@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.ciphers.integer_ff1 import IntegerFF1
-from secureml.ciphers.small_domain import TableCipher
+from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Format, Transformed, resolve_format
 from secureml.pseudonymization.ranking.permutation import Permutation
@@ -31,7 +31,7 @@ def decimals(strings: list[str], scale: int, limits: Limits = LIMITS) -> Decimal
 
 
 def column(form: Format, values: Decimals, *, decrypt: bool = False) -> Transformed:
-    permutation = Permutation(IntegerFF1(KEY), tables=TableCipher(KEY), decrypt=decrypt)
+    permutation = Permutation(IntegerFF1(KEY), tables=SmallDomainCipher(KEY), decrypt=decrypt)
     return form.transform(values, permutation)
 
 

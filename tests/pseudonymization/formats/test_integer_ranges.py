@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.ciphers.integer_ff1 import IntegerFF1
-from secureml.ciphers.small_domain import TableCipher
+from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Transformed, resolve_format
 from secureml.pseudonymization.ranking.permutation import Permutation, RowTweaks
@@ -40,7 +40,7 @@ def transformed(
 ) -> Transformed:
     permutation = Permutation(
         IntegerFF1(KEY),
-        tables=TableCipher(KEY) if tables else None,
+        tables=SmallDomainCipher(KEY) if tables else None,
         row_tweaks=row_tweaks,
         decrypt=decrypt,
     )
@@ -119,7 +119,7 @@ def test_negative_zero_is_no_number_of_a_range() -> None:
 
 @pytest.mark.parametrize("decrypt", [False, True])
 def test_digits_without_a_range_never_become_a_negative_zero(decrypt: bool) -> None:
-    permutation = Permutation(IntegerFF1(KEY), tables=TableCipher(KEY), decrypt=decrypt)
+    permutation = Permutation(IntegerFF1(KEY), tables=SmallDomainCipher(KEY), decrypt=decrypt)
     numbers = WholeNumbers.parse([*map(str, range(-9, 10)), "-0"], INT64)
     made = FORM.transform(numbers, permutation)
     assert sorted(plain(made)[:9]) == list(range(-9, 0))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from secureml.ciphers.integer_ff1 import IntegerFF1
-from secureml.ciphers.small_domain import TableCipher
+from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.pseudonymization.formats import FORMATS, Option, make_format
 from secureml.pseudonymization.ranking.permutation import Permutation
 from secureml.pseudonymization.values.text import Text
@@ -63,7 +63,7 @@ def test_no_two_values_become_one(name: str) -> None:
     options, value = VALUES[name]
     form = make_format(name, options)
     values = list(dict.fromkeys(map(value, range(29_000 if name == "date/1" else MANY))))
-    permutation = Permutation(IntegerFF1(KEY), tables=TableCipher(KEY))
+    permutation = Permutation(IntegerFF1(KEY), tables=SmallDomainCipher(KEY))
     made = form.transform(Text.of(values), permutation)
     assert not len(made.small.rows)
     valid = np.setdiff1d(np.arange(len(values)), made.invalid)

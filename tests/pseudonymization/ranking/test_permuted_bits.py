@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from secureml.ciphers.ff1 import FF1
 from secureml.ciphers.integer_ff1 import IntegerFF1
-from secureml.ciphers.small_domain import TableCipher
+from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.pseudonymization.ranking.permutation import Permutation, RowTweaks
 
 KEY = bytes(range(32))
@@ -23,12 +23,11 @@ def permuted(
     row_tweaks: RowTweaks | None = None,
 ) -> list[int]:
     permutation = Permutation(
-        IntegerFF1(KEY), tables=TableCipher(KEY), row_tweaks=row_tweaks, decrypt=decrypt
+        IntegerFF1(KEY), tables=SmallDomainCipher(KEY), row_tweaks=row_tweaks, decrypt=decrypt
     )
     words = np.array([divmod(rank, 1 << 64) for rank in ranks], np.uint64).reshape(-1, 2)
-    made = permutation.permute_bits(
-        bits, TWEAKS, np.array(group, np.intp), words, np.arange(len(ranks))
-    )
+    numerals = [(2, bits)] * 2
+    made = permutation.permute([1 << bits] * 2, TWEAKS, np.array(group, np.intp), words, numerals)
     return [(high << 64) + low for high, low in made.tolist()]
 
 
@@ -40,7 +39,7 @@ def test_bits_are_plain_ff1_or_a_table(bits: int, data: st.DataObject) -> None:
     assert permuted(bits, made, group, decrypt=True) == ranks
     for one, rank, new in zip(group, ranks, made, strict=True):
         if 1 << bits < 1_000_000:
-            expected = int(TableCipher(KEY).table(1 << bits, TWEAKS[one])[rank])
+            expected = int(SmallDomainCipher(KEY).table(1 << bits, TWEAKS[one])[rank])
         else:
             string = [int(bit) for bit in f"{rank:0{bits}b}"]
             expected = int("".join(map(str, FF1(KEY, 2).encrypt(string, TWEAKS[one]))), 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from secureml.ciphers.integer_ff1 import IntegerFF1
-from secureml.ciphers.small_domain import TableCipher
+from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.pseudonymization.formats import Format, resolve_format
 from secureml.pseudonymization.ranking import parallel, threads
 from secureml.pseudonymization.ranking.permutation import Permutation, RowTweaks
@@ -22,7 +22,7 @@ def column(distinct: int, *, minus: bool = False, lowest: int = 10**8) -> WholeN
 
 
 def permutation(*, tables: bool = False, tweaks: RowTweaks | None = None) -> Permutation:
-    cipher = TableCipher(bytes(32)) if tables else None
+    cipher = SmallDomainCipher(bytes(32)) if tables else None
     return Permutation(IntegerFF1(bytes(32)), tables=cipher, row_tweaks=tweaks)
 
 
