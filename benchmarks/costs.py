@@ -29,7 +29,7 @@ from secureml import KeyManager, anonymize
 from secureml.ciphers.ff1 import FF1
 from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.files import anonymize_file
-from secureml.pseudonymization.ranking.parallel import MOST_CHARACTERS
+from secureml.pseudonymization.ranking.pipeline import MOST_CHARACTERS
 from secureml.scanning import scan
 
 __all__ = [

@@ -18,6 +18,7 @@ from secureml.frames.columns import read_column
 from secureml.frames.pandas import check_frame, detached
 from secureml.pseudonymization.formats import resolve_format
 from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.values.text import Text
 from secureml.settings.rules import ColumnRule
 
@@ -164,7 +165,7 @@ def _of_format(written: str, **options: str | int) -> Share:
             return 0.0
         if not isinstance(column.values, Text) or Text not in form.takes:
             return 0.0
-        made = form.transform(column.values, Permutation(IntegerFF1(_ANY_KEY)))
+        made = transform(form, column.values, Permutation(IntegerFF1(_ANY_KEY)))
         return 1 - len(made.invalid) / len(values)
 
     return share

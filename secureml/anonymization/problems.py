@@ -14,8 +14,8 @@ from secureml.frames.columns import CategoryColumn, Column
 from secureml.frames.repeated import RepeatedColumn
 from secureml.frames.unread import UnreadColumn
 from secureml.pseudonymization.ranking.mixed_radix import Index
-from secureml.pseudonymization.ranking.parallel import MOST_CHARACTERS
 from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, MIN_TABLE
+from secureml.pseudonymization.ranking.pipeline import MOST_CHARACTERS
 from secureml.pseudonymization.values.kinds import as_numbers
 from secureml.pseudonymization.values.text import Text
 

@@ -22,8 +22,8 @@ from secureml.frames.quantities import (
 from secureml.frames.repeated import RepeatedColumn
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.manifest import Column as Entry
-from secureml.pseudonymization.ranking.parallel import MOST_CHARACTERS
 from secureml.pseudonymization.ranking.permutation import RowTweaks
+from secureml.pseudonymization.ranking.pipeline import MOST_CHARACTERS
 from secureml.pseudonymization.strategies import Strategy
 from secureml.pseudonymization.values.numbers import WholeNumbers
 from secureml.pseudonymization.values.text import Text

@@ -29,7 +29,7 @@ from secureml.errors import (
 )
 from secureml.frames import recovery
 from secureml.key_management import KeyManager, configure_default_key_manager
-from secureml.pseudonymization.ranking import parallel
+from secureml.pseudonymization.ranking import pipeline
 from secureml.scanning import scan
 from secureml.stores import MemoryStore
 
@@ -752,7 +752,7 @@ LONG = {
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lower the bound, so that what is within it takes no time."""
-    for module in (parallel, problems, recovery):
+    for module in (pipeline, problems, recovery):
         assert module.MOST_CHARACTERS == 1 << 16
         monkeypatch.setattr(module, "MOST_CHARACTERS", MOST)
 
@@ -787,7 +787,7 @@ def test_pseudonyms_above_the_bound_that_an_earlier_version_made_are_recovered(
     how: Any = {"sensitive_columns": ["note"], "key_manager": manager}
     how |= {"formats": {"note": written}, "tweaks": {"note": "salt"}}
     hidden = anonymize(frame, **how)  # no bound, as then
-    for module in (parallel, problems, recovery):
+    for module in (pipeline, problems, recovery):
         monkeypatch.setattr(module, "MOST_CHARACTERS", MOST)
     with pytest.raises(PseudonymizationError, match="at most 1,000 characters"):
         anonymize(frame, **how)

@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import NONE_SMALL, Format, Option, TooSmall, Transformed
-from secureml.pseudonymization.parsing.fixed_width import (
-    Octets,
-    TextBlock,
-    composed,
-    padded,
-    same_text,
-)
+from secureml.pseudonymization.formats.base import Flags, Format, Option, Ranks
+from secureml.pseudonymization.parsing.fixed_width import Octets, padded, same_text
+from secureml.pseudonymization.parsing.layouts import distinct_rows
 from secureml.pseudonymization.parsing.parts import read_parts
 from secureml.pseudonymization.ranking.mixed_radix import Index, Words
-from secureml.pseudonymization.ranking.permutation import CHUNK, Permutation
-from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
 
 __all__ = ["IPv4Format", "IPv6Format"]
@@ -34,7 +27,6 @@ __all__ = ["IPv4Format", "IPv6Format"]
 _HEXADECIMAL = "0123456789abcdef"
 _NONE = 16  # what is no digit
 _LONGEST = 39  # of IPv6 addresses
-_CHUNK = CHUNK // 8  # as many parts as other formats have rows
 
 
 class _AddressFormat(Format):
@@ -62,50 +54,27 @@ class _AddressFormat(Format):
         """How many bits are kept."""
         return {"keep_prefix": self._kept}
 
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Permute every address among those of its prefix."""
-        assert isinstance(values, Text)
-        found = []
-        for start in range(0, max(len(values), 1), _CHUNK):
-            rows, words = self._read(values.cut(slice(start, start + _CHUNK)))
-            found.append((start + rows, words))
-        rows, words = (np.concatenate(some) for some in zip(*found, strict=True))
-        valid = values.lengths == 0
-        valid[rows] = True
-        invalid: Index = np.flatnonzero(~valid)
-        size = 1 << self.bits - self._kept
-        if size < permutation.minimum:
-            small = TooSmall(rows, size) if len(rows) else NONE_SMALL
-            return Transformed(composed(len(values), []), small, invalid, 0)
-        words = self._permuted(words, permutation, rows)
-        sheets = []
-        for start in range(0, len(rows), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            sheets.append(TextBlock.of_sparse(rows[part], self._write(words[part])))
-        new = composed(len(values), sheets)
-        return Transformed(new, NONE_SMALL, invalid, size if sheets else 0)
-
-    def _permuted(self, words: Words, permutation: Permutation, rows: Index) -> Words:
-        free = _mask(self.bits - self._kept)
+    def read(self, values: Text, *, decrypt: bool) -> Iterator[Ranks]:
+        """Rank addresses by the bits behind their prefix; each prefix is a domain."""
+        rows, words = self._read(values)
         bits = self.bits - self._kept
-        head = self.name.encode() + bytes([self._kept])
-        if not self._kept:
-            tweaks = [head + bytes(16)]
-            return permutation.at(rows).permute([1 << bits], tweaks, 0, words, [(2, bits)])
+        free = np.array(divmod((1 << bits) - 1, 1 << 64), np.uint64)
         prefixes = words & ~free
-        (first, high), (second, low) = (
-            np.unique(column, return_inverse=True) for column in prefixes.T
+        distinct, group = distinct_rows(prefixes.astype(">u8").view(np.uint8))
+        label = self.name.encode() + bytes([self._kept])
+        yield Ranks(
+            rows=rows,
+            ranks=words & free,
+            group=group,
+            sizes=[1 << bits] * len(distinct),
+            tweaks=[label + prefix for prefix in distinct],
+            numerals=(2, bits),
+            context=prefixes,
         )
-        pairs, group = np.unique(high * len(second) + low, return_inverse=True)
-        tweaks = [
-            head
-            + int(first[pair // len(second)]).to_bytes(8, "big")
-            + int(second[pair % len(second)]).to_bytes(8, "big")
-            for pair in pairs.tolist()
-        ]
-        sizes, numerals = [1 << bits] * len(tweaks), [(2, bits)] * len(tweaks)
-        permutation = permutation.at(rows)
-        return prefixes | permutation.permute(sizes, tweaks, group, words & free, numerals)
+
+    def write(self, reading: Ranks, new: Words) -> Text:
+        """Write addresses with the prefixes that they had."""
+        return Text.of_sparse(self._write(reading.context | new))
 
     @staticmethod
     @abstractmethod
@@ -179,14 +148,14 @@ class IPv6Format(_AddressFormat):
         return grid
 
 
-def _runs(groups: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.bool_]:
+def _runs(groups: NDArray[np.unsignedinteger[Any]]) -> Flags:
     """Tell in which rows two of eight groups side by side are zero."""
     zeros = (groups == 0).view(np.uint64)[:, 0]
-    runs: NDArray[np.bool_] = zeros & zeros >> np.uint64(8) != 0
+    runs: Flags = zeros & zeros >> np.uint64(8) != 0
     return runs
 
 
-def _read_shortened(grid: Octets) -> tuple[NDArray[np.bool_], Words]:
+def _read_shortened(grid: Octets) -> tuple[Flags, Words]:
     """Read what may be addresses with two colons in place of groups that are zero."""
     columns = np.ascontiguousarray(grid.T)
     colons = columns == ord(":")
@@ -205,11 +174,6 @@ def _read_shortened(grid: Octets) -> tuple[NDArray[np.bool_], Words]:
     groups[7] = part
     words = np.ascontiguousarray(groups.T).astype(">u2").view(">u8").astype(np.uint64)
     return same_text(IPv6Format._write(words), grid), words
-
-
-def _mask(bits: int) -> Words:
-    """Return two words with the lowest bits set."""
-    return np.array(divmod((1 << bits) - 1, 1 << 64), np.uint64)
 
 
 def _table(strings: list[str]) -> NDArray[np.uint32]:

@@ -1,22 +1,230 @@
-"""What a format is: it finds the ranks of values, and writes permuted ranks as values again."""
+"""What a format is: a codec between the values of a column and ranks.
+
+A format takes values apart and puts them together again. All that is between is the same for all
+formats, and ``ranking.pipeline`` does it: the minimum, values that are not of the format, slices
+of a long column, tweaks of rows, threads and cycle walking.
+
+1. ``read`` returns what it could read of the values of a column, or of a slice of one: *readings*.
+   A reading holds some of the rows, and is one of two kinds:
+
+   - ``Ranks``: a rank for each row, the domain that it is in, and the size and the tweak of each
+     domain. Most formats have these.
+   - ``Characters``: text in which characters are replaced by others of their classes. The domains
+     are those of the templates, which the pipeline finds.
+
+   A value that no reading holds is invalid; an empty string stays, whether or not one holds it.
+2. The pipeline asks ``members`` how many pseudonyms each domain has. Rows in domains with fewer
+   than the minimum are reported, and are not permuted.
+3. The pipeline permutes. It asks ``outside`` which of the results are no values of the format, and
+   permutes these again until there are none: cycle walking.
+4. ``write`` returns the values of the new ranks (or of the new characters). ``Format.written`` does
+   so for all readings of a column; only a format that reads one value in two parts replaces it.
+
+What holds for every format:
+
+- Reading what was written gives the same domain and the rank that was written. So a format is the
+  same in both directions; only one whose pseudonyms do not look like its values asks for
+  ``decrypt``.
+- A tweak holds the name of the format with its version, and all that is kept of a value. The
+  tweaks of rows are bound by the pipeline.
+- Threads share a format, and each gives it another slice: it keeps nothing of a column. A slice
+  has at most 2**17 rows, so that arrays of that length are fine.
+- What a version of a format makes of a value never changes.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secureml.pseudonymization.ranking.mixed_radix import Index
-from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.ranking.permutation import Permutation, RowTweaks
+from secureml.pseudonymization.tables.character_classes import Alphabets
 from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.text import Text
 from secureml.settings.rules import Option
 
-__all__ = ["NONE_SMALL", "NO_ROWS", "Format", "Option", "TooSmall", "Transformed", "join_small"]
+__all__ = [
+    "NONE_SMALL",
+    "NO_ROWS",
+    "Characters",
+    "Flags",
+    "Format",
+    "Option",
+    "Ranks",
+    "Reading",
+    "TooSmall",
+    "Transformed",
+]
 
+Flags = NDArray[np.bool_]
 NO_ROWS: Index = np.empty(0, np.intp)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Ranks:
+    """Values that were read as ranks.
+
+    Args:
+        rows: where in the column they are, ascending.
+        ranks: uint64 of shape (rows,); or Python integers, dtype object; or uint64 of shape
+            (rows, 2), the most significant word first, if all domains have one size, which is a
+            power of two.
+        group: the domain of each value, shape (rows,).
+        sizes: how many ranks each domain has. No value may be in some of the domains.
+        tweaks: of each domain.
+        numerals: radix and length of the numeral strings that FF1 encrypts, if it is not to choose
+            them; each size is then radix**length.
+        context: what ``write`` needs of each value beside its rank, an entry for each row.
+        layout: what ``write`` needs to know of all values.
+    """
+
+    rows: Index
+    ranks: NDArray[Any]
+    group: Index
+    sizes: Sequence[int]
+    tweaks: Sequence[bytes]
+    numerals: tuple[int, int] | None = None
+    context: Any = None
+    layout: Any = None
+
+    def at(self, members: NDArray[Any]) -> Self:
+        """Return the reading of some of its values, given by their places or by flags."""
+        places: Index = np.flatnonzero(members) if members.dtype == np.bool_ else members
+        return replace(
+            self,
+            rows=self.rows[places],
+            ranks=self.ranks[places],
+            group=self.group[places],
+            context=None if self.context is None else self.context[places],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Characters:
+    """Values of which characters are replaced by others of their classes.
+
+    Args:
+        rows: where in the column they are, ascending.
+        text: the values; empty ones stay empty.
+        table: the classes. A character of no class is kept.
+        label: what the tweaks begin with: the name of the format and its options.
+        bound: what is kept of each value beside this text, to be a part of its tweak.
+        context: what ``write`` needs of each value, an entry for each row.
+        layout: what ``write`` needs to know of all values.
+    """
+
+    rows: Index
+    text: Text
+    table: Alphabets
+    label: str
+    bound: RowTweaks | None = None
+    context: Any = None
+    layout: Any = None
+
+    def at(self, members: NDArray[Any]) -> Self:
+        """Return the reading of some of its values, given by their places or by flags."""
+        places: Index = np.flatnonzero(members) if members.dtype == np.bool_ else members
+        return replace(
+            self,
+            rows=self.rows[places],
+            text=self.text.at(places),
+            bound=None if self.bound is None else self.bound.at(places),
+            context=None if self.context is None else self.context[places],
+        )
+
+
+Reading = Ranks | Characters
+
+
+class Format(ABC):
+    """A set of domains of values, and what pseudonyms in it keep: see the top of the module.
+
+    A format is made from its options, as keyword arguments.
+
+    Attributes:
+        name: with its version, such as "ssn/1"; kept in manifests.
+        takes: the kinds of values that it takes.
+        tables: which version of Unicode its frozen tables are of, if it has any.
+        piecemeal: whether ``read`` takes a column of texts of many lengths as a whole, because
+            there is one reading, of characters, which the pipeline cuts in slices itself.
+    """
+
+    name: ClassVar[str]
+    takes: ClassVar[tuple[type, ...]]
+    tables: ClassVar[str | None] = None
+    piecemeal: ClassVar[bool] = False
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """The options that make this format again, defaults too; kept in manifests."""
+        return {}
+
+    @abstractmethod
+    def read(self, values: Any, *, decrypt: bool) -> Iterable[Reading]:
+        """Read values.
+
+        Args:
+            values: of a kind that the format takes.
+            decrypt: whether they are pseudonyms.
+        """
+
+    def members(self, reading: Any, minimum: int) -> Sequence[int]:
+        """Return how many pseudonyms each domain of a reading of ranks has.
+
+        Only a format with ``outside`` has fewer of them than ranks.
+
+        Args:
+            reading: that ``read`` returned.
+            minimum: a number from which on it does not matter how many more there are.
+        """
+        sizes: Sequence[int] = reading.sizes
+        return sizes
+
+    def outside(self, reading: Any, new: Any) -> Flags | None:
+        """Tell which results are no values of the format; None if there can be none.
+
+        Args:
+            reading: that ``read`` returned, or some of its rows.
+            new: the ranks, or the text, that it is permuted to.
+        """
+        return None
+
+    def write(self, reading: Any, new: Any) -> Values:
+        """Return the values, of the kind that was read, of the rows of a reading.
+
+        Args:
+            reading: that ``read`` returned, or some of its rows.
+            new: the ranks, or the text, that it is permuted to.
+        """
+        made: Values = new
+        return made
+
+    def written(self, made: Sequence[tuple[Any, Any]]) -> Iterable[tuple[Index, Values]]:
+        """Return all values: of the rows that have any. An empty one is reported as invalid.
+
+        Args:
+            made: all readings of a column, without rows in domains that are too small, and what
+                each is permuted to.
+        """
+        return [(reading.rows, self.write(reading, new)) for reading, new in made]
+
+
+class WholeFormat(Format):
+    """A format that does all of the pipeline's work by itself."""
+
+    @abstractmethod
+    def transform(self, values: Values, permutation: Permutation) -> Transformed:
+        """Permute every value."""
+
+    def read(self, values: Any, *, decrypt: bool) -> Iterable[Reading]:
+        """Never called."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,22 +243,13 @@ class TooSmall:
 NONE_SMALL = TooSmall()
 
 
-def join_small(findings: Sequence[TooSmall]) -> TooSmall:
-    """Put findings in different rows together."""
-    found = [one for one in findings if len(one.rows)]
-    if not found:
-        return NONE_SMALL
-    rows = np.sort(np.concatenate([one.rows for one in found]))
-    return TooSmall(rows, min(one.domain for one in found))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Transformed:
-    """What a format made of the values of a column.
+    """What became of the values of a column.
 
     Args:
-        values: the new ones, of the same kind and number. Where ``small`` or ``invalid`` names a
-            row, they hold nothing of the value but what the format keeps.
+        values: the new ones, of the same kind and number; empty, or 0, in the rows that ``small``
+            or ``invalid`` names.
         small: the values whose domain is too small to be permuted.
         invalid: the rows whose values are not of the format, ascending.
         domain: the size of the smallest domain that was permuted, 0 if there was none.
@@ -62,36 +261,10 @@ class Transformed:
     domain: int
 
 
-class Format(ABC):
-    """A set of domains of values, and what pseudonyms in it keep.
-
-    A format is made from its options, as keyword arguments; whatever these are, what a version
-    of a format makes of a value never changes.
-
-    Attributes:
-        name: with its version, such as "ssn/1"; kept in manifests.
-        takes: the kinds of values that it takes.
-        tables: which version of Unicode its frozen tables are of, if it has any.
-        piecemeal: whether it works on a column of many templates piece by piece by itself, and
-            on all cores, with no more memory for a long one than values and results take.
-    """
-
-    name: ClassVar[str]
-    takes: ClassVar[tuple[type, ...]]
-    tables: ClassVar[str | None] = None
-    piecemeal: ClassVar[bool] = False
-
-    @property
-    @abstractmethod
-    def options(self) -> Mapping[str, Option]:
-        """The options that make this format again, defaults too; kept in manifests."""
-
-    @abstractmethod
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Permute every value; null is no value, and the empty string stays.
-
-        Args:
-            values: of a kind that the format takes. To be the inverse of itself under the
-                inverse permutation, on every value that it does not report.
-            permutation: under the key of the column's domain, in either direction.
-        """
+def join_small(findings: Sequence[TooSmall]) -> TooSmall:
+    """Put findings in different rows together."""
+    found = [one for one in findings if len(one.rows)]
+    if not found:
+        return NONE_SMALL
+    rows = np.sort(np.concatenate([one.rows for one in found]))
+    return TooSmall(rows, min(one.domain for one in found))

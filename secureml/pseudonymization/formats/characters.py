@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import ClassVar
 
@@ -11,10 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import Format, Option, Transformed
-from secureml.pseudonymization.formats.classes import transform_text
-from secureml.pseudonymization.parsing.pieces import blanked, rows_with
-from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.formats.base import Characters, Format, Option
 from secureml.pseudonymization.tables.character_classes import (
     CODE_POINTS,
     DIGIT,
@@ -25,7 +21,6 @@ from secureml.pseudonymization.tables.character_classes import (
     alphabets,
     kinds,
 )
-from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
 
 __all__ = ["AlphabetFormat", "DigitsFormat", "LettersFormat"]
@@ -45,18 +40,12 @@ class _Classes(Format):
     piecemeal = True
     refused: ClassVar[tuple[int, ...]]
 
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """There are none."""
-        return {}
-
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Permute every value among those of its template."""
-        assert isinstance(values, Text)
+    def read(self, values: Text, *, decrypt: bool) -> Iterable[Characters]:
+        """Return the values without such a character."""
         refused = np.isin(np.arange(LETTER + 1), self.refused)
-        invalid = rows_with(values, refused[kinds()][values.codes])
-        made = transform_text(blanked(values, invalid), permutation, alphabets(), self.name)
-        return replace(made, invalid=invalid)
+        invalid = values.rows_with(refused[kinds()][values.codes])
+        rows, text = values.without(invalid)
+        return [Characters(rows=rows, text=text, table=alphabets(), label=self.name)]
 
 
 class DigitsFormat(_Classes):
@@ -107,19 +96,20 @@ class AlphabetFormat(Format):
         """The alphabet."""
         return {"characters": self._characters}
 
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Permute every value among those of its length."""
-        assert isinstance(values, Text)
+    def read(self, values: Text, *, decrypt: bool) -> Iterable[Characters]:
+        """Return the values as ranks in the alphabet, which are its characters to the table."""
+        size = len(self._characters)
         ranks = _rank_of(self._characters)[values.codes]
-        invalid = rows_with(values, ranks == len(self._characters))
-        # To the table, a member of the alphabet is its rank.
-        narrow = np.uint8 if len(self._characters) <= 0x80 else np.uint32
-        text = blanked(Text(ranks.astype(narrow), values.offsets), invalid)
-        name = f"{self.name} {len(self._characters)} {self._characters}"
-        made = transform_text(text, permutation, _table(len(self._characters)), name)
-        assert isinstance(made.values, Text)
-        codes = _code_of(self._characters)[made.values.codes]
-        return replace(made, values=Text(codes, made.values.offsets), invalid=invalid)
+        narrow = np.uint8 if size <= 0x80 else np.uint32
+        rows, text = Text(ranks.astype(narrow), values.offsets).without(
+            values.rows_with(ranks == size)
+        )
+        label = f"{self.name} {size} {self._characters}"
+        return [Characters(rows=rows, text=text, table=_table(size), label=label)]
+
+    def write(self, reading: Characters, new: Text) -> Text:
+        """Write the characters of new ranks."""
+        return Text(_code_of(self._characters)[new.codes], new.offsets)
 
 
 @lru_cache(maxsize=16)

@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import Format, Option, TooSmall, Transformed
+from secureml.pseudonymization.formats.base import Option, TooSmall, Transformed, WholeFormat
 from secureml.pseudonymization.formats.integers import permute_digits
 from secureml.pseudonymization.parsing.fixed_width import composed
 from secureml.pseudonymization.parsing.numerals import Numerals, read_numerals, write_numerals
@@ -30,7 +30,7 @@ __all__ = ["LARGEST_SCALE", "DecimalFormat"]
 LARGEST_SCALE = 18
 
 
-class DecimalFormat(Format):
+class DecimalFormat(WholeFormat):
     """A decimal number keeps its digits after the point, and its sign and its number of digits.
 
     Numbers in text have one digit before the point, or more of which the first is not 0; without

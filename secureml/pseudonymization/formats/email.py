@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, reduce
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,17 +20,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import (
-    NONE_SMALL,
-    Format,
-    Option,
-    TooSmall,
-    Transformed,
-)
-from secureml.pseudonymization.parsing.pieces import blanked, rows_with, transform_pieces
+from secureml.pseudonymization.formats.base import Characters, Format, Option, Ranks, Reading
+from secureml.pseudonymization.parsing.chosen import ChosenCharacters
 from secureml.pseudonymization.parsing.templates import find_folded
 from secureml.pseudonymization.ranking.mixed_radix import Index
-from secureml.pseudonymization.ranking.permutation import Permutation
 from secureml.pseudonymization.tables.character_classes import DIGIT, LETTER, alphabets, kinds
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
@@ -40,12 +33,18 @@ __all__ = ["EmailFormat"]
 _CHOICES = ("keep", "encrypt", "pseudonym")
 _SIZES = (15, 25, 35)
 """The octets of a pseudonym before it is spelled in base32: 24, 40 or 56 characters."""
+_LETTERS = {"local": "u", "host": "h"}
+"""What pseudonyms begin with."""
+_PARTS, _TOP = {"local": 0, "host": 1}, 2
+
+Parts = NDArray[np.object_]
+"""The parts of addresses, shape (rows, 3)."""
 
 _LETTER, _OTHER = "\x01", "\x02"  # what characters beyond ASCII are folded to
 _ATOM = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_LETTER}-]+"
 _LABEL = rf"[A-Za-z0-9{_LETTER}](?:[A-Za-z0-9{_LETTER}-]{{0,61}}[A-Za-z0-9{_LETTER}])?"
-_TOP = rf"(?:[A-Za-z{_LETTER}]{{2,63}}|[Xx][Nn]--[A-Za-z0-9-]{{0,58}}[A-Za-z0-9])"
-_ADDRESS = rf"\A{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_TOP}\z"
+_DOMAIN = rf"(?:[A-Za-z{_LETTER}]{{2,63}}|[Xx][Nn]--[A-Za-z0-9-]{{0,58}}[A-Za-z0-9])"
+_ADDRESS = rf"\A{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_DOMAIN}\z"
 _RESERVED = r"[@.][A-Za-z0-9]{2}--"  # labels of this kind are encodings of others
 _ENCODED = r"[@.][Xx][Nn]--"
 
@@ -73,61 +72,90 @@ class EmailFormat(Format):
     takes = (Text,)
 
     def __init__(self, *, local: str = "encrypt", host: str = "keep") -> None:
-        for option, choice in (("local", local), ("host", host)):
+        self._choices = {"local": local, "host": host}
+        for option, choice in self._choices.items():
             if choice not in _CHOICES:
                 allowed = ", ".join(map(repr, _CHOICES))
                 raise PseudonymizationError(f"{option} of an email is one of {allowed}")
         if local == host == "keep":
             raise PseudonymizationError("local and host of an email can't both be kept")
-        self._local, self._host = local, host
+        self._replaced = [part for part, one in self._choices.items() if one == "pseudonym"]
 
     @property
     def options(self) -> Mapping[str, Option]:
         """What becomes of each part."""
-        return {"local": self._local, "host": self._host}
+        return self._choices
 
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Permute the parts of every address."""
-        assert isinstance(values, Text)
-        invalid = self._invalid(values)
-        text = blanked(values, invalid)
-        if "pseudonym" not in (self._local, self._host):
-            return replace(self._encrypted(text, permutation), invalid=invalid)
-        rows = np.flatnonzero(text.lengths)
-        parts = _Parts.of(text.strings_at(rows))
-        wrong = np.zeros(len(rows), np.bool_)
-        small, domain = NONE_SMALL, 0
-        if self._local == "pseudonym":
-            labels = ["local"] * len(rows)
-            parts.local, bad, domain = _pseudonyms("u", parts.local, labels, permutation.at(rows))
-            wrong |= bad
-        if self._host == "pseudonym":
-            labels = [f"host {top}" for top in parts.top]
-            parts.host, bad, domain = _pseudonyms("h", parts.host, labels, permutation.at(rows))
-            wrong |= bad
-        if "encrypt" in (self._local, self._host):  # one of them, and bound to the last part only
-            hidden = [""] * len(rows)
-            local, host = (
-                (parts.local, hidden) if self._local == "encrypt" else (hidden, parts.host)
-            )
-            bare = Text.of(_Parts(local, host, parts.top).addresses())
-            made = self._encrypted(bare, permutation.at(rows))
-            assert isinstance(made.values, Text)
-            new = _Parts.of(made.values.strings())
-            if self._local == "encrypt":
-                parts.local = new.local
-            else:
-                parts.host = new.host
-            small = TooSmall(rows[made.small.rows], made.small.domain)
-            domain = min(filter(None, (domain, made.domain)), default=0)
-        text = text.replaced(rows, parts.addresses())
+    def read(self, values: Text, *, decrypt: bool) -> Iterator[Reading]:
+        """Read parts that become pseudonyms as ranks of octets, encrypted ones as characters."""
+        rows, text = values.without(self._invalid(values))
+        if not self._replaced:
+            yield self._encrypted(rows, text)
+            return
+        rows = rows[text.lengths > 0]
+        parts, read = _split(values.strings_at(rows)), _opened if decrypt else _padded
+        octets = np.empty((len(rows), len(self._replaced)), object)
+        for number, part in enumerate(self._replaced):
+            octets[:, number] = [read(part, one) for one in parts[:, _PARTS[part]]]
+        known = octets.astype(np.bool_).all(axis=1)
+        rows, parts, octets = rows[known], parts[known], octets[known]
+        for part, column in zip(self._replaced, octets.T, strict=True):
+            yield self._ranks(part, rows, parts, column.tolist(), decrypt=decrypt)
+        if "encrypt" in self._choices.values():
+            bare = parts.copy()
+            bare[:, [_PARTS[part] for part in self._replaced]] = ""
+            yield self._encrypted(rows, Text.of(_joined(bare)))
+
+    def written(self, made: Sequence[tuple[Any, Any]]) -> Iterable[tuple[Index, Values]]:
+        """Put the parts of each address together."""
+        if not self._replaced or not made:
+            return super().written(made)
+        rows = reduce(np.intersect1d, [reading.rows for reading, _ in made])
+        first, _ = made[0]
+        parts = first.context[np.searchsorted(first.rows, rows)]
+        for reading, new in made:
+            members = np.searchsorted(reading.rows, rows)
+            if isinstance(reading, Characters):
+                (part,) = set(_PARTS) - set(self._replaced)
+                encrypted = _split(self.write(reading, new).strings_at(members))
+                parts[:, _PARTS[part]] = encrypted[:, _PARTS[part]]
+                continue
+            part, spell = reading.layout
+            counts = np.array(reading.sizes, object)[reading.group[members]]
+            parts[:, _PARTS[part]] = [
+                spell(part, rank.to_bytes((size.bit_length() - 1) // 8, "big"))
+                for rank, size in zip(new[members], counts, strict=True)
+            ]
         # What a pseudonym that was changed is decrypted to may make no address.
-        wrong[np.isin(rows, self._invalid(text))] = True
-        invalid = np.union1d(invalid, rows[wrong]).astype(np.intp)
-        rest = np.setdiff1d(small.rows, invalid)
-        small = replace(small, rows=rest) if len(rest) else NONE_SMALL
-        text = blanked(text, np.union1d(invalid, small.rows).astype(np.intp))
-        return Transformed(text, small, invalid, domain)
+        text = Text.of(_joined(parts))
+        return [(rows, text.blanked(self._invalid(text)))]
+
+    def write(self, reading: Characters, new: Text) -> Text:
+        """Write addresses with other characters in the encrypted parts."""
+        text: Text = reading.context.put(new)
+        return text
+
+    def _ranks(
+        self, part: str, rows: Index, parts: Parts, octets: Sequence[bytes], *, decrypt: bool
+    ) -> Ranks:
+        """Return the ranks of parts that become pseudonyms, or of pseudonyms.
+
+        Each number of octets is a domain; of hosts, also each top-level domain.
+        """
+        labels = [f"host {top}" if part == "host" else part for top in parts[:, _TOP]]
+        keys = list(zip(map(len, octets), labels, strict=True))
+        domains = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        ranks = np.empty(len(rows), object)
+        ranks[:] = [int.from_bytes(one, "big") for one in octets]
+        return Ranks(
+            rows=rows,
+            ranks=ranks,
+            group=np.array([domains[key] for key in keys], np.intp),
+            sizes=[1 << 8 * size for size, _ in domains],
+            tweaks=[f"{self.name} {size} {label}".encode() for size, label in domains],
+            context=parts,
+            layout=(part, _unpadded if decrypt else _sealed),
+        )
 
     def _invalid(self, text: Text) -> Index:
         """Return the rows that hold no address of which the parts can become what they are to."""
@@ -151,118 +179,79 @@ class EmailFormat(Format):
         fine &= (at - starts <= 64) & (ends - at <= 254) & (ends - starts <= 254)
         beyond = (codes == ord(_LETTER)) | (codes == ord(_OTHER))
         wide = np.zeros(len(text), np.bool_)
-        wide[rows_with(text, beyond)] = True
+        wide[text.rows_with(beyond)] = True
         fine &= ~wide | (ends - starts <= 63)
         reserved = _matches(column, _RESERVED)
-        if self._host == "encrypt":
+        if self._choices["host"] == "encrypt":
             behind = np.arange(len(codes)) > np.repeat(at, text.lengths)
             wide[:] = False
-            wide[rows_with(text, beyond & behind)] = True
+            wide[text.rows_with(beyond & behind)] = True
             fine &= ~reserved & ~wide
         elif reserved.any():
             fine &= ~reserved | _matches(column, _ENCODED)
         return ~fine
 
-    def _encrypted(self, text: Text, permutation: Permutation) -> Transformed:
-        """Encrypt the parts of addresses that are to be encrypted."""
+    def _encrypted(self, rows: Index, text: Text) -> Characters:
+        """Return the characters of those parts of addresses that are to be encrypted."""
         filled = np.flatnonzero(text.lengths)
         starts, ends = text.offsets[filled], text.offsets[filled + 1]
         at = np.flatnonzero(text.codes == ord("@"))
         # What is encrypted and what is kept, by turns.
-        edges, parts = [starts, at], [self._local == "encrypt", False]
-        if self._host == "encrypt":
+        edges, parts = [starts, at], [self._choices["local"] == "encrypt", False]
+        if self._choices["host"] == "encrypt":
             points = np.flatnonzero(text.codes == ord("."))
             edges += [at + 1, points[np.searchsorted(points, ends) - 1]]
             parts += [True, False]
         lengths = np.diff(np.stack([*edges, ends], axis=1), axis=1)
-        chosen = np.repeat(np.tile(parts, len(filled)), lengths.reshape(-1))
-        name = f"{self.name} {self._local} {self._host} "
-        return transform_pieces(text, chosen, permutation, alphabets(), name)
+        chosen = ChosenCharacters(text, np.repeat(np.tile(parts, len(filled)), lengths.reshape(-1)))
+        return Characters(
+            rows=rows,
+            text=chosen.picked(),
+            table=alphabets(),
+            label=f"{self.name} {self._choices['local']} {self._choices['host']} ",
+            bound=chosen.kept(),
+            context=chosen,
+        )
 
 
-@dataclass
-class _Parts:
-    """The parts of some addresses."""
-
-    local: list[str]
-    host: list[str]
-    top: list[str]
-
-    @classmethod
-    def of(cls, addresses: Sequence[str]) -> _Parts:
-        """Take addresses apart."""
-        parts = cls([], [], [])
-        for address in addresses:
-            local, _, domain = address.partition("@")
-            host, _, top = domain.rpartition(".")
-            parts.local.append(local)
-            parts.host.append(host)
-            parts.top.append(top)
-        return parts
-
-    def addresses(self) -> list[str]:
-        """Put them together."""
-        parts = zip(self.local, self.host, self.top, strict=True)
-        return [f"{local}@{host}.{top}" for local, host, top in parts]
+def _split(addresses: Sequence[str]) -> Parts:
+    """Take addresses apart, shape (addresses, 3): local part, host and top-level domain."""
+    parts = np.empty((len(addresses), 3), object)
+    for row, address in enumerate(addresses):
+        local, _, domain = address.partition("@")
+        host, _, top = domain.rpartition(".")
+        parts[row] = local, host, top
+    return parts
 
 
-def _pseudonyms(
-    letter: str, parts: Sequence[str], labels: Sequence[str], permutation: Permutation
-) -> tuple[list[str], NDArray[np.bool_], int]:
-    """Replace parts by pseudonyms, or the other way round.
-
-    Args:
-        letter: which pseudonyms begin with.
-        parts: one a row.
-        labels: what each is bound to.
-        permutation: of these rows, in either direction.
-
-    Returns:
-        The new parts, which of them can't be had, and the size of the smallest domain.
-    """
-    read, spell = (_opened, _unpadded) if permutation.decrypt else (_padded, _sealed)
-    octets = [read(letter, part) for part in parts]
-    new = [""] * len(parts)
-    rows = np.array([row for row, one in enumerate(octets) if one], np.intp)
-    found = [octets[row] for row in rows.tolist()]
-    keys = [(len(one), labels[row]) for row, one in zip(rows.tolist(), found, strict=True)]
-    domains = list(dict.fromkeys(keys))
-    place = {key: number for number, key in enumerate(domains)}
-    group = np.array([place[key] for key in keys], np.intp)
-    tweaks = [f"{EmailFormat.name} {size} {label}".encode() for size, label in domains]
-    sizes, ranks = [1 << 8 * size for size, _ in domains], np.empty(len(rows), object)
-    ranks[:] = [int.from_bytes(one, "big") for one in found]
-    ranks = permutation.at(rows).permute(sizes, tweaks, group, ranks)
-    for row, rank, one in zip(rows.tolist(), ranks.tolist(), found, strict=True):
-        new[row] = spell(letter, rank.to_bytes(len(one), "big"))
-    failed = np.array([not part for part in new], np.bool_)
-    return new, failed, 1 << 8 * min((size for size, _ in domains), default=0)
+def _joined(parts: Parts) -> list[str]:
+    """Put addresses together."""
+    return [f"{local}@{host}.{top}" for local, host, top in parts.tolist()]
 
 
-def _padded(letter: str, part: str) -> bytes:
+def _padded(part: str, written: str) -> bytes:
     """Return the octets of a part, filled up; none if it has too many."""
-    octets = part.encode("utf-8") + b"\x80"
+    octets = written.encode("utf-8") + b"\x80"
     size = next((size for size in _SIZES if size >= len(octets)), 0)
     return octets.ljust(size, b"\0") if size else b""
 
 
-def _unpadded(letter: str, octets: bytes) -> str:
-    """Return the part that was filled up to these octets; nothing if there is none."""
-    part = None
+def _unpadded(part: str, octets: bytes) -> str:
+    """Return what was filled up to these octets; nothing if there is none."""
     try:
-        part = octets.rstrip(b"\0").removesuffix(b"\x80").decode("utf-8")
+        written = octets.rstrip(b"\0").removesuffix(b"\x80").decode("utf-8")
     except UnicodeDecodeError:
         return ""
-    return part if _padded(letter, part) == octets else ""
+    return written if _padded(part, written) == octets else ""
 
 
-def _sealed(letter: str, octets: bytes) -> str:
-    return letter + base64.b32encode(octets).decode("ascii").lower()
+def _sealed(part: str, octets: bytes) -> str:
+    return _LETTERS[part] + base64.b32encode(octets).decode("ascii").lower()
 
 
-def _opened(letter: str, pseudonym: str) -> bytes:
+def _opened(part: str, pseudonym: str) -> bytes:
     """Return the octets that a pseudonym spells; none if it is none."""
-    if not _PSEUDONYM.fullmatch(pseudonym) or pseudonym[0] != letter:
+    if not _PSEUDONYM.fullmatch(pseudonym) or pseudonym[0] != _LETTERS[part]:
         return b""
     return base64.b32decode(pseudonym[1:].upper())
 

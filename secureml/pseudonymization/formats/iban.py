@@ -8,28 +8,19 @@ digits are commonly verified (Belgium, Montenegro, Norway, Spain) they come out 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from operator import mul
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.formats.base import (
-    Format,
-    Option,
-    TooSmall,
-    Transformed,
-    join_small,
-)
-from secureml.pseudonymization.formats.classes import transform_text
-from secureml.pseudonymization.parsing.layouts import Layout, distinct_rows, find_layouts
-from secureml.pseudonymization.parsing.pieces import blanked, walked
-from secureml.pseudonymization.ranking.mixed_radix import Index
-from secureml.pseudonymization.ranking.permutation import CHUNK, Permutation, RowTweaks
+from secureml.pseudonymization.formats.base import Characters, Flags, Format
+from secureml.pseudonymization.parsing.fixed_width import Octets, write_decimal
+from secureml.pseudonymization.parsing.layouts import distinct_rows, find_layouts
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.tables.character_classes import CODE_POINTS, Alphabets, Codes
-from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
 
 __all__ = ["IbanFormat"]
@@ -52,8 +43,6 @@ _STRUCTURES = dict(entry.split(":") for entry in _REGISTRY.split())
 _KINDS = {"n": "0", "a": "A", "c": "[0A]"}
 _SEPARATORS = " -."
 
-Cells = NDArray[np.uint8]
-
 
 class IbanFormat(Format):
     """An account number becomes another valid one of its country.
@@ -66,43 +55,44 @@ class IbanFormat(Format):
     name = "iban/1"
     takes = (Text,)
 
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """There are none."""
-        return {}
-
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Permute every number among the valid ones of its country and classes."""
-        assert isinstance(values, Text)
-        codes = values.codes.copy()
-        valid = np.zeros(len(values), np.bool_)
-        small, domains = [], []
-        for layout in find_layouts(values, _fold()):
-            places = layout.places("0A")
-            if "!" in layout.folded or len(places) < 5:
+    def read(self, values: Text, *, decrypt: bool) -> Iterator[Characters]:
+        """Read the characters that do not follow from others; a country and a layout at a time."""
+        for layout in find_layouts(values, _fold(), marks="0A", refused="!"):
+            if len(layout.places) < 5:
                 continue
-            cells = layout.take(codes, places)
-            countries, number = distinct_rows(cells[:, :2])
+            countries, number = distinct_rows(layout.characters[:, :2])
             for one, country in enumerate(countries):
+                structure = _Structure.of(country.decode(), layout.folded)
+                if structure is None:
+                    continue
                 members = np.flatnonzero(number == one)
-                number_of = _Numbers.of(country.decode(), layout)
-                if number_of is None:
-                    continue
-                members = members[number_of.valid(cells[members])]
-                if not len(members):
-                    continue
-                part = layout.at(members)
-                valid[part.rows] = True
-                made, new = number_of.permuted(cells[members], permutation.at(part.rows))
-                small.append(TooSmall(part.rows[made.small.rows], made.small.domain))
-                domains.append(made.domain)
-                part.put(codes, places, new)
-        invalid = np.flatnonzero(~valid & (values.lengths > 0))
-        text = blanked(Text(codes, values.offsets), invalid)
-        return Transformed(text, join_small(small), invalid, min(filter(None, domains), default=0))
+                members = members[structure.valid(layout.characters[members])]
+                if len(members):
+                    characters = layout.characters[members]
+                    yield Characters(
+                        rows=layout.rows[members],
+                        text=Text.of_grid(characters[:, structure.free]),
+                        table=_table(),
+                        label=self.name,
+                        bound=structure.bound(characters),
+                        context=characters,
+                        layout=(layout, structure),
+                    )
+
+    def outside(self, reading: Characters, new: Text) -> Flags | None:
+        """Tell which are characters of no number of their country."""
+        _, structure = reading.layout
+        exists: Flags | None = structure.exists(new)
+        return None if exists is None else ~exists
+
+    def write(self, reading: Characters, new: Text) -> Text:
+        """Write numbers with the separators that they had."""
+        layout, structure = reading.layout
+        text: Text = layout.written(structure.completed(reading.context, new))
+        return text
 
 
-class _Numbers:
+class _Structure:
     """The numbers of one country in one layout; matrices hold one a row, without separators.
 
     Args:
@@ -111,14 +101,12 @@ class _Numbers:
         folded: the class of each character.
     """
 
-    def __init__(self, country: str, layout: Layout, folded: str) -> None:
-        self._country = country
-        self._layout = layout.folded.encode()
+    def __init__(self, country: str, layout: str, folded: str) -> None:
+        self._label = f"{country} {layout} ".encode()
         self._rule = _RULES.get(country, _Rule())
         follow = {4 + place for place in self._rule.follow}
         bank = 4 + self._rule.bank
-        self._free = np.array([n for n in range(bank, len(folded)) if n not in follow])
-        self._kept = slice(4, bank)
+        self.free = np.array([n for n in range(bank, len(folded)) if n not in follow])
         # As a number: the country and the check digits go last, and a letter counts two digits.
         order = [*range(4, len(folded)), *range(4)]
         weights, weight = [0] * len(folded), 1
@@ -130,59 +118,56 @@ class _Numbers:
         self._bias = np.uint32(sum(map(mul, zeros, weights)))
 
     @classmethod
-    def of(cls, country: str, layout: Layout) -> _Numbers | None:
-        """Return the numbers, or None if a country's are not of this layout."""
-        folded = "".join(character for character in layout.folded if character in "0A")
+    def of(cls, country: str, layout: str) -> _Structure | None:
+        """Return the structure, or None if a country's numbers are not of this layout."""
+        folded = "".join(character for character in layout if character in "0A")
         structure = _STRUCTURES.get(country)
         if structure is None or not _pattern(structure).fullmatch(folded):
             return None
         return cls(country, layout, folded)
 
-    def valid(self, cells: Cells) -> NDArray[np.bool_]:
+    def valid(self, characters: Octets) -> Flags:
         """Tell which numbers have the check digits that follow from the others."""
-        completed = cells.copy()
+        completed = characters.copy()
         self._complete(completed)
-        right = self._rule.exists(cells[:, self._free])
-        for place in (2, 3, *(4 + place for place in self._rule.follow)):
-            right &= completed[:, place] == cells[:, place]
+        right: Flags = (completed == characters).all(axis=1)
+        if self._rule.exists is not None:
+            right &= self._rule.exists(characters[:, self.free])
         return right
 
-    def permuted(self, cells: Cells, permutation: Permutation) -> tuple[Transformed, Cells]:
-        """Permute valid numbers; return what became of their free characters, and new numbers."""
-        kept, number = [b""], np.zeros(0, np.intp)
-        if self._rule.bank:
-            kept, number = distinct_rows(cells[:, self._kept])
-        label = self._country.encode() + b" " + self._layout + b" "
-        tweaks = RowTweaks([label + one for one in kept], number)
-        width = len(self._free)
-        text = Text(cells[:, self._free].ravel(), np.arange(len(cells) + 1) * width)
+    def bound(self, characters: Octets) -> RowTweaks:
+        """Return what is kept of every number."""
+        if not self._rule.bank:
+            return RowTweaks([self._label], np.zeros(len(characters), np.intp))
+        banks, number = distinct_rows(characters[:, 4 : 4 + self._rule.bank])
+        return RowTweaks([self._label + bank for bank in banks], number)
 
-        def once(text: Text) -> Transformed:
-            return transform_text(text, permutation, _table(), IbanFormat.name, tweaks)
+    def exists(self, free: Text) -> Flags | None:
+        """Tell which free characters are those of a number; None if all are."""
+        if self._rule.exists is None:
+            return None
+        octets: Octets = free.codes.reshape(-1, len(self.free)).astype(np.uint8, copy=False)
+        return self._rule.exists(octets)
 
-        def outside(text: Text, rows: Index) -> Index:
-            return rows[~self._rule.exists(text.codes.reshape(-1, width)[rows])]
-
-        made = walked(text, once, outside) if self._rule.sparse else once(text)
-        assert isinstance(made.values, Text)
-        new = cells.copy()
-        new[:, self._free] = made.values.codes.reshape(-1, width)
+    def completed(self, characters: Octets, free: Text) -> Octets:
+        """Return numbers with other free characters, and the check digits that follow."""
+        new = characters.copy()
+        new[:, self.free] = free.codes.reshape(-1, len(self.free))
         self._complete(new)
-        return made, new
+        return new
 
-    def _complete(self, cells: Cells) -> None:
+    def _complete(self, cells: Octets) -> None:
         """Set all check digits, in place."""
         if self._rule.complete is not None:
             self._rule.complete(cells[:, 4:])
         cells[:, 2:4] = ord("0")
-        for start in range(0, len(cells), CHUNK):
-            part = cells[start : start + CHUNK]
-            total = np.zeros(len(part), np.uint32)
-            for place, weight in enumerate(self._weights):
-                total += part[:, place] * np.uint32(weight)
-            _spell(part[:, 2:4], 98 - (total - self._bias) % np.uint32(97))
+        total = np.zeros(len(cells), np.uint32)
+        for place, weight in enumerate(self._weights):
+            total += cells[:, place] * np.uint32(weight)
+        write_decimal(cells.T[2:4], 98 - (total - self._bias) % np.uint32(97))
 
 
+@dataclass(frozen=True, slots=True)
 class _Rule:
     """What is particular about the numbers of a country.
 
@@ -190,75 +175,57 @@ class _Rule:
         follow: where the country's own check digits stand, behind those of the IBAN.
         complete: sets them, in place.
         bank: how many leading characters stay.
+        exists: tells which free characters are those of a number; None if all are.
     """
 
-    sparse = False
-
-    def __init__(
-        self,
-        follow: tuple[int, ...] = (),
-        complete: Callable[[Cells], None] | None = None,
-        bank: int = 0,
-    ) -> None:
-        self.follow, self.complete, self.bank = follow, complete, bank
-
-    def exists(self, free: Cells) -> NDArray[np.bool_]:
-        """Tell which free characters are those of a number."""
-        return np.ones(len(free), np.bool_)
+    follow: tuple[int, ...] = ()
+    complete: Callable[[Octets], None] | None = None
+    bank: int = 0
+    exists: Callable[[Octets], Flags] | None = None
 
 
-class _Norwegian(_Rule):
-    """A number whose check digit would be ten does not exist, and 0000 is no bank."""
-
-    sparse = True
-
-    def exists(self, free: Cells) -> NDArray[np.bool_]:
-        """Tell which free characters are those of a number."""
-        some: NDArray[np.bool_] = (free[:, :4] != ord("0")).any(axis=1)
-        return some & (_norwegian_sum(free) < 10)
-
-
-def _norwegian_sum(digits: Cells) -> NDArray[np.int64]:
+def _norwegian_sum(digits: Octets) -> NDArray[np.int64]:
     return _weighted(digits, (6, 7, 8, 9, 4, 5, 6, 7, 8, 9)) % 11
 
 
-def _norwegian(cells: Cells) -> None:
+def _norwegian_exists(free: Octets) -> Flags:
+    """Leave out numbers whose check digit would be ten, and the bank 0000."""
+    bank: Flags = (free[:, :4] != ord("0")).any(axis=1)
+    return bank & (_norwegian_sum(free) < 10)
+
+
+def _norwegian(cells: Octets) -> None:
     cells[:, 10] = _norwegian_sum(cells[:, :10]) % 10 + ord("0")
 
 
-def _spanish(cells: Cells) -> None:
+def _spanish(cells: Octets) -> None:
     powers = [2**power for power in range(10)]
     for place, digits, weights in ((8, cells[:, :8], powers[2:]), (9, cells[:, 10:], powers)):
         check = _weighted(digits, weights) % 11
         cells[:, place] = np.where(check < 2, check, 11 - check) + ord("0")
 
 
-def _belgian(cells: Cells) -> None:
+def _belgian(cells: Octets) -> None:
     check = _weighted(cells[:, :10], [10**power for power in reversed(range(10))]) % 97
-    _spell(cells[:, 10:12], np.where(check == 0, 97, check))
+    write_decimal(cells.T[10:12], np.where(check == 0, 97, check))
 
 
-def _montenegrin(cells: Cells) -> None:
+def _montenegrin(cells: Octets) -> None:
     check = _weighted(cells[:, :16], [10**power % 97 for power in reversed(range(2, 18))])
-    _spell(cells[:, 16:18], 98 - check % 97)
+    write_decimal(cells.T[16:18], 98 - check % 97)
 
 
 _RULES = {
     "BE": _Rule((10, 11), _belgian, bank=3),
     "ES": _Rule((8, 9), _spanish),
     "ME": _Rule((16, 17), _montenegrin),
-    "NO": _Norwegian((10,), _norwegian),
+    "NO": _Rule((10,), _norwegian, exists=_norwegian_exists),
 }
 
 
-def _weighted(digits: Cells, weights: Sequence[int]) -> NDArray[np.int64]:
+def _weighted(digits: Octets, weights: Sequence[int]) -> NDArray[np.int64]:
     total: NDArray[np.int64] = (digits.astype(np.int64) - ord("0")) @ np.array(weights, np.int64)
     return total
-
-
-def _spell(cells: Cells, numbers: NDArray[np.integer[Any]]) -> None:
-    """Write numbers of two digits."""
-    cells[:, 0], cells[:, 1] = numbers // 10 + ord("0"), numbers % 10 + ord("0")
 
 
 @cache

@@ -17,10 +17,10 @@ from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats.base import (
     NO_ROWS,
     NONE_SMALL,
-    Format,
     Option,
     TooSmall,
     Transformed,
+    WholeFormat,
 )
 from secureml.pseudonymization.parsing.fixed_width import composed
 from secureml.pseudonymization.parsing.numerals import Numerals, read_numerals, write_numerals
@@ -37,7 +37,7 @@ _NEGATIVE_ZERO = 2 * len(_POWERS) + 2
 _RANGE = ("minimum", "maximum")
 
 
-class IntegerFormat(Format):
+class IntegerFormat(WholeFormat):
     """A whole number keeps its sign and its number of digits, or becomes another of a range.
 
     Numbers in text are those that 64 bits hold with a sign, without leading zeros or a plus.

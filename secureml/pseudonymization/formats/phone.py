@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,19 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import (
-    Format,
-    Option,
-    TooSmall,
-    Transformed,
-    join_small,
-)
+from secureml.pseudonymization.formats.base import Format, Option, Ranks
 from secureml.pseudonymization.parsing.layouts import find_layouts
-from secureml.pseudonymization.parsing.pieces import blanked
-from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.ranking.mixed_radix import Words
 from secureml.pseudonymization.tables.character_classes import CODE_POINTS, Codes
 from secureml.pseudonymization.tables.phone_table import CallingCode, Numbering, numbering
-from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
 
 __all__ = ["PhoneFormat"]
@@ -88,40 +80,37 @@ class PhoneFormat(Format):
         """The region."""
         return {"region": self._region}
 
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Permute every number among the valid ones of its calling code and length."""
-        assert isinstance(values, Text)
+    def read(self, values: Text, *, decrypt: bool) -> Iterator[Ranks]:
+        """Rank numbers among the valid ones of their calling code and length."""
         table = numbering()
-        codes = values.codes.copy()
-        valid = np.zeros(len(values), np.bool_)
-        small, domains = [], []
-        for layout in find_layouts(values, _fold()):
-            places = layout.places("0")
-            if not 0 < len(places) <= _LONGEST:
+        for layout in find_layouts(values, _fold(), marks="0", refused="!"):
+            if len(layout.places) > _LONGEST:
                 continue
-            digits = layout.take(codes, places) - np.uint8(ord("0"))
+            digits = layout.characters - np.uint8(ord("0"))
             unread = np.ones(len(digits), np.bool_)
-            for reading in self._readings(layout.folded, digits, table):
+            for way in self._readings(layout.folded, digits, table):
                 members = np.flatnonzero(unread)
-                members = members[_fits(reading, digits[members], table)]
-                if not len(members):
-                    continue
+                members = members[_fits(way, digits[members], table)]
                 unread[members] = False
-                part = layout.at(members)
                 numbers = digits[members]
-                size = table.size(reading.root)
-                if size < permutation.minimum:
-                    small.append(TooSmall(part.rows, size))
-                    numbers[:, reading.before :] = 0
-                else:
-                    domains.append(size)
-                    label = f"{self.name} {reading.label} {layout.folded}".encode()
-                    _permute(reading, label, numbers, permutation.at(part.rows), table)
-                part.put(codes, places, numbers + np.uint8(ord("0")))
-                valid[part.rows] = True
-        invalid = np.flatnonzero(~valid & (values.lengths > 0))
-        text = blanked(Text(codes, values.offsets), invalid)
-        return Transformed(text, join_small(small), invalid, min(domains, default=0))
+                yield Ranks(
+                    rows=layout.rows[members],
+                    ranks=table.rank(way.root, numbers[:, way.before :]),
+                    group=np.zeros(len(members), np.intp),
+                    sizes=[table.size(way.root)],
+                    tweaks=[f"{self.name} {way.label} {layout.folded}".encode()],
+                    context=numbers,
+                    layout=(layout, way),
+                )
+
+    def write(self, reading: Ranks, new: Words) -> Text:
+        """Write numbers behind what stood before them, with the same punctuation."""
+        layout, way = reading.layout
+        digits = reading.context.copy()
+        length = digits.shape[1] - way.before
+        digits[:, way.before :] = numbering().unrank(way.root, new, length)
+        text: Text = layout.written(digits + np.uint8(ord("0")))
+        return text
 
     def _readings(self, folded: str, digits: Digits, table: Numbering) -> list[_Reading]:
         """Return how values of one layout may be read; no value can be in two ways."""
@@ -179,17 +168,6 @@ def _fits(reading: _Reading, digits: Digits, table: Numbering) -> NDArray[np.boo
     if reading.prefix:
         fits &= (digits[:, start : reading.before] == _numerals(reading.prefix)).all(axis=1)
     return fits
-
-
-def _permute(
-    reading: _Reading, label: bytes, numbers: Digits, permutation: Permutation, table: Numbering
-) -> None:
-    """Replace the national numbers of values of one reading, in place."""
-    length = numbers.shape[1] - reading.before
-    size = table.size(reading.root)
-    ranks = table.rank(reading.root, numbers[:, reading.before :])
-    ranks = permutation.permute([size], [label], 0, ranks)
-    numbers[:, reading.before :] = table.unrank(reading.root, ranks, length)
 
 
 def _numerals(digits: str) -> Digits:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats.base import (
     NO_ROWS,
-    NONE_SMALL,
+    Characters,
+    Flags,
     Format,
     Option,
-    TooSmall,
-    Transformed,
+    Ranks,
+    Reading,
 )
 from secureml.pseudonymization.parsing.automata import Automaton
+from secureml.pseudonymization.parsing.chosen import ChosenCharacters
 from secureml.pseudonymization.parsing.languages import (
     FIRST_CLASS,
     WORD,
@@ -27,19 +31,10 @@ from secureml.pseudonymization.parsing.languages import (
     Symbol,
 )
 from secureml.pseudonymization.parsing.patterns import parsed
-from secureml.pseudonymization.parsing.pieces import (
-    Flags,
-    blanked,
-    kept_of,
-    picked,
-    transform_pieces,
-)
 from secureml.pseudonymization.parsing.templates import find_folded, find_templates
 from secureml.pseudonymization.ranking.mixed_radix import Index
-from secureml.pseudonymization.ranking.permutation import Permutation
 from secureml.pseudonymization.tables.character_classes import CODE_POINTS, Codes, alphabets
 from secureml.pseudonymization.tables.character_sets import masks_of
-from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
 
 __all__ = ["RegexFormat"]
@@ -84,39 +79,35 @@ class RegexFormat(Format):
         """The pattern."""
         return {"pattern": self._pattern}
 
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Permute every value among those of its template that match."""
-        assert isinstance(values, Text)
-        chosen, number, languages = self._read(values)
-        minimum = permutation.minimum
-        sizes = [language.size for language in languages]
-        used = min((size for size in sizes if size >= minimum), default=0)
-        tiny = _rows(number, [size < minimum for size in sizes])
-        ranked = [one.size if one.size >= minimum and not one.whole else 0 for one in languages]
-        narrow = _rows(number, [0 < size <= WORD for size in ranked])
-        wide = _rows(number, [size > WORD for size in ranked])
-        invalid = np.flatnonzero((number < 0) & (values.lengths > 0))
-        small = TooSmall(tiny, min(sizes)) if len(tiny) else NONE_SMALL
+    def read(self, values: Text, *, decrypt: bool) -> Iterator[Reading]:
+        """Read values as characters if all of their template match, else as numbers of those."""
+        flags, number, languages = self._read(values)
+        chosen = ChosenCharacters(values, flags)
         label = f"{self.name} {len(self._pattern)} {self._pattern}"
-        if not any(map(len, (tiny, narrow, wide, invalid))):
-            return transform_pieces(values, chosen, permutation, alphabets(), label)
-
-        stays = np.ones(len(values), np.bool_)
-        for rows in (tiny, narrow, wide, invalid):
-            stays[rows] = False
-        there = np.repeat(stays, values.lengths)
-        whole = blanked(values, np.flatnonzero(~stays))
-        made = transform_pieces(whole, chosen[there], permutation, alphabets(), label)
-        assert isinstance(made.values, Text)
-        codes = values.codes.copy()
-        codes[there] = made.values.codes
-        for rows in (narrow, wide):
+        whole = _rows(number, [one.whole and one.size > 1 for one in languages])
+        if len(whole):
+            some = chosen if len(whole) == len(values) else chosen[whole]
+            yield Characters(
+                rows=whole,
+                text=some.picked(),
+                table=alphabets(),
+                label=label,
+                bound=some.kept(),
+                context=some,
+            )
+        others = [0 if one.whole and one.size > 1 else one.size for one in languages]
+        for rows in (
+            _rows(number, [0 < size <= WORD for size in others]),
+            _rows(number, [size > WORD for size in others]),
+        ):
             if len(rows):
-                places = values.places(rows)
-                column = _Column(values.at(rows), chosen[places], number[rows], languages)
-                codes[places] = column.permuted(permutation.at(rows), label)
-        text = blanked(Text(codes, values.offsets), np.union1d(invalid, tiny))
-        return Transformed(text, small, invalid, used)
+                yield _Column(chosen[rows], number[rows], languages).read(rows, label)
+
+    def write(self, reading: Reading, new: Any) -> Text:
+        """Write what is in groups."""
+        put = reading.context.put if isinstance(reading, Characters) else reading.context.written
+        text: Text = put(new)
+        return text
 
     def _read(self, text: Text) -> tuple[Flags, Index, list[Language]]:
         """Return which characters are in groups, and the language of each value, or -1."""
@@ -189,41 +180,46 @@ class _Column:
     """Values of languages that hold not all values of a template.
 
     Args:
-        text: the values.
-        chosen: which characters are in groups.
+        chosen: their characters that are in groups.
         number: of the language of each value.
         languages: all of them.
     """
 
-    text: Text
-    chosen: Flags
+    chosen: ChosenCharacters
     number: Index
     languages: Sequence[Language]
 
-    def permuted(self, permutation: Permutation, label: str) -> Codes:
-        """Return the characters of the values that become of them."""
-        table = alphabets()
-        templates, template = find_templates(table, picked(self.text, self.chosen))
-        template = np.zeros(len(self.text), np.intp) if template is None else template
+    def __getitem__(self, members: Index) -> _Column:
+        """Return some of the values."""
+        return _Column(self.chosen[members], self.number[members], self.languages)
+
+    def read(self, rows: Index, label: str) -> Ranks:
+        """Return the numbers of the values in their languages."""
+        table, codes = alphabets(), self.chosen.text.codes
+        templates, template = find_templates(table, self.chosen.picked())
+        template = np.zeros(len(rows), np.intp) if template is None else template
         tweaks = [label.encode("utf-8", "surrogatepass") + one for one in templates.symbols]
-        group, bound, _ = kept_of(self.text, self.chosen).split(template, tweaks)
+        group, bound, _ = self.chosen.kept().split(template, tweaks)
         _, member = np.unique(group, return_index=True)
         sizes = [self.languages[one].size for one in self.number[member].tolist()]
+        ranks = np.zeros(len(rows), np.uint64 if max(sizes) <= WORD else object)
+        for language, members, places in self._parts():
+            if language.size > 1:
+                firsts = table.starts[language.classes].astype(np.intp)
+                ordinals = map(table.ordinals, codes[np.ascontiguousarray(places.T)])
+                ranks[members] = language.rank([*map(np.subtract, ordinals, firsts)])
+        return Ranks(rows=rows, ranks=ranks, group=group, sizes=sizes, tweaks=bound, context=self)
 
-        codes = self.text.codes.copy()
-        ranks = np.empty(len(self.text), np.uint64 if max(sizes) <= WORD else object)
-        parts = [*self._parts()]
-        for language, rows, places in parts:
+    def written(self, ranks: NDArray[Any]) -> Text:
+        """Return the values of other numbers."""
+        table, text = alphabets(), self.chosen.text
+        codes = text.codes.copy()
+        for language, members, places in self._parts():
             firsts = table.starts[language.classes].astype(np.intp)
-            ordinals = map(table.ordinals, codes[np.ascontiguousarray(places.T)])
-            ranks[rows] = language.rank([*map(np.subtract, ordinals, firsts)])
-        ranks = permutation.permute(sizes, bound, group, ranks)
-        for language, rows, places in parts:
-            firsts = table.starts[language.classes].astype(np.intp)
-            members = zip(language.unrank(ranks[rows]), firsts, places.T, strict=True)
-            for column, first, place in members:
+            columns = zip(language.unrank(ranks[members]), firsts, places.T, strict=True)
+            for column, first, place in columns:
                 codes[place] = table.codes((column + first).astype(np.uint32))
-        return codes
+        return Text(codes, text.offsets)
 
     def _parts(self) -> Iterator[tuple[Language, Index, Index]]:
         """Return each language, its values, and where their encrypted characters are."""
@@ -232,7 +228,7 @@ class _Column:
         for start, end in pairwise([*starts, len(order)]):
             rows = order[start:end]
             language = self.languages[self.number[rows[0]]]
-            yield language, rows, self.text.offsets[rows][:, None] + language.places
+            yield language, rows, self.chosen.text.offsets[rows][:, None] + language.places
 
 
 def _rows(number: Index, holds: Sequence[bool]) -> Index:

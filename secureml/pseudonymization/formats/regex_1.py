@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import chain
 
@@ -16,19 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import NONE_SMALL, Format, Option, Transformed
-from secureml.pseudonymization.parsing.pieces import (
-    Flags,
-    blanked,
-    rows_with,
-    transform_pieces,
-    walked,
-)
-from secureml.pseudonymization.ranking.mixed_radix import Index
-from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.formats.base import Characters, Flags, Format, Option
+from secureml.pseudonymization.parsing.chosen import ChosenCharacters
 from secureml.pseudonymization.tables.character_classes import CODE_POINTS, alphabets
 from secureml.pseudonymization.tables.character_sets import property_set
-from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
 
 __all__ = ["FirstRegexFormat"]
@@ -64,44 +55,42 @@ class FirstRegexFormat(Format):
         """The pattern."""
         return {"pattern": self._pattern.pattern}
 
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Recover every value: walk among those of its template until one matches.
+    def read(self, values: Text, *, decrypt: bool) -> Iterator[Characters]:
+        """Read what is in groups.
 
         Raises:
             PseudonymizationError: values are to be made, or what they were depends on the version
                 of Python that made them.
         """
-        assert isinstance(values, Text)
-        if not permutation.decrypt:
+        if not decrypt:
             raise PseudonymizationError(
                 f"the format {self.name!r} is one that values are recovered of alone: recover the"
                 " table, and pseudonymize it anew"
             )
         self._refuse_unsettled(values)
-        chosen, failed = self._groups(values)
-        invalid = np.flatnonzero(failed & (values.lengths > 0))
-        text = blanked(values, invalid)
-        if len(invalid):
-            chosen = np.delete(chosen, values.places(invalid))
-        label = f"{self.name} {len(self._pattern.pattern)} {self._pattern.pattern}"
-
-        def once(part: Text) -> Transformed:
-            # While some values walk on, the others are empty.
-            here = chosen
-            if len(part.codes) != len(chosen):
-                here = chosen[np.repeat(part.lengths > 0, text.lengths)]
-            return transform_pieces(part, here, permutation, alphabets(), label)
-
-        def outside(made: Text, rows: Index) -> Index:
-            part, before = made.at(rows), chosen[text.places(rows)]
-            found, failed = self._groups(part)
-            failed[rows_with(part, found != before)] = True
-            return rows[failed]
-
-        made = walked(text, once, outside)
-        return Transformed(
-            made.values, NONE_SMALL, np.union1d(invalid, made.small.rows), made.domain
+        flags, failed = self._groups(values)
+        rows = np.flatnonzero(~failed)
+        chosen = ChosenCharacters(values, flags)[rows]
+        yield Characters(
+            rows=rows,
+            text=chosen.picked(),
+            table=alphabets(),
+            label=f"{self.name} {len(self._pattern.pattern)} {self._pattern.pattern}",
+            bound=chosen.kept(),
+            context=chosen,
         )
+
+    def outside(self, reading: Characters, new: Text) -> Flags:
+        """Tell which do not match, or have other characters in groups."""
+        made = self.write(reading, new)
+        found, failed = self._groups(made)
+        failed[made.rows_with(found != reading.context.flags)] = True
+        return failed
+
+    def write(self, reading: Characters, new: Text) -> Text:
+        """Write what is in groups."""
+        text: Text = reading.context.put(new)
+        return text
 
     def _groups(self, text: Text) -> tuple[Flags, Flags]:
         """Return which characters of values are in groups, and which of the values fail."""
@@ -117,14 +106,14 @@ class FirstRegexFormat(Format):
         depth = np.bincount(bounds[:, :, 0].ravel(), minlength=size)
         depth -= np.bincount(bounds[:, :, 1].ravel(), minlength=size)
         np.cumsum(depth, out=depth)
-        failed[rows_with(text, depth[:-1] > 1)] = True
+        failed[text.rows_with(depth[:-1] > 1)] = True
         return depth[:-1] > 0, failed
 
     def _refuse_unsettled(self, text: Text) -> None:
         folds = self._pattern.flags & re.IGNORECASE or _UNICODE.search(self._pattern.pattern)
         if text.codes.dtype == np.uint8 or self._pattern.flags & re.ASCII or not folds:
             return
-        count = len(rows_with(text, _unsettled().take(text.codes)))
+        count = len(text.rows_with(_unsettled().take(text.codes)))
         if count:
             raise PseudonymizationError(
                 f"{count} values of the format {self.name!r} have characters that versions of"

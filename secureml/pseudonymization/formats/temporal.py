@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import Format, TooSmall, Transformed
+from secureml.pseudonymization.formats.base import TooSmall, Transformed, WholeFormat
 from secureml.pseudonymization.parsing.fixed_width import (
     Octets,
     TextBlock,
@@ -45,7 +45,7 @@ _PIVOT = datetime(1969, 1, 1, tzinfo=UTC), datetime(2068, 12, 31, 23, 59, 59, tz
 """What strptime reads two digits of a year as."""
 
 
-class MomentFormat(Format):
+class MomentFormat(WholeFormat):
     """A moment becomes another of a range.
 
     Args:

@@ -8,25 +8,14 @@ has the same pseudonym in lower and in upper case, with hyphens and without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.formats.base import NONE_SMALL, Format, Option, Transformed
-from secureml.pseudonymization.parsing.fixed_width import (
-    Octets,
-    TextBlock,
-    chunks,
-    composed,
-    narrowed,
-    read_grid,
-    words_at,
-)
+from secureml.pseudonymization.formats.base import Format, Ranks
+from secureml.pseudonymization.parsing.fixed_width import fixed_width_rows, words_at
 from secureml.pseudonymization.ranking.mixed_radix import Index, Words
-from secureml.pseudonymization.ranking.permutation import Permutation
-from secureml.pseudonymization.tables.character_classes import Codes
-from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
 
 __all__ = ["UuidFormat"]
@@ -51,89 +40,62 @@ class UuidFormat(Format):
     name = "uuid/1"
     takes = (Text,)
 
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """There are none."""
-        return {}
+    def read(self, values: Text, *, decrypt: bool) -> Iterator[Ranks]:
+        """Rank UUIDs among those of their version and variant, which are a domain each."""
+        for found in fixed_width_rows(values, _HYPHENS):
+            octets, width = np.ascontiguousarray(found.octets), found.width
+            digits = np.empty((len(octets), 8), "<u4")
+            for number, place in enumerate(_QUADS[width]):
+                digits[:, number] = words_at(octets, place, 4)
+            pairs = _VALUES.take(digits.view("<u2"))
+            flags = np.bitwise_or.reduce(pairs.view(np.uint64), axis=1)
+            lower, upper, foreign = (
+                flags & np.uint64(flag * _EACH) != 0 for flag in (_LOWER, _UPPER, _FOREIGN)
+            )
+            valid = ~(foreign | lower & upper)
+            for place in _HYPHENS[width]:
+                valid &= octets[:, place] == ord("-")
+            high, low = pairs.astype(np.uint8).view(">u8").astype(np.uint64).T
+            kind = (high >> np.uint64(12) & np.uint64(15)) << np.uint64(2) | low >> np.uint64(62)
+            rest = high >> np.uint64(16) << np.uint64(12) | high & _THIRD  # 60 bits
+            reading = Ranks(
+                rows=found.rows,
+                ranks=np.stack([rest >> np.uint64(2), rest << np.uint64(62) | low & _LOW], axis=1),
+                group=kind.astype(np.intp),
+                sizes=[1 << _BITS] * 64,
+                tweaks=[self.name.encode() + bytes([kind]) for kind in range(64)],
+                numerals=(2, _BITS),
+                context=upper,
+                layout=width,
+            )
+            yield reading if valid.all() else reading.at(valid)
 
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Permute every UUID among those of its version and variant."""
-        assert isinstance(values, Text)
-        lengths = values.lengths
-        valid = lengths == 0
-        sheets = []
-        for width in _HYPHENS:
-            for chunk in chunks(np.flatnonzero(lengths == width)):
-                rows = chunk
-                fits, words, upper = _read(read_grid(values, chunk, width), width)
-                if not fits.all():
-                    rows, words, upper = rows[fits], words[fits], upper[fits]
-                if len(rows):
-                    valid[rows] = True
-                    words = _permuted(words, upper, permutation, rows)
-                    sheets.append(TextBlock(rows, _write(words, upper, width)))
-        invalid: Index = np.flatnonzero(~valid)
-        new = composed(len(values), sheets)
-        return Transformed(new, NONE_SMALL, invalid, 1 << _BITS if sheets else 0)
+    def outside(self, reading: Ranks, new: Words) -> NDArray[np.bool_]:
+        """Tell which are in upper case, but have no letter to show it."""
+        outside: NDArray[np.bool_] = reading.context.copy()
+        upper = np.flatnonzero(outside)
+        outside[upper] = ~_lettered(_words(new[upper], reading.group[upper]))
+        return outside
 
-
-def _read(grid: Codes, width: int) -> tuple[NDArray[np.bool_], Words, NDArray[np.bool_]]:
-    """Tell which are UUIDs, their 128 bits in two words, and which are in upper case."""
-    octets = np.ascontiguousarray(narrowed(grid))
-    digits = np.empty((len(octets), 8), "<u4")
-    for number, place in enumerate(_QUADS[width]):
-        digits[:, number] = words_at(octets, place, 4)
-    pairs = _VALUES.take(digits.view("<u2"))
-    first, second, third, fourth = pairs.view(np.uint64).T
-    seen = first | second | third | fourth
-    lower, upper, foreign = (
-        seen & np.uint64(flag * _EACH) != 0 for flag in (_LOWER, _UPPER, _FOREIGN)
-    )
-    fits = ~(foreign | lower & upper)
-    for place in _HYPHENS[width]:
-        fits &= octets[:, place] == ord("-")
-    return fits, pairs.astype(np.uint8).view(">u8").astype(np.uint64), upper
-
-
-def _write(words: Words, upper: NDArray[np.bool_], width: int) -> Octets:
-    digits = _DIGITS.take(words.astype(">u8").view(">u2"))
-    if upper.any():
-        octets = digits.view(np.uint8)
-        octets[upper] -= (octets[upper] > ord("9")) * np.uint8(ord("a") - ord("A"))
-    grid = np.full((len(words), width), ord("-"), np.uint8)
-    for number, place in enumerate(_QUADS[width]):
-        words_at(grid, place, 4)[:] = digits[:, number]
-    return grid
+    def write(self, reading: Ranks, new: Words) -> Text:
+        """Write UUIDs in the case and with the hyphens that they had."""
+        upper, width = reading.context, reading.layout
+        digits = _DIGITS.take(_words(new, reading.group).astype(">u8").view(">u2"))
+        if upper.any():
+            octets = digits.view(np.uint8)
+            octets[upper] -= (octets[upper] > ord("9")) * np.uint8(ord("a") - ord("A"))
+        grid = np.full((len(new), width), ord("-"), np.uint8)
+        for number, place in enumerate(_QUADS[width]):
+            words_at(grid, place, 4)[:] = digits[:, number]
+        return Text.of_grid(grid)
 
 
-def _permuted(
-    words: Words, upper: NDArray[np.bool_], permutation: Permutation, rows: Index
-) -> Words:
-    new = _once(words, permutation, rows)
-    # Without a letter there is no case: a UUID in upper case has to become one with a letter.
-    walking = np.flatnonzero(upper)
-    walking = walking[~_lettered(new[walking])]
-    while len(walking):
-        new[walking] = _once(new[walking], permutation, rows[walking])
-        walking = walking[~_lettered(new[walking])]
-    return new
-
-
-def _once(words: Words, permutation: Permutation, rows: Index) -> Words:
-    high, low = words.T
-    version, variant = high >> np.uint64(12) & np.uint64(15), low >> np.uint64(62)
-    kind = (version << np.uint64(2) | variant).astype(np.intp)
-    kinds = np.flatnonzero(np.bincount(kind, minlength=64))
-    group = np.zeros(64, np.intp)
-    group[kinds] = np.arange(len(kinds))
-    tweaks = [b"uuid/1" + bytes([one]) for one in kinds.tolist()]
-    upper = high >> np.uint64(16) << np.uint64(12) | high & np.uint64(0xFFF)  # 60 bits
-    ranks = np.stack([upper >> np.uint64(2), upper << np.uint64(62) | low & _LOW], axis=1)
-    sizes, numerals = [1 << _BITS] * len(kinds), [(2, _BITS)] * len(kinds)
-    permuted = permutation.at(rows).permute(sizes, tweaks, group[kind], ranks, numerals)
-    high, low = permuted.T
-    upper = high << np.uint64(2) | low >> np.uint64(62)
-    high = upper >> np.uint64(12) << np.uint64(16) | version << np.uint64(12) | upper & _THIRD
+def _words(ranks: Words, kind: Index) -> Words:
+    """Return the 128 bits of UUIDs in two words, with the version and the variant in place."""
+    high, low = ranks.T
+    version, variant = kind.astype(np.uint64) >> np.uint64(2), kind.astype(np.uint64)
+    rest = high << np.uint64(2) | low >> np.uint64(62)
+    high = rest >> np.uint64(12) << np.uint64(16) | version << np.uint64(12) | rest & _THIRD
     return np.stack([high, variant << np.uint64(62) | low & _LOW], axis=1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,105 @@ from numpy.typing import NDArray
 from secureml.pseudonymization.ranking.mixed_radix import Index, Words
 from secureml.pseudonymization.ranking.permutation import CHUNK
 from secureml.pseudonymization.tables.character_classes import Codes
-from secureml.pseudonymization.values.text import Text
+from secureml.pseudonymization.values.text import Text, common_width
 
 __all__ = [
+    "FixedWidthRows",
     "Octets",
     "TextBlock",
+    "are_digits",
     "chunks",
     "composed",
+    "fixed_width_rows",
     "narrowed",
     "padded",
+    "read_decimal",
     "read_grid",
     "same_text",
     "words_at",
+    "write_decimal",
 ]
 
 Octets = NDArray[np.uint8]
+_NARROW = 9  # digits that 32 bits hold
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedWidthRows:
+    """The values of one length.
+
+    Args:
+        rows: where they are, ascending.
+        octets: their characters, shape (rows, width); 255 for one that is not ASCII.
+    """
+
+    rows: Index
+    octets: Octets
+
+    @property
+    def width(self) -> int:
+        """The length."""
+        width: int = self.octets.shape[1]
+        return width
+
+
+def fixed_width_rows(text: Text, widths: Iterable[int]) -> Iterator[FixedWidthRows]:
+    """Return the values of some lengths: those of each length as a matrix."""
+    common = common_width(text.offsets)
+    for width in widths:
+        if common:
+            rows = np.arange(len(text) if width == common else 0)
+        else:
+            rows = np.flatnonzero(text.lengths == width)
+        if len(rows):
+            yield FixedWidthRows(rows, narrowed(read_grid(text, rows, width)))
+
+
+def are_digits(columns: Octets) -> NDArray[np.bool_]:
+    """Tell in which rows all characters are digits.
+
+    Args:
+        columns: the characters, shape (characters, rows).
+    """
+    return np.asarray((columns - np.uint8(ord("0")) < 10).all(axis=0))
+
+
+def read_decimal(columns: Octets) -> Words:
+    """Return the numbers whose digits are given as characters.
+
+    Args:
+        columns: the digits, shape (digits, rows), at most 19.
+    """
+    number = np.zeros(columns.shape[1], np.uint64)
+    for start in range(0, len(columns), _NARROW):
+        some = columns[start : start + _NARROW]
+        part = np.zeros(columns.shape[1], np.uint32)
+        for column in some:
+            part *= np.uint32(10)
+            part += column & np.uint8(15)
+        number *= np.uint64(10 ** len(some))
+        number += part
+    return number
+
+
+def write_decimal(columns: Octets, numbers: NDArray[np.integer[Any]]) -> None:
+    """Write the digits of numbers as characters, the last ones if they have more.
+
+    Args:
+        columns: where to write, shape (digits, rows).
+        numbers: not negative, shape (rows,).
+    """
+    for end in range(len(columns), 0, -_NARROW):
+        some = columns[max(end - _NARROW, 0) : end]
+        if end > _NARROW:
+            quotient = numbers // 10**_NARROW
+            rest, numbers = (numbers - quotient * 10**_NARROW).astype(np.uint32), quotient
+        else:
+            rest = numbers.astype(np.uint32)
+        for column in some[::-1]:
+            quotient = rest // np.uint32(10)
+            column[:] = rest - quotient * np.uint32(10) + np.uint32(ord("0"))
+            rest = quotient
 
 
 @dataclass(frozen=True, slots=True, eq=False)

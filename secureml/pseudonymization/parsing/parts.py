@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.parsing.fixed_width import narrowed
-from secureml.pseudonymization.parsing.pieces import flags_by_row
 from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.values.text import Text
 
@@ -62,7 +61,7 @@ def _ends(text: Text, marks: NDArray[np.bool_], count: int) -> tuple[Index, Inde
         len(places) != len(rows) * (count - 1)
         or not ((places[:: count - 1] >= first) & (places[count - 2 :: count - 1] < last)).all()
     ):
-        found = flags_by_row(text, marks)
+        found = text.counts(marks)
         chosen = found == count - 1
         rows, places = np.flatnonzero(chosen), places[np.repeat(chosen, found)]
     ends = np.empty((len(rows), count), np.intp)

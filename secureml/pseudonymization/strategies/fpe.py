@@ -20,13 +20,13 @@ from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Format, Option
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.mixed_radix import Index
-from secureml.pseudonymization.ranking.parallel import transform
 from secureml.pseudonymization.ranking.permutation import (
     MIN_DOMAIN,
     MIN_TABLE,
     Permutation,
     RowTweaks,
 )
+from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.strategies.base import Kind, Outcome, Strategy
 from secureml.pseudonymization.values.kinds import Values, as_numbers
 from secureml.pseudonymization.values.text import Text
@@ -98,7 +98,7 @@ class Fpe(Strategy):
         plain = values
         if self._makes_tokens and isinstance(values, Text):
             escaped = values.starting_with(TOKEN_PREFIX)
-            plain = _blanked(values, escaped)
+            plain = values.blanked(escaped)
         made = transform(self._form, plain, self._permutation(decrypt=False))
         tokens, nulled, new = [escaped], NO_ROWS, made.values
         for rows, policy in (
@@ -114,7 +114,7 @@ class Fpe(Strategy):
             new = new if isinstance(new, Text) else Text.of(new.strings())
             new = new.replaced(rows, self._seal(_strings_at(values, rows), rows))
         if len(nulled) and isinstance(new, Text):
-            new = _blanked(new, nulled)
+            new = new.blanked(nulled)
         refuses_small = self._small_domain in ("error", "permute")
         return Outcome(
             values=new,
@@ -133,7 +133,7 @@ class Fpe(Strategy):
         """
         if isinstance(values, Text) and isinstance(kind([]), Text):
             tokens = self._token_rows(values)
-            new = self._decrypted(_blanked(values, tokens))
+            new = self._decrypted(values.blanked(tokens))
             assert isinstance(new, Text)
             return new.replaced(tokens, self._open(values.strings_at(tokens), tokens))
         if not isinstance(values, Text):
@@ -208,10 +208,6 @@ def _strings_at(values: Values, rows: Index) -> list[str]:
     if isinstance(values, Text):
         return values.strings_at(rows)
     return as_numbers(values).at(rows).strings()
-
-
-def _blanked(text: Text, rows: Index) -> Text:
-    return text.replaced(rows, [""] * len(rows))
 
 
 def _refuse_foreign(count: int) -> None:

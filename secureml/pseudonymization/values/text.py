@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.tables.character_classes import Codes
 
-__all__ = ["Text", "common_width"]
+__all__ = ["Text", "common_width", "count_by_row"]
 
 _FIRST_MARK = 0x300
 _FEW = 16  # rows to each that is replaced, from which on what lies between is copied as a whole
 _PIECE = 1 << 16  # values whose lengths are looked at together
+_NEAR = 1 << 14  # values whose characters are counted together, in a core's own cache
 _EXACT = "surrogatepass"  # a lone surrogate is a character like any other
 
 
@@ -40,9 +41,48 @@ class Text:
     @classmethod
     def of(cls, strings: Sequence[str]) -> Text:
         """Put strings side by side."""
-        offsets = np.zeros(len(strings) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, strings), np.int64, len(strings)), out=offsets[1:])
-        return cls(_codes("".join(strings)), offsets)
+        lengths = np.fromiter(map(len, strings), np.int64, len(strings))
+        return cls(_codes("".join(strings)), _offsets(lengths))
+
+    @classmethod
+    def of_grid(cls, grid: Codes) -> Text:
+        """Take values of one length, one a row."""
+        return cls(grid.reshape(-1), np.arange(len(grid) + 1) * grid.shape[1])
+
+    @classmethod
+    def of_lengths(cls, codes: Codes, lengths: NDArray[np.integer[Any]]) -> Text:
+        """Take values side by side, of which the lengths are known."""
+        return cls(codes, _offsets(lengths))
+
+    @classmethod
+    def of_sparse(cls, grid: NDArray[np.uint8]) -> Text:
+        """Take values, one a row, with zeros among their characters, which don't count."""
+        used = grid != 0
+        return cls(grid[used], _offsets(count_by_row(used)))
+
+    @classmethod
+    def scattered(cls, count: int, parts: Sequence[tuple[NDArray[np.int64], Text]]) -> Text:
+        """Make a text of values that are given in parts; all other rows are empty.
+
+        Args:
+            count: the number of rows.
+            parts: the rows, ascending, and the values of each; each row is once there at most.
+        """
+        lengths = np.zeros(count, np.int64)
+        for rows, part in parts:
+            lengths[rows] = part.lengths
+        offsets = _offsets(lengths)
+        if len(parts) == 1:
+            return cls(parts[0][1].codes, offsets)
+        dtype = np.result_type(np.uint8, *[part.codes for _, part in parts])
+        whole = cls(np.empty(int(offsets[-1]), dtype), offsets)
+        for rows, part in parts:
+            first, last = offsets[rows[0]], offsets[rows[-1] + 1]
+            if last - first == len(part.codes):
+                whole.codes[first:last] = part.codes
+            else:
+                whole.codes[whole.places(rows)] = part.codes
+        return whole
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -68,8 +108,7 @@ class Text:
 
     def at(self, rows: NDArray[np.int64]) -> Text:
         """Return the text of some rows, each as often as it is named."""
-        offsets = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum(self.offsets[rows + 1] - self.offsets[rows], out=offsets[1:])
+        offsets = _offsets(self.offsets[rows + 1] - self.offsets[rows])
         return Text(self.codes[self.places(rows)], offsets)
 
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -129,6 +168,49 @@ class Text:
         rows: NDArray[np.int64] = filled[self.codes[self.offsets[filled]] == ord(character)]
         return rows
 
+    def blanked(self, rows: NDArray[np.int64]) -> Text:
+        """Return the text with empty values in some rows."""
+        stays, rest = self.without(rows)
+        return Text.scattered(len(self), [(stays, rest)]) if len(rows) else self
+
+    def without(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.intp], Text]:
+        """Leave some rows out.
+
+        Returns:
+            The other rows, and their text.
+        """
+        if not len(rows):
+            return np.arange(len(self)), self
+        stays = np.ones(len(self), np.bool_)
+        stays[rows] = False
+        lengths = self.lengths
+        codes = self.codes.compress(np.repeat(stays, lengths))
+        return np.flatnonzero(stays), Text(codes, _offsets(lengths[stays]))
+
+    def rows_with(self, flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the rows that have a flagged character, ascending.
+
+        Args:
+            flags: shape (characters,).
+        """
+        found = np.zeros(len(self), np.bool_)
+        found[np.searchsorted(self.offsets, np.flatnonzero(flags), side="right") - 1] = True
+        return np.flatnonzero(found)
+
+    def counts(self, flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Count the flagged characters of each value.
+
+        Args:
+            flags: shape (characters,).
+        """
+        counts = np.empty(len(self), np.int64)
+        for start in range(0, len(self), _NEAR):
+            bounds = self.offsets[start : start + _NEAR + 1]
+            counted = np.zeros(bounds[-1] - bounds[0] + 1, np.int32)
+            np.cumsum(flags[bounds[0] : bounds[-1]], out=counted[1:])
+            counts[start : start + _NEAR] = np.diff(counted[bounds - bounds[0]])
+        return counts
+
     def replaced(self, rows: NDArray[np.int64], strings: Sequence[str]) -> Text:
         """Return a text with other values in some rows.
 
@@ -142,8 +224,7 @@ class Text:
         rows, new = rows[order], Text.of([strings[one] for one in order.tolist()])
         lengths = self.lengths
         lengths[rows] = new.lengths
-        offsets = np.zeros(len(self) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
+        offsets = _offsets(lengths)
         dtype = np.promote_types(self.codes.dtype, new.codes.dtype)
         if len(rows) < len(self) // _FEW:
             return Text(_spliced(self, rows, new).astype(dtype, copy=False), offsets)
@@ -168,6 +249,25 @@ def common_width(offsets: NDArray[np.integer[Any]]) -> int:
         return 0
     pieces = (offsets[start : start + _PIECE + 1] for start in range(0, count, _PIECE))
     return width if all((np.diff(piece) == width).all() for piece in pieces) else 0
+
+
+def count_by_row(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Count the flags of each row: eight columns at a time, as numpy is slow at short rows."""
+    width = -(-flags.shape[1] // 8) * 8
+    if width > flags.shape[1]:
+        flags = np.pad(flags, [(0, 0), (0, width - flags.shape[1])])
+    total = np.zeros(len(flags), np.uint64)
+    for column in flags.view(np.uint64).T:
+        total += column
+    # The product's highest octet is the sum of all of them.
+    return total * np.uint64(0x0101_0101_0101_0101) >> np.uint64(56)
+
+
+def _offsets(lengths: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return where values of these lengths start side by side, and the end."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
 
 
 def _is_unassigned(code: int) -> bool:

@@ -12,6 +12,7 @@ from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.pseudonymization.formats import Format, Transformed
 from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, Permutation, RowTweaks
+from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.values.text import Text
 
 KEY = bytes(range(32))
@@ -40,7 +41,7 @@ class Lab:
         if wide:
             text = Text(text.codes.astype(np.uint32), text.offsets)
         before = text.codes.copy()
-        made = form.transform(text, permutation)
+        made = transform(form, text, permutation)
         assert (text.codes == before).all(), "the input was changed"
         return made
 

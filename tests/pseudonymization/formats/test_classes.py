@@ -14,6 +14,7 @@ from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.pseudonymization.formats import TooSmall
 from secureml.pseudonymization.formats.classes import ClassFormat
 from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, Permutation
+from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.values.text import Text
 
 GOLDEN = [
@@ -69,7 +70,7 @@ GOLDEN = [
 def transformed(
     values: list[str], cipher: IntegerFF1, *, decrypt: bool = False
 ) -> tuple[list[str], TooSmall]:
-    made = ClassFormat().transform(Text.of(values), Permutation(cipher, decrypt=decrypt))
+    made = transform(ClassFormat(), Text.of(values), Permutation(cipher, decrypt=decrypt))
     assert isinstance(made.values, Text)
     assert not len(made.invalid)
     return made.values.strings(), made.small
@@ -234,15 +235,15 @@ def test_nothing_stays_nothing(values: list[str], cipher: IntegerFF1) -> None:
 def test_the_input_is_not_changed(cipher: IntegerFF1) -> None:
     for values in (["123-45-6789", "987-65-4321"], ["Zoë Smith", "山田太郎"]):
         text = Text.of(values)
-        ClassFormat().transform(text, Permutation(cipher))
+        transform(ClassFormat(), text, Permutation(cipher))
         assert text.strings() == values
 
 
 def test_values_of_a_hundred_thousand_bits() -> None:
     text = Text.of(["aB1" * 7_000, "Ж" * 20_000, "ab-12 " * 4_000])
     form, cipher = ClassFormat(), IntegerFF1(bytes(32))
-    made = form.transform(text, Permutation(cipher)).values
+    made = transform(form, text, Permutation(cipher)).values
     assert isinstance(made, Text)
     assert all(new != old for new, old in zip(made.strings(), text.strings(), strict=True))
-    back = form.transform(made, Permutation(cipher, decrypt=True)).values
+    back = transform(form, made, Permutation(cipher, decrypt=True)).values
     assert back.strings() == text.strings()

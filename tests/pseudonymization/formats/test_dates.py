@@ -16,6 +16,7 @@ from secureml.pseudonymization.formats import Format, Transformed, resolve_forma
 from secureml.pseudonymization.formats.dates import DateFormat, DateTimeFormat
 from secureml.pseudonymization.parsing.iso8601 import parse_moments
 from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.values.numbers import Limits
 from secureml.pseudonymization.values.timestamps import Days, Moments
 
@@ -216,7 +217,7 @@ def moments(strings: list[str], unit: str, *, zoned: bool = False) -> Moments:
 
 def column(form: Format, values: Moments, *, decrypt: bool = False) -> Transformed:
     permutation = Permutation(IntegerFF1(KEY), tables=SmallDomainCipher(KEY), decrypt=decrypt)
-    return form.transform(values, permutation)
+    return transform(form, values, permutation)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -285,7 +286,7 @@ def test_days(lab: Lab) -> None:
 def test_small_ranges_of_columns() -> None:
     form = resolve_format("datetime", {"start": "2020-01-01", "end": "2020-01-02"})
     values = moments(["2020-01-01T00:00:00", "2020-01-03"], "s")
-    made = form.transform(values, Permutation(IntegerFF1(KEY)))
+    made = transform(form, values, Permutation(IntegerFF1(KEY)))
     assert made.small.rows.tolist() == [0]
     assert made.small.domain == 172_800
     assert made.invalid.tolist() == [1]

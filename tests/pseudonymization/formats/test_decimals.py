@@ -13,6 +13,7 @@ from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import Format, Transformed, resolve_format
 from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.values.decimals import Decimals, parse_decimals
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 
@@ -32,7 +33,7 @@ def decimals(strings: list[str], scale: int, limits: Limits = LIMITS) -> Decimal
 
 def column(form: Format, values: Decimals, *, decrypt: bool = False) -> Transformed:
     permutation = Permutation(IntegerFF1(KEY), tables=SmallDomainCipher(KEY), decrypt=decrypt)
-    return form.transform(values, permutation)
+    return transform(form, values, permutation)
 
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)

@@ -9,6 +9,7 @@ from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.pseudonymization.formats import TooSmall
 from secureml.pseudonymization.formats.integers import IntegerFormat
 from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, Permutation
+from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 
 INT64 = Limits(-(1 << 63), (1 << 63) - 1)
@@ -26,7 +27,7 @@ def whole(values: list[int], limits: Limits = INT64) -> WholeNumbers:
 def transformed(
     numbers: WholeNumbers, cipher: IntegerFF1, *, decrypt: bool = False
 ) -> tuple[WholeNumbers, TooSmall]:
-    made = IntegerFormat().transform(numbers, Permutation(cipher, decrypt=decrypt))
+    made = transform(IntegerFormat(), numbers, Permutation(cipher, decrypt=decrypt))
     assert isinstance(made.values, WholeNumbers)
     assert not len(made.invalid)
     return made.values, made.small

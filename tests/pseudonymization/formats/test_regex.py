@@ -67,12 +67,13 @@ import json, sys
 from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.pseudonymization.formats import make_format
 from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.values.text import Text
 cipher = IntegerFF1(bytes(range(32)))
 for vector in json.load(sys.stdin):
     form = make_format("regex/2", {"pattern": vector["pattern"]})
     for decrypt, before, after in ((False, "before", "after"), (True, "after", "before")):
-        made = form.transform(Text.of(vector[before]), Permutation(cipher, decrypt=decrypt))
+        made = transform(form, Text.of(vector[before]), Permutation(cipher, decrypt=decrypt))
         assert made.values.strings() == vector[after]
 """
 

@@ -10,7 +10,7 @@ import pytest
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import make_format
 from secureml.pseudonymization.formats.regex_1 import FirstRegexFormat
-from secureml.pseudonymization.parsing import pieces
+from secureml.pseudonymization.ranking import pipeline
 from secureml.pseudonymization.tables.character_sets import property_set
 
 VALUES = {
@@ -82,7 +82,7 @@ def test_foreign_values_are_invalid(lab) -> None:
 
 
 def test_the_walk_is_bounded(lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "_LONGEST_WALK", 50)
+    monkeypatch.setattr(pipeline, "_LONGEST_WALK", 50)
     form = FirstRegexFormat(pattern=r"(1{9})")
     with pytest.raises(PseudonymizationError, match="too few"):
         lab.transform(form, ["1" * 9], decrypt=True)

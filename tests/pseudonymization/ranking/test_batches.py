@@ -13,6 +13,7 @@ from secureml.pseudonymization.parsing import templates
 from secureml.pseudonymization.ranking import batches
 from secureml.pseudonymization.ranking.batches import Arithmetic
 from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.values.text import Text
 
 VALUES = [
@@ -33,7 +34,7 @@ VALUES = [
 
 
 def transformed(values: list[str], cipher: IntegerFF1, *, decrypt: bool = False) -> list[str]:
-    made = ClassFormat().transform(Text.of(values), Permutation(cipher, decrypt=decrypt))
+    made = transform(ClassFormat(), Text.of(values), Permutation(cipher, decrypt=decrypt))
     assert isinstance(made.values, Text)
     assert not len(made.small.rows)
     return made.values.strings()

@@ -6,8 +6,9 @@ import pytest
 from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.pseudonymization.formats import Format, resolve_format
-from secureml.pseudonymization.ranking import parallel, threads
+from secureml.pseudonymization.ranking import pipeline, threads
 from secureml.pseudonymization.ranking.permutation import Permutation, RowTweaks
+from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.ranking.repeats import few_distinct, find_repeats
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 
@@ -46,8 +47,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.parametrize("tables", [False, True])
 def test_distinct_numbers_are_transformed_once_and_as_all_of_them_are(calls, minus, tables):
     values, form = column(300, minus=minus), resolve_format("integer", {})
-    whole = form.transform(values, permutation(tables=tables))
-    made = parallel.transform(form, values, permutation(tables=tables))
+    whole = transform(form, values, permutation(tables=tables))
+    made = pipeline.transform(form, values, permutation(tables=tables))
     assert calls == [ROWS, len(np.unique(values.magnitudes))]
     assert made.values.strings() == whole.values.strings()
     assert (made.domain, made.small.domain) == (whole.domain, whole.small.domain)
@@ -57,13 +58,13 @@ def test_what_is_reported_is_reported_for_every_row():
     values = column(300, lowest=1)
     values.magnitudes[RANDOM.choice(ROWS, 100)] = 77
     form = resolve_format("integer", {"minimum": 10**8, "maximum": 10**9})
-    whole = form.transform(values, permutation())
-    made = parallel.transform(form, values, permutation())
+    whole = transform(form, values, permutation())
+    made = pipeline.transform(form, values, permutation())
     assert len(whole.invalid) > 100
     assert made.invalid.tolist() == whole.invalid.tolist()
     plain = resolve_format("integer", {})
-    small = plain.transform(values, permutation()).small
-    found = parallel.transform(plain, values, permutation()).small
+    small = transform(plain, values, permutation()).small
+    found = pipeline.transform(plain, values, permutation()).small
     assert len(small.rows) >= 90
     assert (found.rows.tolist(), found.domain) == (small.rows.tolist(), small.domain)
 
@@ -80,7 +81,7 @@ def test_nothing_is_put_together_where_it_would_not_pay_or_not_be_the_same(calls
     few.negative[::2] = True
     assert find_repeats(few) is None
     tweaks = RowTweaks([b"a", b"b"], np.arange(ROWS) % 2)
-    parallel.transform(form, column(300), permutation(tweaks=tweaks))
+    pipeline.transform(form, column(300), permutation(tweaks=tweaks))
     assert calls == [ROWS]
 
 

@@ -1,0 +1,215 @@
+"""From the values of a column to pseudonyms and back: the one way, whatever the format.
+
+    values -> slices -> read -> minimum -> permutation, cycle walking -> write -> values
+
+A long column is cut in slices, of which each core works on one at a time: what a format needs on
+the way, it needs for these alone. ``formats.base`` says what a format does, and the functions here
+do the rest; whoever adds a format changes nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from secureml.errors import PseudonymizationError
+from secureml.pseudonymization.formats.base import (
+    NO_ROWS,
+    NONE_SMALL,
+    Characters,
+    Format,
+    Ranks,
+    Reading,
+    TooSmall,
+    Transformed,
+    WholeFormat,
+    join_small,
+)
+from secureml.pseudonymization.ranking.character_ranks import permute_characters
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.permutation import Permutation
+from secureml.pseudonymization.ranking.repeats import find_repeats
+from secureml.pseudonymization.ranking.threads import cut, on_cores
+from secureml.pseudonymization.values.kinds import Values, as_numbers
+from secureml.pseudonymization.values.text import Text
+
+__all__ = ["MOST_CHARACTERS", "transform"]
+
+MOST_CHARACTERS = 1 << 16
+"""Of a value. What FF1 costs grows faster than the value, and so would a table of long ones."""
+
+_LONGEST = 1 << 17
+"""Rows of a slice at most."""
+
+_LONGEST_WALK = 1 << 20
+
+
+def transform(form: Format, values: Values, permutation: Permutation) -> Transformed:
+    """Permute every value within its domain; null is no value, and the empty string stays.
+
+    Args:
+        form: the format.
+        values: of a kind that it takes.
+        permutation: under the key of the column's domain, in either direction.
+
+    Returns:
+        The new values, and which rows have none. Values of more than MOST_CHARACTERS are invalid,
+        whatever the format; pseudonyms of any length are recovered: earlier versions may have
+        made them.
+
+    Raises:
+        PseudonymizationError: the format does not fit the type of the column; or a value has too
+            few pseudonyms for cycle walking to find one.
+    """
+    if isinstance(values, Text) and not permutation.decrypt:
+        long = np.flatnonzero(values.lengths > MOST_CHARACTERS)
+        if len(long):
+            rest = transform(form, values.blanked(long), permutation)
+            return replace(rest, invalid=np.union1d(rest.invalid, long))
+    if not isinstance(values, Text) and permutation.row_tweaks is None:
+        repeats = find_repeats(as_numbers(values))
+        if repeats is not None:
+            return repeats.spread(transform(form, repeats.values, permutation))
+    spans = cut(len(values), _LONGEST)
+    if len(spans) == 1 or (form.piecemeal and _is_ragged(values)):
+        return _transform_slice(form, values, permutation)
+
+    def part(span: slice) -> Transformed:
+        made = _transform_slice(form, _cut(values, span), permutation.at(span))
+        small = replace(made.small, rows=made.small.rows + span.start)
+        return replace(made, small=small, invalid=made.invalid + span.start)
+
+    made = on_cores(part, spans, len(values))
+    return Transformed(
+        _joined([one.values for one in made]),
+        join_small([one.small for one in made]),
+        np.concatenate([one.invalid for one in made]),
+        min((one.domain for one in made if one.domain), default=0),
+    )
+
+
+def _transform_slice(form: Format, values: Values, permutation: Permutation) -> Transformed:
+    if isinstance(form, WholeFormat):
+        return form.transform(values, permutation)
+    made, small, domains = [], [], []
+    for reading in form.read(values, decrypt=permutation.decrypt):
+        if len(reading.rows):
+            fitting, new, too_small, domain = _permuted(form, reading, permutation)
+            made.append((fitting, _cycle_walk(form, fitting, new, permutation)))
+            small.append(too_small)
+            domains.append(domain)
+    parts = [(rows, part) for rows, part in form.written(made) if len(rows)]
+    joined = join_small(small)
+    missing = values.lengths > 0 if isinstance(values, Text) else np.ones(len(values), np.bool_)
+    for rows, part in parts:
+        missing[rows] &= part.lengths == 0 if isinstance(part, Text) else False
+    missing[joined.rows] = False
+    return Transformed(
+        _composed(values, parts),
+        joined,
+        np.flatnonzero(missing),
+        min(filter(None, domains), default=0),
+    )
+
+
+def _permuted(
+    form: Format, reading: Reading, permutation: Permutation
+) -> tuple[Reading, Any, TooSmall, int]:
+    """Permute a reading once.
+
+    Returns:
+        The reading without the rows whose domain is too small; what it is permuted to; these
+        rows; and the size of the smallest domain that was permuted, 0 if there was none.
+    """
+    if isinstance(reading, Ranks):
+        fitting, small, domain = _fitting(form, reading, permutation)
+        return fitting, _permute(fitting, permutation), small, domain
+    new, small, domain = permute_characters(reading, permutation.at(reading.rows))
+    if not len(small.rows):
+        return reading, new, small, domain
+    fits = np.delete(np.arange(len(new)), small.rows)
+    small = replace(small, rows=reading.rows[small.rows])
+    return reading.at(fits), new.at(fits), small, domain
+
+
+def _fitting(form: Format, reading: Ranks, permutation: Permutation) -> tuple[Ranks, TooSmall, int]:
+    """Leave the rows out whose domain is too small.
+
+    Returns:
+        The rest; these rows; and the size of the smallest domain of the rest, 0 if there is none.
+    """
+    counts: Sequence[int] = reading.sizes
+    if not permutation.decrypt:
+        counts = form.members(reading, permutation.minimum)
+    fits = np.array([count >= permutation.minimum for count in counts], np.bool_)
+    used = np.bincount(reading.group, minlength=len(counts)) > 0
+    domain = min(compress(counts, used & fits), default=0)
+    if not (used & ~fits).any():
+        return reading, NONE_SMALL, domain
+    inside = fits[reading.group]
+    small = TooSmall(reading.rows[~inside], min(compress(counts, used & ~fits)))
+    return reading.at(inside), small, domain
+
+
+def _permute(reading: Reading, permutation: Permutation) -> Any:
+    """Permute a reading whose domains are large enough once."""
+    here = permutation.at(reading.rows)
+    if isinstance(reading, Characters):
+        return permute_characters(reading, here)[0]
+    numerals = None if reading.numerals is None else [reading.numerals] * len(reading.sizes)
+    return here.permute(reading.sizes, reading.tweaks, reading.group, reading.ranks, numerals)
+
+
+def _cycle_walk(form: Format, reading: Reading, new: Any, permutation: Permutation) -> Any:
+    """Permute those results that are no values of the format again, until there are none."""
+    outside = form.outside(reading, new)
+    walking = NO_ROWS if outside is None else np.flatnonzero(outside)
+    for _ in range(_LONGEST_WALK):
+        if not len(walking):
+            return new
+        some = reading.at(walking)
+        if isinstance(some, Characters):
+            again = _permute(replace(some, text=new.at(walking)), permutation)
+            new = new.replaced(walking, again.strings())
+        else:
+            again = new[walking] = _permute(replace(some, ranks=new[walking]), permutation)
+        walking = walking[form.outside(some, again)]
+    raise PseudonymizationError(
+        f"{len(walking)} values have too few pseudonyms of their format for any to be found"
+    )
+
+
+def _composed(values: Values, parts: Sequence[tuple[Index, Any]]) -> Values:
+    """Return a column with new values in some rows, and empty ones, or 0, in the others."""
+    if len(parts) == 1 and len(parts[0][0]) == len(values):
+        whole: Values = parts[0][1]
+        return whole
+    if isinstance(values, Text):
+        return Text.scattered(len(values), parts)
+    column = as_numbers(values)
+    magnitudes, negative = np.zeros(len(column), np.uint64), np.zeros(len(column), np.bool_)
+    for rows, part in parts:
+        magnitudes[rows], negative[rows] = part.magnitudes, part.negative
+    return column.holding(magnitudes, negative)
+
+
+def _is_ragged(values: Values) -> bool:
+    """Tell, with hardly an error and at no cost, whether values are texts of several lengths."""
+    return isinstance(values, Text) and len(values) > 0 and bool(len(values.codes) % len(values))
+
+
+def _cut(values: Values, span: slice) -> Values:
+    return values.cut(span) if isinstance(values, Text) else as_numbers(values).at(span)
+
+
+def _joined(parts: Sequence[Any]) -> Values:
+    if isinstance(parts[0], Text):
+        return Text.joined(parts)
+    return as_numbers(parts[0]).holding(
+        np.concatenate([part.magnitudes for part in parts]),
+        np.concatenate([part.negative for part in parts]),
+    )
