@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.formats import FORMATS
+from secureml.registry import FORMATS
 
 __all__ = ["DTYPES", "KINDS", "OTHERS", "Kind", "frame", "rule_of"]
 
@@ -56,7 +56,7 @@ class Kind:
     @property
     def known(self) -> bool:
         """Whether this version of secureml has the format."""
-        short = {name.partition("/")[0] for name in FORMATS}
+        short = {name.partition("/")[0] for name in FORMATS.built_in}
         return self.format is None or self.format.partition(":")[0] in short
 
     def plain(self, count: int) -> list[str]:

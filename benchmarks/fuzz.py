@@ -34,12 +34,13 @@ import pandas as pd
 
 from secureml import KeyManager, anonymize, reidentify
 from secureml.errors import IrreversibleWarning, PseudonymizationError, SecureMLError
-from secureml.pseudonymization.column_spec import STRATEGIES, ColumnSpec
-from secureml.pseudonymization.formats import FORMATS, options_of
+from secureml.pseudonymization.column_spec import ColumnSpec
+from secureml.pseudonymization.formats import format_type, options_of
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.permutation import RowTweaks
-from secureml.pseudonymization.strategies import WITHOUT_FORMAT
+from secureml.pseudonymization.strategies import strategy_type
 from secureml.pseudonymization.values.text import Text
+from secureml.registry import FORMATS, STRATEGIES
 from secureml.settings.rules import ColumnRule
 from secureml.stores import MemoryStore
 
@@ -173,10 +174,10 @@ class Fuzzer:
     def rule(self) -> tuple[str, ColumnRule]:
         """Return the short name of a format, and a rule for a column of its values."""
         random = self.random
-        short = random.choice(list(FORMATS)).partition("/")[0]
+        short = random.choice(list(FORMATS.built_in)).partition("/")[0]
         choose = random.choice
-        strategy = "fpe" if random.random() < 0.8 else choose(STRATEGIES)
-        kind = FORMATS[f"{short}/1"] if strategy == "fpe" else WITHOUT_FORMAT[strategy]
+        strategy = "fpe" if random.random() < 0.8 else choose(list(STRATEGIES.built_in))
+        kind = format_type(f"{short}/1") if strategy == "fpe" else strategy_type(strategy)
         written = f"{short}:{choose(ARGUMENTS[short])}" if short in ARGUMENTS else short
         names = [name for name in options_of(kind) if name not in ("characters", "pattern")]
         options = {name: self._option(name) for name in names if random.random() < 0.25}
@@ -327,7 +328,7 @@ class Fuzzer:
         return "recovered"
 
 
-_ONE_WAY = [name for name, kind in WITHOUT_FORMAT.items() if not kind.reversible]
+_ONE_WAY = [name for name in STRATEGIES.built_in if not strategy_type(name).reversible]
 
 
 def _derived(purpose: str, size: int) -> bytes:

@@ -8,8 +8,7 @@ from os import PathLike
 import pandas as pd
 
 from secureml.errors import ArgumentError
-from secureml.pseudonymization.column_spec import NORMALIZE, ON_ORDERED, check_choice
-from secureml.pseudonymization.strategies import ON_INVALID, SMALL_DOMAIN
+from secureml.pseudonymization.column_spec import check_choice
 
 __all__ = [
     "check_key",
@@ -17,7 +16,6 @@ __all__ = [
     "check_method",
     "check_preview",
     "check_switch",
-    "check_ways",
 ]
 
 _METHODS = ("pseudonymization",)
@@ -33,24 +31,6 @@ def check_method(method: object) -> None:
         write = f"anonymize(data, sensitive_columns={list(method)[:5]!r})"
         raise ArgumentError.of("method", f"must be a name; for a list of columns write {write}")
     check_choice("method", method, _METHODS)
-
-
-def check_ways(
-    small_domain: object, on_invalid: object, normalize: object, on_ordered: object
-) -> None:
-    """Check what becomes of values that are short, of another format, not normalized or ordered.
-
-    Raises:
-        ArgumentError: one is not known.
-    """
-    for argument, value, allowed in (
-        ("small_domain", small_domain, SMALL_DOMAIN),
-        ("on_invalid", on_invalid, ON_INVALID),
-        ("normalize", normalize, NORMALIZE),
-        ("on_ordered", on_ordered, ON_ORDERED),
-    ):
-        if value is not None:
-            check_choice(argument, value, allowed)
 
 
 def check_preview(preview: object) -> None:

@@ -14,11 +14,12 @@ from secureml.frames.columns import Column, arrow_name, dtype_name, read_column
 from secureml.frames.pandas import by_column, check_columns, check_sensitive
 from secureml.frames.recovery import check_dtype
 from secureml.frames.unread import UnreadColumn
-from secureml.pseudonymization.column_spec import BLIND, NAMED, ColumnSpec, check_choice, scale_of
+from secureml.pseudonymization.column_spec import ColumnSpec, check_strategy, scale_of
 from secureml.pseudonymization.formats import resolve_format
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.ranking.permutation import MIN_TABLE
-from secureml.settings.rules import ColumnRule, Option
+from secureml.pseudonymization.strategies import strategy_type
+from secureml.settings.rules import NAMED, ColumnRule, Option
 
 __all__ = [
     "Function",
@@ -71,7 +72,7 @@ def chosen_strategies(
     check_sensitive("strategy", functions, names)
     found = by_column("strategy", named, names)
     for one in found.values():
-        check_choice("strategy", one, NAMED)
+        check_strategy(one, NAMED)
     return found, functions
 
 
@@ -114,7 +115,7 @@ def job_of(
     """
     if function is not None:
         rule = replace(rule, strategy="custom")
-    blind = (rule.strategy or "fpe") in BLIND
+    blind = not strategy_type(rule.strategy or "fpe").reads
     if not blind and rule.on_ordered != "keep" and getattr(series.dtype, "ordered", False):
         raise PseudonymizationError(
             "it is an ordered categorical, and the order of its pseudonyms would tell its values:"

@@ -12,7 +12,8 @@ from secureml.anonymization.jobs import Job
 from secureml.anonymization.problems import in_column, rows_at
 from secureml.anonymization.protection import applied, row_tweaks
 from secureml.pseudonymization.keyring import Keyring
-from secureml.pseudonymization.strategies import Outcome, collision_probability
+from secureml.pseudonymization.strategies import Outcome
+from secureml.pseudonymization.strategies.hash import collision_probability
 
 __all__ = ["ColumnPreview", "Preview", "previewed"]
 
@@ -115,7 +116,7 @@ def previewed(
             after = pd.Series(applied(job.function, frame[name]))
         else:
             tweaks = in_column(name, row_tweaks, frame, job.recipe, column)
-            keys = keyring.domain(job.recipe.domain, job.recipe.domain_prefix)
+            keys = keyring.domain(job.recipe.key_domain, job.recipe.domain_prefix)
             strategy = job.recipe.make(keys, tweaks)
             prepared = in_column(name, job.recipe.prepared, column.values)
             outcome = in_column(name, strategy.protect, prepared)
@@ -150,7 +151,7 @@ def _figures(name: str, job: Job, series: pd.Series, outcome: Outcome) -> Column
         column=name,
         strategy=recipe.strategy,
         format=recipe.format,
-        domain=recipe.domain,
+        domain=recipe.key_domain,
         domain_prefix=recipe.domain_prefix,
         rows=len(series),
         nulls=nulls,

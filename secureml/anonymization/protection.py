@@ -64,7 +64,7 @@ def protected(
             entries[name] = _entry(job, Outcome(values=column.values), versions=False)
             continue
         tweaks = in_column(name, row_tweaks, frame, job.recipe, column)
-        keys = keyring.domain(job.recipe.domain, job.recipe.domain_prefix)
+        keys = keyring.domain(job.recipe.key_domain, job.recipe.domain_prefix)
         strategy = job.recipe.make(keys, tweaks, smallest=job.smallest)
         prepared = in_column(name, job.recipe.prepared, column.values)
         outcome = in_column(name, strategy.protect, prepared)

@@ -174,7 +174,7 @@ def _column(
         check_sketch(column, tweaks, entry, keyring, keyring.opened(name, sketch))
     if tweaks is not None and numbers_before(entry) is not None and isinstance(column, TextColumn):
         tweaks = tweaks.at(np.flatnonzero(~column.nulls))  # of which there are no values then
-    keys = keyring.domain(entry.recipe.domain, entry.recipe.domain_prefix)
+    keys = keyring.domain(entry.recipe.key_domain, entry.recipe.domain_prefix)
     strategy = entry.recipe.make(keys, tweaks)
     return recover(frame[name], column, entry, strategy)
 

@@ -14,7 +14,6 @@ from secureml.anonymization.arguments import (
     check_method,
     check_preview,
     check_switch,
-    check_ways,
 )
 from secureml.anonymization.jobs import (
     Function,
@@ -48,6 +47,7 @@ from secureml.frames.pandas import (
     with_columns,
 )
 from secureml.key_management import KeyManager, get_default_key_manager
+from secureml.pseudonymization.column_spec import check_choices
 from secureml.pseudonymization.keyring import Keyring
 from secureml.pseudonymization.manifest import Manifest
 from secureml.settings.rules import ColumnRule, Option
@@ -185,7 +185,9 @@ def anonymize(
         SecretError: the key can't be had.
     """
     check_method(method)
-    check_ways(small_domain, on_invalid, normalize, on_ordered)
+    check_choices(
+        small_domain=small_domain, on_invalid=on_invalid, normalize=normalize, on_ordered=on_ordered
+    )
     check_preview(preview)
     check_switch("key_versions", key_versions)
     check_manifest(manifest)

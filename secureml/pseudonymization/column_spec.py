@@ -1,15 +1,14 @@
-"""The recipe of a column: all that is decided before its values are replaced."""
+"""Column specification: everything that is decided before the values of a column are replaced."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.pseudonymization.formats import (
-    FORMATS,
     Option,
+    format_type,
     make_format,
     newest_format,
     resolve_format,
@@ -17,39 +16,18 @@ from secureml.pseudonymization.formats import (
 from secureml.pseudonymization.formats.decimals import LARGEST_SCALE
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.permutation import MIN_TABLE, RowTweaks
-from secureml.pseudonymization.strategies import (
-    ON_INVALID,
-    SMALL_DOMAIN,
-    WITHOUT_FORMAT,
-    Fpe,
-    Strategy,
-    make_strategy,
-)
+from secureml.pseudonymization.strategies import Strategy, make_strategy, strategy_type
+from secureml.pseudonymization.strategies.fpe import Fpe
 from secureml.pseudonymization.values.decimals import Decimals
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.numbers import WholeNumbers
 from secureml.pseudonymization.values.text import Text
 from secureml.pseudonymization.values.timestamps import Days, Moments
-from secureml.settings.rules import ColumnRule
+from secureml.registry import STRATEGIES, is_vendor_name
+from secureml.settings.environments import did_you_mean
+from secureml.settings.rules import CHOICES, ColumnRule
 
-__all__ = [
-    "BLIND",
-    "NAMED",
-    "NORMALIZE",
-    "ON_ORDERED",
-    "STRATEGIES",
-    "ColumnSpec",
-    "check_choice",
-    "scale_of",
-]
-
-STRATEGIES = ("fpe", *WITHOUT_FORMAT)
-NAMED = tuple(name for name in STRATEGIES if name != "custom")
-"""Strategies that are chosen by name; a custom one is chosen by giving a function."""
-NORMALIZE = ("NFC",)
-ON_ORDERED = ("error", "keep")
-BLIND = tuple(name for name, kind in WITHOUT_FORMAT.items() if not kind.reads)
-"""Strategies that do not look at the values."""
+__all__ = ["ColumnSpec", "check_choice", "check_choices", "check_strategy", "scale_of"]
 
 _DEFAULT_FORMATS = {
     Text: "class",
@@ -69,7 +47,7 @@ class ColumnSpec:
         algorithm: of the strategy, such as "FF1-AES256".
         format: of "fpe", with its version, such as "class/1"; else None.
         options: of the strategy or the format, defaults too.
-        domain: the name that the keys are derived with.
+        key_domain: the name that the keys are derived with; "domain" in manifests.
         small_domain: what becomes of values with too few possible pseudonyms.
         on_invalid: what becomes of values that are not of the format.
         normalize: the Unicode normalization that was applied first, or None.
@@ -82,7 +60,7 @@ class ColumnSpec:
     algorithm: str
     format: str | None
     options: Mapping[str, Option] = field(default_factory=dict)
-    domain: str
+    key_domain: str
     small_domain: str = "error"
     on_invalid: str = "error"
     normalize: str | None = None
@@ -103,15 +81,13 @@ class ColumnSpec:
             PseudonymizationError: the rule does not fit, or not the column.
         """
         strategy = rule.strategy or "fpe"
-        check_choice("strategy", strategy, STRATEGIES)
-        for name, value, allowed in (
-            ("small_domain", rule.small_domain, SMALL_DOMAIN),
-            ("on_invalid", rule.on_invalid, ON_INVALID),
-            ("normalize", rule.normalize, NORMALIZE),
-            ("on_ordered", rule.on_ordered, ON_ORDERED),
-        ):
-            if value is not None:
-                check_choice(name, value, allowed)
+        check_strategy(strategy, STRATEGIES.built_in)
+        check_choices(
+            small_domain=rule.small_domain,
+            on_invalid=rule.on_invalid,
+            normalize=rule.normalize,
+            on_ordered=rule.on_ordered,
+        )
         if strategy != "fpe":
             if rule.format is not None:
                 raise PseudonymizationError(f"the strategy {strategy!r} takes no format")
@@ -121,7 +97,7 @@ class ColumnSpec:
                 algorithm=made.algorithm_for(kind, tweaked=rule.tweak is not None),
                 format=None,
                 options=made.options,
-                domain=rule.domain or column,
+                key_domain=rule.domain or column,
                 normalize=rule.normalize,
                 tweak=rule.tweak,
             )
@@ -136,7 +112,7 @@ class ColumnSpec:
             algorithm=Fpe.algorithm,
             format=form.name,
             options=form.options,
-            domain=rule.domain or column,
+            key_domain=rule.domain or column,
             normalize=rule.normalize,
             tweak=rule.tweak,
             small_domain=rule.small_domain or "error",
@@ -152,7 +128,7 @@ class ColumnSpec:
     @property
     def reversible(self) -> bool:
         """Whether the values can be had back."""
-        return self.strategy == "fpe" or WITHOUT_FORMAT[self.strategy].reversible
+        return strategy_type(self.strategy).reversible
 
     @property
     def makes_text(self) -> bool:
@@ -174,7 +150,7 @@ class ColumnSpec:
         made = self.make(_NO_KEYS)
         if self.algorithm not in (made.algorithm, made.second):
             raise PseudonymizationError(f"this version has no algorithm {self.algorithm!r}")
-        tables = None if self.format is None else FORMATS[self.format].tables
+        tables = None if self.format is None else format_type(self.format).tables
         if tables and self.tables not in (None, tables):
             raise PseudonymizationError(f"this version has no tables of Unicode {self.tables!r}")
 
@@ -233,7 +209,7 @@ def _no_keys(purpose: str, size: int) -> bytes:
 _NO_KEYS = DomainKeys(_no_keys, "")
 
 
-def check_choice(argument: str, value: object, allowed: tuple[str, ...]) -> None:
+def check_choice(argument: str, value: object, allowed: Collection[str]) -> None:
     """Check an argument that has a few allowed values.
 
     Raises:
@@ -243,9 +219,30 @@ def check_choice(argument: str, value: object, allowed: tuple[str, ...]) -> None
     if not isinstance(value, str):
         problem = f"must be one of {choices}, not {type(value).__name__}"
         raise ArgumentError.of(argument, problem)
-    if value in allowed:
-        return
-    near = difflib.get_close_matches(str(value), allowed, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    problem = f"is not known{hint}; allowed: {choices}"
-    raise ArgumentError.of(argument, problem, f"={value!r}")
+    if value not in allowed:
+        problem = f"is not known{did_you_mean(value, allowed)}; allowed: {choices}"
+        raise ArgumentError.of(argument, problem, f"={value!r}")
+
+
+def check_choices(**given: object) -> None:
+    """Check arguments by name that say the same as the keys of a rule; None says nothing.
+
+    Raises:
+        ArgumentError: one is not known.
+    """
+    for argument, value in given.items():
+        if value is not None:
+            check_choice(argument, value, CHOICES[argument])
+
+
+def check_strategy(name: object, allowed: Collection[str]) -> None:
+    """Check that a strategy is one of those allowed, or of another package.
+
+    Raises:
+        ArgumentError: it is neither.
+        PseudonymizationError: it is not installed, or its package is broken.
+    """
+    if isinstance(name, str) and is_vendor_name(name):
+        strategy_type(name)
+    else:
+        check_choice("strategy", name, allowed)

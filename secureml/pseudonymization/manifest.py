@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from secureml.errors import ManifestChangedError, ManifestError, PseudonymizationError
 from secureml.pseudonymization.canonical_json import canonical, is_well_formed, read_json
-from secureml.pseudonymization.column_spec import NORMALIZE, STRATEGIES, ColumnSpec
-from secureml.pseudonymization.strategies import ON_INVALID, SMALL_DOMAIN
+from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.secret_types import SecretBytes, conceal
+from secureml.settings.rules import CHOICES
 
 __all__ = ["SCHEMA", "Column", "KeyReference", "Manifest", "Sketch"]
 
@@ -77,7 +77,7 @@ class Column:
 
     def document(self) -> dict[str, Any]:
         """Return the entry as plain dicts, fit for JSON."""
-        recipe = {one.name: getattr(self.recipe, one.name) for one in fields(ColumnSpec)}
+        recipe = {field: getattr(self.recipe, name) for field, name in _RECIPE.items()}
         entry = {one.name: getattr(self, one.name) for one in fields(Column)}
         del entry["recipe"]
         options = deepcopy(dict(self.recipe.options))
@@ -333,13 +333,8 @@ _LAYOUTS = {
     2: _Layout(_MANIFEST_1, _KEY_2, None, _COLUMN_2),
     3: _Layout({**_MANIFEST_1, "versions": _mappings}, _KEY_3, _VERSION_3, _COLUMN_3),
 }
-_KNOWN = {
-    "strategy": STRATEGIES,
-    "small_domain": SMALL_DOMAIN,
-    "on_invalid": ON_INVALID,
-    "normalize": (None, *NORMALIZE),
-}
-_RECIPE = tuple(one.name for one in fields(ColumnSpec))
+_RECIPE = {one.name.removeprefix("key_"): one.name for one in fields(ColumnSpec)}
+"""The fields of the recipe in a manifest, and the attributes that hold them."""
 
 
 def _fields(value: object, what: str, checks: _Checks) -> dict[str, Any]:
@@ -358,9 +353,10 @@ def _fields(value: object, what: str, checks: _Checks) -> dict[str, Any]:
 
 
 def _column(name: str, entry: Mapping[str, Any], keys: Sequence[KeyReference]) -> Column:
-    recipe = ColumnSpec(**{field: entry[field] for field in _RECIPE if field in entry})
-    for field, known in _KNOWN.items():
-        if getattr(recipe, field) not in known:
+    recipe = ColumnSpec(**{_RECIPE[field]: entry[field] for field in _RECIPE if field in entry})
+    for field in ("small_domain", "on_invalid", "normalize"):
+        value = getattr(recipe, field)
+        if value not in CHOICES[field] and (field, value) != ("normalize", None):
             _refuse(f"{field} of column {name!r} is not one that this version knows")
     problem = ""
     try:

@@ -16,6 +16,7 @@ __all__ = [
     "NO_SECTIONS",
     "Tier",
     "canonical",
+    "did_you_mean",
     "is_name",
     "nearest",
     "resolve",
@@ -85,7 +86,7 @@ def resolve(name: str, declared: Collection[str]) -> str:
     known = [*ENVIRONMENTS, *sorted(set(declared) - set(ENVIRONMENTS))]
     if wanted in known:
         return wanted
-    hint = nearest(wanted, [*known, *_ALIASES], 0.6)
+    hint = nearest(wanted, [*known, *_ALIASES])
     suggestion = f"did you mean '{canonical(hint)}'? " if hint else ""
     raise ConfigurationError(
         f"there is no environment {name[:80]!r}; {suggestion}known: {', '.join(known)} "
@@ -120,7 +121,13 @@ def section_problem(section: str) -> str | None:
     return None
 
 
-def nearest(word: str, known: Iterable[str], cutoff: float) -> str | None:
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known word that is most like this one, if any is."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return matches[0] if matches else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a message that suggests the nearest known word; empty if none is near."""
+    meant = nearest(word, known)
+    return f"; did you mean {meant!r}?" if meant else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from secureml.registry import VENDOR_NAME
 from secureml.settings.checks import check_path
 from secureml.settings.environments import ENVIRONMENTS, NAME_PATTERN, NO_SECTIONS
 from secureml.settings.packaged import packaged_defaults
@@ -31,6 +32,7 @@ _KINDS: dict[type, str] = {
     Profiles: "object",
 }
 _PATTERNS = {**PATTERNS, check_key_name: PATTERNS[check_path]}
+_OF_VENDOR = {"type": "string", "pattern": f"^{VENDOR_NAME}{END}"}
 _RULES = {"$ref": "#/$defs/rules"}
 _TABLES: dict[type, dict[str, Any]] = {
     Rules: _RULES,
@@ -77,12 +79,17 @@ def json_schema() -> dict[str, Any]:
             "rules": {"type": "object", "additionalProperties": {"$ref": "#/$defs/rule"}},
             "rule": {
                 "type": "object",
-                "properties": {
-                    **{key: _schema_of_key(key) for key in KEYS},
-                    **{key: _schema_of_option(kinds) for key, kinds in OPTIONS.items()},
-                },
+                "properties": {key: _schema_of_key(key) for key in KEYS},
+                "additionalProperties": _schema_of_option((str, int, bool, list)),
                 "required": ["strategy"],
-                "additionalProperties": False,
+                "if": {"properties": {key: {"not": _OF_VENDOR} for key in ("strategy", "format")}},
+                "then": {
+                    "properties": {
+                        **dict.fromkeys(KEYS, True),
+                        **{key: _schema_of_option(kinds) for key, kinds in OPTIONS.items()},
+                    },
+                    "additionalProperties": False,
+                },
             },
         },
     }
@@ -142,8 +149,12 @@ def _schema_of(setting: Setting) -> dict[str, Any]:
 
 def _schema_of_key(key: str) -> dict[str, Any]:
     if key == "format":
-        return {"type": "string", "pattern": f"^({'|'.join(CHOICES[key])})(:|{END})"}
-    return {"enum": list(CHOICES[key])} if key in CHOICES else {"type": "string", "minLength": 1}
+        known = f"({'|'.join(CHOICES[key])})(:|{END})"
+        return {"type": "string", "pattern": f"^({known}|{VENDOR_NAME}{END})"}
+    if key not in CHOICES:
+        return {"type": "string", "minLength": 1}
+    listed = {"enum": list(CHOICES[key])}
+    return {"anyOf": [listed, _OF_VENDOR]} if key == "strategy" else listed
 
 
 def _schema_of_option(kinds: tuple[type, ...]) -> dict[str, Any]:

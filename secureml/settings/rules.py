@@ -7,19 +7,20 @@ found when the settings are read. What a strategy or a format makes of it is the
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from secureml.errors import ConfigurationError
-from secureml.settings.environments import nearest
+from secureml.registry import FORMATS, STRATEGIES, is_vendor_name
+from secureml.settings.environments import did_you_mean
 
 __all__ = [
     "CHOICES",
-    "FORMATS",
     "KEEP",
     "KEYS",
     "LARGEST_COUNT",
+    "NAMED",
     "OPTIONS",
     "ColumnRule",
     "Option",
@@ -35,65 +36,27 @@ Option = str | int | bool | list[str] | None
 KEEP = "keep"
 """The strategy of a column that is to stay as it is."""
 
-_STRATEGIES = ("fpe", "token", "hash", "mask", "redact", "null", KEEP)
-FORMATS = (
-    "alphabet",
-    "class",
-    "credit_card",
-    "date",
-    "datetime",
-    "decimal",
-    "digits",
-    "email",
-    "iban",
-    "integer",
-    "ipv4",
-    "ipv6",
-    "letters",
-    "phone",
-    "regex",
-    "ssn",
-    "uuid",
-)
-"""The formats' short names; some take an argument after a colon."""
+NAMED = tuple(name for name in STRATEGIES.built_in if name != "custom")
+"""Strategies that are chosen by name; a custom one is chosen by giving a function."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "strategy": _STRATEGIES,
-    "format": FORMATS,
+    "strategy": (*NAMED, KEEP),
+    "format": tuple(dict.fromkeys(name.partition("/")[0] for name in FORMATS.built_in)),
     "small_domain": ("error", "token", "null", "permute"),
     "on_invalid": ("error", "token", "null"),
     "normalize": ("NFC",),
     "on_ordered": ("error", "keep"),
 }
-"""What some keys of a rule may say."""
+"""What some keys of a rule may say; a format's short name may have an argument after a colon."""
 
 LARGEST_COUNT = 1_000_000
-_TEXT = (str,)
-_COUNT = (int,)
-_NUMBER = (int, str)
 OPTIONS: Mapping[str, tuple[type, ...]] = {
-    "bits": _COUNT,
-    "character": _TEXT,
-    "characters": _TEXT,
-    "encoding": _TEXT,
-    "end": _TEXT,
-    "host": _TEXT,
-    "keep_first": _COUNT,
-    "keep_last": _COUNT,
-    "keep_prefix": _COUNT,
-    "local": _TEXT,
-    "maximum": _NUMBER,
-    "minimum": _NUMBER,
-    "pattern": _TEXT,
-    "prefix": _TEXT,
-    "region": _TEXT,
-    "replacement": _TEXT,
-    "resolution": _TEXT,
-    "scale": _COUNT,
-    "start": _TEXT,
-    "written": (str, list),
+    name: kinds
+    for registry in (FORMATS, STRATEGIES)
+    for entry in registry.built_in.values()
+    for name, kinds in entry.options.items()
 }
-"""The options of all strategies and formats, and the types that each may have."""
+"""The options of all built-in formats and strategies, and the types that each may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,15 +94,18 @@ class ColumnRule:
         """
         if not isinstance(table, Mapping):
             raise ConfigurationError("must be a table, such as { strategy = 'fpe' }")
+        of_vendor = any(is_vendor_name(str(table.get(key))) for key in ("strategy", "format"))
         problems = [
-            problem for key, value in table.items() if (problem := _problem(str(key), value))
+            problem
+            for key, value in table.items()
+            if (problem := _problem(str(key), value, of_vendor=of_vendor))
         ]
         if "strategy" not in table and not problems:
             problems = ["names no strategy"]
         if problems:
             raise ConfigurationError.of(problems)
-        said = {key: value for key, value in table.items() if key not in OPTIONS}
-        return cls(**said, options={key: table[key] for key in OPTIONS if key in table})
+        options = {key: value for key, value in table.items() if key not in KEYS}
+        return cls(**{key: table[key] for key in KEYS if key in table}, options=options)
 
     def document(self) -> dict[str, Option]:
         """Return the rule as a settings file has it."""
@@ -330,43 +296,40 @@ class Profiles(_Named[Profile]):
         return ", ".join(self)
 
 
-def option_problem(name: str, value: object) -> str | None:
+def option_problem(name: str, value: object, *, of_vendor: bool = False) -> str | None:
     """Say what is wrong with an option of a strategy or a format; None if nothing is.
 
     Args:
         name: of the option, which may not be one.
         value: as a settings file has it.
+        of_vendor: whether another package may declare the option, and check it when it is used.
     """
-    if name not in OPTIONS:
-        return _unknown("option", name, OPTIONS)
-    kinds = OPTIONS[name]
+    if name not in OPTIONS and not of_vendor:
+        return f"unknown option {name!r}{did_you_mean(name.lower(), OPTIONS)}"
+    kinds = tuple(_WORDS) if of_vendor else OPTIONS[name]
     fits = type(value) in kinds
     if isinstance(value, list):
         fits = fits and bool(value) and all(isinstance(one, str) for one in value)
-    if kinds == _COUNT and isinstance(value, int) and fits and not 0 <= value <= LARGEST_COUNT:
+    if kinds == (int,) and isinstance(value, int) and fits and not 0 <= value <= LARGEST_COUNT:
         return f"{name} must be from 0 to {LARGEST_COUNT}"
     return None if fits else f"{name} must be {' or '.join(_WORDS[kind] for kind in kinds)}"
 
 
-def _problem(key: str, value: Any) -> str | None:
+def _problem(key: str, value: Any, *, of_vendor: bool) -> str | None:
     """Say what is wrong with one entry of a rule."""
-    if key not in KEYS and key not in OPTIONS:
-        return _unknown("key", key, [*KEYS, *OPTIONS])
-    if key in OPTIONS:
-        return option_problem(key, value)
+    if key not in KEYS:
+        if key not in OPTIONS and not of_vendor:
+            return f"unknown key {key!r}{did_you_mean(key.lower(), [*KEYS, *OPTIONS])}"
+        return option_problem(key, value, of_vendor=of_vendor)
     if not isinstance(value, str) or not value:
         return f"{key} must be text and not empty"
+    named = key in ("strategy", "format")
     choice = value.partition(":")[0] if key == "format" else value
-    if key in CHOICES and choice not in CHOICES[key]:
-        meant = nearest(choice.lower(), CHOICES[key], 0.6)
-        hint = f"; did you mean '{meant}'?" if meant else ""
-        return f"{key} must be one of: {', '.join(CHOICES[key])}{hint}"
-    return None
-
-
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    meant = nearest(name.lower(), list(known), 0.6)
-    return f"unknown {what} {name!r}" + (f"; did you mean '{meant}'?" if meant else "")
+    if key not in CHOICES or choice in CHOICES[key] or (named and is_vendor_name(value)):
+        return None
+    others = ", or vendor:name/1 of another package" if named else ""
+    hint = did_you_mean(choice.lower(), CHOICES[key])
+    return f"{key} must be one of: {', '.join(CHOICES[key])}{others}{hint}"
 
 
 _WORDS: Mapping[type, str] = {

@@ -7,9 +7,6 @@ import pytest
 
 from secureml import KeyManager, anonymize, reidentify
 from secureml.errors import ArgumentError, IrreversibleWarning, PseudonymizationError
-from secureml.pseudonymization.formats import FORMATS, options_of
-from secureml.pseudonymization.strategies import WITHOUT_FORMAT
-from secureml.settings.rules import OPTIONS
 from secureml.stores import MemoryStore
 
 COLUMNS = {
@@ -152,8 +149,3 @@ def test_a_rule_that_does_not_fit_the_column_says_so() -> None:
     keys = manager(columns={"ssn": {"strategy": "mask", "prefix": "x"}})
     with pytest.raises(PseudonymizationError, match="'mask' has no option 'prefix'"):
         anonymize(TABLE, key_manager=keys)
-
-
-def test_the_table_knows_the_options_of_every_strategy_and_format() -> None:
-    kinds: list[type] = [*FORMATS.values(), *WITHOUT_FORMAT.values()]
-    assert {option for kind in kinds for option in options_of(kind)} == set(OPTIONS)

@@ -8,7 +8,7 @@ from secureml.errors import ManifestError
 from secureml.keys import derive
 from secureml.pseudonymization.formats import make_format
 from secureml.pseudonymization.keyring import Keyring
-from secureml.pseudonymization.strategies import Fpe
+from secureml.pseudonymization.strategies.fpe import Fpe
 from secureml.pseudonymization.values.text import Text
 
 MASTER = bytes(range(32))

@@ -13,7 +13,7 @@ from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.manifest import SCHEMA, Column, KeyReference, Manifest, Sketch
 
 KEY = KeyReference("master_key", 3, "production", "00" * 16)
-RECIPE = ColumnSpec(strategy="fpe", algorithm="FF1-AES256", format="class/1", domain="ssn")
+RECIPE = ColumnSpec(strategy="fpe", algorithm="FF1-AES256", format="class/1", key_domain="ssn")
 COLUMN = Column(RECIPE, dtype="str", rows=5, nulls=1, empty=0, tokens=0, nulled=0)
 FIRST: dict[str, Any] = {
     "schema": 1,
@@ -60,7 +60,9 @@ OLDER = KeyReference("master_key", 1, "production", "11" * 16, {"wrapped": "x"})
 
 @pytest.fixture
 def document() -> dict[str, Any]:
-    strange = replace(RECIPE, strategy="token", algorithm="AES-256-SIV", format=None, domain="é")
+    strange = replace(
+        RECIPE, strategy="token", algorithm="AES-256-SIV", format=None, key_domain="é"
+    )
     options = {"prefix": "p_", "encoding": "base32"}
     full = Column(
         replace(strange, options=options, normalize="NFC", tweak="when"),
@@ -299,7 +301,7 @@ def test_lone_surrogates_are_refused_everywhere(document: dict[str, Any]) -> Non
     [
         ({"x": COLUMN, "a\ud800": COLUMN}, r"column 'a\\ud800'.*another name"),
         (
-            {"x": replace(COLUMN, recipe=replace(RECIPE, domain="\udc00"))},
+            {"x": replace(COLUMN, recipe=replace(RECIPE, key_domain="\udc00"))},
             "column 'x': its name, d",
         ),
         ({"x": replace(COLUMN, recipe=replace(RECIPE, options={"a": "\udc00"}))}, "column 'x'"),
@@ -313,7 +315,7 @@ def test_lone_surrogates_are_not_signed(columns: dict[str, Column], match: str) 
         Manifest.sign(replace(KEY, name="\ud800"), {"x": COLUMN}, MAC_KEY)
 
 
-RECIPE_FIELDS = list(ColumnSpec.__dataclass_fields__)
+RECIPE_FIELDS = ["domain", *ColumnSpec.__dataclass_fields__.keys() - {"key_domain"}]
 COLUMN_FIELDS = [name for name in Column.__dataclass_fields__ if name != "recipe"]
 OPTIONAL = {"format", "normalize", "tweak", "domain_prefix", "tables", "arrow", "tweak_arrow"}
 
@@ -343,7 +345,7 @@ def test_fields_of_a_column(document: dict[str, Any], field: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "match"),
     [
-        ("strategy", "newer", "strategy of column 'ssn'"),
+        ("strategy", "newer", "column 'ssn': this version has no strategy 'newer'"),
         ("small_domain", "newer", "small_domain of column 'ssn'"),
         ("on_invalid", "newer", "on_invalid of column 'ssn'"),
         ("normalize", "NFKC", "normalize of column 'ssn'"),

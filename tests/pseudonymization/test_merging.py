@@ -19,7 +19,7 @@ def keyring(version: int | None) -> Keyring:
 
 
 KEY = keyring(3).reference
-RECIPE = ColumnSpec(strategy="fpe", algorithm="FF1-AES256", format="class/1", domain="ssn")
+RECIPE = ColumnSpec(strategy="fpe", algorithm="FF1-AES256", format="class/1", key_domain="ssn")
 PLACES = ("00" * 8, "77" * 8)
 COLUMN = Column(RECIPE, dtype="str", rows=5, nulls=1, empty=1, tokens=1, nulled=1, arrow="string")
 

@@ -14,9 +14,7 @@ from secureml.errors import (
     SecureMLWarning,
 )
 from secureml.key_management import KeyManager
-from secureml.pseudonymization.formats import FORMATS as REGISTERED
 from secureml.settings import Layers, Settings, load_settings
-from secureml.settings.rules import FORMATS
 
 Write = Callable[..., Path]
 
@@ -117,7 +115,3 @@ def test_a_format_that_does_not_exist_is_an_error_when_the_rules_are_read(write:
         load()
     write("[default.columns]\nid = { strategy = 'fpe', format = 'alphabet:0123ABCD' }\n")
     assert load().columns["id"].format == "alphabet:0123ABCD"
-
-
-def test_the_formats_that_a_rule_may_name_are_those_that_there_are() -> None:
-    assert set(FORMATS) == {name.partition("/")[0] for name in REGISTERED}

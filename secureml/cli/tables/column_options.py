@@ -46,11 +46,12 @@ def strategies(given: Sequence[str], names: Sequence[str] | None) -> str | dict[
     return {name: one for name in names or () for one in for_all} | of_columns
 
 
-def options_of(given: Sequence[str]) -> dict[str, dict[str, Option]]:
+def options_of(given: Sequence[str], *, of_vendor: bool) -> dict[str, dict[str, Option]]:
     """Return the options of the format or strategy of each column.
 
     Args:
         given: COLUMN.NAME=VALUE each; the point is the last one before the equals sign.
+        of_vendor: whether a column has a format or a strategy of another package.
     """
     from secureml.settings.rules import ColumnRule, option_problem
 
@@ -59,7 +60,7 @@ def options_of(given: Sequence[str]) -> dict[str, dict[str, Option]]:
         place, equals, text = one.partition("=")
         column, _, name = place.rpartition(".")
         value = _value(name, text)
-        problem = option_problem(name, value)
+        problem = option_problem(name, value, of_vendor=of_vendor)
         if not equals or not column or not name:
             problem = f"{one!r} is not COLUMN.NAME=VALUE"
         elif name in (one.name for one in fields(ColumnRule)):

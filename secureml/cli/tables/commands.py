@@ -14,6 +14,7 @@ import click
 from secureml.cli.base import Interrupted, command
 from secureml.cli.output import progress, show, show_json
 from secureml.cli.tables.column_options import by_column, options_of, pairs, strategies
+from secureml.registry import is_vendor_name
 
 if TYPE_CHECKING:
     from secureml.anonymization.preview import Preview
@@ -140,12 +141,13 @@ def anonymize(
     if (output is None) == (preview is None):
         raise click.UsageError("give --output, or --preview")
     names = None if columns is None else [name.strip() for name in columns.split(",")]
+    of_vendor = any(is_vendor_name(one.rpartition("=")[2]) for one in (*strategy, *format))
     rules |= {
         "strategy": strategies(strategy, names),
         "formats": pairs("--format", format),
         "domains": pairs("--domain", domain),
         "tweaks": pairs("--tweak", tweak),
-        "options": options_of(option),
+        "options": options_of(option, of_vendor=of_vendor),
     }
     from secureml.files import anonymize_file, preview_file
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from functools import cache
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.addresses import IPv4Format, IPv6Format
 from secureml.pseudonymization.formats.base import (
     NO_ROWS,
     NONE_SMALL,
@@ -17,67 +15,25 @@ from secureml.pseudonymization.formats.base import (
     TooSmall,
     Transformed,
 )
-from secureml.pseudonymization.formats.characters import (
-    AlphabetFormat,
-    DigitsFormat,
-    LettersFormat,
-)
-from secureml.pseudonymization.formats.classes import ClassFormat
-from secureml.pseudonymization.formats.credit_card import CreditCardFormat
-from secureml.pseudonymization.formats.dates import DateFormat, DateTimeFormat
-from secureml.pseudonymization.formats.decimals import DecimalFormat
-from secureml.pseudonymization.formats.email import EmailFormat
-from secureml.pseudonymization.formats.iban import IbanFormat
-from secureml.pseudonymization.formats.integers import IntegerFormat
-from secureml.pseudonymization.formats.phone import PhoneFormat
-from secureml.pseudonymization.formats.regex import RegexFormat
-from secureml.pseudonymization.formats.regex_1 import FirstRegexFormat
-from secureml.pseudonymization.formats.ssn import SsnFormat
-from secureml.pseudonymization.formats.uuids import UuidFormat
+from secureml.registry import FORMATS, is_vendor_name
+from secureml.settings.environments import did_you_mean
 
 __all__ = [
-    "FORMATS",
     "NONE_SMALL",
     "NO_ROWS",
     "Format",
     "Option",
     "TooSmall",
     "Transformed",
+    "check_options",
+    "format_type",
     "make_format",
     "newest_format",
     "options_of",
     "resolve_format",
 ]
 
-FORMATS: Mapping[str, type[Format]] = {
-    kind.name: kind
-    for kind in (
-        ClassFormat,
-        DigitsFormat,
-        LettersFormat,
-        AlphabetFormat,
-        SsnFormat,
-        CreditCardFormat,
-        EmailFormat,
-        IbanFormat,
-        PhoneFormat,
-        FirstRegexFormat,
-        RegexFormat,
-        IntegerFormat,
-        UuidFormat,
-        IPv4Format,
-        IPv6Format,
-        DateFormat,
-        DateTimeFormat,
-        DecimalFormat,
-    )
-}
-"""By name with version. A version that was once here stays."""
-
-_ARGUMENTS = {"alphabet": "characters", "regex": "pattern"}
-"""The option that follows the colon of a format's short name."""
-
-_LATEST = {name.partition("/")[0]: name for name in sorted(FORMATS)}
+_LATEST = {name.partition("/")[0]: name for name in FORMATS.built_in}
 
 
 def resolve_format(written: str, options: Mapping[str, Option]) -> Format:
@@ -86,16 +42,18 @@ def resolve_format(written: str, options: Mapping[str, Option]) -> Format:
     Raises:
         PseudonymizationError: there is no such format, or an option does not fit.
     """
-    short, colon, argument = written.partition(":")
+    if is_vendor_name(written):
+        return make_format(written, options)
+    short, colon, value = written.partition(":")
     if short not in _LATEST:
-        near = difflib.get_close_matches(short, _LATEST, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_LATEST)}"
+        hint = did_you_mean(short, _LATEST) or f"; there are {', '.join(_LATEST)}"
         raise PseudonymizationError(f"there is no format {written!r}{hint}")
-    if bool(colon) != (short in _ARGUMENTS):
-        example = f"{short}:..." if short in _ARGUMENTS else short
+    argument = FORMATS.built_in[_LATEST[short]].argument
+    if bool(colon) != (argument is not None):
+        example = f"{short}:..." if argument else short
         raise PseudonymizationError(f"the format {written!r} is to be written {example!r}")
-    if colon:
-        options = {**options, _ARGUMENTS[short]: argument}
+    if argument:
+        options = {**options, argument: value}
     return make_format(_LATEST[short], options)
 
 
@@ -105,22 +63,16 @@ def make_format(name: str, options: Mapping[str, Option]) -> Format:
     Raises:
         PseudonymizationError: there is no such format, or an option does not fit.
     """
-    if name not in FORMATS:
-        raise PseudonymizationError(f"this version has no format {name!r}")
-    known = options_of(FORMATS[name])
-    for option in options:
-        if option not in known:
-            near = difflib.get_close_matches(option, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise PseudonymizationError(f"the format {name!r} has no option {option!r}{hint}")
-    return FORMATS[name](**options)
+    kind = format_type(name)
+    check_options(f"the format {name!r}", kind, options)
+    return kind(**options)
 
 
 def newest_format(name: str, options: Mapping[str, Option]) -> Format:
     """Make the newest version of a format, which values that are replaced anew are of.
 
     Args:
-        name: of any version.
+        name: of any version; that of another package stays, as its newest is not known here.
         options: of that version.
 
     Raises:
@@ -130,10 +82,35 @@ def newest_format(name: str, options: Mapping[str, Option]) -> Format:
 
 
 @cache
+def format_type(name: str) -> type[Format]:
+    """Return the class of a format.
+
+    Raises:
+        PseudonymizationError: there is none of this name, or its package is broken.
+    """
+    kind = FORMATS.load(name, Format)  # type: ignore[type-abstract]  # a subclass of it is loaded
+    if kind.name != name:
+        raise PseudonymizationError(f"the format {name!r} can't be used: its name is {kind.name!r}")
+    return kind
+
+
 def options_of(kind: type) -> tuple[str, ...]:
-    """Return the names of the options that a format or a strategy has."""
+    """Return the names of the options of a format or a strategy: its keyword-only arguments."""
     return tuple(
         parameter.name
         for parameter in inspect.signature(kind).parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     )
+
+
+def check_options(what: str, kind: type, options: Mapping[str, Option]) -> None:
+    """Check that a format or a strategy has the options that it is given.
+
+    Raises:
+        PseudonymizationError: it lacks one.
+    """
+    known = options_of(kind) if options else ()
+    for option in options:
+        if option not in known:
+            hint = did_you_mean(option, known)
+            raise PseudonymizationError(f"{what} has no option {option!r}{hint}")

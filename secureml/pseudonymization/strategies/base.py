@@ -6,16 +6,20 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import ClassVar
 
+from secureml.ciphers.siv import SivToken
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Option, TooSmall
+from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.values.decimals import Decimals
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.timestamps import Moments
 
-__all__ = ["Kind", "Outcome", "Strategy", "joining_strings", "strings_of"]
+__all__ = ["Kind", "Outcome", "Strategy", "joining_strings"]
 
 _ZEROS = re.compile(r"(?:\.|(\.[0-9]*[1-9]))0*(?=Z?$)", re.ASCII)
 """The end of a fraction that says nothing, before the Z of an instant."""
@@ -49,6 +53,14 @@ class Outcome:
 class Strategy(ABC):
     """Replaces the values of one column.
 
+    A strategy declares its options as keyword-only arguments, each with a default, and hands
+    their values on.
+
+    Args:
+        keys: of the column's key domain.
+        row_tweaks: a tweak for each row, or None.
+        options: those that make this strategy again, defaults too; kept in manifests.
+
     Attributes:
         algorithm: what is kept of it in manifests.
         second: the algorithm of what the first one kept from joining; ``recover`` reverses both.
@@ -61,10 +73,11 @@ class Strategy(ABC):
     reversible: ClassVar[bool] = True
     reads: ClassVar[bool] = True
 
-    @property
-    @abstractmethod
-    def options(self) -> Mapping[str, Option]:
-        """The options that make this strategy again, defaults too; kept in manifests."""
+    def __init__(
+        self, keys: DomainKeys, row_tweaks: RowTweaks | None = None, **options: Option
+    ) -> None:
+        self.keys, self.row_tweaks = keys, row_tweaks
+        self.options: Mapping[str, Option] = options
 
     def algorithm_for(self, kind: type, *, tweaked: bool) -> str:
         """Return the algorithm by which ``protect`` replaces values.
@@ -92,14 +105,62 @@ class Strategy(ABC):
         """
         raise PseudonymizationError(f"{self.algorithm} can't be reversed")
 
+    def each(
+        self,
+        convert: Callable[[str, bytes], str],
+        strings: Sequence[str],
+        context: bytes,
+        rows: Index | None = None,
+    ) -> list[str]:
+        """Convert strings, each in a context that is bound to the tweak of its row.
 
-def strings_of(values: Values) -> list[str]:
-    """Return values of any kind as strings that their own kind reads again.
+        Args:
+            convert: from a string and a context; called once for equal ones without tweaks.
+            strings: empty ones stay empty.
+            context: of all of them.
+            rows: where in the column they are; None for all rows.
+        """
+        if self.row_tweaks is None:
+            once = cache(lambda text: convert(text, context))
+            return [once(one) if one else "" for one in strings]
+        number = self.row_tweaks.number if rows is None else self.row_tweaks.number[rows]
+        contexts = map(cache(partial(self.row_tweaks.bound, tweak=context)), number.tolist())
+        return [
+            convert(one, bound) if one else "" for one, bound in zip(strings, contexts, strict=True)
+        ]
 
-    Raises:
-        PseudonymizationError: values of this kind can't be written as strings.
-    """
-    return values.strings()
+    def opened(
+        self,
+        cipher: SivToken,
+        tokens: Sequence[str],
+        prefix: str,
+        context: bytes,
+        rows: Index | None = None,
+    ) -> list[str]:
+        """Open tokens; the inverse of ``each`` with ``cipher.seal``.
+
+        Args:
+            cipher: that sealed them.
+            tokens: empty ones stay empty.
+            prefix: what each begins with.
+            context: in which they were sealed.
+            rows: where in the column they are; None for all rows.
+
+        Raises:
+            PseudonymizationError: some are no tokens of this column.
+        """
+        foreign = sum(not token.startswith(prefix) for token in tokens if token)
+        if foreign:
+            raise PseudonymizationError(f"{foreign} values are no tokens of this column")
+
+        def unseal(token: str, context: bytes) -> str:
+            return cipher.open(token.removeprefix(prefix), context)
+
+        try:
+            return self.each(unseal, tokens, context, rows)
+        except ValueError:
+            pass
+        raise PseudonymizationError("some tokens were changed or belong to another column")
 
 
 def joining_strings(values: Values) -> list[str]:
@@ -108,7 +169,7 @@ def joining_strings(values: Values) -> list[str]:
     Raises:
         PseudonymizationError: values of this kind can't be written as strings.
     """
-    strings = strings_of(values)
+    strings = values.strings()
     if isinstance(values, Moments | Decimals):
         return [_ZEROS.sub(r"\1", text) for text in strings]
     return strings

@@ -8,8 +8,7 @@ the format, or by a null, which is not reversible.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.ciphers.siv import SivToken
 from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Format, Option
+from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Format
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.ranking.permutation import (
@@ -31,10 +30,7 @@ from secureml.pseudonymization.strategies.base import Kind, Outcome, Strategy
 from secureml.pseudonymization.values.kinds import Values, as_numbers
 from secureml.pseudonymization.values.text import Text
 
-__all__ = ["ON_INVALID", "SMALL_DOMAIN", "TOKEN_PREFIX", "Fpe"]
-
-SMALL_DOMAIN = ("error", "token", "null", "permute")
-ON_INVALID = ("error", "token", "null")
+__all__ = ["TOKEN_PREFIX", "Fpe"]
 
 TOKEN_PREFIX = "~"  # noqa: S105  # no password, though "token" in the name looks like one
 """What every token starts with, and no encrypted value beside tokens.
@@ -51,23 +47,13 @@ class Fpe(Strategy):
     Args:
         keys: of the column's domain.
         form: the format.
-        small_domain: one of SMALL_DOMAIN.
-        on_invalid: one of ON_INVALID.
+        small_domain: what becomes of values whose domain is too small; as rules have it.
+        on_invalid: what becomes of values that are not of the format; as rules have it.
         row_tweaks: a tweak for each row, or None.
         smallest: how many members a domain has at least that is permuted by a table.
     """
 
     algorithm = "FF1-AES256"
-
-    __slots__ = (
-        "_context",
-        "_form",
-        "_keys",
-        "_on_invalid",
-        "_row_tweaks",
-        "_small_domain",
-        "_smallest",
-    )
 
     def __init__(
         self,
@@ -79,18 +65,12 @@ class Fpe(Strategy):
         *,
         smallest: int = MIN_TABLE,
     ) -> None:
-        self._keys = keys
+        super().__init__(keys, row_tweaks, **form.options)
         self._form = form
         self._small_domain = small_domain
         self._on_invalid = on_invalid
-        self._row_tweaks = row_tweaks
         self._smallest = smallest
         self._context = b"token/1/" + keys.domain.encode("utf-8", "surrogatepass")
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """Those of the format."""
-        return self._form.options
 
     def protect(self, values: Values) -> Outcome:
         """Replace every value by a pseudonym of its format."""
@@ -154,9 +134,9 @@ class Fpe(Strategy):
     def _permutation(self, *, decrypt: bool) -> Permutation:
         permute = self._small_domain == "permute"
         return Permutation(
-            IntegerFF1(self._keys.fpe(), min_domain=MIN_DOMAIN),
-            tables=SmallDomainCipher(self._keys.tables()) if permute else None,
-            row_tweaks=self._row_tweaks,
+            IntegerFF1(self.keys.fpe(), min_domain=MIN_DOMAIN),
+            tables=SmallDomainCipher(self.keys.tables()) if permute else None,
+            row_tweaks=self.row_tweaks,
             decrypt=decrypt,
             smallest=2 if decrypt else self._smallest,
         )
@@ -174,34 +154,12 @@ class Fpe(Strategy):
         return text.starting_with(TOKEN_PREFIX) if self._makes_tokens else NO_ROWS
 
     def _seal(self, values: Sequence[str], rows: Index) -> list[str]:
-        # Values of small domains repeat.
-        sealer = SivToken(self._keys.tokens())
-        if self._row_tweaks is None:
-            seal = cache(partial(sealer.seal, context=self._context))
-            return [TOKEN_PREFIX + seal(value) for value in values]
-        contexts = self._contexts(self._row_tweaks, rows)
-        sealed = map(sealer.seal, values, contexts)
+        sealed = self.each(SivToken(self.keys.tokens()).seal, values, self._context, rows)
         return [TOKEN_PREFIX + token for token in sealed]
 
     def _open(self, tokens: Sequence[str], rows: Index) -> list[str]:
-        opener = SivToken(self._keys.tokens())
-        bare = [token.removeprefix(TOKEN_PREFIX) for token in tokens]
-        values: list[str] | None = None
-        try:
-            if self._row_tweaks is None:
-                values = list(map(cache(partial(opener.open, context=self._context)), bare))
-            else:
-                values = list(map(opener.open, bare, self._contexts(self._row_tweaks, rows)))
-        except ValueError:
-            values = None
-        if values is None:
-            raise PseudonymizationError("some tokens were changed or belong to another column")
-        return values
-
-    def _contexts(self, row_tweaks: RowTweaks, rows: Index) -> list[bytes]:
-        return [
-            row_tweaks.bound(number, self._context) for number in row_tweaks.number[rows].tolist()
-        ]
+        cipher = SivToken(self.keys.tokens())
+        return self.opened(cipher, tokens, TOKEN_PREFIX, self._context, rows)
 
 
 def _strings_at(values: Values, rows: Index) -> list[str]:

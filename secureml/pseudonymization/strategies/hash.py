@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
-from functools import cache
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats import Option
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies.base import Outcome, Strategy, joining_strings
@@ -46,8 +43,6 @@ class Hash(Strategy):
     second = "HMAC-SHA256/2"
     reversible = False
 
-    __slots__ = ("_bits", "_encoding", "_keys", "_row_tweaks")
-
     def __init__(
         self,
         keys: DomainKeys,
@@ -62,13 +57,8 @@ class Hash(Strategy):
             raise PseudonymizationError(
                 f"encoding={encoding!r} of hashes is not known; use {' or '.join(_ENCODINGS)}"
             )
-        self._keys, self._row_tweaks = keys, row_tweaks
+        super().__init__(keys, row_tweaks, bits=bits, encoding=encoding)
         self._bits, self._encoding = bits, encoding
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The width and the encoding."""
-        return {"bits": self._bits, "encoding": self._encoding}
 
     def algorithm_for(self, kind: type, *, tweaked: bool) -> str:
         """Return the algorithm by which ``protect`` replaces values."""
@@ -76,22 +66,15 @@ class Hash(Strategy):
 
     def protect(self, values: Values) -> Outcome:
         """Replace every value that is not empty by its hash."""
-        key = self._keys.hash() if self._row_tweaks is None else self._keys.tweaked_hash()
+        key = self.keys.hash() if self.row_tweaks is None else self.keys.tweaked_hash()
         start = HMAC(key.reveal(), SHA256())
-        strings = joining_strings(values)
 
-        def hashed(text: str, tweak: bytes = b"") -> str:
+        def hashed(text: str, context: bytes) -> str:
             mac = start.copy()
-            mac.update(tweak + text.encode("utf-8", "surrogatepass"))
+            mac.update(context + text.encode("utf-8", "surrogatepass"))
             return self._spell(mac.finalize()[: self._bits // 8])
 
-        if self._row_tweaks is None:
-            once = cache(hashed)
-            return Outcome(values=Text.of([once(one) if one else "" for one in strings]))
-        bound = [self._row_tweaks.bound(one, b"") for one in range(len(self._row_tweaks.values))]
-        tweaks = (bound[number] for number in self._row_tweaks.number.tolist())
-        made = [hashed(*pair) if pair[0] else "" for pair in zip(strings, tweaks, strict=True)]
-        return Outcome(values=Text.of(made))
+        return Outcome(values=Text.of(self.each(hashed, joining_strings(values), b"")))
 
     def _spell(self, octets: bytes) -> str:
         if self._encoding == "hex":

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats import Option
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.permutation import RowTweaks
-from secureml.pseudonymization.strategies.base import Outcome, Strategy, strings_of
+from secureml.pseudonymization.strategies.base import Outcome, Strategy
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
 
@@ -37,8 +34,6 @@ class Mask(Strategy):
     earlier = ("mask",)
     reversible = False
 
-    __slots__ = ("_character", "_first", "_last")
-
     def __init__(
         self,
         keys: DomainKeys,
@@ -53,20 +48,14 @@ class Mask(Strategy):
                 raise PseudonymizationError(f"{name} of a mask is a number of characters")
         if not isinstance(character, str) or len(character) != 1:
             raise PseudonymizationError("the character of a mask is one character")
+        super().__init__(
+            keys, row_tweaks, keep_first=keep_first, keep_last=keep_last, character=character
+        )
         self._first, self._last, self._character = keep_first, keep_last, character
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """What is kept, and what stands for the rest."""
-        return {
-            "keep_first": self._first,
-            "keep_last": self._last,
-            "character": self._character,
-        }
 
     def protect(self, values: Values) -> Outcome:
         """Mask every value; its length stays."""
-        text = values if isinstance(values, Text) else Text.of(strings_of(values))
+        text = values if isinstance(values, Text) else Text.of(values.strings())
         lengths = text.lengths
         kept = 3 * (self._first + self._last) <= 2 * lengths
         place = np.arange(len(text.codes)) - np.repeat(text.offsets[:-1], lengths)
@@ -95,8 +84,6 @@ class Redact(Strategy):
     reversible = False
     reads = False
 
-    __slots__ = ("_replacement",)
-
     def __init__(
         self,
         keys: DomainKeys,
@@ -106,12 +93,8 @@ class Redact(Strategy):
     ) -> None:
         if not isinstance(replacement, str):
             raise PseudonymizationError("the replacement of redacted values is text")
+        super().__init__(keys, row_tweaks, replacement=replacement)
         self._replacement = replacement
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The text."""
-        return {"replacement": self._replacement}
 
     def protect(self, values: Values) -> Outcome:
         """Replace every value, the empty string too; only nulls stay."""
@@ -119,26 +102,11 @@ class Redact(Strategy):
 
 
 class Null(Strategy):
-    """Replaces every value by null.
-
-    Args:
-        keys: not used.
-        row_tweaks: not used.
-    """
+    """Replaces every value by null."""
 
     algorithm = "null"
     reversible = False
     reads = False
-
-    __slots__ = ()
-
-    def __init__(self, keys: DomainKeys, row_tweaks: RowTweaks | None = None) -> None:
-        pass
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """There are none."""
-        return {}
 
     def protect(self, values: Values) -> Outcome:
         """Replace every value; of text nothing is left to lie beneath the nulls."""
@@ -147,26 +115,11 @@ class Null(Strategy):
 
 
 class Custom(Strategy):
-    """Stands for a function of the caller's, of which nothing but that is kept.
-
-    Args:
-        keys: not used.
-        row_tweaks: not used.
-    """
+    """Stands for a function of the caller's, of which nothing but that is kept."""
 
     algorithm = "custom"
     reversible = False
     reads = False
-
-    __slots__ = ()
-
-    def __init__(self, keys: DomainKeys, row_tweaks: RowTweaks | None = None) -> None:
-        pass
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """There are none."""
-        return {}
 
     def protect(self, values: Values) -> Outcome:
         """Refuse: the function is applied to the column itself.

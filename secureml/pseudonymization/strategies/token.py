@@ -7,21 +7,12 @@ values are equal.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from functools import cache, partial
 
 from secureml.ciphers.siv import SPELLINGS, SivToken
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats import Option
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.permutation import RowTweaks
-from secureml.pseudonymization.strategies.base import (
-    Kind,
-    Outcome,
-    Strategy,
-    joining_strings,
-    strings_of,
-)
+from secureml.pseudonymization.strategies.base import Kind, Outcome, Strategy, joining_strings
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
 
@@ -49,8 +40,6 @@ class Token(Strategy):
     algorithm = "AES-256-SIV"
     second = "AES-256-SIV/2"
 
-    __slots__ = ("_context", "_encoding", "_keys", "_prefix", "_row_tweaks")
-
     def __init__(
         self,
         keys: DomainKeys,
@@ -67,29 +56,18 @@ class Token(Strategy):
             raise PseudonymizationError(
                 f"encoding={encoding!r} of tokens is not known; use {' or '.join(SPELLINGS)}"
             )
-        self._keys, self._row_tweaks = keys, row_tweaks
+        super().__init__(keys, row_tweaks, prefix=prefix, encoding=encoding)
         self._prefix, self._encoding = prefix, encoding
         self._context = b"strategy/token/1/" + keys.domain.encode("utf-8", "surrogatepass")
 
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The prefix and the encoding."""
-        return {"prefix": self._prefix, "encoding": self._encoding}
-
     def protect(self, values: Values) -> Outcome:
         """Replace every value that is not empty by its token."""
-        sealer = SivToken(self._keys.strategy_tokens(), self._encoding)
-        strings = joining_strings(values)
-        if self._row_tweaks is None:
-            seal = cache(partial(sealer.seal, context=self._context))
-            made = [self._prefix + seal(one) if one else "" for one in strings]
-        else:
-            contexts = self._contexts(self._row_tweaks)
-            made = [
-                self._prefix + sealer.seal(one, context) if one else ""
-                for one, context in zip(strings, contexts, strict=True)
-            ]
-        return Outcome(values=Text.of(made))
+        seal = self._cipher().seal
+
+        def sealed(text: str, context: bytes) -> str:
+            return self._prefix + seal(text, context)
+
+        return Outcome(values=Text.of(self.each(sealed, joining_strings(values), self._context)))
 
     def recover(self, values: Values, kind: Kind) -> Values:
         """Open every token; the inverse of ``protect``.
@@ -97,27 +75,7 @@ class Token(Strategy):
         Raises:
             PseudonymizationError: some values are no tokens of this column.
         """
-        sealer = SivToken(self._keys.strategy_tokens(), self._encoding)
-        tokens = strings_of(values)
-        bare = [token.removeprefix(self._prefix) for token in tokens]
-        foreign = sum(not token.startswith(self._prefix) for token in tokens if token)
-        if foreign:
-            raise PseudonymizationError(f"{foreign} values are no tokens of this column")
-        opened: Sequence[str] | None = None
-        try:
-            if self._row_tweaks is None:
-                unseal = cache(partial(sealer.open, context=self._context))
-                opened = [unseal(token) if token else "" for token in bare]
-            else:
-                contexts = self._contexts(self._row_tweaks)
-                pairs = zip(bare, contexts, strict=True)
-                opened = [sealer.open(one, context) if one else "" for one, context in pairs]
-        except ValueError:
-            opened = None
-        if opened is None:
-            raise PseudonymizationError("some tokens were changed or belong to another column")
-        return kind(opened)
+        return kind(self.opened(self._cipher(), values.strings(), self._prefix, self._context))
 
-    def _contexts(self, row_tweaks: RowTweaks) -> list[bytes]:
-        bound = [row_tweaks.bound(one, self._context) for one in range(len(row_tweaks.values))]
-        return [bound[number] for number in row_tweaks.number.tolist()]
+    def _cipher(self) -> SivToken:
+        return SivToken(self.keys.strategy_tokens(), self._encoding)

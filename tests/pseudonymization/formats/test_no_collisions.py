@@ -10,10 +10,11 @@ import pytest
 
 from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.ciphers.small_domain import SmallDomainCipher
-from secureml.pseudonymization.formats import FORMATS, Option, make_format
+from secureml.pseudonymization.formats import Option, make_format
 from secureml.pseudonymization.ranking.permutation import Permutation
 from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.values.text import Text
+from secureml.registry import FORMATS
 
 MANY = 1_000_000
 KEY = bytes(range(32))
@@ -59,7 +60,7 @@ VALUES: Mapping[str, tuple[Mapping[str, Option], Callable[[int], str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "regex/1"])
+@pytest.mark.parametrize("name", [name for name in FORMATS.built_in if name != "regex/1"])
 def test_no_two_values_become_one(name: str) -> None:
     options, value = VALUES[name]
     form = make_format(name, options)

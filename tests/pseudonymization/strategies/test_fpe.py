@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import make_format
 from secureml.pseudonymization.keys import DomainKeys
-from secureml.pseudonymization.strategies import TOKEN_PREFIX, Fpe, Outcome
+from secureml.pseudonymization.strategies import Outcome
+from secureml.pseudonymization.strategies.fpe import TOKEN_PREFIX, Fpe
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.values.text import Text
 

@@ -10,7 +10,7 @@ from secureml.errors import PseudonymizationError
 from secureml.keys import derive
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.permutation import RowTweaks
-from secureml.pseudonymization.strategies import Hash, collision_probability
+from secureml.pseudonymization.strategies.hash import Hash, collision_probability
 from secureml.pseudonymization.values.text import Text
 
 KEY = bytes(range(32))

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.keys import DomainKeys
-from secureml.pseudonymization.strategies import Mask, Null, Redact
-from secureml.pseudonymization.strategies.one_way import Custom
+from secureml.pseudonymization.strategies.one_way import Custom, Mask, Null, Redact
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.values.text import Text
 

@@ -13,7 +13,7 @@ from secureml.errors import PseudonymizationError
 from secureml.keys import derive
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.permutation import RowTweaks
-from secureml.pseudonymization.strategies import Token
+from secureml.pseudonymization.strategies.token import Token
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.values.text import Text
 

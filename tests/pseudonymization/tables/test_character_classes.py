@@ -8,7 +8,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from secureml.pseudonymization.strategies import TOKEN_PREFIX
+from secureml.pseudonymization.strategies.fpe import TOKEN_PREFIX
 from secureml.pseudonymization.tables.character_classes import CLASS_SYMBOL, alphabets
 
 FROZEN = "3b0504eb32ba718b443a270d210c006e35c97998220a5031d9337f2d512b682b"
