@@ -51,6 +51,15 @@ class DomainKeys:
         """Return the key for permutations of small domains, 32 octets."""
         return self._key("table", 32)
 
+    def of_strategy(self, name: str, size: int) -> SecretBytes:
+        """Return the key for a strategy of another package.
+
+        Args:
+            name: of the strategy, such as ``vendor:name/1``.
+            size: of the key, in octets.
+        """
+        return self._key(f"strategy/{len(name)}/{name}", size)
+
     def _key(self, purpose: str, size: int) -> SecretBytes:
         place = f"{purpose}/{self.domain}"
         if self._prefix is not None:

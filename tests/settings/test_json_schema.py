@@ -57,6 +57,7 @@ TAILS = (
 )
 OF_A_FORM = tuple(setting for setting in SETTINGS if setting.check is not None)
 RIVALS = tuple(setting for setting in SETTINGS if setting.exclusive)
+OF_VENDORS = ("acme:plate/1", "acme:plate/1\n", "acme:plate", "regex:a/1", "Acme:plate/1")
 TOKENS = ("hvs.CAESI-x_1", "a b", "a\n", "é", "\x7f", "~!")
 
 
@@ -126,7 +127,7 @@ class Draw:
         if self.chance.random() < 0.05:
             return self.one(["fpe", 1, []])
         rule: dict[str, Any] = {
-            "strategy": self.one([*CHOICES["strategy"], *CHOICES["strategy"], "fep"])
+            "strategy": self.one([*2 * CHOICES["strategy"], "fep", "acme:pin/1", "acme:pin"])
         }
         if self.chance.random() < 0.05:
             del rule["strategy"]
@@ -137,7 +138,9 @@ class Draw:
     def option(self, key: str) -> Any:
         odd = [1, -1, "a", "", True, 1.5, ["a"], [], ["a", 1]]
         if key == "format":
-            return self.one(["ssn", "ssn\n", "digits:1", "alphabet:\n", "SSN", "nhs", ":", 1])
+            return self.one(
+                ["ssn", "ssn\n", "digits:1", "alphabet:\n", "SSN", "nhs", ":", 1, *OF_VENDORS]
+            )
         if key in CHOICES:
             return self.one([*CHOICES[key], *odd])
         return self.one([*([0, 1, 5] if OPTIONS.get(key) == (int,) else ["a"]), *odd])
