@@ -40,19 +40,19 @@ _DEFAULT_FORMATS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnSpec:
-    """How the values of one column are replaced; a part of its entry in the manifest.
+    """How the values of one column are replaced; part of its entry in the manifest.
 
     Args:
         strategy: such as "fpe".
         algorithm: of the strategy, such as "FF1-AES256".
         format: of "fpe", with its version, such as "class/1"; else None.
         options: of the strategy or the format, defaults too.
-        key_domain: the name that the keys are derived with; "domain" in manifests.
+        key_domain: the name that keys are derived with; manifests call it "domain".
         small_domain: what becomes of values with too few possible pseudonyms.
         on_invalid: what becomes of values that are not of the format.
         normalize: the Unicode normalization that was applied first, or None.
         tweak: the column whose values are the rows' tweaks, or None.
-        domain_prefix: what the keys of a recipient's domains have in common, or None.
+        domain_prefix: prefix of the key domains of a recipient, or None.
         tables: the version of the Unicode tables that the format depends on, or None.
     """
 
@@ -70,15 +70,15 @@ class ColumnSpec:
 
     @classmethod
     def of(cls, rule: ColumnRule, column: str, kind: type) -> ColumnSpec:
-        """Fill a rule up with defaults, and check it.
+        """Check a rule and complete it with defaults.
 
         Args:
-            rule: what is said of the column.
-            column: its name, which is the default of its domain.
+            rule: of the column.
+            column: its name, which is the default of its key domain.
             kind: of its values.
 
         Raises:
-            PseudonymizationError: the rule does not fit, or not the column.
+            PseudonymizationError: the rule is wrong, or does not fit the column.
         """
         strategy = rule.strategy or "fpe"
         check_strategy(strategy, STRATEGIES.built_in)
@@ -122,40 +122,43 @@ class ColumnSpec:
 
     @property
     def scale(self) -> int | None:
-        """How many digits after the point the numbers have, if the format says so."""
+        """Number of digits after the point, if the format has one."""
         return scale_of(self.format, self.options)
 
     @property
     def reversible(self) -> bool:
-        """Whether the values can be had back."""
+        """Whether the values can be recovered."""
         return strategy_type(self.strategy).reversible
 
     @property
     def makes_text(self) -> bool:
-        """Whether pseudonyms are text, whatever the values are."""
+        """Whether pseudonyms are text even if the values are not."""
         return self.strategy != "fpe" or "token" in (self.small_domain, self.on_invalid)
 
     def prepared(self, values: Values) -> Values:
-        """Return the values as the strategy is to get them: normalized, where that is wanted."""
+        """Return the values that the strategy gets: normalized, if the rule says so."""
         if self.normalize == "NFC" and isinstance(values, Text):
             return values.normalized("NFC")
         return values
 
     def check(self) -> None:
-        """Check that this version knows the recipe.
+        """Check that this version can replace and recover values so.
 
         Raises:
-            PseudonymizationError: it does not.
+            PseudonymizationError: it can't.
         """
         made = self.make(_NO_KEYS)
-        if self.algorithm not in (made.algorithm, made.second):
+        if self.algorithm not in (made.algorithm, made.second, *made.earlier):
             raise PseudonymizationError(f"this version has no algorithm {self.algorithm!r}")
         tables = None if self.format is None else format_type(self.format).tables
         if tables and self.tables not in (None, tables):
             raise PseudonymizationError(f"this version has no tables of Unicode {self.tables!r}")
 
     def renewed(self, kind: type) -> ColumnSpec:
-        """Return the recipe that replaces values of a kind anew: by the newest version of all.
+        """Return the specification by which new pseudonyms are made: with the newest versions.
+
+        Args:
+            kind: of the values.
 
         Raises:
             PseudonymizationError: the newest version of the format does not take the options.
@@ -174,15 +177,15 @@ class ColumnSpec:
         *,
         smallest: int = MIN_TABLE,
     ) -> Strategy:
-        """Make what replaces the values.
+        """Make the strategy.
 
         Args:
-            keys: of the column's domain.
+            keys: of the column's key domain.
             row_tweaks: a tweak for each row, or None.
-            smallest: how many members a domain has at least that is permuted by a table.
+            smallest: the smallest size of a domain that is permuted by a table.
 
         Raises:
-            PseudonymizationError: the recipe is not one that this version knows.
+            PseudonymizationError: this version does not know the strategy, format or an option.
         """
         if self.strategy != "fpe":
             return make_strategy(self.strategy, self.options, keys, row_tweaks)
@@ -191,7 +194,7 @@ class ColumnSpec:
 
 
 def scale_of(form: str | None, options: Mapping[str, Option]) -> int | None:
-    """Return how many digits after the point the numbers of a format have, if it says so."""
+    """Return the number of digits after the point, if a format has one."""
     scale = options.get("scale") if (form or "").partition("/")[0] == "decimal" else None
     return scale if type(scale) is int and 0 <= scale <= LARGEST_SCALE else None
 
@@ -203,7 +206,7 @@ def _default_format(kind: type) -> str:
 
 
 def _no_keys(purpose: str, size: int) -> bytes:
-    raise AssertionError("a recipe is checked without keys")
+    raise AssertionError("a column specification is checked without keys")
 
 
 _NO_KEYS = DomainKeys(_no_keys, "")
@@ -225,7 +228,7 @@ def check_choice(argument: str, value: object, allowed: Collection[str]) -> None
 
 
 def check_choices(**given: object) -> None:
-    """Check arguments by name that say the same as the keys of a rule; None says nothing.
+    """Check the arguments that are keys of a rule as well; None is allowed.
 
     Raises:
         ArgumentError: one is not known.

@@ -1,7 +1,7 @@
-"""Rules for columns: how the columns of a name are to be pseudonymized.
+"""Rules for columns: how the columns of a name are pseudonymized.
 
-The names and kinds of everything that a rule may say stand in one table here, so that a slip is
-found when the settings are read. What a strategy or a format makes of it is theirs to check.
+The names and types of everything in a rule are checked when the settings are read. The values of
+options are checked by the strategy or format, when a table is made.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 Option = str | int | bool | list[str] | None
-"""What an option may be: what TOML and JSON can hold."""
+"""Types of options: those that TOML and JSON both have."""
 
 KEEP = "keep"
-"""The strategy of a column that is to stay as it is."""
+"""The strategy of a column that stays as it is."""
 
 NAMED = tuple(name for name in STRATEGIES.built_in if name != "custom")
 """Strategies that are chosen by name; a custom one is chosen by giving a function."""
@@ -47,7 +47,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "normalize": ("NFC",),
     "on_ordered": ("error", "keep"),
 }
-"""What some keys of a rule may say; a format's short name may have an argument after a colon."""
+"""Allowed values of some keys; a format may be followed by a colon and an argument."""
 
 LARGEST_COUNT = 1_000_000
 OPTIONS: Mapping[str, tuple[type, ...]] = {
@@ -61,18 +61,18 @@ OPTIONS: Mapping[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnRule:
-    """What is said of a column; None leaves it to a weaker rule, and at last to the default.
+    """Rule for a column; a key that is None is left to a weaker rule, and then to the default.
 
     Args:
         strategy: how values are replaced, such as "fpe" or "token"; "keep" for not at all.
         format: for "fpe", the format, such as "ssn" or "alphabet:0123ABCD".
-        domain: the name of the domain; columns of one domain can be joined.
+        domain: the name of the key domain; columns of one key domain can be joined.
         small_domain: what becomes of values with too few possible pseudonyms.
         on_invalid: what becomes of values that are not of the format.
-        normalize: the Unicode normalization before anything else; "NFC".
+        normalize: the Unicode normalization that is applied first; "NFC".
         tweak: the name of another column, whose values make equal values unlinkable.
-        on_ordered: what becomes of an ordered categorical, whose order stays with "keep".
-        options: those of the strategy and the format, by name.
+        on_ordered: what becomes of an ordered categorical; "keep" keeps its order.
+        options: of the strategy or the format, by name.
     """
 
     strategy: str | None = None
@@ -90,7 +90,7 @@ class ColumnRule:
         """Read a rule from a table of a settings file.
 
         Raises:
-            ConfigurationError: it is no table, or with every key that does not fit.
+            ConfigurationError: it is not a table, or has problems; all are listed.
         """
         if not isinstance(table, Mapping):
             raise ConfigurationError("must be a table, such as { strategy = 'fpe' }")
@@ -113,10 +113,10 @@ class ColumnRule:
         return {**said, **self.options}
 
     def over(self, weaker: ColumnRule) -> ColumnRule:
-        """Return this rule, and where it says nothing, the weaker one.
+        """Return this rule with its missing keys taken from a weaker one.
 
-        Another strategy takes neither the format nor the options of the weaker rule, and another
-        format not its options.
+        If the strategies differ, neither the format nor the options of the weaker rule are taken;
+        if the formats differ, its options are not.
         """
         changed = self.strategy not in (None, weaker.strategy)
         options = self.options
@@ -132,14 +132,14 @@ class ColumnRule:
 
 
 KEYS = tuple(one.name for one in fields(ColumnRule) if one.name != "options")
-"""What a rule may say besides its options, each of them text."""
+"""The keys of a rule besides its options; each is text."""
 
 _Entry = TypeVar("_Entry")
 
 
 @dataclass(frozen=True, slots=True)
 class _Named(Mapping[str, _Entry]):
-    """Entries by name, without regard to case.
+    """Mapping of names to entries; case does not matter.
 
     Args:
         pairs: name and entry; no two names differ only in case.
@@ -163,18 +163,18 @@ class _Named(Mapping[str, _Entry]):
 
 @dataclass(frozen=True, slots=True)
 class Rules(_Named[ColumnRule]):
-    """The rules of a set of columns, by name or by a pattern with ``*`` and ``?``."""
+    """Rules by the name of a column, or by a pattern of names with ``*`` and ``?``."""
 
     @classmethod
     def read(cls, table: object, name: str) -> Rules:
         """Read the rules of a settings file.
 
         Args:
-            table: of tables, by column.
-            name: what to call it in messages.
+            table: the table of each rule, by column.
+            name: what messages call the table.
 
         Raises:
-            ConfigurationError: with every problem found.
+            ConfigurationError: it has problems; all are listed.
         """
         if isinstance(table, Rules):
             return table
@@ -195,12 +195,12 @@ class Rules(_Named[ColumnRule]):
         return {name: rule.document() for name, rule in self.items()}
 
     def over(self, weaker: Rules) -> Rules:
-        """Return these rules, and those of weaker ones that are of other names."""
+        """Return these rules, and the weaker ones of other names."""
         merged = {name.casefold(): (name, rule) for name, rule in (*weaker.pairs, *self.pairs)}
         return Rules(tuple(merged.values()))
 
     def of(self, column: str) -> ColumnRule | None:
-        """Return the rule of a column: that of its name, or of the longest pattern that fits."""
+        """Return the rule of a column's name, or of the longest pattern that matches it."""
         if column in self:
             return self[column]
         folded = column.casefold()
@@ -213,10 +213,10 @@ class Rules(_Named[ColumnRule]):
 
 @dataclass(frozen=True, slots=True)
 class Profile(Rules):
-    """The rules for one recipient, which stand over those for all.
+    """Rules for one recipient, which are stronger than those for all.
 
     Args:
-        domain_prefix: what sets the domains of this recipient apart; None leaves it to the setting.
+        domain_prefix: prefix of this recipient's key domains; None leaves it to the setting.
     """
 
     domain_prefix: str | None = None
@@ -227,10 +227,10 @@ class Profile(Rules):
 
         Args:
             table: with rules, a prefix, or both.
-            name: what to call it in messages.
+            name: what messages call the table.
 
         Raises:
-            ConfigurationError: with every problem found.
+            ConfigurationError: it has problems; all are listed.
         """
         known = {"columns", "domain_prefix"}
         if not isinstance(table, Mapping) or not table or not known.issuperset(table):
@@ -250,7 +250,7 @@ class Profile(Rules):
         return {**prefix, **rules}
 
     def above(self, weaker: Profile) -> Profile:
-        """Return this profile, and what it does not say of a weaker one."""
+        """Return this profile with missing rules and prefix taken from a weaker one."""
         prefix = weaker.domain_prefix if self.domain_prefix is None else self.domain_prefix
         return Profile(self.over(weaker).pairs, prefix)
 
@@ -264,7 +264,7 @@ class Profiles(_Named[Profile]):
         """Read the profiles of a settings file.
 
         Raises:
-            ConfigurationError: with every problem found.
+            ConfigurationError: it has problems; all are listed.
         """
         if isinstance(table, Profiles):
             return table
@@ -297,10 +297,10 @@ class Profiles(_Named[Profile]):
 
 
 def option_problem(name: str, value: object, *, of_vendor: bool = False) -> str | None:
-    """Say what is wrong with an option of a strategy or a format; None if nothing is.
+    """Return what is wrong with an option of a strategy or a format, or None.
 
     Args:
-        name: of the option, which may not be one.
+        name: of the option.
         value: as a settings file has it.
         of_vendor: whether another package may declare the option, and check it when it is used.
     """
@@ -316,7 +316,7 @@ def option_problem(name: str, value: object, *, of_vendor: bool = False) -> str 
 
 
 def _problem(key: str, value: Any, *, of_vendor: bool) -> str | None:
-    """Say what is wrong with one entry of a rule."""
+    """Return what is wrong with one entry of a rule, or None."""
     if key not in KEYS:
         if key not in OPTIONS and not of_vendor:
             return f"unknown key {key!r}{did_you_mean(key.lower(), [*KEYS, *OPTIONS])}"
@@ -341,7 +341,7 @@ _WORDS: Mapping[type, str] = {
 
 
 def _spelt_twice(table: Mapping[object, object], place: str) -> list[str]:
-    """Say which names of a table differ only in case, as one of them would be lost."""
+    """Return a problem for each name that differs from another only in case."""
     first: dict[str, str] = {}
     problems = []
     for name in map(str, table):
@@ -352,7 +352,7 @@ def _spelt_twice(table: Mapping[object, object], place: str) -> list[str]:
 
 
 def _pattern(name: str) -> str:
-    """Return what fnmatch takes for a rule's name, in which a bracket is only a bracket."""
+    """Return the pattern of fnmatch for a rule's name, in which brackets are literal."""
     return name.casefold().replace("[", "[[]")
 
 

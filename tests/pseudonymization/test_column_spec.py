@@ -171,6 +171,13 @@ def test_the_second_algorithm_is_named_where_it_makes_a_difference() -> None:
         replace(of(strategy="token"), algorithm="AES-256-SIV/3").check()
 
 
+def test_what_the_first_algorithm_of_masks_made_is_known_and_made_anew_by_the_second() -> None:
+    mask = of(strategy="mask")
+    first = replace(mask, algorithm="mask")
+    first.check()
+    assert first.renewed(Text) == mask
+
+
 def test_values_that_are_replaced_anew_are_of_the_newest_version() -> None:
     first = replace(of(format=r"regex:(\d+)"), format="regex/1", tables=None)
     assert first.renewed(Text) == of(format=r"regex:(\d+)")

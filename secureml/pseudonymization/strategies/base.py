@@ -1,4 +1,4 @@
-"""What a strategy is: it replaces the values of a column, and some turn them back."""
+"""Strategies: what each must do to replace the values of a column and to recover them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from secureml.pseudonymization.values.timestamps import Moments
 __all__ = ["Kind", "Outcome", "Strategy", "joining_strings"]
 
 _ZEROS = re.compile(r"(?:\.|(\.[0-9]*[1-9]))0*(?=Z?$)", re.ASCII)
-"""The end of a fraction that says nothing, before the Z of an instant."""
+"""The zeros at the end of a fraction, before the Z of an instant."""
 
 Kind = Callable[[Sequence[str]], Values]
 """Reads the values of a column from the strings that their own ``strings()`` gives."""
@@ -30,12 +30,12 @@ Kind = Callable[[Sequence[str]], Values]
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Outcome:
-    """What became of a column.
+    """Result of replacing the values of a column.
 
     Args:
-        values: the new ones; text where the strategy makes text of other kinds.
+        values: the new ones; text if the strategy makes text of other kinds.
         tokens: the rows that hold tokens in place of a pseudonym of their format.
-        nulled: the rows that are to be null; in ``values`` they are empty.
+        nulled: the rows that become null; in ``values`` they are empty.
         small: the values that are refused because their domain is too small; in ``values`` they
             show no more than their format.
         invalid: the rows that are refused because they are not of the format; likewise.
@@ -62,14 +62,17 @@ class Strategy(ABC):
         options: those that make this strategy again, defaults too; kept in manifests.
 
     Attributes:
-        algorithm: what is kept of it in manifests.
-        second: the algorithm of what the first one kept from joining; ``recover`` reverses both.
-        reversible: whether ``recover`` gives every value back.
-        reads: whether it looks at the values, and not just at how many there are.
+        algorithm: its name in manifests.
+        second: the algorithm for kinds of values that the first one kept from joining;
+            ``recover`` reverses both.
+        earlier: algorithms of earlier versions, whose manifests can be read.
+        reversible: whether ``recover`` returns every value.
+        reads: whether it looks at the values, and not only at their number.
     """
 
     algorithm: ClassVar[str]
     second: ClassVar[str | None] = None
+    earlier: ClassVar[tuple[str, ...]] = ()
     reversible: ClassVar[bool] = True
     reads: ClassVar[bool] = True
 

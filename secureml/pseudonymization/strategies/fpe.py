@@ -1,9 +1,9 @@
-"""The strategy ``fpe``: format-preserving encryption, and what to do where it can't be had.
+"""The strategy ``fpe``: format-preserving encryption, and policies for values without it.
 
-A value with too few possible pseudonyms can't be encrypted in its format: whoever has the table
-could count or guess. A value that is not of the column's format can't either. A policy for each
-decides: refuse the table, replace the value by a token, which is reversible and shows nothing of
-the format, or by a null, which is not reversible.
+A value with too few possible pseudonyms is not encrypted in its format, because its pseudonym
+could be guessed or found by counting; nor is a value that is not of the column's format. A policy
+for each decides: refuse the table, replace the value by a token, which is reversible and shows
+nothing of the format, or by a null, which is not reversible.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from secureml.pseudonymization.values.text import Text
 __all__ = ["TOKEN_PREFIX", "Fpe"]
 
 TOKEN_PREFIX = "~"  # noqa: S105  # no password, though "token" in the name looks like one
-"""What every token starts with, and no encrypted value beside tokens.
+"""The beginning of every token, and of no encrypted value in a column with tokens.
 
-The tilde belongs to no class, so the formats keep it at its place: a value is encrypted to one
-that starts with it if and only if it starts with it itself. Where tokens are used, such values
-become tokens too, whatever their domain. So what starts with a tilde is a token.
+The tilde belongs to no class, so the formats keep it at its place: a value is encrypted to one that
+starts with a tilde if and only if it starts with one itself. In a column with tokens such values
+become tokens too, whatever their domain.
 """
 
 
@@ -50,7 +50,7 @@ class Fpe(Strategy):
         small_domain: what becomes of values whose domain is too small; as rules have it.
         on_invalid: what becomes of values that are not of the format; as rules have it.
         row_tweaks: a tweak for each row, or None.
-        smallest: how many members a domain has at least that is permuted by a table.
+        smallest: the smallest size of a domain that is permuted by a table.
     """
 
     algorithm = "FF1-AES256"

@@ -1,4 +1,4 @@
-"""The strategy ``hash``: a keyed hash that joins as the values do, and can't be turned back."""
+"""The strategy ``hash``: a keyed hash; equal values stay equal, and none can be recovered."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ENCODINGS = ("hex", "base32")
 
 
 class Hash(Strategy):
-    """Replaces every value by its HMAC-SHA256, cut to some width.
+    """Replaces every value by its HMAC-SHA256, truncated.
 
-    The second algorithm is for values with a tweak, which the first one hashed under the key of
-    those without, and for moments and decimal numbers, of which it took all digits of the column's
-    unit or scale.
+    The second algorithm is for values with a tweak, for which the first one used the key of values
+    without, and for timestamps and decimal numbers, of which the first one hashed all digits of the
+    column's unit or scale.
 
     Args:
         keys: of the column's domain.

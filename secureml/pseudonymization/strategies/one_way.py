@@ -1,4 +1,4 @@
-"""Strategies without a key, which can't be turned back."""
+"""Strategies without a key, whose pseudonyms can't be recovered."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Custom", "Mask", "Null", "Redact"]
 
 
 class Mask(Strategy):
-    """Replaces every character but the first and last few; or all, if these were most of a value.
+    """Replaces all characters but the first and last few, or all if these are most of a value.
 
-    The first algorithm hid one character of each value that was longer than what is kept.
+    The first algorithm kept them if one character of the value was hidden.
 
     Args:
         keys: not used.
         row_tweaks: not used.
         keep_first: how many characters stay at the beginning.
         keep_last: how many stay at the end.
-        character: what stands for the others.
+        character: the replacement of each of the others.
 
     Raises:
         PseudonymizationError: an option does not fit.
@@ -109,13 +109,13 @@ class Null(Strategy):
     reads = False
 
     def protect(self, values: Values) -> Outcome:
-        """Replace every value; of text nothing is left to lie beneath the nulls."""
+        """Replace every value; text beneath the nulls is emptied."""
         blank = Text.of([""] * len(values)) if isinstance(values, Text) else values
         return Outcome(values=blank, nulled=np.arange(len(values)))
 
 
 class Custom(Strategy):
-    """Stands for a function of the caller's, of which nothing but that is kept."""
+    """Null object: the caller's function replaces the values, and manifests do not name it."""
 
     algorithm = "custom"
     reversible = False

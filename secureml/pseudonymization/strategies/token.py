@@ -1,6 +1,6 @@
-"""The strategy ``token``: deterministic, reversible tokens that show nothing of the value's format.
+"""The strategy ``token``: deterministic, reversible tokens without the format of the value.
 
-A token is AES-SIV over the whole value. It shows the length of the value in octets, and which
+A token is the whole value under AES-SIV. It shows the length of the value in octets, and which
 values are equal.
 """
 
@@ -24,13 +24,13 @@ _PREFIX = re.compile(r"[A-Za-z0-9_.:~-]{0,32}", re.ASCII)
 class Token(Strategy):
     """Replaces every value by a token.
 
-    The second algorithm is for moments and decimal numbers, of which tokens of the first one hold
-    all digits of the column's unit or scale.
+    The second algorithm is for timestamps and decimal numbers, of which tokens of the first one
+    hold all digits of the column's unit or scale.
 
     Args:
         keys: of the column's domain.
         row_tweaks: a tweak for each row, or None.
-        prefix: what every token begins with, such as ``cus_``.
+        prefix: the beginning of every token, such as ``cus_``.
         encoding: "base32" (lower case, survives systems that fold case) or "base64url" (shorter).
 
     Raises:
