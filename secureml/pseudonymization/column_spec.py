@@ -88,36 +88,30 @@ class ColumnSpec:
             normalize=rule.normalize,
             on_ordered=rule.on_ordered,
         )
-        if strategy != "fpe":
-            if rule.format is not None:
-                raise PseudonymizationError(f"the strategy {strategy!r} takes no format")
+        form = None
+        if strategy == "fpe":
+            form = resolve_format(rule.format or _default_format(kind), rule.options)
+            if kind not in form.takes:
+                raise PseudonymizationError(
+                    f"the format {form.name!r} is not for values of its dtype: convert the column,"
+                    " for instance with astype('string'), or choose another format"
+                )
+            made: Strategy = Fpe(_NO_KEYS, form)
+        elif rule.format is not None:
+            raise PseudonymizationError(f"the strategy {strategy!r} takes no format")
+        else:
             made = make_strategy(strategy, rule.options, _NO_KEYS)
-            return cls(
-                strategy=strategy,
-                algorithm=made.algorithm_for(kind, tweaked=rule.tweak is not None),
-                format=None,
-                options=made.options,
-                key_domain=rule.domain or column,
-                normalize=rule.normalize,
-                tweak=rule.tweak,
-            )
-        form = resolve_format(rule.format or _default_format(kind), rule.options)
-        if kind not in form.takes:
-            raise PseudonymizationError(
-                f"the format {form.name!r} is not for values of its dtype: convert the column, for"
-                " instance with astype('string'), or choose another format"
-            )
         return cls(
             strategy=strategy,
-            algorithm=Fpe.algorithm,
-            format=form.name,
-            options=form.options,
+            algorithm=made.algorithm_for(kind, tweaked=rule.tweak is not None),
+            format=form.name if form else None,
+            options=made.options,
             key_domain=rule.domain or column,
+            small_domain=(form and rule.small_domain) or "error",
+            on_invalid=(form and rule.on_invalid) or "error",
             normalize=rule.normalize,
             tweak=rule.tweak,
-            small_domain=rule.small_domain or "error",
-            on_invalid=rule.on_invalid or "error",
-            tables=form.tables,
+            tables=form.tables if form else None,
         )
 
     @property

@@ -7,7 +7,7 @@ options are checked by the strategy or format, when a table is made.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -86,14 +86,18 @@ class ColumnRule:
     options: Mapping[str, Option] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, table: object) -> ColumnRule:
-        """Read a rule from a table of a settings file.
+    def read(cls, table: object, name: str) -> ColumnRule:
+        """Read a rule of a settings file.
+
+        Args:
+            table: of keys and options.
+            name: what messages call the table.
 
         Raises:
             ConfigurationError: it is not a table, or has problems; all are listed.
         """
         if not isinstance(table, Mapping):
-            raise ConfigurationError("must be a table, such as { strategy = 'fpe' }")
+            raise ConfigurationError(f"{name}: must be a table, such as {{ strategy = 'fpe' }}")
         of_vendor = any(is_vendor_name(str(table.get(key))) for key in ("strategy", "format"))
         problems = [
             problem
@@ -103,14 +107,16 @@ class ColumnRule:
         if "strategy" not in table and not problems:
             problems = ["names no strategy"]
         if problems:
-            raise ConfigurationError.of(problems)
+            raise ConfigurationError.of([f"{name}: {problem}" for problem in problems])
         options = {key: value for key, value in table.items() if key not in KEYS}
         return cls(**{key: table[key] for key in KEYS if key in table}, options=options)
 
     def document(self) -> dict[str, Option]:
         """Return the rule as a settings file has it."""
-        said = {key: getattr(self, key) for key in KEYS if getattr(self, key) is not None}
-        return {**said, **self.options}
+        return {**self._given(), **self.options}
+
+    def _given(self) -> dict[str, Any]:
+        return {key: value for key in KEYS if (value := getattr(self, key)) is not None}
 
     def over(self, weaker: ColumnRule) -> ColumnRule:
         """Return this rule with its missing keys taken from a weaker one.
@@ -123,12 +129,7 @@ class ColumnRule:
         if not changed and self.format in (None, weaker.format):
             options = {**weaker.options, **self.options}
         kept = replace(weaker, format=None) if changed else weaker
-        said = {
-            one.name: getattr(self, one.name)
-            for one in fields(self)
-            if one.name != "options" and getattr(self, one.name) is not None
-        }
-        return replace(kept, **said, options=options)
+        return replace(kept, **self._given(), options=options)
 
 
 KEYS = tuple(one.name for one in fields(ColumnRule) if one.name != "options")
@@ -178,17 +179,7 @@ class Rules(_Named[ColumnRule]):
         """
         if isinstance(table, Rules):
             return table
-        if not isinstance(table, Mapping):
-            raise ConfigurationError(f"{name} must be a table with a table for each column")
-        problems, pairs = _spelt_twice(table, name), []
-        for column, rule in table.items():
-            try:
-                pairs.append((str(column), ColumnRule.read(rule)))
-            except ConfigurationError as error:
-                problems += [f"{name}.{column!s}: {problem}" for problem in error.problems]
-        if problems:
-            raise ConfigurationError.of(problems)
-        return cls(tuple(pairs))
+        return cls(_entries(table, name, "column", ColumnRule.read))
 
     def document(self) -> dict[str, object]:
         """Return the rules as a settings file has them."""
@@ -268,17 +259,7 @@ class Profiles(_Named[Profile]):
         """
         if isinstance(table, Profiles):
             return table
-        if not isinstance(table, Mapping):
-            raise ConfigurationError(f"{name} must be a table with a table for each profile")
-        problems, pairs = _spelt_twice(table, name), []
-        for profile, content in table.items():
-            try:
-                pairs.append((str(profile), Profile.read(content, f"{name}.{profile!s}")))
-            except ConfigurationError as error:
-                problems += error.problems
-        if problems:
-            raise ConfigurationError.of(problems)
-        return cls(tuple(pairs))
+        return cls(_entries(table, name, "profile", Profile.read))
 
     def document(self) -> dict[str, object]:
         """Return the profiles as a settings file has them."""
@@ -340,15 +321,25 @@ _WORDS: Mapping[type, str] = {
 }
 
 
-def _spelt_twice(table: Mapping[object, object], place: str) -> list[str]:
-    """Return a problem for each name that differs from another only in case."""
+def _entries(
+    table: object, place: str, what: str, read: Callable[[object, str], _Entry]
+) -> tuple[tuple[str, _Entry], ...]:
+    """Read the entries of a table, or raise one error with the problems of all."""
+    if not isinstance(table, Mapping):
+        raise ConfigurationError(f"{place} must be a table with a table for each {what}")
     first: dict[str, str] = {}
-    problems = []
-    for name in map(str, table):
+    problems, pairs = [], []
+    for name, content in ((str(name), content) for name, content in table.items()):
         known = first.setdefault(name.casefold(), name)
         if known != name:
             problems.append(f"{place}.{name}: {known!r} and {name!r} differ only in case; keep one")
-    return problems
+        try:
+            pairs.append((name, read(content, f"{place}.{name}")))
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError.of(problems)
+    return tuple(pairs)
 
 
 def _pattern(name: str) -> str:
