@@ -26,7 +26,6 @@ from scan_sets import scan_sets, scores
 from tables import key_manager
 
 from secureml import KeyManager, anonymize
-from secureml.ciphers.ff1 import FF1
 from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.files import anonymize_file
 from secureml.pseudonymization.ranking.pipeline import MOST_CHARACTERS
@@ -71,21 +70,25 @@ def ciphers(report: Report, runs: int, rows: int) -> None:
     for digits in (9, 16, 20):
         u = digits // 2
         halves = below(10**u), below(10 ** (digits - u))
+        batch = IntegerFF1(KEY).prepare([10**digits], [b""], [(10, digits)])
         works[f"FF1, {digits} digits as halves"] = (
             rows,
-            partial(FF1(KEY, 10).encrypt_halves, *halves, digits),
+            partial(batch.halves, 0, *halves, decrypt=False),
         )
     sizes = [26 ** random.integers(5, 11).item() * 10 for _ in range(1000)]
-    plan = IntegerFF1(KEY).plan(sizes, [number.to_bytes(40, "big") for number in range(1000)])
+    batch = IntegerFF1(KEY).prepare(sizes, [number.to_bytes(40, "big") for number in range(1000)])
     group = random.integers(0, 1000, rows)
-    base = plan.base[group]
+    base = batch.base[group]
     low, high = below(2**60) % base, below(2**60) % (base - base // 8)  # below N, whatever N is
-    works["ranked FF1, 1,000 domains"] = rows, partial(plan.encrypt, group, high, low)
-    plan = IntegerFF1(KEY).plan([26**28 * 10], [b""])
+    works["ranked FF1, 1,000 domains"] = (
+        rows,
+        partial(batch.halves, group, high, low, decrypt=False),
+    )
+    batch = IntegerFF1(KEY).prepare([26**28 * 10], [b""])
     ranks = [int(word) << 64 for word in random.integers(0, 2**62, rows // 10)]
     works["ranked FF1, a domain of 2**135, integers"] = (
         len(ranks),
-        partial(plan.encrypt_wide, 0, ranks),
+        partial(batch.integers, 0, ranks, decrypt=False),
     )
     taken = medians(runs, [work for _, work in works.values()])
     for (what, (count, _)), seconds in zip(works.items(), taken, strict=True):

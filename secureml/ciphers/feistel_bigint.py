@@ -3,72 +3,59 @@
 from __future__ import annotations
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import CipherContext
 from numpy.typing import NDArray
 
-from secureml.ciphers.aes import (
-    BLOCK,
-    Scratch,
-    Words,
-    digest_octets,
-    encrypt_blocks,
-    round_numbers,
-)
+from secureml.ciphers.aes import BLOCK, Scratch, Words, encrypt_blocks
+from secureml.ciphers.feistel import Shape
 
-__all__ = ["Integers", "integer_rounds"]
+__all__ = ["IntegerRounds", "Integers"]
 
 Integers = NDArray[np.object_]
 
 
-def integer_rounds(
-    scratch: Scratch,
-    left: Integers,
-    right: Integers,
-    *,
-    states: Words,
-    octets: int,
-    sizes: tuple[Integers | int, Integers | int],
-    decrypt: bool,
-) -> None:
-    """Encrypt or decrypt in place: a round changes one half by a function of the other.
+class IntegerRounds:
+    """The round function on halves that are Python integers, dtype object.
 
     Args:
         scratch: under the key; no other thread may be using it.
-        left: Python integers, shape (rows,), each below its radix**u.
-        right: Python integers, shape (rows,), each below its radix**v.
         states: from ``mac_states``, shape (rows, 2) or (1, 2).
-        octets: b, the same for every row.
+        shape: of one of the rows; b is the same for all.
         sizes: radix**u and radix**v, for all rows or for each.
-        decrypt: run the rounds backwards.
-
-    Source: SP 800-38G, algorithms 7 and 8, step 6.
     """
-    for number in round_numbers(decrypt=decrypt):
-        odd = number % 2
-        target, source = (right, left) if odd else (left, right)
-        digest = _digest(scratch.encryptor, source, states, octets, number)
-        target += -digest if decrypt else digest
-        target %= sizes[odd]
 
+    __slots__ = ("_encryptor", "_shape", "_sizes", "_states")
 
-def _digest(
-    encryptor: CipherContext, source: Integers, states: Words, octets: int, number: int
-) -> Integers:
-    """Return y = NUM(S), S the d octets that the CBC-MAC and the counter blocks give."""
-    rows, width = len(source), -(-(octets + 1) // BLOCK)
-    mark = number << 8 * octets
-    text = b"".join([(mark | half).to_bytes(BLOCK * width, "big") for half in source])
-    message = np.frombuffer(text, ">u8").reshape(rows, width, 2)
-    state = encrypt_blocks(encryptor, states ^ message[:, 0])
-    for index in range(1, width):
-        state = encrypt_blocks(encryptor, state ^ message[:, index])
+    def __init__(
+        self,
+        scratch: Scratch,
+        states: Words,
+        shape: Shape,
+        sizes: tuple[Integers | int, Integers | int],
+    ) -> None:
+        self._encryptor, self._states = scratch.encryptor, states
+        self._shape, self._sizes = shape, sizes
 
-    wanted = digest_octets(octets)
-    counters = np.zeros((-(-wanted // BLOCK), 2), np.uint64)
-    counters[:, 1] = np.arange(len(counters))
-    stream = state[:, None, :] ^ counters
-    stream[:, 1:] = encrypt_blocks(encryptor, stream[:, 1:])
-    keystream, stride = stream.astype(">u8").tobytes(), BLOCK * len(counters)
-    starts = range(0, rows * stride, stride)
-    numbers = [int.from_bytes(keystream[at : at + wanted], "big") for at in starts]
-    return np.array(numbers, dtype=object)
+    def value(self, number: int, source: Integers) -> Integers:
+        """Return y = NUM(S), S the d octets that the CBC-MAC and the counter blocks give."""
+        rows, width = len(source), -(-(self._shape.octets + 1) // BLOCK)
+        mark = number << 8 * self._shape.octets
+        text = b"".join([(mark | half).to_bytes(BLOCK * width, "big") for half in source])
+        message = np.frombuffer(text, ">u8").reshape(rows, width, 2)
+        state = encrypt_blocks(self._encryptor, self._states ^ message[:, 0])
+        for index in range(1, width):
+            state = encrypt_blocks(self._encryptor, state ^ message[:, index])
+
+        wanted = self._shape.digest_octets
+        counters = np.zeros((-(-wanted // BLOCK), 2), np.uint64)
+        counters[:, 1] = np.arange(len(counters))
+        stream = state[:, None, :] ^ counters
+        stream[:, 1:] = encrypt_blocks(self._encryptor, stream[:, 1:])
+        keystream, stride = stream.astype(">u8").tobytes(), BLOCK * len(counters)
+        starts = range(0, rows * stride, stride)
+        numbers = [int.from_bytes(keystream[at : at + wanted], "big") for at in starts]
+        return np.array(numbers, dtype=object)
+
+    def add(self, target: Integers, value: Integers, side: int, *, decrypt: bool) -> None:
+        """Add the value, or subtract it, modulo the size of the half."""
+        target += -value if decrypt else value
+        target %= self._sizes[side]

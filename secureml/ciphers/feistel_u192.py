@@ -1,92 +1,65 @@
 """FF1's rounds on strings of 113 to 192 bits, in 64-bit arithmetic on whole columns.
 
-A half is a pair of words, and reducing it is a mask. This is what carries long mixed values,
-such as e-mail addresses, at the speed of short ones.
+A half is one word or a pair of words, and reducing it is a mask. This is what carries long mixed
+values, such as e-mail addresses, at the speed of short ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from secureml.ciphers.aes import Scratch, Shape, Words, round_numbers
+from secureml.ciphers.aes import Scratch, Words
+from secureml.ciphers.feistel import RoundParameters, run_rounds
 
-__all__ = ["BitLanes", "bit_rounds", "fits"]
+__all__ = ["bit_rounds"]
 
 _WORD = np.uint64(64)
 
 
-def fits(shape: Shape) -> bool:
-    """Tell whether this module serves the shape: bits, in halves of 8 to 12 octets."""
-    return shape.radix == 2 and 8 <= shape.octets <= 12
-
-
-@dataclass(frozen=True, slots=True)
-class BitLanes:
-    """The parameters of ``bit_rounds``: uint64 arrays over groups or rows.
-
-    Args:
-        state: the chaining value, shape (rows, 2).
-        step: 256**(b - 8), the place of the round number in its first word.
-        left_bits: u.
-        right_bits: v.
-    """
-
-    state: Words
-    step: Words
-    left_bits: Words
-    right_bits: Words
-
-    @classmethod
-    def of(cls, shapes: Sequence[Shape], shape: NDArray[np.intp], states: Words) -> BitLanes:
-        """Make the arrays over groups; a group of a shape that does not fit has no bits.
-
-        Args:
-            shapes: the distinct ones.
-            shape: which of them each group has.
-            states: the chaining value of each group.
-        """
-        bits = [(s.octets, s.n // 2, s.n - s.n // 2) if fits(s) else (8, 0, 0) for s in shapes]
-        octets, left, right = np.array(bits, np.uint64).reshape(-1, 3)[shape].T.copy()
-        return cls(states, np.uint64(1) << (octets - np.uint64(8)) * np.uint64(8), left, right)
-
-    def at(self, index: NDArray[np.intp]) -> BitLanes:
-        """Pick the groups of some rows."""
-        columns = (self.state, self.step, self.left_bits, self.right_bits)
-        return BitLanes(*(column[index] for column in columns))
-
-
-def bit_rounds(scratch: Scratch, lanes: BitLanes, ranks: Words, *, decrypt: bool) -> Words:
+def bit_rounds(
+    scratch: Scratch, parameters: RoundParameters, ranks: Words, *, decrypt: bool
+) -> Words:
     """Encrypt or decrypt bit strings, given as numbers.
 
     Args:
         scratch: under the key; no other thread may be using it.
-        lanes: of each row. They need as much keystream each: their b is 8, or it is 9 to 12.
+        parameters: of one group, or of each row. They need as much keystream each: their b is 8,
+            or it is 9 to 12.
         ranks: uint64, shape (rows, 3) with at most CHUNK rows, the most significant word first;
             each below 2**(u + v).
         decrypt: run the rounds backwards.
 
     Returns:
         A new array.
-
-    Source: SP 800-38G, algorithms 7 and 8, step 6.
     """
-    if not (lanes.step > 1).any():
-        return _short_rounds(scratch, lanes, ranks, decrypt=decrypt)
-    rows = len(ranks)
-    left, right = _split(ranks, lanes.right_bits)
-    masks = _mask(lanes.left_bits), _mask(lanes.right_bits)
-    message, keystream = scratch.blocks(rows)
-    for number in round_numbers(decrypt=decrypt):
-        odd = number % 2
-        target, source = (right, left) if odd else (left, right)
-        message[:, 0] = lanes.state[:, 0] ^ source[0] ^ lanes.step * np.uint64(number)
-        message[:, 1] = lanes.state[:, 1] ^ source[1]
-        scratch.encrypt(rows)
-        high, low = keystream[:, 0].astype(np.uint64), keystream[:, 1].astype(np.uint64)
+    rows, bits = len(ranks), parameters.right
+    left, right = _split(ranks, bits)
+    if (parameters.step > 1).any():
+        run_rounds(_PairRounds(scratch, parameters, rows), left, right, decrypt=decrypt)
+    else:  # b is 8, so that each half is one word
+        run_rounds(_SingleRounds(scratch, parameters, rows), left[1], right[1], decrypt=decrypt)
+    return _join(left, right, bits)
+
+
+class _PairRounds:
+    """The round function on halves that are pairs of words, shape (2, rows)."""
+
+    def __init__(self, scratch: Scratch, parameters: RoundParameters, rows: int) -> None:
+        self._scratch, self._parameters, self._rows = scratch, parameters, rows
+        self._masks = _mask(parameters.left), _mask(parameters.right)
+        self._message, self._keystream = scratch.blocks(rows)
+
+    def value(self, number: int, source: Words) -> tuple[Words, Words]:
+        step = self._parameters.step * np.uint64(number)
+        self._message[:, 0] = self._parameters.high ^ source[0] ^ step
+        self._message[:, 1] = self._parameters.low ^ source[1]
+        self._scratch.encrypt(self._rows)
+        high, low = self._scratch.words[:2, : self._rows]
+        high[:], low[:] = self._keystream.T
+        return high, low
+
+    def add(self, target: Words, value: tuple[Words, Words], side: int, *, decrypt: bool) -> None:
+        high, low = value
         if decrypt:
             high += target[1] < low
             target[1] -= low
@@ -95,39 +68,30 @@ def bit_rounds(scratch: Scratch, lanes: BitLanes, ranks: Words, *, decrypt: bool
             target[1] += low
             high += target[1] < low
             target[0] += high
-        target &= masks[odd]
-    return _join(left, right, lanes.right_bits)
+        target &= self._masks[side]
 
 
-def _short_rounds(scratch: Scratch, lanes: BitLanes, ranks: Words, *, decrypt: bool) -> Words:
-    """Do the same where b is 8, so that a half is one word."""
-    rows = len(ranks)
-    message, keystream = scratch.blocks(rows)
-    # Of the 12 octets of keystream that a round uses, the mask leaves none but the last eight.
-    tail = keystream.view(np.uint8)[:, 4:12].view(">u8")[:, 0]
-    low = scratch.words[0, :rows]
-    bits, up = lanes.right_bits, _WORD - lanes.right_bits
-    masks = _mask(lanes.left_bits)[1], _mask(bits)[1]
-    left = ranks[:, 2] >> bits
-    left |= ranks[:, 1] << up
-    right = ranks[:, 2] & masks[1]
-    for number in round_numbers(decrypt=decrypt):
-        odd = number % 2
-        target, source = (right, left) if odd else (left, right)
-        message[:, 0] = lanes.state[:, 0] ^ lanes.step * np.uint64(number)
-        message[:, 1] = lanes.state[:, 1] ^ source
-        scratch.encrypt(rows)
-        low[:] = tail
-        if decrypt:
-            np.subtract(target, low, out=target)
-        else:
-            np.add(target, low, out=target)
-        np.bitwise_and(target, masks[odd], out=target)
-    new = np.zeros_like(ranks)
-    np.right_shift(left, up, out=new[:, 1])
-    np.left_shift(left, bits, out=new[:, 2])
-    new[:, 2] |= right
-    return new
+class _SingleRounds:
+    """The round function on halves of one word, of which the first words of blocks know nothing."""
+
+    def __init__(self, scratch: Scratch, parameters: RoundParameters, rows: int) -> None:
+        self._scratch, self._parameters, self._rows = scratch, parameters, rows
+        self._masks = _mask(parameters.left)[1], _mask(parameters.right)[1]
+        self._message, keystream = scratch.blocks(rows)
+        # Of the 12 octets of keystream that a round uses, the mask leaves none but the last eight.
+        self._tail = keystream.view(np.uint8)[:, 4:12].view(">u8")[:, 0]
+        self._value = scratch.words[0, :rows]
+
+    def value(self, number: int, source: Words) -> Words:
+        self._message[:, 0] = self._parameters.high ^ self._parameters.step * np.uint64(number)
+        self._message[:, 1] = self._parameters.low ^ source
+        self._scratch.encrypt(self._rows)
+        self._value[:] = self._tail
+        return self._value
+
+    def add(self, target: Words, value: Words, side: int, *, decrypt: bool) -> None:
+        (np.subtract if decrypt else np.add)(target, value, out=target)
+        np.bitwise_and(target, self._masks[side], out=target)
 
 
 def _mask(bits: Words) -> Words:

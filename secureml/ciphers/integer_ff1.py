@@ -1,7 +1,7 @@
 """A permutation of [0, N) for any N, over many domains in one call.
 
 A column of names has thousands of formats, each a domain of its own with a tweak of its own.
-``IntegerFF1.plan`` prepares them together, and the plan then encrypts rows of all of them at once:
+``IntegerFF1.prepare`` makes one batch of them, which encrypts rows of all of them at once:
 standard FF1 over a numeral string that holds the rank, and cycle walking where the strings are
 more than the ranks.
 """
@@ -15,9 +15,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from secureml.ciphers.aes import BlockCipher, Shape
+from secureml.ciphers.aes import BlockCipher
 from secureml.ciphers.domain_batch import DomainBatch
-from secureml.ciphers.ff1 import check_domain, check_tweak
+from secureml.ciphers.feistel import Shape, check_domain, check_tweak
 from secureml.ciphers.round_cache import RoundCache
 from secureml.secret_types import SecretBytes, conceal
 
@@ -57,7 +57,7 @@ def numerals_for(size: int) -> tuple[int, int]:
 
 
 class IntegerFF1:
-    """FF1 on ranks. Threads may share one, and the plans that it makes.
+    """FF1 on ranks. Threads may share one, and the batches that it makes.
 
     Args:
         key: 16, 24 or 32 octets.
@@ -68,15 +68,15 @@ class IntegerFF1:
         ValueError: the key has another length.
     """
 
-    __slots__ = ("_cipher", "_min_domain", "_rounds")
+    __slots__ = ("_cipher", "_min_domain", "_round_cache")
 
     def __init__(self, key: bytes | SecretBytes, *, min_domain: int = 1_000_000) -> None:
         key = conceal(key)
         self._cipher = BlockCipher(key)
         self._min_domain = max(min_domain, 2)
-        self._rounds = RoundCache()
+        self._round_cache = RoundCache()
 
-    def plan(
+    def prepare(
         self,
         sizes: Sequence[int],
         tweaks: Sequence[bytes],
@@ -92,7 +92,7 @@ class IntegerFF1:
                 leaves the choice to ``numerals_for``.
 
         Returns:
-            The plan; it does not change.
+            The batch; it does not change.
 
         Raises:
             TypeError: a tweak is not bytes.
@@ -111,7 +111,9 @@ class IntegerFF1:
             for size, given in zip(sizes, numerals, strict=True)
         ]
         pairs = [self._domain(size, given) for size, given in numbers]
-        return DomainBatch(self._cipher, pairs, np.array(domains, np.intp), tweaks, self._rounds)
+        return DomainBatch(
+            self._cipher, self._round_cache, pairs, np.array(domains, np.intp), tweaks
+        )
 
     def _domain(self, size: int, given: tuple[int, int] | None) -> tuple[int, Shape]:
         size = operator.index(size)  # numpy's integers would overflow

@@ -221,9 +221,9 @@ CRASHES = {
     "ff1: key as text": lambda s: FF1(hexadecimal(s), 10),
     "ff1: key as bytearray": lambda s: FF1(bytearray(s.material()), 10),
     "aes: key length": lambda s: BlockCipher(s.material()[:31]),
-    "ranked: size": lambda s: IntegerFF1(s.material()).plan([10], [b""]),
+    "ranked: size": lambda s: IntegerFF1(s.material()).prepare([10], [b""]),
     "ranked: rank": lambda s: (
-        IntegerFF1(s.material()).plan([10**6], [b""]).encrypt_wide(0, [10**6])
+        IntegerFF1(s.material()).prepare([10**6], [b""]).integers(0, [10**6], decrypt=False)
     ),
     "ranked: key length": lambda s: IntegerFF1(s.material()[:31]),
     "tables: key length": lambda s: SmallDomainCipher(s.material()[:31]),

@@ -12,9 +12,9 @@ from secureml.ciphers.integer_ff1 import IntegerFF1
 KEY = bytes(range(32))
 
 
-def plan_of(bits: list[int]) -> DomainBatch:
+def batch_of(bits: list[int]) -> DomainBatch:
     tweaks = [bytes([number]) for number in range(len(bits))]
-    return IntegerFF1(KEY).plan([1 << n for n in bits], tweaks, [(2, n) for n in bits])
+    return IntegerFF1(KEY).prepare([1 << n for n in bits], tweaks, [(2, n) for n in bits])
 
 
 def words(numbers: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
@@ -28,17 +28,17 @@ def numbers(array: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> list[int
 
 @given(st.lists(st.integers(113, 192), min_size=1, max_size=4), st.data())
 def test_bits_are_plain_ff1(bits: list[int], data: st.DataObject) -> None:
-    plan = plan_of(bits)
+    batch = batch_of(bits)
     group = data.draw(st.lists(st.integers(0, len(bits) - 1), max_size=6))
     ranks = [data.draw(st.integers(0, (1 << bits[one]) - 1)) for one in group]
     index = np.array(group, np.intp)
-    made = numbers(plan.encrypt_bits(index, words(ranks)))
+    made = numbers(batch.words(index, words(ranks), decrypt=False))
     for one, rank, new in zip(group, ranks, made, strict=True):
         string = [int(bit) for bit in f"{rank:0{bits[one]}b}"]
         expected = FF1(KEY, 2).encrypt(string, bytes([one]))
         assert new == int("".join(map(str, expected)), 2)
-    assert numbers(plan.decrypt_bits(index, words(made))) == ranks
-    assert plan.encrypt_wide(index, ranks) == made
+    assert numbers(batch.words(index, words(made), decrypt=True)) == ranks
+    assert batch.integers(index, ranks, decrypt=False).tolist() == made
 
 
 SIZES = st.integers(113, 192).flatmap(lambda n: st.integers((1 << n - 1) + 1, 1 << n))
@@ -46,33 +46,34 @@ SIZES = st.integers(113, 192).flatmap(lambda n: st.integers((1 << n - 1) + 1, 1 
 
 @given(st.lists(SIZES, min_size=1, max_size=4), st.data())
 def test_words_and_integers_walk_alike(sizes: list[int], data: st.DataObject) -> None:
-    plan = IntegerFF1(KEY).plan(sizes, [bytes([number]) for number in range(len(sizes))])
-    assert plan.bits.all()
+    batch = IntegerFF1(KEY).prepare(sizes, [bytes([number]) for number in range(len(sizes))])
+    assert batch.bits.all()
     group = data.draw(st.lists(st.integers(0, len(sizes) - 1), max_size=6))
     ranks = [data.draw(st.integers(0, sizes[one] - 1)) for one in group]
     index = np.array(group, np.intp)
-    made = plan.encrypt_bits(index, words(ranks))
-    assert numbers(made) == plan.encrypt_wide(index, ranks)
-    assert numbers(plan.decrypt_bits(index, made)) == ranks
+    made = batch.words(index, words(ranks), decrypt=False)
+    assert numbers(made) == batch.integers(index, ranks, decrypt=False).tolist()
+    assert numbers(batch.words(index, made, decrypt=True)) == ranks
 
 
 @pytest.mark.parametrize("size", [(1 << 112) + 1, 1 << 128, (1 << 128) + 1, (1 << 191) + 1])
 def test_a_rank_outside_of_its_domain_is_refused(size: int) -> None:
-    plan, index = IntegerFF1(KEY).plan([size], [b""]), np.zeros(1, np.intp)
-    assert len(numbers(plan.encrypt_bits(index, words([size - 1])))) == 1
+    batch, index = IntegerFF1(KEY).prepare([size], [b""]), np.zeros(1, np.intp)
+    assert len(numbers(batch.words(index, words([size - 1]), decrypt=False))) == 1
     with pytest.raises(ValueError, match="outside the domain"):
-        plan.encrypt_bits(index, words([size]))
+        batch.words(index, words([size]), decrypt=False)
 
 
 def test_columns_longer_than_a_chunk() -> None:
-    plan, index = plan_of([128, 113]), np.arange(70_000) % 2
+    batch, index = batch_of([128, 113]), np.arange(70_000) % 2
     ranks = words([5 * number for number in range(70_000)])
     before = ranks.copy()
-    made = plan.encrypt_bits(index, ranks)
+    made = batch.words(index, ranks, decrypt=False)
     assert (ranks == before).all()
-    assert numbers(made[-3:]) == plan.encrypt_wide(index[-3:], numbers(ranks[-3:]))
-    assert (plan.decrypt_bits(index, made) == ranks).all()
-    assert plan.encrypt_bits(index[:0], ranks[:0]).shape == (0, 3)
+    last = batch.integers(index[-3:], numbers(ranks[-3:]), decrypt=False)
+    assert numbers(made[-3:]) == last.tolist()
+    assert (batch.words(index, made, decrypt=True) == ranks).all()
+    assert batch.words(index[:0], ranks[:0], decrypt=False).shape == (0, 3)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,6 @@ def test_what_is_refused(
     group: list[int], ranks: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 ) -> None:
     sizes = [1 << 120, 1 << 100, (1 << 120) - 1, (1 << 192) + 1]
-    plan = IntegerFF1(KEY).plan(sizes, [b""] * 4)
+    batch = IntegerFF1(KEY).prepare(sizes, [b""] * 4)
     with pytest.raises(ValueError, match=r"group|rank"):
-        plan.encrypt_bits(np.array(group), ranks)
+        batch.words(np.array(group), ranks, decrypt=False)

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secureml.ciphers.aes import CHUNK, BlockCipher, Scratch, Shape, mac_states
-from secureml.ciphers.feistel_bigint import integer_rounds
-from secureml.ciphers.feistel_u64 import Lanes, word_rounds
-from secureml.ciphers.ff1 import FF1, check_domain
+from secureml.ciphers.aes import CHUNK, BlockCipher, Scratch
+from secureml.ciphers.feistel import RoundParameters, Shape, check_domain, mac_states, run_rounds
+from secureml.ciphers.feistel_bigint import IntegerRounds
+from secureml.ciphers.feistel_u64 import WordRounds
+from secureml.ciphers.ff1 import FF1
+from secureml.ciphers.integer_ff1 import IntegerFF1
 
 KEY = bytes(range(32))
 RANDOM = np.random.default_rng(38)
@@ -43,20 +45,6 @@ def test_samples_of_the_standard(sample: Any) -> None:
     cipher = FF1(sample.key, sample.radix)
     assert cipher.encrypt(sample.plaintext, sample.tweak) == sample.ciphertext
     assert cipher.decrypt(sample.ciphertext, sample.tweak) == sample.plaintext
-
-
-def test_samples_as_halves(sample: Any) -> None:
-    n, radix = len(sample.plaintext), sample.radix
-
-    def halves(numerals: list[int]) -> list[Any]:
-        cut = numerals[: n // 2], numerals[n // 2 :]
-        numbers = (sum(d * radix**k for k, d in enumerate(reversed(half))) for half in cut)
-        return [np.array([number], np.uint64) for number in numbers]
-
-    cipher = FF1(sample.key, radix)
-    plaintext, ciphertext = halves(sample.plaintext), halves(sample.ciphertext)
-    assert list(cipher.encrypt_halves(*plaintext, n, sample.tweak)) == ciphertext
-    assert list(cipher.decrypt_halves(*ciphertext, n, sample.tweak)) == plaintext
 
 
 def wycheproof() -> Path:
@@ -129,18 +117,11 @@ def test_words_and_integers_agree(
     cipher = BlockCipher(key)
     states = mac_states(cipher, [shape], [tweak])
     words = np.array(left, np.uint64), np.array(right, np.uint64)
-    word_rounds(
-        Scratch(cipher), Lanes.of([shape], np.zeros(1, np.intp), states), *words, decrypt=decrypt
-    )
+    parameters = RoundParameters.of([shape], np.zeros(1, np.intp), states)
     integers = np.array(left, object), np.array(right, object)
-    integer_rounds(
-        Scratch(cipher),
-        *integers,
-        states=states,
-        octets=shape.octets,
-        sizes=(shape.left, shape.right),
-        decrypt=decrypt,
-    )
+    scratch, sizes = Scratch(cipher.encryptor()), (shape.left, shape.right)
+    run_rounds(WordRounds(scratch, parameters, len(rows)), *words, decrypt=decrypt)
+    run_rounds(IntegerRounds(scratch, states, shape, sizes), *integers, decrypt=decrypt)
     assert [half.tolist() for half in words] == [half.tolist() for half in integers]
 
 
@@ -158,25 +139,16 @@ def test_batch_is_row_by_row(rows: int, radix: int, n: int) -> None:
     assert (cipher.decrypt(ciphertext, b"t") == plaintext).all()
 
 
-@pytest.mark.parametrize("rows", [0, 1, CHUNK + 1])
-def test_halves_are_the_numerals(rows: int) -> None:
-    cipher = FF1(KEY, 10)
-    plaintext = RANDOM.integers(0, 10, (rows, 9)).astype(np.uint64)
+def test_ff1_is_what_permutes_ranks() -> None:
+    plaintext = RANDOM.integers(0, 10, (1_000, 9)).astype(np.uint64)
     scale = 10 ** np.arange(8, -1, -1, dtype=np.uint64)
-    high, low = (
-        plaintext[:, :4] @ scale[5:],
-        plaintext[:, 4:] @ scale[4:],
+    batch = IntegerFF1(KEY).prepare([10**9], [b"t"], [(10, 9)])
+    made = batch.halves(
+        0, plaintext[:, :4] @ scale[5:], plaintext[:, 4:] @ scale[4:], decrypt=False
     )
-    kept = high.copy(), low.copy()
-    ciphertext = cipher.encrypt(plaintext)
-    left, right = cipher.encrypt_halves(high, low, 9)
-    assert (left == ciphertext[:, :4] @ scale[5:]).all()
-    assert (right == ciphertext[:, 4:] @ scale[4:]).all()
-    assert (high == kept[0]).all()
-    assert (low == kept[1]).all()
-    back = cipher.decrypt_halves(left, right, 9)
-    assert (back[0] == high).all()
-    assert (back[1] == low).all()
+    ciphertext = FF1(KEY, 10).encrypt(plaintext, b"t")
+    assert (made[0] == ciphertext[:, :4] @ scale[5:]).all()
+    assert (made[1] == ciphertext[:, 4:] @ scale[4:]).all()
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "<u2", ">u2", "i4", "i8", "u8", ">i8"])
@@ -261,8 +233,6 @@ def test_too_many_numerals() -> None:
 def test_domain_below_the_minimum(radix: int, n: int) -> None:
     with pytest.raises(ValueError, match="below the minimum of 1000000"):
         FF1(KEY, radix).encrypt([0] * n)
-    with pytest.raises(ValueError, match="below the minimum of 1000000"):
-        FF1(KEY, radix).encrypt_halves(np.zeros(1, np.uint64), np.zeros(1, np.uint64), n)
     assert len(FF1(KEY, radix, min_domain=radix**n).encrypt([0] * n)) == n
 
 
@@ -304,26 +274,7 @@ def test_tweak_is_bytes(tweak: Any) -> None:
     with pytest.raises(TypeError, match="a tweak is bytes"):
         FF1(KEY, 10).encrypt([0] * 9, tweak)
     with pytest.raises(TypeError, match="a tweak is bytes"):
-        FF1(KEY, 10).encrypt_halves(np.zeros(1, np.uint64), np.zeros(1, np.uint64), 9, tweak)
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "n", "problem"),
-    [
-        (np.zeros(1, np.int64), np.zeros(1, np.uint64), 9, "dtype uint64"),
-        (np.zeros(1, np.uint64), np.zeros(1, object), 9, "dtype uint64"),
-        (np.zeros(1, np.uint64), np.zeros(1, np.uint64), 40, "dtype object"),
-        (np.zeros(1, np.uint64), np.zeros(2, np.uint64), 9, "of one length"),
-        (np.zeros((1, 1), np.uint64), np.zeros((1, 1), np.uint64), 9, "one-dimensional"),
-        (np.array([10**4], np.uint64), np.zeros(1, np.uint64), 9, "out of range"),
-        (np.zeros(1, np.uint64), np.array([10**5], np.uint64), 9, "out of range"),
-        (np.array([-1], object), np.array([0], object), 40, "out of range"),
-    ],
-)
-@pytest.mark.parametrize("operation", ["encrypt_halves", "decrypt_halves"])
-def test_wrong_halves(left: Any, right: Any, n: int, problem: str, operation: str) -> None:
-    with pytest.raises(ValueError, match=problem):
-        getattr(FF1(KEY, 10), operation)(left, right, n)
+        FF1(KEY, 10).decrypt(np.empty((0, 9), int), tweak)
 
 
 def test_the_key_does_not_leak() -> None:

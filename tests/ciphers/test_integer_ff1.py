@@ -39,15 +39,21 @@ sizes = st.one_of(
 narrow_sizes = st.one_of(st.integers(MILLION, 2**40), st.integers(MILLION, 2**112))
 
 
-def split(plan: DomainBatch, group: Sequence[int], ranks: Sequence[int]) -> tuple[Any, Any]:
-    pairs = [divmod(rank, int(plan.base[g])) for g, rank in zip(group, ranks, strict=True)]
+def split(batch: DomainBatch, group: Sequence[int], ranks: Sequence[int]) -> tuple[Any, Any]:
+    pairs = [divmod(rank, int(batch.base[g])) for g, rank in zip(group, ranks, strict=True)]
     high, low = np.array(pairs, np.uint64).reshape(-1, 2).T.copy()
     return high, low
 
 
-def join(plan: DomainBatch, group: Sequence[int], high: Any, low: Any) -> list[int]:
+def integers(
+    batch: DomainBatch, group: Any, ranks: Sequence[int], *, decrypt: bool = False
+) -> list[int]:
+    return batch.integers(group, ranks, decrypt=decrypt).tolist()
+
+
+def join(batch: DomainBatch, group: Sequence[int], high: Any, low: Any) -> list[int]:
     rows = zip(group, high.tolist(), low.tolist(), strict=True)
-    return [first * int(plan.base[g]) + second for g, first, second in rows]
+    return [first * int(batch.base[g]) + second for g, first, second in rows]
 
 
 @pytest.mark.parametrize(
@@ -97,12 +103,12 @@ def test_numerals_are_enough_and_few(size: int) -> None:
 
 
 def test_ciphertexts_never_change() -> None:
-    plan = IntegerFF1(KEY).plan(
+    batch = IntegerFF1(KEY).prepare(
         [MILLION, 26**8, 26**20, 26**26, 26**40, 26**60, 10**9],
         [b"", b"a", b"b" * 16, b"c" * 40, b"d", b"e", b"f"],
         [None, None, None, None, None, None, (10, 9)],
     )
-    assert plan.encrypt_wide(range(7), [123456] * 7) == GOLDEN
+    assert integers(batch, range(7), [123456] * 7) == GOLDEN
 
 
 GOLDEN = [
@@ -118,22 +124,22 @@ GOLDEN = [
 
 @pytest.mark.parametrize("size", [MILLION, 10**6 + 3, 1009 * 1013])
 def test_permutation_of_the_whole_domain(size: int) -> None:
-    plan = IntegerFF1(KEY).plan([size], [b"all"])
-    base = int(plan.base[0])
+    batch = IntegerFF1(KEY).prepare([size], [b"all"])
+    base = int(batch.base[0])
     ranks = np.arange(size, dtype=np.uint64)
     group = np.zeros(size, np.int32)
-    high, low = plan.encrypt(group, ranks // base, ranks % base)
+    high, low = batch.halves(group, ranks // base, ranks % base, decrypt=False)
     encrypted = high * base + low
     assert (np.sort(encrypted) == ranks).all()
     assert np.count_nonzero(encrypted == ranks) < 20
-    back = plan.decrypt(group, high, low)
+    back = batch.halves(group, high, low, decrypt=True)
     assert (back[0] * base + back[1] == ranks).all()
 
 
 @pytest.mark.parametrize("size", [101, 65537, 2**16 + 2**9])
 def test_permutation_of_small_domains_that_walk_far(size: int) -> None:
-    plan = IntegerFF1(KEY, min_domain=100).plan([size], [b""])
-    assert sorted(plan.encrypt_wide(0, range(size))) == list(range(size))
+    batch = IntegerFF1(KEY, min_domain=100).prepare([size], [b""])
+    assert sorted(integers(batch, 0, range(size))) == list(range(size))
 
 
 @settings(deadline=None)
@@ -150,13 +156,13 @@ def test_same_as_another_implementation(independent: Any, data: st.DataObject) -
             expected = expected * radix + numeral
         if expected < size:
             break
-    plan = IntegerFF1(KEY).plan([size], [tweak])
-    assert plan.encrypt_wide(0, [rank]) == [expected]
-    assert plan.decrypt_wide(0, [expected]) == [rank]
-    if plan.base[0]:
-        assert join(plan, [0], *plan.encrypt(np.zeros(1, int), *split(plan, [0], [rank]))) == [
-            expected
-        ]
+    batch = IntegerFF1(KEY).prepare([size], [tweak])
+    assert integers(batch, 0, [rank]) == [expected]
+    assert integers(batch, 0, [expected], decrypt=True) == [rank]
+    if batch.base[0]:
+        assert join(
+            batch, [0], *batch.halves(np.zeros(1, int), *split(batch, [0], [rank]), decrypt=False)
+        ) == [expected]
 
 
 @settings(deadline=None)
@@ -168,28 +174,28 @@ def test_many_groups_at_once_are_each_alone(data: st.DataObject) -> None:
     group = data.draw(st.lists(st.integers(0, len(domains) - 1), max_size=30))
     ranks = [data.draw(st.integers(0, domains[g][0] - 1)) for g in group]
     cipher = IntegerFF1(KEY[:16])
-    plan = cipher.plan(*zip(*domains, strict=True))
+    batch = cipher.prepare(*zip(*domains, strict=True))
     index = np.array(group, np.intp)
-    high, low = plan.encrypt(index, *split(plan, group, ranks))
-    together = join(plan, group, high, low)
-    assert together == plan.encrypt_wide(group, ranks)
+    high, low = batch.halves(index, *split(batch, group, ranks), decrypt=False)
+    together = join(batch, group, high, low)
+    assert together == integers(batch, group, ranks)
     alone = [
-        cipher.plan([domains[g][0]], [domains[g][1]]).encrypt_wide(0, [rank])[0]
+        integers(cipher.prepare([domains[g][0]], [domains[g][1]]), 0, [rank])[0]
         for g, rank in zip(group, ranks, strict=True)
     ]
     assert together == alone
-    assert join(plan, group, *plan.decrypt(index, high, low)) == ranks
+    assert join(batch, group, *batch.halves(index, high, low, decrypt=True)) == ranks
 
 
 def test_halves_of_every_number_of_octets_at_once() -> None:
     domains = [2 ** (16 * octets - 4) for octets in range(2, 8)]
-    plan = IntegerFF1(KEY).plan(domains, [b"mixed"] * 6)
+    batch = IntegerFF1(KEY).prepare(domains, [b"mixed"] * 6)
     group = np.arange(600) % 6
     ranks = [domains[g] * row // 600 for row, g in enumerate(group)]
-    encrypted = plan.encrypt(group, *split(plan, group, ranks))
-    expected = [plan.encrypt_wide(g, [rank])[0] for g, rank in zip(group, ranks, strict=True)]
-    assert join(plan, group, *encrypted) == expected
-    assert join(plan, group, *plan.decrypt(group, *encrypted)) == ranks
+    encrypted = batch.halves(group, *split(batch, group, ranks), decrypt=False)
+    expected = [integers(batch, g, [rank])[0] for g, rank in zip(group, ranks, strict=True)]
+    assert join(batch, group, *encrypted) == expected
+    assert join(batch, group, *batch.halves(group, *encrypted, decrypt=True)) == ranks
 
 
 @settings(deadline=None)
@@ -198,50 +204,50 @@ def test_wide_groups_of_every_kind_at_once(data: st.DataObject) -> None:
     domains = data.draw(st.lists(sizes, min_size=1, max_size=8))
     group = data.draw(st.lists(st.integers(0, len(domains) - 1), max_size=30))
     ranks = [data.draw(st.integers(0, domains[g] - 1)) for g in group]
-    plan = IntegerFF1(KEY).plan(domains, [bytes([g]) for g in range(len(domains))])
-    encrypted = plan.encrypt_wide(group, ranks)
+    batch = IntegerFF1(KEY).prepare(domains, [bytes([g]) for g in range(len(domains))])
+    encrypted = integers(batch, group, ranks)
     assert encrypted == [
-        plan.encrypt_wide(g, [rank])[0] for g, rank in zip(group, ranks, strict=True)
+        integers(batch, g, [rank])[0] for g, rank in zip(group, ranks, strict=True)
     ]
     assert all(0 <= rank < domains[g] for g, rank in zip(group, encrypted, strict=True))
-    assert plan.decrypt_wide(group, encrypted) == ranks
+    assert integers(batch, group, encrypted, decrypt=True) == ranks
 
 
 @pytest.mark.parametrize("size", [2**113, 3**75, 2**128, 2**129 - 1, 26**40, 2**192, 3**130])
 def test_bit_strings_at_their_ends(size: int) -> None:
     ranks = [0, 1, 2**63, 2**64 - 1, 2**64, 2**112 + 1, size - 2, size - 1]
-    plan = IntegerFF1(KEY).plan([size], [b"ends"])
-    encrypted = plan.encrypt_wide(0, ranks)
+    batch = IntegerFF1(KEY).prepare([size], [b"ends"])
+    encrypted = integers(batch, 0, ranks)
     assert len(set(encrypted)) == len(ranks)
-    assert plan.decrypt_wide(0, encrypted) == ranks
+    assert integers(batch, 0, encrypted, decrypt=True) == ranks
 
 
 def test_no_collision_among_100_000_bit_strings() -> None:
-    plan = IntegerFF1(KEY).plan([26**26, 26**30], [b"a", b"b"])
+    batch = IntegerFF1(KEY).prepare([26**26, 26**30], [b"a", b"b"])
     for group in (0, 1):
-        encrypted = plan.encrypt_wide(group, range(100_000))
+        encrypted = integers(batch, group, range(100_000))
         assert len(set(encrypted)) == 100_000
-        assert plan.decrypt_wide(group, encrypted) == list(range(100_000))
+        assert integers(batch, group, encrypted, decrypt=True) == list(range(100_000))
 
 
 @pytest.mark.parametrize("rows", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1])
 @pytest.mark.parametrize("groups", [1, 3])
 def test_chunks(rows: int, groups: int) -> None:
     domains = [10**9, 26**10, 26**20][:groups]
-    plan = IntegerFF1(KEY).plan(domains, [b"x", b"y", b"z"][:groups])
+    batch = IntegerFF1(KEY).prepare(domains, [b"x", b"y", b"z"][:groups])
     group = RANDOM.integers(0, groups, rows)
     high = RANDOM.integers(0, 1000, rows).astype(np.uint64)
     low = RANDOM.integers(0, 1000, rows).astype(np.uint64)
     before = high.copy(), low.copy()
-    encrypted = plan.encrypt(group, high, low)
+    encrypted = batch.halves(group, high, low, decrypt=False)
     assert encrypted[0].shape == encrypted[1].shape == (rows,)
     for row in {0, rows // 2, CHUNK - 1, rows - 1} & set(range(rows)):
         one = slice(row, row + 1)
-        alone = plan.encrypt(group[one], high[one], low[one])
+        alone = batch.halves(group[one], high[one], low[one], decrypt=False)
         assert (encrypted[0][row], encrypted[1][row]) == (alone[0][0], alone[1][0])
     assert (high == before[0]).all()
     assert (low == before[1]).all()
-    back = plan.decrypt(group, *encrypted)
+    back = batch.halves(group, *encrypted, decrypt=True)
     assert (back[0] == high).all()
     assert (back[1] == low).all()
 
@@ -250,55 +256,56 @@ def test_chunks(rows: int, groups: int) -> None:
     ("radix", "n"), [(10, 9), (10, 16), (26, 7), (65536, 3), (26, 22), (26, 31)]
 )
 def test_numeral_strings_are_plain_ff1(independent: Any, radix: int, n: int) -> None:
-    plan = IntegerFF1(KEY).plan([26**8, radix**n], [b"other", b"tweak"], [None, (radix, n)])
+    batch = IntegerFF1(KEY).prepare([26**8, radix**n], [b"other", b"tweak"], [None, (radix, n)])
     numerals = [position * 7 % radix for position in range(n)]
     rank = sum(numeral * radix**place for place, numeral in enumerate(reversed(numerals)))
     expected = 0
     for numeral in independent(KEY, radix, numerals, b"tweak"):
         expected = expected * radix + numeral
-    assert plan.encrypt_wide(1, [rank]) == [expected]
+    assert integers(batch, 1, [rank]) == [expected]
     if n < 23:
-        assert plan.base[1] == radix ** (n - n // 2)
-        encrypted = plan.encrypt(np.array([1]), *split(plan, [1], [rank]))
-        assert join(plan, [1], *encrypted) == [expected]
+        assert batch.base[1] == radix ** (n - n // 2)
+        encrypted = batch.halves(np.array([1]), *split(batch, [1], [rank]), decrypt=False)
+        assert join(batch, [1], *encrypted) == [expected]
     else:
-        assert plan.base[1] == 0
+        assert batch.base[1] == 0
 
 
 def test_base_says_which_groups_are_narrow() -> None:
-    plan = IntegerFF1(KEY).plan([MILLION, 2**112, 2**112 + 1, 2**400], [b""] * 4)
-    assert plan.base.dtype == np.uint64
-    assert plan.base.tolist() == [1000, 2**56, 0, 0]
+    batch = IntegerFF1(KEY).prepare([MILLION, 2**112, 2**112 + 1, 2**400], [b""] * 4)
+    assert batch.base.dtype == np.uint64
+    assert batch.base.tolist() == [1000, 2**56, 0, 0]
 
 
 def test_numpy_integers_do_not_overflow() -> None:
     size = np.uint64(2**63)
-    plan = IntegerFF1(KEY).plan([size, 26**30], [b"", b""])
+    batch = IntegerFF1(KEY).prepare([size, 26**30], [b"", b""])
     ranks = [np.uint64(2**63 - 1), np.int8(100)]
-    encrypted = plan.encrypt_wide([0, 1], ranks)
-    assert encrypted == IntegerFF1(KEY).plan([2**63, 26**30], [b"", b""]).encrypt_wide(
-        [0, 1], [2**63 - 1, 100]
-    )
+    encrypted = integers(batch, [0, 1], ranks)
+    plain = IntegerFF1(KEY).prepare([2**63, 26**30], [b"", b""])
+    assert encrypted == integers(plain, [0, 1], [2**63 - 1, 100])
     with pytest.raises(TypeError):
-        plan.encrypt_wide(0, [1.0])
+        integers(batch, 0, [1.0])
 
 
-def test_an_empty_plan() -> None:
-    plan = IntegerFF1(KEY).plan([], [])
+def test_a_batch_of_no_domains() -> None:
+    batch = IntegerFF1(KEY).prepare([], [])
     nothing = np.empty(0, np.uint64)
-    assert plan.base.shape == (0,)
-    assert plan.encrypt(np.empty(0, int), nothing, nothing)[0].shape == (0,)
-    assert plan.encrypt_wide([], []) == []
+    assert batch.base.shape == (0,)
+    assert batch.halves(np.empty(0, int), nothing, nothing, decrypt=False)[0].shape == (0,)
+    assert integers(batch, [], []) == []
 
 
-def test_threads_share_a_plan() -> None:
-    plan = IntegerFF1(KEY).plan([26**10, 26**20], [b"a", b"b"])
+def test_threads_share_a_batch() -> None:
+    batch = IntegerFF1(KEY).prepare([26**10, 26**20], [b"a", b"b"])
     group = RANDOM.integers(0, 2, 3 * CHUNK)
     high = RANDOM.integers(0, 1000, 3 * CHUNK).astype(np.uint64)
-    expected = plan.encrypt(group, high, high)
+    expected = batch.halves(group, high, high, decrypt=False)
     results: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: results.append(plan.encrypt(group, high, high)))
+        threading.Thread(
+            target=lambda: results.append(batch.halves(group, high, high, decrypt=False))
+        )
         for _ in range(4)
     ]
     for thread in threads:
@@ -314,12 +321,12 @@ def test_threads_share_a_plan() -> None:
 @pytest.mark.parametrize("size", [-5, 0, 1, 99, 999_999])
 def test_domain_below_the_minimum(size: int) -> None:
     with pytest.raises(ValueError, match=f"a domain of {size} is below the minimum of 1000000"):
-        IntegerFF1(KEY).plan([MILLION, size], [b"", b""])
+        IntegerFF1(KEY).prepare([MILLION, size], [b"", b""])
 
 
 def test_a_domain_of_one_is_none() -> None:
     with pytest.raises(ValueError, match="below the minimum of 2"):
-        IntegerFF1(KEY, min_domain=1).plan([1], [b""])
+        IntegerFF1(KEY, min_domain=1).prepare([1], [b""])
 
 
 @pytest.mark.parametrize(
@@ -332,14 +339,14 @@ def test_a_domain_of_one_is_none() -> None:
         (([65536 * 16], [b""], [(65536 * 16, 1)]), "radix must be"),
     ],
 )
-def test_wrong_plans(arguments: Any, problem: str) -> None:
+def test_wrong_domains(arguments: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        IntegerFF1(KEY).plan(*arguments)
+        IntegerFF1(KEY).prepare(*arguments)
 
 
 def test_tweaks_are_bytes() -> None:
     with pytest.raises(TypeError, match="a tweak is bytes, not str"):
-        IntegerFF1(KEY).plan([MILLION], ["tweak"])
+        IntegerFF1(KEY).prepare([MILLION], ["tweak"])
 
 
 def words(*values: int) -> Any:
@@ -356,9 +363,9 @@ def words(*values: int) -> Any:
         ([0, 0], words(0), words(0), "one per rank"),
         ([0.0], words(0), words(0), "groups must be integers"),
         ([True], words(0), words(0), "groups must be integers"),
-        ([-1], words(0), words(0), "not part of the plan"),
-        ([3], words(0), words(0), "not part of the plan"),
-        ([2], words(0), words(0), "use the wide calls"),
+        ([-1], words(0), words(0), "not part of the batch"),
+        ([3], words(0), words(0), "not part of the batch"),
+        ([2], words(0), words(0), "give its ranks as integers"),
         ([0], words(0), words(31623), "outside the domain"),
         ([0], words(31622), words(31622), "outside the domain"),
         ([0], words(31623), words(0), "outside the domain"),
@@ -366,11 +373,11 @@ def words(*values: int) -> Any:
         ([0, 1], words(0, 0), words(0, 10**5), "outside the domain"),
     ],
 )
-@pytest.mark.parametrize("operation", ["encrypt", "decrypt"])
-def test_wrong_ranks(operation: str, group: Any, high: Any, low: Any, problem: str) -> None:
-    plan = IntegerFF1(KEY).plan([10**9, 10**9, 2**113], [b""] * 3, [None, (10, 9), None])
+@pytest.mark.parametrize("decrypt", [False, True])
+def test_wrong_ranks(decrypt: bool, group: Any, high: Any, low: Any, problem: str) -> None:
+    batch = IntegerFF1(KEY).prepare([10**9, 10**9, 2**113], [b""] * 3, [None, (10, 9), None])
     with pytest.raises(ValueError, match=problem):
-        getattr(plan, operation)(np.array(group), high, low)
+        batch.halves(np.array(group), high, low, decrypt=decrypt)
 
 
 @pytest.mark.parametrize(
@@ -380,17 +387,17 @@ def test_wrong_ranks(operation: str, group: Any, high: Any, low: Any, problem: s
         (0, [-1], "outside the domain"),
         (1, [2**113], "outside the domain"),
         ([1, 0], [2**113 - 1, 2**113 - 1], "outside the domain"),
-        (2, [0], "not part of the plan"),
-        (-1, [0], "not part of the plan"),
+        (2, [0], "not part of the batch"),
+        (-1, [0], "not part of the batch"),
         ([0, 1], [0], "one per rank"),
         ("0", [0], "groups must be integers"),
     ],
 )
-@pytest.mark.parametrize("operation", ["encrypt_wide", "decrypt_wide"])
-def test_wrong_wide_ranks(operation: str, group: Any, ranks: Any, problem: str) -> None:
-    plan = IntegerFF1(KEY).plan([10**9, 2**113], [b"", b""])
+@pytest.mark.parametrize("decrypt", [False, True])
+def test_wrong_wide_ranks(decrypt: bool, group: Any, ranks: Any, problem: str) -> None:
+    batch = IntegerFF1(KEY).prepare([10**9, 2**113], [b"", b""])
     with pytest.raises(ValueError, match=problem):
-        getattr(plan, operation)(group, ranks)
+        batch.integers(group, ranks, decrypt=decrypt)
 
 
 def test_wrong_keys() -> None:
@@ -402,8 +409,8 @@ def test_wrong_keys() -> None:
 
 def test_the_key_does_not_leak() -> None:
     cipher = IntegerFF1(b"sixteen secrets!")
-    plan = cipher.plan([MILLION], [b""])
-    for owner in (cipher, plan):
+    batch = cipher.prepare([MILLION], [b""])
+    for owner in (cipher, batch):
         assert "sixteen" not in repr(owner)
         with pytest.raises(TypeError, match="can't be pickled"):
             pickle.dumps(owner)

@@ -193,7 +193,7 @@ class RankPermutation:
             given = [None] * len(sizes) if numerals is None else numerals
             pairs = zip(given, self._tabled.tolist(), strict=True)
             numerals = [None if tabled else one for one, tabled in pairs]
-        self._ranked = permutation.cipher.plan(sizes, tweaks, numerals)
+        self._ranked = permutation.cipher.prepare(sizes, tweaks, numerals)
         self.base: Words = np.where(self._tabled, np.uint64(_TABLE_BASE), self._ranked.base)
         self.bits = self._ranked.bits
 
@@ -236,14 +236,15 @@ class RankPermutation:
         Returns:
             New arrays.
         """
-        ranked = self._ranked.decrypt if self._decrypt else self._ranked.encrypt
         if not self._tabled.any():
-            return ranked(group, high, low)
+            return self._ranked.halves(group, high, low, decrypt=self._decrypt)
         tabled = self._tabled[group]
         rest = ~tabled
         new_high, new_low = np.zeros_like(high), np.empty_like(low)
         new_low[tabled] = self._looked_up(group[tabled], low[tabled])
-        new_high[rest], new_low[rest] = ranked(group[rest], high[rest], low[rest])
+        new_high[rest], new_low[rest] = self._ranked.halves(
+            group[rest], high[rest], low[rest], decrypt=self._decrypt
+        )
         return new_high, new_low
 
     def _looked_up(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
@@ -262,14 +263,13 @@ class RankPermutation:
 
     def _words(self, group: NDArray[np.integer[Any]], ranks: Words) -> Words:
         """Permute bit strings, given as numbers of two words or three."""
-        wide = self._ranked.decrypt_bits if self._decrypt else self._ranked.encrypt_bits
         if ranks.shape[1] == 3:
-            return wide(group, ranks)
+            return self._ranked.words(group, ranks, decrypt=self._decrypt)
         base = int(self.base[0])
         if not base:
             padded = np.zeros((len(ranks), 3), np.uint64)
             padded[:, 1:] = ranks
-            return wide(group, padded)[:, 1:]
+            return self._ranked.words(group, padded, decrypt=self._decrypt)[:, 1:]
         right = np.uint64(base.bit_length() - 1)
         left = np.uint64(64) - right
         high, low = ranks.T
@@ -285,6 +285,5 @@ class RankPermutation:
         high, low = quotients, ranks[fits] - quotients * divisors
         high, low = self.halves(group[fits], high.astype(np.uint64), low.astype(np.uint64))
         new[fits] = high.astype(object) * divisors + low
-        wide = self._ranked.decrypt_wide if self._decrypt else self._ranked.encrypt_wide
-        new[~fits] = wide(group[~fits], ranks[~fits].tolist())
+        new[~fits] = self._ranked.integers(group[~fits], ranks[~fits], decrypt=self._decrypt)
         return new

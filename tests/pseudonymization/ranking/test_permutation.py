@@ -80,9 +80,9 @@ def test_the_result_is_that_of_the_cipher(cipher: IntegerFF1) -> None:
     size = 10**9
     ranks = every(1000)
     made = Permutation(cipher).permute([size], [b"tweak"], 0, ranks)
-    plan = cipher.plan([size], [b"tweak"])
-    base = plan.base[0]
-    high, low = plan.encrypt(np.zeros(1000, np.intp), ranks // base, ranks % base)
+    batch = cipher.prepare([size], [b"tweak"])
+    base = batch.base[0]
+    high, low = batch.halves(np.zeros(1000, np.intp), ranks // base, ranks % base, decrypt=False)
     assert (made == high * base + low).all()
 
 
