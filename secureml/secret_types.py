@@ -163,8 +163,11 @@ def reveal(content: object) -> Any:
 
 
 def revealed(fields: Mapping[str, object]) -> dict[str, object]:
-    """Return fields as they are stored, their concealed values in the clear."""
-    return {name: reveal(value) for name, value in fields.items()}
+    """Return fields as they are stored, their concealed values in the clear, nested ones too."""
+    return {
+        name: revealed(value) if isinstance(value, Mapping) else reveal(value)
+        for name, value in fields.items()
+    }
 
 
 def conceals(*secret: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:

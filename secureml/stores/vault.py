@@ -36,7 +36,7 @@ from secureml.vault import VERSIONS_KEPT
 from secureml.vault.client.answers import Members
 from secureml.vault.client.capabilities import Capabilities
 from secureml.vault.client.kv_mount import KvMount, lifetime_in
-from secureml.vault.client.session import Answer, Objection, Send, VaultSession
+from secureml.vault.client.session import Answer, Objection, VaultSession
 
 __all__ = ["VaultStore"]
 
@@ -129,12 +129,11 @@ class VaultStore(SecretStore):
         """Write a new version."""
         self._kv_mount.check()
         answer = self._request(
+            "post",
             "data",
             name,
-            "create or update",
-            lambda client: client.secrets.kv.v2.create_or_update_secret(
-                self._path(name), secret=revealed(fields), cas=cas, mount_point=self._mount
-            ),
+            capability="create or update",
+            body={"options": {} if cas is None else {"cas": cas}, "data": fields},
             repeatable=cas is not None,
         )
         if answer.status == 400 and cas is not None and answer.body.says("check-and-set"):
@@ -230,15 +229,11 @@ class VaultStore(SecretStore):
             raise SecretNotFoundError(f"Vault has nothing at {path}", looked_in=(path,))
         merged(path, metadata.custom_metadata, changes)
         answer = self._request(
+            "patch",
             "metadata",
             name,
-            "patch",
-            lambda client: client.adapter.request(
-                "patch",
-                f"/v1/{self._api_path('metadata', name)}",
-                json={"custom_metadata": dict(changes)},
-                headers={"Content-Type": "application/merge-patch+json"},
-            ),
+            body={"custom_metadata": changes},
+            headers={"Content-Type": "application/merge-patch+json"},
         )
         self._expect_success(answer, "metadata", name)
         for version, state in states_in(changes).items():
@@ -266,14 +261,7 @@ class VaultStore(SecretStore):
         """Destroy the content of one version for good."""
         if version not in (info.version for info in self.versions(name)):
             raise SecretNotFoundError(f"{self.path_of(name)} has no version {version}")
-        answer = self._request(
-            "destroy",
-            name,
-            "update",
-            lambda client: client.secrets.kv.v2.destroy_secret_versions(
-                self._path(name), versions=[version], mount_point=self._mount
-            ),
-        )
+        answer = self._request("post", "destroy", name, body={"versions": [version]})
         self._expect_success(answer, "destroy", name)
         self._freshness.changed(name, version, "destroyed")
 
@@ -289,21 +277,19 @@ class VaultStore(SecretStore):
 
     def _request(
         self,
+        method: str,
         section: str,
         name: str,
-        capability: str,
-        send: Send,
         *,
-        repeatable: bool = True,
         objection: Objection | None = None,
+        **more: Any,
     ) -> Answer:
         answer = self._session.request(
-            send,
+            method,
+            self._api_path(section, name),
             mount=self._mount,
-            path=self._api_path(section, name),
-            capability=capability,
-            repeatable=repeatable,
             objection=self._kv_mount.objection(objection),
+            **more,
         )
         if answer.status == 404:
             self._kv_mount.check_absence(answer)
@@ -316,15 +302,10 @@ class VaultStore(SecretStore):
     def _read(self, name: str, version: int | None, where: str) -> Outcome:
         known = self._freshness.known(name)
         answer = self._request(
+            "get",
             "data",
             name,
-            "read",
-            lambda client: client.secrets.kv.v2.read_secret_version(
-                self._path(name),
-                version=version,
-                mount_point=self._mount,
-                raise_on_deleted_version=True,
-            ),
+            params={"version": version},
             objection=objection_to(known, self.path_of(name), version),
         )
         self._freshness.believe(name, known, answer, version)
@@ -378,12 +359,9 @@ class VaultStore(SecretStore):
     def _metadata(self, name: str) -> SecretMetadata:
         known = self._freshness.known(name)
         answer = self._request(
+            "get",
             "metadata",
             name,
-            "read",
-            lambda client: client.secrets.kv.v2.read_secret_metadata(
-                self._path(name), mount_point=self._mount
-            ),
             objection=objection_to(known, self.path_of(name)),
         )
         self._freshness.believe(name, known, answer)
@@ -400,24 +378,14 @@ class VaultStore(SecretStore):
     def _write_metadata(self, name: str, changes: Mapping[str, Any]) -> None:
         self._kv_mount.check()
         answer = self._request(
-            "metadata",
-            name,
-            "create or update",
-            lambda client: client.secrets.kv.v2.update_metadata(
-                self._path(name), **changes, mount_point=self._mount
-            ),
+            "post", "metadata", name, capability="create or update", body=changes
         )
         self._expect_success(answer, "metadata", name)
 
     def _mount_config(self) -> Members | None:
         """Return the configuration of the mount; None if the token may not see it."""
         try:
-            answer = self._session.request(
-                lambda client: client.secrets.kv.v2.read_configuration(mount_point=self._mount),
-                mount=self._mount,
-                path=f"{self._mount}/config",
-                capability="read",
-            )
+            answer = self._session.request("get", f"{self._mount}/config", mount=self._mount)
         except AccessDeniedError:
             return None
         return answer.data
@@ -425,14 +393,7 @@ class VaultStore(SecretStore):
     def _walk(self, folder: str, depth: int) -> list[str]:
         if depth > _DEEPEST_FOLDER:
             raise SecretError(f"{self.path_of(folder)} is nested too deep to be listed")
-        answer = self._request(
-            "metadata",
-            folder,
-            "list",
-            lambda client: client.secrets.kv.v2.list_secrets(
-                self._path(folder), mount_point=self._mount
-            ),
-        )
+        answer = self._request("list", "metadata", folder)
         if answer.status == 404:
             return []
         self._expect_success(answer, "metadata", folder)
@@ -455,7 +416,7 @@ class VaultStore(SecretStore):
             raise VaultUnavailableError(f"Vault is still preparing the mount {self._mount!r}")
         if answer.status == 404:
             raise SecretNotFoundError(f"Vault has nothing at {path!r}", looked_in=(path,))
-        raise MalformedAnswerError(f"Vault takes the request to {path!r} for an invalid one")
+        raise MalformedAnswerError(f"Vault rejected the request to {path!r} as invalid (HTTP 400)")
 
 
 def _detached(error: _Error) -> _Error:

@@ -74,9 +74,9 @@ def requests(monkeypatch) -> list[str]:
     paths: list[str] = []
     original = VaultSession.request
 
-    def recorded(self, send, **more):
-        paths.append(more["path"])
-        return original(self, send, **more)
+    def recorded(self, method, path, **more):
+        paths.append(path)
+        return original(self, method, path, **more)
 
     monkeypatch.setattr(VaultSession, "request", recorded)
     return paths

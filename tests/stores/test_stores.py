@@ -332,9 +332,9 @@ def test_a_mount_is_asked_about_once(vault, monkeypatch):
     sent = []
     request = store.session.request
 
-    def counted(send, **more):
-        sent.append(more["path"])
-        return request(send, **more)
+    def counted(method, path, **more):
+        sent.append(path)
+        return request(method, path, **more)
 
     monkeypatch.setattr(store.session, "request", counted)
     for name in ("a", "b"):

@@ -1,4 +1,4 @@
-"""Fixtures for logins: a client that is nobody yet, and a check that an error tells no secret."""
+"""Fixtures for logins: clients without a token, and a check that an error tells no secret."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import secureml
+from secureml.secret_types import SecretText
+from secureml.settings import Settings
+from secureml.vault.client.deadline import deadline
+from secureml.vault.client.failover import FailoverClient
+from secureml.vault.client.messages import Answer, Request
 from secureml.vault.devserver.child import Child
 from secureml.vault.devserver.server import DevServer, _bundled_binary
 
@@ -61,18 +66,17 @@ userPassword:: {base64.b64encode(ALICE_PASSWORD.encode()).decode()}
 
 
 @pytest.fixture
-def anonymous() -> Iterator[Callable[..., hvac.Client]]:
-    """Clients as a login method gets them: without a token, every response as it comes."""
+def raw_client() -> Iterator[Callable[..., hvac.Client]]:
+    """Make hvac clients without a token, whose calls give the response whatever its status."""
     import hvac
     import requests
 
     sessions: list[requests.Session] = []
 
-    def make(url: str, namespace: str | None = None, **connection: Any) -> hvac.Client:
+    def make(url: str, namespace: str | None = None, *, verify: str | bool = True) -> hvac.Client:
         session = requests.Session()
         session.trust_env = False
-        for name, value in connection.items():
-            setattr(session, name, value)
+        session.verify = verify
         sessions.append(session)
         return hvac.Client(
             url,
@@ -88,6 +92,29 @@ def anonymous() -> Iterator[Callable[..., hvac.Client]]:
     yield make
     for session in sessions:
         session.close()
+
+
+class LoginClient(FailoverClient):
+    """Sends the requests of logins, each of them within a deadline."""
+
+    def send(self, request: Request, token: SecretText | None) -> Answer:
+        with deadline(self._timeout):
+            return super().send(request, token)
+
+
+@pytest.fixture
+def anonymous() -> Iterator[Callable[..., LoginClient]]:
+    """Make clients as a login method gets them."""
+    clients: list[LoginClient] = []
+
+    def make(url: str, namespace: str | None = None, **more: Any) -> LoginClient:
+        settings = {"vault_timeout": 5, "vault_namespace": namespace, **more}
+        clients.append(LoginClient(Settings(vault_url=url, **settings)))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
 
 
 @pytest.fixture

@@ -206,6 +206,4 @@ def _ending(login: Login) -> Iterator[str]:
 
 
 def _get(session: VaultSession, path: str) -> Answer:
-    return session.request(
-        lambda client: client.adapter.get(f"/v1/{path}"), mount="sys", path=path, capability="read"
-    )
+    return session.request("get", path)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-
 from secureml.settings import Settings
 from secureml.vault.auth.approle import AppRoleAuth
 from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.certificate import CertAuth, certificate_problem, client_certificate
 from secureml.vault.auth.credentials import Credential
-from secureml.vault.auth.exchange import LoginRedirectedError
 from secureml.vault.auth.jwt import POD_JWT_FILE, JwtAuth, KubernetesAuth
 from secureml.vault.auth.passwords import LdapAuth, UserpassAuth
 from secureml.vault.auth.tokens import NoAuth, TokenAuth
@@ -23,7 +19,6 @@ __all__ = [
     "KubernetesAuth",
     "LdapAuth",
     "Login",
-    "LoginRedirectedError",
     "NoAuth",
     "TokenAuth",
     "UserpassAuth",
@@ -39,85 +34,35 @@ def auth_from(settings: Settings) -> AuthMethod:
     Args:
         settings: the settings.
     """
-    return _MAKERS[settings.vault_auth](settings)
-
-
-def _mount(settings: Settings) -> str:
-    return settings.vault_auth_mount or settings.vault_auth
-
-
-def _token(settings: Settings) -> AuthMethod:
-    return TokenAuth(Credential.of(settings, "vault_token"))
-
-
-def _token_file(settings: Settings) -> AuthMethod:
-    return TokenAuth(Credential.of(settings, "vault_token", default_file="~/.vault-token"))
-
-
-def _approle(settings: Settings) -> AuthMethod:
-    return AppRoleAuth(
-        mount=_mount(settings),
-        role_id=settings.vault_role_id,
-        secret_id=Credential.of(settings, "vault_secret_id"),
-        wrapped=settings.vault_secret_id_wrapped,
-        role=settings.vault_role,
-    )
-
-
-def _ldap(settings: Settings) -> AuthMethod:
-    return LdapAuth(
-        mount=_mount(settings),
-        username=settings.vault_username,
-        password=Credential.of(settings, "vault_password"),
-    )
-
-
-def _userpass(settings: Settings) -> AuthMethod:
-    return UserpassAuth(
-        mount=_mount(settings),
-        username=settings.vault_username,
-        password=Credential.of(settings, "vault_password"),
-    )
-
-
-def _kubernetes(settings: Settings) -> AuthMethod:
-    return KubernetesAuth(
-        mount=_mount(settings),
-        role=settings.vault_role,
-        jwt=Credential.of(settings, "vault_jwt", default_file=POD_JWT_FILE),
-    )
-
-
-def _jwt(settings: Settings) -> AuthMethod:
-    return JwtAuth(
-        mount=_mount(settings),
-        role=settings.vault_role,
-        jwt=Credential.of(settings, "vault_jwt"),
-    )
-
-
-def _cert(settings: Settings) -> AuthMethod:
-    return CertAuth(
-        mount=_mount(settings),
-        role=settings.vault_role,
-        certificate=client_certificate(settings),
-    )
-
-
-def _none(_: Settings) -> AuthMethod:
-    return NoAuth()
-
-
-_MAKERS: Mapping[str, Callable[[Settings], AuthMethod]] = MappingProxyType(
-    {
-        "token": _token,
-        "token_file": _token_file,
-        "approle": _approle,
-        "ldap": _ldap,
-        "userpass": _userpass,
-        "kubernetes": _kubernetes,
-        "jwt": _jwt,
-        "cert": _cert,
-        "none": _none,
-    }
-)
+    mount, role = settings.vault_auth_mount or settings.vault_auth, settings.vault_role
+    method: AuthMethod
+    match settings.vault_auth:
+        case "none":
+            method = NoAuth()
+        case "token":
+            method = TokenAuth(Credential.of(settings, "vault_token"))
+        case "token_file":
+            file = "~/.vault-token"
+            method = TokenAuth(Credential.of(settings, "vault_token", default_file=file))
+        case "approle":
+            method = AppRoleAuth(
+                mount=mount,
+                role_id=settings.vault_role_id,
+                secret_id=Credential.of(settings, "vault_secret_id"),
+                wrapped=settings.vault_secret_id_wrapped,
+                role=role,
+            )
+        case "userpass" | "ldap":
+            kind = UserpassAuth if settings.vault_auth == "userpass" else LdapAuth
+            password = Credential.of(settings, "vault_password")
+            method = kind(mount=mount, username=settings.vault_username, password=password)
+        case "kubernetes":
+            jwt = Credential.of(settings, "vault_jwt", default_file=POD_JWT_FILE)
+            method = KubernetesAuth(mount=mount, role=role, jwt=jwt)
+        case "jwt":
+            method = JwtAuth(mount=mount, role=role, jwt=Credential.of(settings, "vault_jwt"))
+        case "cert":
+            method = CertAuth(mount=mount, role=role, certificate=client_certificate(settings))
+        case _:
+            raise AssertionError(settings.vault_auth)
+    return method

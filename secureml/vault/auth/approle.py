@@ -11,10 +11,10 @@ from secureml.forksafe import is_forked
 from secureml.secret_types import SecretText
 from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import Credential, needed
-from secureml.vault.auth.exchange import Attempt, is_token, log_in, post
+from secureml.vault.auth.exchange import is_token, log_in
 
 if TYPE_CHECKING:
-    import hvac
+    from secureml.vault.client.failover import FailoverClient
 
 __all__ = ["AppRoleAuth"]
 
@@ -71,28 +71,29 @@ class AppRoleAuth(AuthMethod):
         secret = self._wrapping_token() if self._wrapped else self._secret_id.read(_METHOD)
         return _METHOD, self._mount, self._role_id, self._role, self._wrapped, secret
 
-    def login(self, client: hvac.Client) -> Login:
+    def login(self, client: FailoverClient) -> Login:
         """Log in; unwraps the secret ID first where that is to be done."""
         role_id = needed(self._role_id, "vault_role_id", _METHOD)
         secret_id = self._unwrap(client) if self._wrapped else self._secret_id.read(_METHOD)
-        doubt = f"vault_role_id or {self._secret_id.place} is wrong, expired or used up"
+        hint = f"vault_role_id or {self._secret_id.place} is wrong, expired or used up"
         if secret_id in tuple(_accepted):
-            doubt += (
+            hint += (
                 " (it has logged in before, here or in the process that this one was forked from: "
                 "one that is for a single login can't do so again)"
             )
-        attempt = Attempt(
+        login = log_in(
+            client,
+            {"role_id": role_id, "secret_id": secret_id},
             method=_METHOD,
             mount=self._mount,
             who=f"with role {self._role!r}" if self._role else "",
-            doubt=doubt,
+            hint=hint,
         )
-        login = log_in(client, attempt, {"role_id": role_id, "secret_id": secret_id})
         if secret_id not in tuple(_accepted):
             _accepted.append(secret_id)
         return login
 
-    def _unwrap(self, client: hvac.Client) -> SecretText:
+    def _unwrap(self, client: FailoverClient) -> SecretText:
         wrapping = self._wrapping_token()
         if not is_token(wrapping.reveal()):
             raise AuthenticationError(
@@ -105,19 +106,19 @@ class AppRoleAuth(AuthMethod):
         self._check_origin(kept.path)
         return kept.secret_id
 
-    def _taken_out(self, client: hvac.Client, wrapping: SecretText) -> _Unwrapped | None:
+    def _taken_out(self, client: FailoverClient, wrapping: SecretText) -> _Unwrapped | None:
         """Unwrap the secret ID; None if Vault refuses that."""
-        reply = post(client, "sys/wrapping/lookup", {"token": wrapping})
-        if reply.status != 200:
+        answer = client.post("sys/wrapping/lookup", {"token": wrapping})
+        if answer.status != 200:
             return None
-        path = reply.body.section("data").text("creation_path") or ""
-        if client.adapter.namespace:
-            path = path.removeprefix(f"{client.adapter.namespace.strip('/')}/")
+        path = answer.data.text("creation_path") or ""
+        if client.namespace:
+            path = path.removeprefix(f"{client.namespace.strip('/')}/")
         self._check_origin(path)
-        reply = post(client, "sys/wrapping/unwrap", token=wrapping)
-        if reply.status != 200:
+        answer = client.post("sys/wrapping/unwrap", token=wrapping)
+        if answer.status != 200:
             return None
-        secret_id = SecretText(reply.body.section("data").text("secret_id") or "")
+        secret_id = SecretText(answer.data.text("secret_id") or "")
         if not secret_id:
             raise MalformedAnswerError(f"{self._secret_id.place}: no secret ID was wrapped in it")
         unwrapped = _Unwrapped(wrapping, secret_id, path, self._secret_id.place)

@@ -1,4 +1,4 @@
-"""What every login method is, and what it brings."""
+"""The contract of a login method, and the token that it brings."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 from secureml.secret_types import SecretText
 
 if TYPE_CHECKING:
-    import hvac
+    from secureml.vault.client.failover import FailoverClient
 
 __all__ = ["AuthMethod", "Login"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """A token, and what may be done with it.
+    """A token, and what is known of it.
 
     Args:
         token: the token; empty if a proxy adds one.
         ttl: seconds that it is valid for; None if that is unlimited or not known.
         renewable: whether its life can be prolonged.
         own: whether the library obtained it, and so may revoke it.
-        accessor: what Vault calls the token by if it must not show it; None if not known.
+        accessor: the token's accessor; None if not known.
         request_id: Vault's own id of the request that brought it.
     """
 
@@ -45,9 +45,9 @@ class AuthMethod(ABC):
     asks_vault = True
 
     def credentials(self) -> object | None:
-        """Return what it logs in with now; where that is equal, sessions share a login.
+        """Return what it logs in with now: sessions share a login if that is equal.
 
-        None, as here, is for a method whose logins are not shared.
+        None, as here, means that its logins are not shared.
 
         Raises:
             AuthenticationError: the credentials are missing.
@@ -56,16 +56,13 @@ class AuthMethod(ABC):
         return None
 
     @abstractmethod
-    def login(self, client: hvac.Client) -> Login:
+    def login(self, client: FailoverClient) -> Login:
         """Obtain a token; credentials are read anew at every call.
 
         Args:
-            client: a client without a token whose calls return the HTTP response, whatever its
-                status.
+            client: sends the requests of the login.
 
         Raises:
             AuthenticationError: the credentials are missing or not accepted.
             VaultUnavailableError: Vault, or what it asks about the credentials, can't serve now.
-            LoginRedirectedError: a standby sends the login elsewhere.
-            requests.RequestException: no answer.
         """

@@ -11,10 +11,10 @@ from secureml.forksafe import unforked
 from secureml.settings import Settings
 from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import needed
-from secureml.vault.auth.exchange import Attempt, log_in
+from secureml.vault.auth.exchange import log_in
 
 if TYPE_CHECKING:
-    import hvac
+    from secureml.vault.client.failover import FailoverClient
 
 __all__ = ["CertAuth", "certificate_problem", "client_certificate"]
 
@@ -41,7 +41,7 @@ class CertAuth(AuthMethod):
         """Return mount, role, and what tells a certificate from one put in its place."""
         return _METHOD, self._mount, self._role, [_stamp(file) for file in self._certificate or ()]
 
-    def login(self, client: hvac.Client) -> Login:
+    def login(self, client: FailoverClient) -> Login:
         """Log in."""
         if self._certificate is None:
             needed(None, "vault_client_cert", _METHOD)
@@ -49,17 +49,18 @@ class CertAuth(AuthMethod):
             problem = certificate_problem(*self._certificate)
             if problem:
                 raise AuthenticationError(problem)
-        if not client.url.lower().startswith("https://"):
+        if not all(address.base.lower().startswith("https://") for address in client.in_turn()):
             raise AuthenticationError(
                 "vault_auth = 'cert' needs a vault_url that begins with https"
             )
-        attempt = Attempt(
+        return log_in(
+            client,
+            {} if self._role is None else {"name": self._role},
             method=_METHOD,
             mount=self._mount,
             who=f"with role {self._role!r}" if self._role else "",
-            doubt="no certificate role there accepts vault_client_cert",
+            hint="no certificate role there accepts vault_client_cert",
         )
-        return log_in(client, attempt, {} if self._role is None else {"name": self._role})
 
 
 def _stamp(file: str) -> object:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import Credential, needed
-from secureml.vault.auth.exchange import Attempt, log_in
+from secureml.vault.auth.exchange import log_in
 
 if TYPE_CHECKING:
-    import hvac
+    from secureml.vault.client.failover import FailoverClient
 
 __all__ = ["POD_JWT_FILE", "JwtAuth", "KubernetesAuth"]
 
@@ -38,18 +38,18 @@ class JwtAuth(AuthMethod):
         """Return mount, role and token."""
         return self.method, self._mount, self._role, self._jwt.read(self.method)
 
-    def login(self, client: hvac.Client) -> Login:
+    def login(self, client: FailoverClient) -> Login:
         """Log in."""
         jwt = self._jwt.read(self.method)
-        attempt = Attempt(
+        return log_in(
+            client,
+            {"jwt": jwt} if self._role is None else {"role": self._role, "jwt": jwt},
             method=self.method,
             mount=self._mount,
             who=f"with role {self._role!r}" if self._role else "without vault_role",
-            doubt=f"the role does not exist, it does not accept {self._jwt.place} (any more), or "
+            hint=f"the role does not exist, it does not accept {self._jwt.place} (any more), or "
             f"Vault can't {self.inquiry}",
         )
-        role = {} if self._role is None else {"role": self._role}
-        return log_in(client, attempt, {**role, "jwt": jwt})
 
 
 class KubernetesAuth(JwtAuth):
@@ -58,7 +58,7 @@ class KubernetesAuth(JwtAuth):
     method = "kubernetes"
     inquiry = "ask Kubernetes about it"
 
-    def login(self, client: hvac.Client) -> Login:
+    def login(self, client: FailoverClient) -> Login:
         """Log in."""
         needed(self._role, "vault_role", self.method)
         return super().login(client)

@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import Credential, needed
-from secureml.vault.auth.exchange import Attempt, log_in
+from secureml.vault.auth.exchange import log_in
 
 if TYPE_CHECKING:
-    import hvac
+    from secureml.vault.client.failover import FailoverClient
 
 __all__ = ["LdapAuth", "UserpassAuth"]
 
@@ -25,7 +25,7 @@ class UserpassAuth(AuthMethod):
     """
 
     method = "userpass"
-    doubt = "vault_username or {place} is wrong, or the user is locked for a while"
+    hint = "vault_username or {place} is wrong, or the user is locked for a while"
 
     def __init__(self, *, mount: str, username: str | None, password: Credential) -> None:
         self._mount = mount
@@ -36,22 +36,23 @@ class UserpassAuth(AuthMethod):
         """Return mount, user name and password."""
         return self.method, self._mount, self._username, self._password.read(self.method)
 
-    def login(self, client: hvac.Client) -> Login:
+    def login(self, client: FailoverClient) -> Login:
         """Log in."""
         username = needed(self._username, "vault_username", self.method)
         password = self._password.read(self.method)
-        attempt = Attempt(
+        return log_in(
+            client,
+            {"password": password},
             method=self.method,
             mount=self._mount,
             path=f"login/{quote(username, safe='')}",
             who=f"as {username!r}",
-            doubt=self.doubt.format(place=self._password.place),
+            hint=self.hint.format(place=self._password.place),
         )
-        return log_in(client, attempt, {"password": password})
 
 
 class LdapAuth(UserpassAuth):
     """Logs in as a user of the LDAP server that Vault asks; arguments as for `UserpassAuth`."""
 
     method = "ldap"
-    doubt = "vault_username or {place} is wrong, or Vault can't use its LDAP server"
+    hint = "vault_username or {place} is wrong, or Vault can't use its LDAP server"

@@ -21,14 +21,18 @@ from secureml.errors import (
 )
 from secureml.forksafe import BusyError, ForkSafeLock, Renewed
 from secureml.vault.auth import AuthMethod, Login
-from secureml.vault.client.failover import FailoverClient, seconds_left
+from secureml.vault.client.deadline import deadline, deadline_fraction, seconds_left
+from secureml.vault.client.failover import LOOKUP_SELF, FailoverClient
+from secureml.vault.client.messages import Request
 
 __all__ = ["LoggedIn", "SharedLogin", "end", "shared_login"]
 
 _RENEW_AFTER = 2 / 3
 """The share of its life after which a token is renewed."""
 
-_HALF_OF_WHAT_IS_LEFT = 0.5
+_HALF = 0.5
+
+_RENEW_SELF = Request("post", "auth/token/renew-self", {})
 
 _LAST = -100
 """The priority of what multiprocessing does at the end of a child: after all that may read keys."""
@@ -70,7 +74,7 @@ class SharedLogin:
         clock: returns seconds, for the age of the login.
 
     Attributes:
-        users: the deliveries of the sessions that use it.
+        users: the clients of the sessions that use it.
         current: the login in force; None before the first one.
         is_over: whether the last user has gone; whoever comes now needs another one.
         lock: held by the thread that logs in for all.
@@ -91,12 +95,12 @@ class SharedLogin:
         self._limited_until = 0.0
 
     def in_force(
-        self, delivery: FailoverClient, auth: AuthMethod, *, instead_of: LoggedIn | None = None
+        self, client: FailoverClient, auth: AuthMethod, *, instead_of: LoggedIn | None = None
     ) -> LoggedIn | None:
         """Return the login in force; None if the last user has gone meanwhile.
 
         Args:
-            delivery: the way to Vault of the session that asks.
+            client: the way to Vault of the session that asks.
             auth: how to log in.
             instead_of: a login that Vault has refused.
 
@@ -109,41 +113,39 @@ class SharedLogin:
         # While the old login still holds, nobody needs to wait for the new one.
         usable = current is not None and current is not instead_of and not self._has_ended(current)
         with suppress(BusyError), self.lock.within(0 if usable else seconds_left()):
-            return self._agreed(delivery, auth, instead_of)
+            return self._agreed(client, auth, instead_of)
         if usable:
             return current
         raise VaultUnavailableError(
             "Vault did not answer in time the login that another thread waits for too"
         )
 
-    def look_after(self, delivery: FailoverClient) -> None:
+    def look_after(self, client: FailoverClient) -> None:
         """Have a periodic token that was given renewed, as logins are; looks at it once.
 
         Args:
-            delivery: the way to Vault of the session that has just used it.
+            client: the way to Vault of the session that has just used it.
         """
         current = self.current
         if current is None or current is self._seen or current.renew_at is not None:
             return
         if current.login.own or not current.login.token:
             return
-        from secureml.vault.client.deadline import share
-
         with suppress(BusyError), self.lock.within(0):
             if self.current is not current or self.is_over:
                 return
             self._seen = current
             # What goes wrong says nothing of the request that was answered.
-            with suppress(SecretError), share(_HALF_OF_WHAT_IS_LEFT):
-                scheduled = self._scheduled(delivery, current)
+            with suppress(SecretError), deadline_fraction(_HALF):
+                scheduled = self._scheduled(client, current)
                 # A signal handler of this thread may have replaced or given up the login.
                 if scheduled is not None and self.current is current:
                     self.current = scheduled
 
-    def _scheduled(self, delivery: FailoverClient, current: LoggedIn) -> LoggedIn | None:
+    def _scheduled(self, client: FailoverClient, current: LoggedIn) -> LoggedIn | None:
         """Put a given token on the clock; None if it is none that renewing keeps alive."""
         login = current.login
-        token = delivery.send(lambda client: client.auth.token.lookup_self(), login.token).data
+        token = client.send(LOOKUP_SELF, login.token).data
         period, ttl = token.seconds("period"), token.seconds("ttl")
         if not (period and ttl and token.flag("renewable")):
             return None
@@ -152,32 +154,32 @@ class SharedLogin:
         renew_at = now + ttl - period * (1 - _RENEW_AFTER)
         found = LoggedIn(renewable, renew_at, now + ttl)
         # A program that ends soon is to renew it too, if most of its time has passed.
-        return self._renewed(delivery, found) if self._is_due(found) else found
+        return self._renewed(client, found) if self._is_due(found) else found
 
-    def leave(self, delivery: FailoverClient) -> None:
+    def leave(self, client: FailoverClient) -> None:
         """End the use of one session; the last one gives the token up.
 
         Args:
-            delivery: the way to Vault of that session.
+            client: the way to Vault of that session.
         """
         with _logins.lock.mutex:
             with suppress(ValueError):
-                self.users.remove(delivery)
+                self.users.remove(client)
             if self.users:
                 return
             self.is_over = True
             with suppress(ValueError):
                 _logins.known.remove(self)
-        self.give_up(delivery)
+        self.give_up(client)
 
-    def give_up(self, delivery: FailoverClient) -> None:
+    def give_up(self, client: FailoverClient) -> None:
         """Revoke the token. Where a thread logs in just now, wait for it, but not for ever."""
-        with suppress(BusyError), self.lock.within(seconds_left() * _HALF_OF_WHAT_IS_LEFT):
+        with suppress(BusyError), self.lock.within(seconds_left() * _HALF):
             pass
-        self._given_up(delivery)
+        self._given_up(client)
 
     def _agreed(
-        self, delivery: FailoverClient, auth: AuthMethod, refused: LoggedIn | None
+        self, client: FailoverClient, auth: AuthMethod, refused: LoggedIn | None
     ) -> LoggedIn | None:
         """Renew or replace the login, unless another thread has done so."""
         before = self.current
@@ -185,24 +187,24 @@ class SharedLogin:
             return before
         if self.is_over:
             return None
-        made = self._prolonged(delivery, auth, before, refused)
+        made = self._prolonged(client, auth, before, refused)
         if self.current is not before:
             # A signal handler of this thread came in between: it logged in for itself, or closed.
             in_force = self.current
             if in_force is None or in_force.login.token != made.login.token:
-                self._revoke(delivery, made)
+                self._revoke(client, made)
             return in_force
         self.current = made
         if not self.is_over:
             return made
         # Whoever was the last to leave did not find it.
-        self._given_up(delivery)
+        self._given_up(client)
         return None
 
-    def _given_up(self, delivery: FailoverClient) -> None:
+    def _given_up(self, client: FailoverClient) -> None:
         current, self.current = self.current, None
         if current is not None:
-            self._revoke(delivery, current)
+            self._revoke(client, current)
 
     def _is_due(self, current: LoggedIn) -> bool:
         return current.renew_at is not None and self._clock() >= current.renew_at
@@ -212,28 +214,26 @@ class SharedLogin:
 
     def _prolonged(
         self,
-        delivery: FailoverClient,
+        client: FailoverClient,
         auth: AuthMethod,
         old: LoggedIn | None,
         refused: LoggedIn | None,
     ) -> LoggedIn:
-        from secureml.vault.client.deadline import share
-
         if old is None or old is refused or self._has_ended(old):
-            return self._made(delivery, auth)
+            return self._made(client, auth)
         try:
             # The old login still holds: whoever asked needs time for the request itself.
-            with share(_HALF_OF_WHAT_IS_LEFT):
-                return self._renewed(delivery, old) or self._replaced(delivery, auth, old)
+            with deadline_fraction(_HALF):
+                return self._renewed(client, old) or self._replaced(client, auth, old)
         except (AuthenticationError, ResourceLimitError, VaultUnavailableError):
             # It shows when the old login ends, if it lasts for so long.
             return old.tried_at(self._clock())
 
-    def _renewed(self, delivery: FailoverClient, old: LoggedIn) -> LoggedIn | None:
+    def _renewed(self, client: FailoverClient, old: LoggedIn) -> LoggedIn | None:
         """Renew; None if that is refused, or no longer gives the token more time."""
         if not old.login.renewable:
             return None
-        answer = delivery.send(lambda client: client.auth.token.renew_self(), old.login.token)
+        answer = client.send(_RENEW_SELF, old.login.token)
         seconds = answer.body.section("auth").seconds("lease_duration")
         if answer.status != 200:
             return None
@@ -243,19 +243,19 @@ class SharedLogin:
         login = replace(old.login, ttl=float(seconds), renewable=True)
         return LoggedIn.since(login, self._clock())
 
-    def _replaced(self, delivery: FailoverClient, auth: AuthMethod, old: LoggedIn) -> LoggedIn:
-        new = self._made(delivery, auth)
-        self._revoke(delivery, old)
+    def _replaced(self, client: FailoverClient, auth: AuthMethod, old: LoggedIn) -> LoggedIn:
+        new = self._made(client, auth)
+        self._revoke(client, old)
         return new
 
-    def _made(self, delivery: FailoverClient, auth: AuthMethod) -> LoggedIn:
+    def _made(self, client: FailoverClient, auth: AuthMethod) -> LoggedIn:
         if _logins.are_ending and threading.current_thread() is not threading.main_thread():
             raise SecretError("the process ends: no thread logs in to Vault any more")
         if self._limit is not None and self._limited_until - self._clock() > seconds_left():
             raise copy(self._limit)
         self._limit = None
         try:
-            login = delivery.log_in(auth)
+            login = client.log_in(auth)
         except VaultUnavailableError as error:
             if error.is_limit:
                 self._limited_until = self._clock() + (error.retry_after or 0)
@@ -263,10 +263,10 @@ class SharedLogin:
             raise
         return LoggedIn.since(login, self._clock())
 
-    def _revoke(self, delivery: FailoverClient, old: LoggedIn) -> None:
+    def _revoke(self, client: FailoverClient, old: LoggedIn) -> None:
         if old.login.own and not self._has_ended(old):
             with suppress(SecretError):
-                delivery.revoke(old.login.token)
+                client.revoke(old.login.token)
 
 
 class _Logins(Renewed):
@@ -304,7 +304,7 @@ _logins = _Logins()
 
 def shared_login(
     identity: object,
-    delivery: FailoverClient,
+    client: FailoverClient,
     timeout: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> SharedLogin:
@@ -312,7 +312,7 @@ def shared_login(
 
     Args:
         identity: equal for logins that are the same; compared, and neither hashed nor shown.
-        delivery: the session's way to Vault.
+        client: the session's way to Vault.
         timeout: seconds that giving it up may take at the end of the process.
         clock: returns seconds, for the age of the login.
     """
@@ -324,8 +324,8 @@ def shared_login(
         found = next(each for each in _logins.known if each.identity == identity)
         if found is not made:
             _logins.known.remove(made)
-        if delivery not in found.users:
-            found.users.append(delivery)
+        if client not in found.users:
+            found.users.append(client)
         return found
 
 
@@ -335,9 +335,7 @@ def end() -> None:
     logins = list(_logins.known)
     if not logins:
         return
-    from secureml.vault.client.deadline import deadline
-
     with deadline(max(each.timeout for each in logins)):
         for login in logins:
-            for delivery in login.users[:1]:
-                login.give_up(delivery)
+            for client in login.users[:1]:
+                login.give_up(client)

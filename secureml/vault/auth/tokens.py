@@ -12,7 +12,7 @@ from secureml.vault.auth.credentials import Credential
 from secureml.vault.auth.exchange import is_token
 
 if TYPE_CHECKING:
-    import hvac
+    from secureml.vault.client.failover import FailoverClient
 
 __all__ = ["NoAuth", "TokenAuth"]
 
@@ -38,7 +38,7 @@ class TokenAuth(AuthMethod):
         """
         return cls(Credential(setting="vault_token", value=None, file=os.fspath(file)))
 
-    def login(self, client: hvac.Client) -> Login:
+    def login(self, client: FailoverClient) -> Login:
         """Return the token; what Vault thinks of it shows when it is used."""
         if self._token.value is None and self._token.file is None:
             raise AuthenticationError(
@@ -56,6 +56,6 @@ class NoAuth(AuthMethod):
 
     asks_vault = False
 
-    def login(self, client: hvac.Client) -> Login:
+    def login(self, client: FailoverClient) -> Login:
         """Return the empty token."""
         return Login(token=SecretText(""))

@@ -23,7 +23,7 @@ class Api:
 
     def get(self, path: str, capability: str = "read") -> Answer:
         """Read a path; the answer is 2xx, 400 or 404."""
-        return self._send("get", path, capability)
+        return self._session.request("get", path, capability=capability)
 
     def expect(self, path: str) -> Members:
         """Read a path that is there.
@@ -62,7 +62,7 @@ class Api:
         Raises:
             SecretError: Vault can't be asked.
         """
-        found = _found(self._send("list", path, "list"), path)
+        found = _found(self._session.request("list", path), path)
         return [] if found is None else found.texts("keys")
 
     def post(
@@ -100,7 +100,9 @@ class Api:
         repeatable: bool = True,
     ) -> Answer:
         """Write to a path as ``post`` does; the answer is 2xx, 400 or 404."""
-        return self._send("post", path, capability, body, repeatable=repeatable)
+        return self._session.request(
+            "post", path, body=body, capability=capability, repeatable=repeatable
+        )
 
     def accepted(self, answer: Answer, path: str) -> None:
         """Raise a SecretError unless the answer accepts what was written."""
@@ -134,27 +136,12 @@ class Api:
                 )
         return None
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        capability: str,
-        body: Mapping[str, object] | None = None,
-        *,
-        repeatable: bool = True,
-    ) -> Answer:
-        return self._session.request(
-            lambda client: client.adapter.request(method, f"/v1/{path}", json=body),
-            mount=path.partition("/")[0],
-            path=path,
-            capability=capability,
-            repeatable=repeatable,
-        )
-
 
 def _found(answer: Answer, path: str) -> Members | None:
     if answer.status == 404:
         return None
     if answer.status != 200:
-        raise SecretError(f"Vault takes the request for {path!r} for an invalid one")
+        raise SecretError(
+            f"Vault rejected the request to {path!r} as invalid (HTTP {answer.status})"
+        )
     return answer.data

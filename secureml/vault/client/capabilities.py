@@ -10,8 +10,6 @@ from secureml.vault.client.session import VaultSession
 
 __all__ = ["Capabilities"]
 
-_PATH = "sys/capabilities-self"
-
 
 class Capabilities:
     """The capabilities that a token has on some paths.
@@ -36,12 +34,7 @@ class Capabilities:
         """
         wanted = {"paths": list(dict.fromkeys(paths))}
         try:
-            answer = session.request(
-                lambda client: client.adapter.post(f"/v1/{_PATH}", json=wanted),
-                mount="sys",
-                path=_PATH,
-                capability="update",
-            )
+            answer = session.request("post", "sys/capabilities-self", body=wanted)
         except (AccessDeniedError, AuthenticationError):
             return None
         return cls(answer.data) if answer.status == 200 else None

@@ -6,7 +6,8 @@ import re
 
 from secureml.errors import AccessDeniedError, AuthenticationError, ConfigurationError
 from secureml.vault.client.answers import Members
-from secureml.vault.client.session import Answer, Objection, VaultSession
+from secureml.vault.client.messages import Answer, Objection
+from secureml.vault.client.session import VaultSession
 
 __all__ = ["KvMount", "lifetime_in"]
 
@@ -39,13 +40,11 @@ class KvMount:
         """
         if self._is_asked:
             return self._is_right
-        path = f"sys/internal/ui/mounts/{self._name}"
         try:
             answer = self._session.request(
-                lambda client: client.adapter.get(f"/v1/{path}"),
+                "get",
+                f"sys/internal/ui/mounts/{self._name}",
                 mount=self._name,
-                path=path,
-                capability="read",
                 objection=lambda answer: self._problem(answer.data),
             )
         except AccessDeniedError:

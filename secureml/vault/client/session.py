@@ -11,18 +11,17 @@ import sys
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
     InsecureConnectionWarning,
-    MalformedAnswerError,
     SecretError,
 )
 from secureml.forksafe import ForkSafeLock
@@ -30,13 +29,15 @@ from secureml.settings import Settings
 from secureml.settings.checks import is_loopback
 from secureml.vault.auth import AuthMethod, auth_from
 from secureml.vault.auth.shared import LoggedIn, SharedLogin, shared_login
-from secureml.vault.client.failover import Answer, FailoverClient, Objection
-from secureml.vault.client.transport import Send, require_extra
+from secureml.vault.client.deadline import deadline
+from secureml.vault.client.failover import LOOKUP_SELF, FailoverClient
+from secureml.vault.client.messages import Answer, Objection, Request
+from secureml.vault.client.transport import require_extra
 
 if TYPE_CHECKING:
     import hvac
 
-__all__ = ["Answer", "Objection", "Send", "VaultSession"]
+__all__ = ["Answer", "Objection", "VaultSession"]
 
 _IDENTITY = (
     "vault_url",
@@ -52,8 +53,25 @@ _IDENTITY = (
 """The settings that tell two logins apart, besides the credentials."""
 
 
+_CAPABILITIES = {"get": "read", "list": "list", "post": "update", "patch": "patch"}
+"""The policy capability that a request takes, by its method."""
+
+_REFUSED = (401, 403)
+
+_REFUSED_AFTER_LOGIN = (
+    "Vault accepts the login, and not the token that came of it: the role binds that to other "
+    "addresses than this machine's (token_bound_cidrs), or it is wrong, expired or revoked by now, "
+    "or its policies allow neither this nor to look itself up"
+)
+_REFUSED_AS_GIVEN = (
+    "Vault does not accept the token: it is wrong, expired or revoked, or bound to other addresses "
+    "than this machine's (a valid token that may not look itself up, for want of the default "
+    "policy, looks the same)"
+)
+
+
 class _Process:
-    """What belongs to one process: its connections, and its login. No child ever uses it.
+    """What belongs to one process: its connections and its login. No child ever uses them.
 
     Args:
         settings: how to reach Vault.
@@ -61,7 +79,7 @@ class _Process:
 
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()
-        self.delivery = FailoverClient(settings)
+        self.client = FailoverClient(settings)
         self.login: SharedLogin | None = None
         self._timeout = settings.vault_timeout
 
@@ -70,17 +88,15 @@ class _Process:
         # Those of the parent are the parent's to revoke and close.
         if self.pid != os.getpid():
             return
-        from secureml.vault.client.deadline import deadline
-
         with deadline(self._timeout):
             self.leave()
-        self.delivery.close()
+        self.client.close()
 
     def leave(self) -> None:
         """Leave the login, if there is one."""
         login, self.login = self.login, None
         if login is not None:
-            login.leave(self.delivery)
+            login.leave(self.client)
 
 
 class VaultSession:
@@ -121,12 +137,10 @@ class VaultSession:
     @property
     def client(self) -> hvac.Client:
         """A plain hvac client, logged in, that shares this session's connections."""
-        from secureml.vault.client.deadline import deadline
-
         here = self._here()
         with deadline(self._settings.vault_timeout):
             token = self._authenticated(here).login.token
-        client = here.delivery.plain_client(token)
+        client = here.client.plain_client(token)
         # Its token is good for as long as the session is there.
         client.adapter.secureml_session = self
         return client
@@ -134,7 +148,7 @@ class VaultSession:
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses, the one that answered last first."""
-        return tuple(address.shown for address in self._here().delivery.in_turn())
+        return tuple(address.shown for address in self._here().client.in_turn())
 
     @property
     def accessor(self) -> str | None:
@@ -146,28 +160,34 @@ class VaultSession:
 
     def request(
         self,
-        send: Send,
-        *,
-        mount: str,
+        method: str,
         path: str,
-        capability: str,
+        *,
+        body: Mapping[str, object] | None = None,
+        params: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        mount: str | None = None,
+        capability: str | None = None,
         repeatable: bool = True,
         objection: Objection | None = None,
     ) -> Answer:
-        """Send one request, logging in where needed, once more where the token has expired.
+        """Send one request, logging in if needed, once more if the token has expired.
 
         Args:
-            send: makes the request with the client it is given.
-            mount: the mount it goes to, for messages.
-            path: the API path it goes to, for messages.
-            capability: the policy capability it takes, for messages.
+            method: ``get``, ``list``, ``post`` or ``patch``.
+            path: the path below ``/v1/``.
+            body: what to send as JSON; secrets as `SecretText`.
+            params: the parameters of the query.
+            headers: further headers.
+            mount: the mount, for messages; by default the first segment of the path.
+            capability: the policy capability that it takes, for messages; by default the method's.
             repeatable: whether sending it twice does no harm. One that is not is tried again only
                 if Vault has not begun to work on it.
             objection: tells whether an answer is out of date; it is then asked for again, also
                 elsewhere, and believed from the active node alone.
 
         Returns:
-            The answer, where it is 2xx, 400 or 404.
+            The answer, if it is 2xx, 400 or 404.
 
         Raises:
             AccessDeniedError: the token is valid and may not do this.
@@ -176,38 +196,28 @@ class VaultSession:
             VaultSealedError: Vault is sealed.
             MalformedAnswerError: an answer that is not Vault's.
         """
-        from secureml.vault.client.deadline import deadline
-
+        request = Request(method, quote(path), body, params, headers or {}, repeatable, objection)
         here = self._here()
-        attempt = partial(here.delivery.send, send, repeatable=repeatable, objection=objection)
         with deadline(self._settings.vault_timeout):
             current = self._authenticated(here)
-            answer = attempt(current.login.token)
-            if answer.status not in (401, 403):
-                if here.login is not None:
-                    here.login.look_after(here.delivery)
-                return answer
-            if _is_valid(here, current):
-                raise _denied(here, current, mount, path, capability)
-            current = self._authenticated(here, instead_of=current)
-            repeated = answer.repeated
-            answer = attempt(current.login.token)
-            if answer.status not in (401, 403):
-                return replace(answer, repeated=True) if repeated else answer
-            if _is_valid(here, current):
-                raise _denied(here, current, mount, path, capability)
-        if current.login.own:
-            raise AuthenticationError(
-                "Vault accepts the login, and not the token that came of it: the role binds that "
-                "to other addresses than this machine's (token_bound_cidrs), or it is wrong, "
-                "expired or revoked by now, or its policies allow neither this nor to look itself "
-                "up"
-            )
-        raise AuthenticationError(
-            "Vault does not accept the token: it is wrong, expired or revoked, or bound to other "
-            "addresses than this machine's (a valid token that may not look itself up, for want of "
-            "the default policy, looks the same)"
-        )
+            answer = here.client.send(request, current.login.token)
+            if answer.status in _REFUSED and not _is_valid(here, current):
+                repeated = answer.repeated
+                current = self._authenticated(here, instead_of=current)
+                answer = here.client.send(request, current.login.token)
+                answer = replace(answer, repeated=repeated or answer.repeated)
+                if answer.status in _REFUSED and not _is_valid(here, current):
+                    raise AuthenticationError(
+                        _REFUSED_AFTER_LOGIN if current.login.own else _REFUSED_AS_GIVEN
+                    )
+            if answer.status in _REFUSED:
+                capability = capability or _CAPABILITIES[method]
+                why = _why_denied(here, current, path, capability)
+                mount = mount or path.partition("/")[0]
+                raise AccessDeniedError(why, mount=mount, path=path, capability=capability)
+            if here.login is not None:
+                here.login.look_after(here.client)
+            return answer
 
     def lookup_self(self) -> Answer:
         """Ask Vault about the session's token: TTL, policies and the like.
@@ -215,12 +225,7 @@ class VaultSession:
         Raises:
             SecretError: as for ``request``.
         """
-        return self.request(
-            lambda client: client.auth.token.lookup_self(),
-            mount="auth/token",
-            path="auth/token/lookup-self",
-            capability="read",
-        )
+        return self.request("get", LOOKUP_SELF.path, mount="auth/token")
 
     def is_sealed(self) -> bool:
         """Ask whether Vault is sealed; this needs no login.
@@ -229,15 +234,11 @@ class VaultSession:
             VaultUnavailableError: no usable answer.
             AuthenticationError: the server's certificate is not trusted.
         """
-        from secureml.vault.client.deadline import deadline
-
         with deadline(self._settings.vault_timeout):
-            answer = self._here().delivery.send(lambda client: client.sys.read_seal_status(), None)
+            answer = self._here().client.send(Request("get", "sys/seal-status"), None)
         sealed = answer.body.get("sealed")
         if not isinstance(sealed, bool):
-            raise MalformedAnswerError(
-                f"what answers at {self.addresses[0]} does not answer as Vault"
-            )
+            raise answer.body.malformed("sealed")
         return sealed
 
     def close(self) -> None:
@@ -276,7 +277,7 @@ class VaultSession:
         """Return the login in force."""
         while True:
             login = self._login(here)
-            current = login.in_force(here.delivery, self._auth, instead_of=instead_of)
+            current = login.in_force(here.client, self._auth, instead_of=instead_of)
             if current is not None:
                 return current
 
@@ -284,25 +285,24 @@ class VaultSession:
         """Return the login that this session uses."""
         login = here.login
         if login is None or login.is_over:
-            login = here.login = self._shared_login(here.delivery)
+            login = here.login = self._shared_login(here.client)
         if self._is_closed:
             # Whoever closed it did not find this login.
             here.leave()
             raise SecretError("this connection to Vault is closed")
         return login
 
-    def _shared_login(self, delivery: FailoverClient) -> SharedLogin:
+    def _shared_login(self, client: FailoverClient) -> SharedLogin:
         credentials = self._auth.credentials()
-        identity: object = delivery
+        identity: object = client
         if credentials is not None:
             place = [getattr(self._settings, name) for name in _IDENTITY]
             identity = (self._clock, place, credentials)
-        return shared_login(identity, delivery, self._settings.vault_timeout, self._clock)
+        return shared_login(identity, client, self._settings.vault_timeout, self._clock)
 
 
 def _is_valid(here: _Process, current: LoggedIn) -> bool:
-    token = current.login.token
-    return here.delivery.send(lambda client: client.auth.token.lookup_self(), token).status == 200
+    return here.client.send(LOOKUP_SELF, current.login.token).status == 200
 
 
 def _warn_of_plain_http(addresses: Sequence[str]) -> None:
@@ -315,21 +315,13 @@ def _warn_of_plain_http(addresses: Sequence[str]) -> None:
             )
 
 
-def _denied(
-    here: _Process, current: LoggedIn, mount: str, path: str, capability: str
-) -> AccessDeniedError:
-    message = _why_denied(here, current, path, capability)
-    return AccessDeniedError(message, mount=mount, path=path, capability=capability)
-
-
 def _why_denied(here: _Process, current: LoggedIn, path: str, capability: str) -> str:
     """Say why Vault denies a request to a token that is valid."""
     held: list[str] = []
     # If the token may not ask, the usual reason is the likely one.
     with suppress(SecretError):
-        answer = here.delivery.send(
-            lambda client: client.sys.get_capabilities(paths=[path]), current.login.token
-        )
+        question = Request("post", "sys/capabilities-self", {"paths": [path]})
+        answer = here.client.send(question, current.login.token)
         held = answer.data.texts(path) if answer.status == 200 else []
     # Of several, a request takes one or all of them; which it is, is for the caller to say.
     is_held = "root" in held or all(

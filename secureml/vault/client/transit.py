@@ -15,9 +15,10 @@ from secureml.errors import (
     SecretDeletedError,
     SecretError,
 )
-from secureml.secret_types import SecretBytes, SecretText, revealed
+from secureml.secret_types import SecretBytes, SecretText
 from secureml.vault.client.answers import Members
-from secureml.vault.client.session import Answer, Objection, VaultSession
+from secureml.vault.client.messages import Answer, Objection
+from secureml.vault.client.session import VaultSession
 
 __all__ = ["DATA_KEY_SIZES", "TransitEngine", "kind_problem"]
 
@@ -61,9 +62,9 @@ class TransitEngine:
         mount, _, name = key.rpartition("/")
         path = f"{mount}/keys/{name}"
         traits = (
-            self._send("get", path, "read", key).data
-            or self._send("post", path, "update", key, _KIND).data
-            or self._send("get", path, "read", key).data
+            self._send("get", path, key).data
+            or self._send("post", path, key, _KIND).data
+            or self._send("get", path, key).data
         )
         if not traits:
             raise MalformedAnswerError(f"Vault has no transit key {key!r} right after making it")
@@ -81,11 +82,11 @@ class TransitEngine:
             SecretDeletedError: there is no such transit key.
         """
         mount, _, name = key.rpartition("/")
-        traits = self._send("get", f"{mount}/keys/{name}", "read", key).data
+        traits = self._send("get", f"{mount}/keys/{name}", key).data
         if not traits:
             raise _refusals(key)["key not found"]
         _check_kind(traits, key)
-        answer = self._send("post", f"{mount}/keys/{name}/rotate", "update", key)
+        answer = self._send("post", f"{mount}/keys/{name}/rotate", key)
         latest = self._expect(answer, key).data.integer("latest_version")
         # Not every server tells the new version.
         self._saw(key, latest or version + 1)
@@ -150,7 +151,7 @@ class TransitEngine:
     def _do(self, operation: str, key: str, context: bytes, body: Mapping[str, object]) -> Answer:
         mount, _, name = key.rpartition("/")
         body = {**body, "context": _text(context)}
-        answer = self._send("post", f"{mount}/{operation}/{name}", "update", key, body)
+        answer = self._send("post", f"{mount}/{operation}/{name}", key, body)
         return self._expect(answer, key)
 
     def _expect(self, answer: Answer, key: str) -> Answer:
@@ -159,21 +160,14 @@ class TransitEngine:
         return answer
 
     def _send(
-        self,
-        method: str,
-        path: str,
-        capability: str,
-        key: str,
-        body: Mapping[str, object] | None = None,
+        self, method: str, path: str, key: str, body: Mapping[str, object] | None = None
     ) -> Answer:
         mount = key.rpartition("/")[0]
         answer = self._session.request(
-            lambda client: client.adapter.request(
-                method, f"/v1/{path}", json=body and revealed(body)
-            ),
+            method,
+            path,
+            body=body,
             mount=mount,
-            path=path,
-            capability=capability,
             objection=self._objection(key),
         )
         if answer.has_no_route:
@@ -240,7 +234,9 @@ def _refuse(answer: Answer, key: str) -> NoReturn:
     for words, error in _refusals(key).items():
         if answer.body.says(words):
             raise error
-    raise MalformedAnswerError(f"Vault takes the request for the transit key {key!r} for invalid")
+    raise MalformedAnswerError(
+        f"Vault rejected the request for the transit key {key!r} as invalid (HTTP 400)"
+    )
 
 
 def _refusals(key: str) -> Mapping[str, SecretError]:

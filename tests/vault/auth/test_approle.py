@@ -22,6 +22,7 @@ class Role:
     vault: Any
     client: Any
     role_id: str
+    raw: Any
     mount: str = "approle"
     admin: Any = field(default=None, repr=False)
 
@@ -48,7 +49,7 @@ class Role:
 
 
 @pytest.fixture
-def role(vault, anonymous):
+def role(vault, anonymous, raw_client):
     admin = vault.client()
     admin.sys.enable_auth_method("approle")
     for name in ("reader", "other"):
@@ -56,7 +57,8 @@ def role(vault, anonymous):
             name, token_policies=["default"], token_ttl="60s"
         )
     role_id = admin.auth.approle.read_role_id("reader")["data"]["role_id"]
-    return Role(vault, anonymous(vault.url, vault.namespace), role_id, admin=admin)
+    raw = raw_client(vault.url, vault.namespace)
+    return Role(vault, anonymous(vault.url, vault.namespace), role_id, raw, admin=admin)
 
 
 def test_a_secret_id_given_directly(role):
@@ -129,7 +131,7 @@ def test_a_wrapped_secret_id_is_unwrapped_once_and_kept(role):
     first, second = method.login(role.client), method.login(role.client)
     assert first.token != second.token
     assert role.lookup(second)["meta"] == {"role_name": "reader"}
-    again = role.client.adapter.post("/v1/sys/wrapping/unwrap", headers={"X-Vault-Token": wrapping})
+    again = role.raw.adapter.post("/v1/sys/wrapping/unwrap", headers={"X-Vault-Token": wrapping})
     assert again.status_code == 400
 
 
@@ -166,7 +168,7 @@ def test_another_wrapping_token_in_the_file_takes_the_place_of_the_first(role, t
 
 def test_a_wrapping_token_that_somebody_used(role, assert_conceals):
     wrapping = role.wrapped()
-    stolen = role.client.adapter.post(
+    stolen = role.raw.adapter.post(
         "/v1/sys/wrapping/unwrap", headers={"X-Vault-Token": wrapping}
     ).json()["data"]["secret_id"]
     with pytest.raises(AuthenticationError, match="may have intercepted the secret ID") as caught:
@@ -178,7 +180,7 @@ def test_a_wrapping_token_that_has_expired(role, assert_conceals):
     wrapping = role.wrapped(ttl="1s")
     end = time.monotonic() + 10
     while (
-        role.client.adapter.post("/v1/sys/wrapping/lookup", json={"token": wrapping}).status_code
+        role.raw.adapter.post("/v1/sys/wrapping/lookup", json={"token": wrapping}).status_code
         == 200
     ):
         assert time.monotonic() < end
@@ -197,7 +199,7 @@ def test_a_wrapping_token_that_somebody_put_in_its_place(role, assert_conceals):
     with pytest.raises(AuthenticationError, match="somebody may have replaced it") as caught:
         role.wrapping_method(vault_secret_id=forged).login(role.client)
     assert_conceals(caught.value, forged)
-    unspent = role.client.adapter.post("/v1/sys/wrapping/lookup", json={"token": forged})
+    unspent = role.raw.adapter.post("/v1/sys/wrapping/lookup", json={"token": forged})
     assert unspent.status_code == 200
 
 

@@ -35,10 +35,10 @@ def _issue(authority, folder: Path, name: str) -> Settings:
 
 
 @pytest.fixture
-def mount(bao_tls, authority, anonymous):
+def mount(bao_tls, authority, raw_client):
     """The cert method at a mount of the test's own, with a role ``reader``."""
     name = f"cert-{uuid.uuid4().hex}"
-    root = anonymous(bao_tls.server.url, verify=str(bao_tls.ca))
+    root = raw_client(bao_tls.server.url, verify=str(bao_tls.ca))
     root.token = bao_tls.server.root_token.reveal()
     root.sys.enable_auth_method("cert", path=name)
     answer = root.adapter.post(
@@ -59,9 +59,14 @@ def mount(bao_tls, authority, anonymous):
 def connect(bao_tls, anonymous):
     """Connect as the session does: with the client certificate of the settings."""
 
-    def connect(settings: Settings, **more):
-        certificate = client_certificate(settings)
-        return anonymous(bao_tls.server.url, verify=str(bao_tls.ca), cert=certificate, **more)
+    def connect(settings: Settings):
+        return anonymous(
+            bao_tls.server.url,
+            vault_auth="cert",
+            vault_ca_cert=str(bao_tls.ca),
+            vault_client_cert=settings.vault_client_cert,
+            vault_client_key=settings.vault_client_key,
+        )
 
     return connect
 
@@ -78,10 +83,10 @@ def cert(issued, **more):
 
 
 @pytest.mark.parametrize("role", [None, "reader"])
-def test_a_client_certificate(mount, issued, connect, role):
+def test_a_client_certificate(mount, issued, connect, role, bao_tls, raw_client):
     settings = cert(issued, vault_auth_mount=mount, vault_role=role)
     login = auth_from(settings).login(connect(settings))
-    user = connect(settings)
+    user = raw_client(bao_tls.server.url, verify=str(bao_tls.ca))
     user.token = login.token.reveal()
     found = user.auth.token.lookup_self().json()["data"]
     assert found["meta"]["cert_name"] == "reader"

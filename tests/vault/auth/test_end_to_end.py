@@ -108,11 +108,11 @@ def test_a_login_server_that_is_gone(manager_of, faulty, assert_conceals):
         assert_conceals(caught.value, WRONG)
 
 
-def test_cert(bao_tls, manager_of, anonymous, tmp_path):
+def test_cert(bao_tls, manager_of, raw_client, tmp_path):
     authority = trustme.CA()
     leaf = authority.issue_cert("reader.lab.test", common_name="reader.lab.test")
     leaf.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
-    root = anonymous(bao_tls.server.url, verify=str(bao_tls.ca))
+    root = raw_client(bao_tls.server.url, verify=str(bao_tls.ca))
     root.token = bao_tls.server.root_token.reveal()
     mount, folder = f"cert-{uuid.uuid4().hex}", f"team-{uuid.uuid4().hex}"
     root.sys.enable_auth_method("cert", path=mount)

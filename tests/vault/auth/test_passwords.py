@@ -102,20 +102,20 @@ def ldap_of(directory, **more):
 
 
 @pytest.fixture
-def ldap(bao_ldap, directory, anonymous):
+def ldap(bao_ldap, directory, anonymous, raw_client):
     """OpenBao told of the LDAP server, and a client of it that is nobody yet."""
-    root = anonymous(bao_ldap.url)
+    root = raw_client(bao_ldap.url)
     root.token = bao_ldap.root_token.reveal()
     assert root.sys.enable_auth_method("ldap").status_code == 204
     configured = root.adapter.post("/v1/auth/ldap/config", json=directory.settings())
     assert configured.status_code == 204
-    yield anonymous(bao_ldap.url)
+    yield anonymous(bao_ldap.url, vault_timeout=2)
     root.sys.disable_auth_method("ldap")
 
 
-def test_a_user_of_an_ldap_server(ldap, directory, anonymous, bao_ldap):
+def test_a_user_of_an_ldap_server(ldap, directory, raw_client, bao_ldap):
     login = ldap_of(directory).login(ldap)
-    user = anonymous(bao_ldap.url)
+    user = raw_client(bao_ldap.url)
     user.token = login.token.reveal()
     found = user.auth.token.lookup_self().json()["data"]
     assert found["meta"] == {"username": "alice"}

@@ -68,13 +68,15 @@ def test_no_login_sends_no_token(nowhere):
     assert (login.ttl, login.renewable, login.own) == (None, False, False)
 
 
-def test_a_proxy_adds_the_token_and_its_sink_serves_as_token_file(vault, proxy, anonymous):
-    client = anonymous(proxy.url, vault.namespace)
-    client.token = auth_from(Settings(vault_auth="none")).login(client).token.reveal()
+def test_a_proxy_adds_the_token_and_its_sink_serves_as_token_file(
+    vault, proxy, raw_client, nowhere
+):
+    client = raw_client(proxy.url, vault.namespace)
+    client.token = auth_from(Settings(vault_auth="none")).login(nowhere).token.reveal()
     found = client.auth.token.lookup_self().json()["data"]
     assert found["meta"] == {"role_name": "proxy"}
 
     method = auth_from(Settings(vault_auth="token_file", vault_token_file=str(proxy.sink)))
-    client = anonymous(vault.url, vault.namespace)
-    client.token = method.login(client).token.reveal()
+    client = raw_client(vault.url, vault.namespace)
+    client.token = method.login(nowhere).token.reveal()
     assert client.auth.token.lookup_self().json()["data"]["expire_time"] == found["expire_time"]

@@ -16,8 +16,10 @@ import pytest
 
 from secureml.settings import Layers, load_settings
 from secureml.stores.vault import VaultStore
-from secureml.vault.client import deadline, session
+from secureml.vault.client import session
+from secureml.vault.client.connections import DeadlineSocket
 from secureml.vault.client.session import VaultSession
+from secureml.vault.client.tls import Tls
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
 
@@ -150,7 +152,7 @@ def test_a_client_that_a_child_inherits_opens_connections_of_its_own(
 
 def test_a_connection_of_another_process_neither_sends_nor_receives(in_child: Any) -> None:
     ours, theirs = socket.socketpair()
-    guarded = deadline._Guarded(fileno=ours.detach())
+    guarded = DeadlineSocket(fileno=ours.detach())
     theirs.sendall(b"answer")
 
     def work() -> list[str]:
@@ -215,16 +217,16 @@ def test_tls_contexts_are_made_for_https_alone_and_no_child_is_forked_meanwhile(
 ) -> None:
     made: list[str] = []
     begun = threading.Event()
-    make = deadline.DeadlineAdapter._made_context
+    make = Tls.context
 
-    def slowly(adapter: Any) -> Any:
+    def slowly(tls: Tls) -> Any:
         begun.set()
         # Time in which the fork comes, and has to wait.
         threading.Event().wait(0.2)
         made.append("context")
-        return make(adapter)
+        return make(tls)
 
-    monkeypatch.setattr(deadline.DeadlineAdapter, "_made_context", slowly)
+    monkeypatch.setattr(Tls, "context", slowly)
     store_at("http://127.0.0.1:9").close()
     assert made == []
     tls = {"vault_ca_cert": str(bao_tls.ca)}

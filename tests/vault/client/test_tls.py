@@ -215,14 +215,7 @@ def read(server: Responder, host: str = "127.0.0.1", **more: Any) -> Any:
     environment = arguments.pop("environment", None)
     session = VaultSession(load_settings(Layers(environment=environment, arguments=arguments)))
     try:
-        return session.request(
-            lambda client: client.secrets.kv.v2.read_secret_version(
-                "k", mount_point="secret", raise_on_deleted_version=True
-            ),
-            mount="secret",
-            path="secret/data/k",
-            capability="read",
-        ).data["data"]["value"]
+        return session.request("get", "secret/data/k").data["data"]["value"]
     finally:
         session.close()
 

@@ -83,9 +83,9 @@ def _wait_until_all_nodes_have_the_keys(cluster: DevCluster) -> None:
 def test_reads_outlive_the_leader(cluster: DevCluster, manager: KeyManager, first: str) -> None:
     leader = cluster.leader()
     session: Any = manager._connection.store().session  # type: ignore[union-attr]  # Vault is configured
-    session._here().delivery.preferred = next(
+    session._here().client.preferred = next(
         address
-        for address in session._here().delivery.in_turn()
+        for address in session._here().client.in_turn()
         if (address.base == leader.url) == (first == "the leader")
     )
     readings = Readings()
@@ -119,27 +119,27 @@ def test_what_was_written_is_read_from_every_node(cluster: DevCluster, manager: 
     version = manager.get_key("key1").version or 0
     session: Any = manager._connection.store().session  # type: ignore[union-attr]  # Vault is configured
     for turn in range(30):
-        addresses = session._here().delivery._addresses
-        session._here().delivery.preferred = addresses[turn % len(addresses)]
+        addresses = session._here().client._addresses
+        session._here().client.preferred = addresses[turn % len(addresses)]
         version += 1
         assert manager.rotate_key("key1").version == version
         read = (manager.get_key, lambda name: manager.key_history(name)[-1])[turn % 2]
-        session._here().delivery.preferred = addresses[(turn + 1) % len(addresses)]
+        session._here().client.preferred = addresses[(turn + 1) % len(addresses)]
         assert read("key1").version == version
 
 
 def test_a_state_is_known_to_every_node_at_once(cluster: DevCluster, manager: KeyManager) -> None:
     session: Any = manager._connection.store().session  # type: ignore[union-attr]  # Vault is configured
-    addresses = session._here().delivery._addresses
+    addresses = session._here().client._addresses
     version = manager.rotate_key("key2").version
     assert version is not None
     for turn in range(30):
         manager.disable_key_version("key2", version)
-        session._here().delivery.preferred = addresses[turn % len(addresses)]
+        session._here().client.preferred = addresses[turn % len(addresses)]
         with pytest.raises(KeyDisabledError):
             manager.get_key("key2")
         manager.enable_key_version("key2", version)
-        session._here().delivery.preferred = addresses[(turn + 1) % len(addresses)]
+        session._here().client.preferred = addresses[(turn + 1) % len(addresses)]
         assert manager.get_key("key2").version == version
 
 
