@@ -208,16 +208,16 @@ def overheads(report: Report, runs: int) -> None:
 
 
 def where_time_goes(report: Report, rows: int) -> None:
-    """Profile one call on SSNs, on one core, by rooms of the library."""
+    """Profile one call on SSNs, on one core, by packages of the library."""
     manager, kind = key_manager(), KINDS[0]
     table = frame(kind, rows, kind.dtypes[0], repeated=False)
     _once(kind, table, manager)
     profile = cProfile.Profile(time.process_time)
     profile.runcall(_once, kind, table, manager)
-    spent = _by_room(pstats.Stats(profile).stats)  # type: ignore[attr-defined]  # not in typeshed
+    spent = _by_package(pstats.Stats(profile).stats)  # type: ignore[attr-defined]  # not in typeshed
     total = sum(spent.values())
-    for room, seconds in spent.most_common():
-        report.figure(f"where time goes, SSN: {room}", f"{seconds / total:.0%}")
+    for package, seconds in spent.most_common():
+        report.figure(f"where time goes, SSN: {package}", f"{seconds / total:.0%}")
 
 
 def precision(report: Report) -> None:
@@ -237,31 +237,31 @@ def _once(kind: Kind, table: pd.DataFrame, manager: KeyManager) -> pd.DataFrame:
     return anonymize(table, **rule_of(kind), key_manager=manager)
 
 
-def _by_room(stats: Mapping[_Place, tuple[int, int, float, float, Any]]) -> Counter[str]:
-    """Sum seconds up by room; what a library does counts for the rooms that called it."""
+def _by_package(stats: Mapping[_Place, tuple[int, int, float, float, Any]]) -> Counter[str]:
+    """Sum seconds up by package; what a library does counts for the packages that called it."""
     shares: dict[_Place, Counter[str]] = {}
 
     def share(place: _Place) -> Counter[str]:
         if place in shares:
             return shares[place]
         named = f"{place[0]}:{place[2]}"
-        room = next((said for part, said in _MODULES.items() if part in named), None)
+        package = next((said for part, said in _MODULES.items() if part in named), None)
         shares[place] = Counter()  # for what calls itself
-        if room is not None:
-            shares[place][room] = 1
+        if package is not None:
+            shares[place][package] = 1
             return shares[place]
         found: Counter[str] = Counter()
         for caller, (*_, cumulative) in stats[place][4].items():
             for whose, part in share(caller).items():
                 found[whose] += part * cumulative
         total = sum(found.values())
-        shares[place] = Counter({room: part / total for room, part in found.items() if total})
+        shares[place] = Counter({package: part / total for package, part in found.items() if total})
         return shares[place]
 
     spent: Counter[str] = Counter()
     for place, (_, _, own, _, _) in stats.items():
-        for room, part in share(place).items():
-            spent[room] += part * own
+        for package, part in share(place).items():
+            spent[package] += part * own
     return spent
 
 

@@ -26,15 +26,15 @@ import hvac
 
 import secureml
 from secureml import KeyManager
-from secureml.cli.diagnosis.connection import check_connection
-from secureml.cli.diagnosis.inspection import inspect
+from secureml.cli.diagnosis import inspect
 from secureml.errors import SecureMLError
 from secureml.keys import Envelope, Key, KeyInfo
 from secureml.settings import Settings
 from secureml.vault.client.session import VaultSession
 from secureml.vault.devserver.server import DevServer
+from secureml.vault.diagnosis import check_connection
 from secureml.vault.setup.bootstrap import Bootstrap
-from secureml.vault.setup.policies import Layout
+from secureml.vault.setup.policies import KeyLayout
 
 __all__ = ["AnswerFuzzer", "Leak", "serving"]
 
@@ -304,7 +304,9 @@ def _renewed(fuzzer: AnswerFuzzer, _: object) -> Iterator[Callable[[], object]]:
 
 
 def _bootstrap(fuzzer: AnswerFuzzer) -> Bootstrap:
-    layout = Layout(mount="secret", path="secureml", environments=("staging",), transit="transit")
+    layout = KeyLayout(
+        mount="secret", path="secureml", environments=("staging",), transit="transit"
+    )
     return Bootstrap(VaultSession(fuzzer.settings()), layout)
 
 
@@ -376,8 +378,7 @@ OPERATIONS: Mapping[str, _Operation] = {
     "renewal": _renewed,
     "is_sealed": _making(lambda fuzzer: VaultSession(fuzzer.settings()).is_sealed()),
     "bootstrap plan": _making(lambda fuzzer: _bootstrap(fuzzer).plan()),
-    "bootstrap audit": _making(lambda fuzzer: _bootstrap(fuzzer).audit()),
-    "bootstrap token": _making(lambda fuzzer: _bootstrap(fuzzer).make_token(["default"], "1h")),
+    "bootstrap audit": _making(lambda fuzzer: _bootstrap(fuzzer).audit_devices()),
     "vault status": _making(_status),
     "test connection": _making(_tested),
 }

@@ -60,13 +60,13 @@ def _end() -> None:
 
 
 def __getattr__(name: str) -> object:
-    room = _MODULES.get(name)
-    if room is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from secureml.forksafe import unforked
 
     with unforked():
-        value = getattr(importlib.import_module(f"{__name__}.{room}"), name)
+        value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, whenever the process or the machine stops.
+"""Puts files in place as a whole, or not at all if the process or the machine stops.
 
 Until it is complete a file has no name, where the system can do that: nothing is left of it when
 its writer is killed. Elsewhere it lies beside its target, locked by its writer; whoever writes the
@@ -13,7 +13,8 @@ import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +25,17 @@ try:
 except ImportError:
     fcntl = None  # type: ignore[assignment]  # as on Windows
 
-__all__ = ["check_replaceable", "new_file", "put_in_place", "sync", "sync_folder", "write_file"]
+__all__ = [
+    "NewFile",
+    "check_replaceable",
+    "new_file",
+    "private_folder",
+    "put_in_place",
+    "sync",
+    "sync_folder",
+    "write_file",
+    "write_together",
+]
 
 _PRIVATE = 0o600
 _SUFFIX = ".new"
@@ -36,6 +47,22 @@ _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file as it is to be.
+
+    Args:
+        path: where; a symbolic link there stays one.
+        content: what it is to hold.
+        mode: its permission bits; by default those of the file that is there, or what the process
+            gives a new one.
+    """
+
+    path: Path
+    content: bytes = field(repr=False)
+    mode: int | None = None
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> bool:
@@ -113,6 +140,50 @@ def write_file(target: Path, content: bytes, mode: int | None = _PRIVATE) -> Non
     """
     with new_file(target, mode) as file:
         file.write(content)
+
+
+def write_together(files: Sequence[NewFile]) -> None:
+    """Write files beside those they replace, and only when all are written put them in place.
+
+    Args:
+        files: the files, in the order in which they are put in place.
+
+    Raises:
+        SecureMLError: one can't be written; if a disk is full or a folder closed, all files are
+            as they were.
+    """
+    with contextlib.ExitStack() as stack:
+        # What is entered last is put in place first.
+        for file in reversed(files):
+            target = Path(os.path.realpath(file.path))
+            stream = stack.enter_context(new_file(target, file.mode))
+            stream.write(file.content)
+            sync(stream)
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that its owner alone can enter and that git passes over.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        SecureMLError: it can't be made, or something else is there.
+    """
+    problem = None
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        if path.is_symlink():
+            problem = f"{path} is a link; tokens are kept in a folder of this very place"
+        else:
+            path.chmod(0o700)
+            with contextlib.suppress(FileExistsError), (path / ".gitignore").open("x") as ignore:
+                ignore.write("*\n")
+    except OSError as error:
+        problem = f"{path} can't be made a folder ({error.strerror or type(error).__name__})"
+    if problem:
+        raise SecureMLError(problem)
+    return path
 
 
 def put_in_place(path: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures for every room: a real server, a namespace of it per test, a clean environment."""
+"""Fixtures for all tests: a real server, a namespace of it per test, a clean environment."""
 
 from __future__ import annotations
 

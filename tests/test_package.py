@@ -1,4 +1,4 @@
-"""The package as a whole: what it ships, what importing it costs, which way its rooms look."""
+"""The package as a whole: what it ships, what importing it costs, which way its imports go."""
 
 from __future__ import annotations
 

@@ -9,22 +9,25 @@ from secureml.cli.base import Program
 
 __all__ = ["main"]
 
-_COMMANDS = {
-    "anonymize": "secureml.cli.tables.commands:anonymize",
-    "reidentify": "secureml.cli.tables.commands:reidentify",
-    "rekey": "secureml.cli.tables.commands:rekey",
-    "scan": "secureml.cli.tables.scan:scan",
-    "keys": "secureml.cli.keys:keys",
-    "vault": "secureml.cli.vault:vault",
-    "settings": "secureml.cli.settings:settings",
-    "demo": "secureml.cli.demo:demo",
-}
 
-
-_CONTEXT = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
-
-
-@click.group(cls=Program, commands_at=_COMMANDS, context_settings=_CONTEXT)
+@click.group(
+    cls=Program,
+    package=__name__,
+    commands_at={
+        "anonymize": ("tables.commands:anonymize", "Replace values in a file by pseudonyms"),
+        "reidentify": (
+            "tables.commands:reidentify",
+            "Recover the values that anonymize replaced in a file",
+        ),
+        "rekey": ("tables.commands:rekey", "Move the pseudonyms in a file to another key"),
+        "scan": ("tables.scan:scan", "Propose rules for the columns of a file"),
+        "keys": ("keys:keys", "Make, read and rotate keys"),
+        "vault": ("vault:vault", "Set a Vault up, run one for development, see how one is"),
+        "settings": ("settings:settings", "Show the settings and their schema"),
+        "demo": ("demo:demo", "Pseudonymize a table, on a real server"),
+    },
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="secureml")
 def main() -> None:
     """Keys from Vault or OpenBao, and tables pseudonymized with them.

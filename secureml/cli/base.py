@@ -1,15 +1,18 @@
-"""What every command shares: ``--env``, examples, exit codes, and what goes to stderr."""
+"""What all commands share: ``--env``, examples, exit codes, and what goes to stderr."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import io
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from secureml.cli.flags import in_flags, usage_error
 from secureml.cli.output import discard, show
@@ -28,6 +31,7 @@ from secureml.errors import (
 __all__ = [
     "INTERRUPTED",
     "Interrupted",
+    "LazyGroup",
     "Program",
     "command",
     "exit_code_of",
@@ -37,7 +41,7 @@ __all__ = [
 ]
 
 INTERRUPTED = 130
-"""The exit code of what was stopped by Ctrl-C: 128 and the number of the signal, as in shells."""
+"""The exit code after Ctrl-C: 128 and the number of the signal, as in shells."""
 
 _EXIT_CODES: tuple[tuple[type[SecureMLError], int], ...] = (
     (ArgumentError, 2),
@@ -49,16 +53,20 @@ _EXIT_CODES: tuple[tuple[type[SecureMLError], int], ...] = (
 )
 
 
-class Program(click.Group):
-    """The top command: loads a subcommand when it is called, and reports errors and warnings.
+class LazyGroup(click.Group):
+    """A group that loads a subcommand when it is called, and lists all without loading any.
 
     Args:
-        commands_at: where each subcommand lives, as ``module:attribute`` by name.
+        package: the package that the modules are in.
+        commands_at: by name, where a subcommand is, as ``module:attribute``, and its summary.
         **attributes: those of ``click.Group``.
     """
 
-    def __init__(self, commands_at: Mapping[str, str], **attributes: Any) -> None:
+    def __init__(
+        self, *, package: str, commands_at: Mapping[str, tuple[str, str]], **attributes: Any
+    ) -> None:
         super().__init__(**attributes)
+        self._package = package
         self._commands_at = commands_at
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -69,9 +77,29 @@ class Program(click.Group):
         """Load a subcommand; None if there is no such name."""
         if cmd_name not in self._commands_at:
             return None
-        module, attribute = self._commands_at[cmd_name].split(":")
-        found: click.Command = getattr(importlib.import_module(module), attribute)
+        module, _, attribute = self._commands_at[cmd_name][0].partition(":")
+        found: click.Command = getattr(
+            importlib.import_module(f".{module}", self._package), attribute
+        )
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the subcommands with their summaries."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._commands_at.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a subcommand or an option."""
+        found = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in self._commands_at.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
+
+class Program(LazyGroup):
+    """The top command: reports errors and warnings, and ends with an exit code."""
 
     def main(
         self,
@@ -81,7 +109,7 @@ class Program(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run the program and end it; click's own errors are printed as all else is."""
+        """Run the program and end it; errors of click are printed as all others are."""
         run = super().main
         if not standalone_mode:
             return run(args, prog_name, complete_var, standalone_mode=False, **extra)
@@ -120,7 +148,7 @@ class Program(click.Group):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C stopped a command; the message tells what is where."""
+    """Ctrl-C stopped a command; the message tells what was changed."""
 
 
 class _Command(click.Command):
@@ -142,7 +170,7 @@ class _Command(click.Command):
         except KeyboardInterrupt as interrupt:
             state = str(interrupt) or self.interrupted
         except ArgumentError as error:
-            wrong = usage_error(error)
+            wrong = usage_error(error, self)
             wrong.ctx = ctx
             raise wrong from None
         show("", f"interrupted: {state}", err=True)
@@ -150,25 +178,26 @@ class _Command(click.Command):
 
 
 def command(
-    name: str, examples: str, interrupted: str = "nothing was changed"
+    interrupted: str = "nothing was changed",
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Make a function a command with ``--env``, which it gets as ``environment``.
 
+    Its docstring is the help, and the section ``Examples:`` at its end goes behind the options.
+
     Args:
-        name: the command's name.
-        examples: lines that show its use, for ``--help``.
-        interrupted: what is printed where Ctrl-C stops it: what is where.
+        interrupted: what is printed if Ctrl-C stops it: what was changed.
     """
-    lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
 
     def decorate(function: Callable[..., None]) -> click.Command:
+        text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\nExamples:\n")
         with_env = click.option(
             "--env",
             "environment",
             metavar="NAME",
             help="The environment to work in; wins over SECUREML_ENV.",
         )(function)
-        made = click.command(name, cls=_Command, epilog=f"\b\nExamples:\n{lines}")(with_env)
+        lines = textwrap.indent(textwrap.dedent(examples), "  ")
+        made = click.command(cls=_Command, help=text, epilog=f"\b\nExamples:\n{lines}")(with_env)
         made.interrupted = interrupted
         return made
 

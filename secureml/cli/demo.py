@@ -11,14 +11,7 @@ from secureml.cli.base import command
 __all__ = ["demo"]
 
 
-@command(
-    "demo",
-    examples="""
-secureml demo
-secureml demo --data customers.csv --env staging
-""",
-    interrupted="the server is stopped, and all it held is gone",
-)
+@command(interrupted="the server is stopped, and all it held is gone")
 @click.option(
     "--data",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -31,6 +24,10 @@ def demo(environment: str | None, data: Path | None) -> None:
     environment, pseudonymizes a table under the key of one (development by default), recovers it,
     rotates the key and recovers it again. Then the server is stopped and all it held is gone. No
     settings file is read or written. Without the extra `server` it runs on development keys.
+
+    Examples:
+      secureml demo
+      secureml demo --data customers.csv --env staging
     """
     from secureml.cli.demonstration import run
 

@@ -1,4 +1,4 @@
-"""How errors of the library name what the command line calls by other names."""
+"""Errors of the library, told with the options of the command line for Python's arguments."""
 
 from __future__ import annotations
 
@@ -10,38 +10,19 @@ from secureml.errors import ArgumentError
 
 __all__ = ["in_flags", "usage_error"]
 
-_FLAGS = {
-    "delimiter": "--delimiter",
-    "domain_prefix": "--domain-prefix",
-    "domains": "--domain",
-    "formats": "--format",
-    "key_versions": "--key-versions",
-    "manifest": "--manifest",
-    "master_key_name": "--key-name",
-    "normalize": "--normalize",
-    "on_invalid": "--on-invalid",
-    "on_ordered": "--on-ordered",
-    "options": "--option",
-    "output": "--output",
-    "path": "FILE",
-    "preview": "--preview",
-    "profile": "--profile",
-    "sensitive_columns": "--columns",
-    "small_domain": "--small-domain",
-    "strategy": "--strategy",
-    "to_key": "--to-key",
-    "tweaks": "--tweak",
-}
+_NAMES = {"master_key_name": "key_name", "path": "file", "sensitive_columns": "columns"}
+"""The parameters of commands that are named otherwise than the arguments they are for."""
 
 _SPELLINGS = (
     (
         r"\b(small_domain|on_invalid|on_ordered)='(\w+)'",
-        lambda found: f"{_FLAGS[found[1]]} {found[2]}",
+        lambda found: f"--{found[1].replace('_', '-')} {found[2]}",
     ),
     (r"\bcheck_table=False\b", "--no-table-check"),
     (r"\bdrop_missing=True\b", "--drop-missing"),
     (r" \(force=True\)", ""),
-    (r"\b(key_versions|sensitive_columns)\b", lambda found: _FLAGS[found[1]]),
+    (r"\bkey_versions\b", "--key-versions"),
+    (r"\bsensitive_columns\b", "--columns"),
 )
 
 
@@ -52,9 +33,11 @@ def in_flags(message: str) -> str:
     return message
 
 
-def usage_error(error: ArgumentError) -> click.UsageError:
-    """Return what the command line says of an argument that can't be used."""
-    flag = _FLAGS.get(error.argument)
-    if flag is None:
-        return click.UsageError(in_flags(str(error)))
-    return click.BadParameter(in_flags(error.problem), param_hint=flag)
+def usage_error(error: ArgumentError, command: click.Command) -> click.UsageError:
+    """Return what a command says of an argument that can't be used."""
+    name = _NAMES.get(error.argument, error.argument)
+    for parameter in command.params:
+        if parameter.name == name:
+            hint = parameter.opts[0] if isinstance(parameter, click.Option) else "FILE"
+            return click.BadParameter(in_flags(error.problem), param_hint=hint)
+    return click.UsageError(in_flags(str(error)))

@@ -72,6 +72,16 @@ def test_every_group_lists_its_commands_without_cutting_their_summaries(run, pat
     assert "..." not in ran.out.split("Commands:")[1]
 
 
+@pytest.mark.parametrize("path", all_commands(), ids=" ".join)
+def test_a_group_lists_a_command_with_the_first_sentence_of_its_help(run, path):
+    group = main
+    for name in path[:-1]:
+        group = group.get_command(click.Context(group), name)
+    summary = group.get_command(click.Context(group), path[-1]).get_short_help_str(limit=200)
+    listed = " ".join(run(*path[:-1], "--help").out.split("Commands:")[1].split())
+    assert f"{path[-1]} {summary}" in listed
+
+
 def test_version(run):
     assert run("--version").out == f"secureml, version {__version__}\n"
 
@@ -81,7 +91,10 @@ def test_it_runs_as_a_program_and_as_a_module(installed, python):
     assert python("-m", "secureml", "keys", "--help").out.startswith("Usage: secureml keys ")
 
 
-@pytest.mark.parametrize("arguments", ["--help", "--version", "keys --help", "demo --help"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["--help", "--version", "keys --help", "vault --help", "settings --help", "demo --help"],
+)
 def test_help_loads_nothing_but_click(python, arguments):
     script = f"""
 import sys
@@ -180,7 +193,7 @@ def test_an_error_of_another_kind_is_a_bug_and_shows(monkeypatch):
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("secureml.configuration.process.configure", broken)
+    monkeypatch.setattr("secureml.cli.settings.show.configure", broken)
     with pytest.raises(ZeroDivisionError):
         main(["settings", "show"])
 

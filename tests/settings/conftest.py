@@ -1,4 +1,4 @@
-"""Fixtures of the settings room."""
+"""Fixtures of the tests of settings."""
 
 from __future__ import annotations
 

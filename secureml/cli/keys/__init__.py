@@ -4,43 +4,48 @@ from __future__ import annotations
 
 import click
 
-from secureml.cli.keys.change import destroy, disable, enable, rotate
-from secureml.cli.keys.check import check
-from secureml.cli.keys.configure_vault import configure_vault
-from secureml.cli.keys.export import export, restore, verify_backup
-from secureml.cli.keys.make import generate_key, import_key
-from secureml.cli.keys.read import get_key, history, info, list_keys
-from secureml.cli.keys.rollback import accept_rollback
-from secureml.cli.keys.usage import usage
+from secureml.cli.base import LazyGroup
 
 __all__ = ["keys"]
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    package=__name__,
+    commands_at={
+        "configure-vault": (
+            "configure_vault:configure_vault",
+            "Save the connection to Vault, and test it",
+        ),
+        "generate-key": (
+            "make:generate_key",
+            "Make a new key in Vault, never over an existing one",
+        ),
+        "import": ("make:import_key", "Store a key that was made elsewhere"),
+        "get-key": ("read:get_key", "Print a key, alone on standard output"),
+        "list": ("read:list_keys", "List the keys in Vault"),
+        "info": ("read:info", "Print what is known of a key, and not the key itself"),
+        "history": ("read:history", "List every version of a key in Vault, oldest first"),
+        "rotate": ("change:rotate", "Give a key a new version; the older ones stay readable"),
+        "disable": ("change:disable", "Take a version of a key out of use"),
+        "enable": ("change:enable", "Take a disabled version of a key into use again"),
+        "destroy": ("change:destroy", "Destroy a version of a key for good"),
+        "accept-rollback": (
+            "change:accept_rollback",
+            "Give up the versions of a key that Vault lost",
+        ),
+        "usage": ("usage:usage", "Tell which versions of keys files need"),
+        "check": ("check:check", "Check that keys can be used, for monitoring"),
+        "export": ("export:export", "Write a whole key into a sealed file"),
+        "restore": ("export:restore", "Write every version of an exported key to Vault"),
+        "verify-backup": (
+            "export:verify_backup",
+            "Check an exported key, against Vault and tables too",
+        ),
+    },
+)
 def keys() -> None:
     """Make, read and rotate keys.
 
     configure-vault sets up the connection that all others use.
     """
-
-
-for _command in (
-    configure_vault,
-    generate_key,
-    import_key,
-    get_key,
-    list_keys,
-    info,
-    history,
-    rotate,
-    disable,
-    enable,
-    destroy,
-    accept_rollback,
-    usage,
-    check,
-    export,
-    restore,
-    verify_backup,
-):
-    keys.add_command(_command)

@@ -7,20 +7,19 @@ from contextlib import suppress
 import click
 
 from secureml.cli.base import command, exit_code_of, fail
-from secureml.cli.keys.output import as_json_option
+from secureml.cli.diagnosis import inspect
+from secureml.cli.options import json_option
 from secureml.cli.output import show, show_json
+from secureml.errors import AccessDeniedError, ConfigurationError, SecretError
+from secureml.key_management import KeyManager
+from secureml.key_management.twins import groups_of_twins
+from secureml.settings import Layers, load_settings
 
 __all__ = ["check"]
 
 
-@command(
-    "check",
-    examples="""
-secureml keys check
-secureml keys check --env production --json
-""",
-)
-@as_json_option
+@command()
+@json_option
 def check(environment: str | None, *, as_json: bool) -> None:
     """Check that keys can be used, for monitoring.
 
@@ -31,13 +30,11 @@ def check(environment: str | None, *, as_json: bool) -> None:
     Ends with 0 if all is well, with 1 if something needs attention and keys can be used, and else
     as every command does: 3 if the key is absent or deleted, 4 if access is denied, 5 if Vault is
     unavailable.
-    """
-    from secureml.cli.diagnosis.inspection import inspect
-    from secureml.errors import AccessDeniedError, ConfigurationError, SecretError
-    from secureml.key_management import KeyManager
-    from secureml.key_management.twins import groups_of_twins
-    from secureml.settings import Layers, load_settings
 
+    Examples:
+      secureml keys check
+      secureml keys check --env production --json
+    """
     settings = load_settings(Layers(environment=environment))
     found = inspect(settings)
     findings = list(found.findings)

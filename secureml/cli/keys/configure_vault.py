@@ -8,16 +8,18 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from secureml.atomic_files import NewFile, private_folder, write_together
 from secureml.cli.base import command, exit_code_of, fail, note, warn
 from secureml.cli.output import ask_hidden, show
-
-if TYPE_CHECKING:
-    from secureml.secret_types import SecretText
-    from secureml.settings import Settings
+from secureml.cli.settings.settings_file import edited, is_tracked, place_for
+from secureml.errors import ConfigurationError
+from secureml.secret_types import SecretText
+from secureml.settings import Layers, Settings, clashes, load_settings
+from secureml.vault.auth import TokenAuth
+from secureml.vault.diagnosis import check_connection
 
 __all__ = ["configure_vault"]
 
@@ -25,18 +27,7 @@ _TOKEN_VARIABLE = "SECUREML_VAULT_TOKEN"  # noqa: S105  # the name of a variable
 _LONGEST_TOKEN = 64 * 1024
 
 
-@command(
-    "configure-vault",
-    examples="""
-secureml keys configure-vault --vault-url http://127.0.0.1:8200 --vault-token myroot \\
-    --test-connection
-secureml keys configure-vault --vault-url https://vault.example.com:8200 \\
-    --vault-token-file ~/.vault-token --env production
-print-token | secureml keys configure-vault --vault-token -
-secureml keys configure-vault --test-connection
-""",
-    interrupted="what was saved stands in the settings file; see `secureml settings show`",
-)
+@command(interrupted="what was saved stands in the settings file; see `secureml settings show`")
 @click.option("--vault-url", metavar="URL", help="The address of Vault or OpenBao.")
 @click.option(
     "--vault-token",
@@ -76,19 +67,25 @@ def configure_vault(
     After it no variable has to be exported.
 
     The settings go into settings.local.toml beside the project's settings.toml, under the
-    selected environment, or [default] when none is selected. Production doesn't read that file;
+    selected environment, or [default] if none is selected. Production doesn't read that file;
     its settings go into settings.toml.
 
     The token goes into a file of its own in .secureml/ there, which only you can read and which
-    git ignores. It is taken from --vault-token or, where no option gives one, from the variable
+    git ignores. It is taken from --vault-token or, if no option gives one, from the variable
     SECUREML_VAULT_TOKEN.
 
     --test-connection checks that Vault can be reached and is unsealed, that it accepts the token,
     and that the token may read and write keys on the path. It writes nothing to Vault. Given
     alone, it tests the settings that are in force.
-    """
-    from secureml.settings import Layers, load_settings
 
+    Examples:
+      secureml keys configure-vault --vault-url http://127.0.0.1:8200 --vault-token myroot \\
+          --test-connection
+      secureml keys configure-vault --vault-url https://vault.example.com:8200 \\
+          --vault-token-file ~/.vault-token --env production
+      print-token | secureml keys configure-vault --vault-token -
+      secureml keys configure-vault --test-connection
+    """
     paths = {"vault_token_file": vault_token_file, "vault_ca_cert": vault_ca_cert}
     wanted = {name: text for name, text in texts.items() if text is not None}
     wanted |= {name: str(path.absolute()) for name, path in paths.items() if path is not None}
@@ -103,8 +100,12 @@ def configure_vault(
     if test_connection:
         _test(settings, vault_token_file)
     if change:
-        change.save()
-        _report(change, environment)
+        files = [NewFile(change.file, change.content)]
+        if change.token_file is not None and token is not None:
+            private_folder(change.token_file.parent)
+            files.insert(0, NewFile(change.token_file, token.reveal().encode() + b"\n", 0o600))
+        write_together(files)
+        _report(change, environment, token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,6 @@ class _Change:
         section: its section.
         values: the settings, as they are to stand there.
         token_file: where the token goes; None if there is none to save.
-        token: the token.
         content: what the settings file is to hold.
     """
 
@@ -124,28 +124,13 @@ class _Change:
     section: str
     values: Mapping[str, str]
     token_file: Path | None
-    token: SecretText | None
     content: bytes = field(repr=False)
-
-    def save(self) -> None:
-        from secureml.cli.saving import NewFile, private_folder, write_together
-
-        files = [NewFile(self.file, self.content)]
-        if self.token_file is not None and self.token is not None:
-            private_folder(self.token_file.parent)
-            token = self.token.reveal().encode() + b"\n"
-            files.insert(0, NewFile(self.token_file, token, mode=0o600))
-        write_together(files)
 
 
 def _change(
     environment: str | None, wanted: Mapping[str, str], token: SecretText | None
 ) -> _Change:
     """Work out what is to be saved, and that it can be; nothing is written."""
-    from secureml.cli.settings.settings_file import edited, place_for
-    from secureml.errors import ConfigurationError
-    from secureml.settings import clashes
-
     file = place_for(environment, os.environ)
     section = environment or "default"
     values = dict(wanted)
@@ -164,14 +149,13 @@ def _change(
     problems = [f"{file} [{section}]: {problem}" for _, problem in clashes(saved)]
     if problems:
         raise ConfigurationError.of(problems)
-    return _Change(file, section, values, token_file, token, content)
+    return _Change(file, section, values, token_file, content)
 
 
 def _test(settings: Settings, token_file: Path | None) -> None:
-    """Print what each check found; end the program where one failed."""
-    from secureml.cli.diagnosis.connection import check_connection
-    from secureml.vault.auth import TokenAuth
-
+    """Print what each check found; end the program if one failed."""
+    if settings.vault_url is None:
+        raise ConfigurationError("vault_url is not set; give --vault-url")
     # A token file that was named is what is to be tested, even if a variable holds a token too.
     auth = None if token_file is None else TokenAuth.of_file(token_file)
     first = None
@@ -187,11 +171,8 @@ def _test(settings: Settings, token_file: Path | None) -> None:
         fail("the connection test failed; nothing was saved", exit_code_of(first))
 
 
-def _report(change: _Change, environment: str | None) -> None:
+def _report(change: _Change, environment: str | None, token: SecretText | None) -> None:
     """Print what was saved, and warn of what keeps it from being used."""
-    from secureml.cli.settings.settings_file import is_tracked
-    from secureml.settings import Layers, load_settings
-
     show(f"saved in {change.file} [{change.section}]: {', '.join(change.values)}")
     if change.token_file is not None:
         show(f"the token is in {change.token_file}, for you alone to read")
@@ -208,7 +189,7 @@ def _report(change: _Change, environment: str | None) -> None:
         beaten = name == "vault_token_file" and effective.vault_token is not None
         if effective.origins[name] != saved and not beaten:
             warn(f"{name} was saved, but {effective.origins[name]} sets it too and wins")
-    if "vault_token_file" in change.values and effective.vault_token not in (None, change.token):
+    if "vault_token_file" in change.values and effective.vault_token not in (None, token):
         origin = effective.origins["vault_token"]
         warn(f"a token file was saved, but {origin} sets vault_token and wins")
     if effective.vault_url is None:
@@ -217,8 +198,6 @@ def _report(change: _Change, environment: str | None) -> None:
 
 def _token(option: str | None, file: Path | None, *, only_test: bool) -> SecretText | None:
     """Return the token to save, if one is given."""
-    from secureml.secret_types import SecretText
-
     if option is not None and file is not None:
         raise click.UsageError("--vault-token and --vault-token-file can't both be given.")
     if file is not None and not os.path.isfile(file):  # noqa: PTH113  # which takes any text

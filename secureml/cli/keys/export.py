@@ -5,22 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from secureml.atomic_files import check_replaceable, write_file
 from secureml.cli.base import command, fail, note, warn
-from secureml.cli.keys.output import WRITTEN, as_json_option, key_name_option, print_keys
+from secureml.cli.keys.output import WRITTEN, print_keys
+from secureml.cli.options import content_of, json_option, key_name_option
 from secureml.cli.output import ask_hidden, show, show_json
-
-if TYPE_CHECKING:
-    from secureml.key_management import KeyManager
-    from secureml.keys.export import KeyExport
-    from secureml.secret_types import SecretText
+from secureml.errors import ConfigurationError, SecretError, SecretNotFoundError
+from secureml.key_management import KeyManager
+from secureml.keys.export import KeyExport
+from secureml.secret_types import SecretBytes, SecretText
 
 __all__ = ["export", "restore", "verify_backup"]
 
-_LONGEST_SECRET = 65_536
 _LARGEST_EXPORT = 64 * 2**20
 
 _file = click.Path(path_type=Path, dir_okay=False)
@@ -35,13 +34,7 @@ _private_option = click.option(
 )
 
 
-@command(
-    "export",
-    examples="""
-secureml keys export --output master_key.export --public-key backup.pub
-secureml keys export --key-name archive_key --output archive.export --passphrase-file phrase
-""",
-)
+@command()
 @key_name_option
 @click.option("--output", type=_file, required=True, metavar="FILE", help="A new file.")
 @_passphrase_option
@@ -61,14 +54,15 @@ def export(
     It is for a backup or another Vault. Every version is in it, with its number, state, purpose and
     rotation period, except for the content of what is deleted or destroyed. Without an option
     that says what is to open it, a passphrase is asked for. Check the file with verify-backup.
-    """
-    from secureml.atomic_files import check_replaceable, write_file
-    from secureml.key_management import KeyManager
 
+    Examples:
+      secureml keys export --output master_key.export --public-key backup.pub
+      secureml keys export --key-name archive_key --output archive.export --passphrase-file phrase
+    """
     if check_replaceable(output):
         fail(f"{output} exists already", 1)
     passphrase = _passphrase(passphrase_file, public_key, transit_key, twice=True)
-    pem = None if public_key is None else _content(public_key, "--public-key", _LONGEST_SECRET)
+    pem = None if public_key is None else content_of(public_key, "--public-key").reveal()
     with KeyManager(environment=environment) as manager:
         content = manager.export_key(
             key_name, passphrase=passphrase, public_key=pem, transit_key=transit_key
@@ -76,20 +70,13 @@ def export(
     write_file(output, content)
 
 
-@command(
-    "restore",
-    examples="""
-secureml keys restore --file master_key.export --private-key backup.pem
-secureml keys restore --file archive.export --passphrase-file phrase --env production
-""",
-    interrupted=WRITTEN,
-)
+@command(interrupted=WRITTEN)
 @click.option("--file", type=_file, required=True, metavar="FILE", help="What export wrote.")
 @click.option("--key-name", metavar="NAME", help="Another name than the key had.")
 @_passphrase_option
 @_private_option
 @_transit_option
-@as_json_option
+@json_option
 def restore(
     environment: str | None,
     *,
@@ -105,21 +92,17 @@ def restore(
     Each gets its number. Never over an existing key, and into the same environment alone. No
     version can be used before all are there. Numbers without content are written, to count, and
     destroyed.
-    """
-    from secureml.key_management import KeyManager
 
+    Examples:
+      secureml keys restore --file master_key.export --private-key backup.pem
+      secureml keys restore --file archive.export --passphrase-file phrase --env production
+    """
     with KeyManager(environment=environment) as manager:
         found = _opened(manager, file, passphrase_file, private_key, transit_key)
         print_keys(manager.restore_key(found, key_name), as_json=as_json)
 
 
-@command(
-    "verify-backup",
-    examples="""
-secureml keys verify-backup master_key.export --private-key backup.pem
-secureml keys verify-backup master_key.export --private-key backup.pem --table hidden.csv
-""",
-)
+@command()
 @click.argument("file", metavar="EXPORT", type=_file)
 @click.option(
     "--table", "tables", multiple=True, metavar="FILE", help="A table, or a manifest alone."
@@ -127,7 +110,7 @@ secureml keys verify-backup master_key.export --private-key backup.pem --table h
 @_passphrase_option
 @_private_option
 @_transit_option
-@as_json_option
+@json_option
 def verify_backup(
     environment: str | None,
     *,
@@ -143,9 +126,12 @@ def verify_backup(
     Opens it, which tells whether it was changed, and checks the fingerprint of every version.
     If Vault can be read, each version is compared with the one there. With --table, it is
     checked whether the file could be recovered with it. Ends with 1 if something differs.
+
+    Examples:
+      secureml keys verify-backup master_key.export --private-key backup.pem
+      secureml keys verify-backup master_key.export --private-key backup.pem --table hidden.csv
     """
-    from secureml.files.backup import lacking_for
-    from secureml.key_management import KeyManager
+    from secureml.files.backup import lacking_for  # which loads pandas
 
     with KeyManager(environment=environment) as manager:
         found = _opened(manager, file, passphrase_file, private_key, transit_key)
@@ -164,13 +150,12 @@ def verify_backup(
         warn(problem)
     differing = [row for row in rows if row["vault"] not in ("the same", "not known")]
     if differing or problems:
-        fail(f"the backup is not what is needed: {len(differing) + len(problems)} problems", 1)
+        count = len(differing) + len(problems)
+        fail(f"the backup is not what is needed: {count} problem{'s' * (count != 1)}", 1)
 
 
 def _compared(manager: KeyManager, export: KeyExport) -> Iterator[dict[str, object]]:
     """Compare each version with the one in Vault, if that can be read."""
-    from secureml.errors import ConfigurationError, SecretError, SecretNotFoundError
-
     there = None
     try:
         if manager.environment == export.environment:
@@ -214,13 +199,9 @@ def _opened(
     private_key: Path | None,
     transit_key: str | None,
 ) -> KeyExport:
-    from secureml.secret_types import SecretBytes
-
-    content = _content(file, "the export", _LARGEST_EXPORT)
+    content = content_of(file, "the export", _LARGEST_EXPORT).reveal()
     passphrase = _passphrase(passphrase_file, private_key, transit_key)
-    pem = None
-    if private_key is not None:
-        pem = SecretBytes(_content(private_key, "--private-key", _LONGEST_SECRET))
+    pem = None if private_key is None else content_of(private_key, "--private-key")
     return manager.read_export(
         content, passphrase=passphrase, private_key=pem, transit_key=transit_key
     )
@@ -228,20 +209,11 @@ def _opened(
 
 def _passphrase(file: Path | None, *others: object, twice: bool = False) -> SecretText | None:
     """Return the passphrase in a file, or what is typed if nothing else is given."""
-    from secureml.secret_types import SecretBytes, SecretText
-
     given = [one for one in (file, *others) if one is not None]
     if len(given) > 1:
         raise click.UsageError("One option alone says what protects the export.")
     if file is not None:
-        content = SecretBytes(_content(file, "--passphrase-file", _LONGEST_SECRET))
-        try:
-            text = SecretText(content.reveal().decode())
-        except UnicodeDecodeError:
-            text = None
-        if text is None:
-            raise click.UsageError("--passphrase-file is not text in UTF-8.")
-        return SecretText(text.reveal().partition("\n")[0].rstrip("\r"))
+        return _first_line(content_of(file, "--passphrase-file"))
     if given:
         return None
     if not sys.stdin.isatty():
@@ -252,10 +224,9 @@ def _passphrase(file: Path | None, *others: object, twice: bool = False) -> Secr
     return typed
 
 
-def _content(file: Path, what: str, most: int) -> bytes:
+def _first_line(content: SecretBytes) -> SecretText:
     try:
-        with file.open("rb") as stream:
-            return stream.read(most + 1)
-    except OSError as error:
-        problem = error.strerror or type(error).__name__
-    raise click.UsageError(f"{what} can't be read: {problem}.")
+        return SecretText(content.reveal().decode().partition("\n")[0].rstrip("\r"))
+    except UnicodeDecodeError:
+        pass
+    raise click.UsageError("--passphrase-file is not text in UTF-8.")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from secureml.cli.base import command
-from secureml.cli.keys.output import WRITTEN, as_json_option, key_name_option, print_facts
+from secureml.cli.keys.output import WRITTEN, print_facts
+from secureml.cli.options import content_of, json_option, key_name_option, period
 from secureml.cli.output import ask_hidden
-
-if TYPE_CHECKING:
-    from datetime import timedelta
-
-    from secureml.keys import Encoding
-    from secureml.secret_types import SecretBytes, SecretText
+from secureml.errors import KeyMaterialError
+from secureml.key_management import KeyManager
+from secureml.keys import Encoding, decode_exactly
+from secureml.secret_types import SecretBytes, SecretText
 
 __all__ = ["generate_key", "import_key"]
 
@@ -36,19 +34,12 @@ _purpose = click.option(
 _rotation_period = click.option(
     "--rotation-period",
     metavar="PERIOD",
+    callback=period,
     help="When rotate --all-due gives it a new version: a number with d, h, m or s, such as 90d.",
 )
 
 
-@command(
-    "generate-key",
-    examples="""
-secureml keys generate-key --key-name master_key
-secureml keys generate-key --key-name archive_key --length 64 --encoding base64 --env staging
-secureml keys generate-key --key-name orders_key --purpose "order tables" --rotation-period 90d
-""",
-    interrupted=WRITTEN,
-)
+@command(interrupted=WRITTEN)
 @key_name_option
 @click.option(
     "--length",
@@ -61,39 +52,32 @@ secureml keys generate-key --key-name orders_key --purpose "order tables" --rota
 @_kept_as
 @_purpose
 @_rotation_period
-@as_json_option
+@json_option
 def generate_key(
     environment: str | None,
     *,
     key_name: str | None,
     length: int,
     encoding: Encoding,
-    purpose: str | None,
-    rotation_period: str | None,
     as_json: bool,
+    **described: Any,
 ) -> None:
     """Make a new key in Vault, never over an existing one.
 
     Prints where the key lives, its version and its fingerprint, not the key.
-    """
-    from secureml.key_management import KeyManager
 
-    period = _period(rotation_period)
+    Examples:
+      secureml keys generate-key --key-name master_key
+      secureml keys generate-key --key-name archive_key --length 64 --encoding base64 --env staging
+      secureml keys generate-key --key-name orders_key --purpose orders --rotation-period 90d
+    """
     with KeyManager(environment=environment) as manager:
         name = manager.settings.master_key_name if key_name is None else key_name
-        made = manager.generate_key(name, length, encoding, purpose=purpose, rotation_period=period)
+        made = manager.generate_key(name, length, encoding, **described)
     print_facts(made, as_json=as_json)
 
 
-@command(
-    "import",
-    examples="""
-secureml keys import --key-name master_key --file old-key.txt
-some-program | secureml keys import --key-name archive_key --file - --length 64
-secureml keys import --key-name device_key --file key.bin --raw
-""",
-    interrupted=WRITTEN,
-)
+@command(interrupted=WRITTEN)
 @key_name_option
 @click.option(
     "--file",
@@ -113,7 +97,7 @@ secureml keys import --key-name device_key --file key.bin --raw
 @_kept_as
 @_purpose
 @_rotation_period
-@as_json_option
+@json_option
 def import_key(
     environment: str | None,
     *,
@@ -122,40 +106,33 @@ def import_key(
     raw: bool,
     length: int | None,
     encoding: Encoding,
-    purpose: str | None,
-    rotation_period: str | None,
     as_json: bool,
+    **described: Any,
 ) -> None:
     """Store a key that was made elsewhere.
 
     It is never stored over an existing one. Prints where the key lives, its version and its
     fingerprint, not the key.
-    """
-    from secureml.key_management import KeyManager
 
-    period = _period(rotation_period)
+    Examples:
+      secureml keys import --key-name master_key --file old-key.txt
+      some-program | secureml keys import --key-name archive_key --file - --length 64
+      secureml keys import --key-name device_key --file key.bin --raw
+    """
     material = _material(source, raw=raw, length=length)
     with KeyManager(environment=environment) as manager:
         name = manager.settings.master_key_name if key_name is None else key_name
-        made = manager.import_key(name, material, encoding, purpose=purpose, rotation_period=period)
+        made = manager.import_key(name, material, encoding, **described)
     print_facts(made, as_json=as_json)
 
 
-def _period(text: str | None) -> timedelta | None:
-    from secureml.key_management.rotation_period import period_in
-
-    period = period_in(text)
-    if text is not None and period is None:
-        raise click.UsageError("--rotation-period is a number with d, h, m or s, such as 90d.")
-    return period
-
-
 def _material(source: Path, *, raw: bool, length: int | None) -> SecretBytes | SecretText:
-    from secureml.errors import KeyMaterialError
-    from secureml.keys import decode_exactly
-    from secureml.secret_types import SecretBytes, SecretText
-
-    content = _content(source)
+    if str(source) != "-":
+        content = content_of(source, "--file")
+    elif sys.stdin.isatty():
+        content = SecretBytes(ask_hidden("Key").encode())
+    else:
+        content = SecretBytes(sys.stdin.buffer.read(_LONGEST_INPUT))
     if raw:
         if length not in (None, len(content)):
             raise KeyMaterialError(f"the key has {len(content)} bytes, and not {length}")
@@ -163,21 +140,3 @@ def _material(source: Path, *, raw: bool, length: int | None) -> SecretBytes | S
     # A key as text is ASCII; whatever else is there must not end up in an error message.
     text = SecretText(content.reveal().decode("ascii", "replace"))
     return text if length is None else SecretBytes(decode_exactly(text, length))
-
-
-def _content(source: Path) -> SecretBytes:
-    from secureml.secret_types import SecretBytes
-
-    if str(source) == "-":
-        if sys.stdin.isatty():
-            return SecretBytes(ask_hidden("Key").encode())
-        return SecretBytes(sys.stdin.buffer.read(_LONGEST_INPUT))
-    if not os.path.isfile(source):  # noqa: PTH113  # which takes any text for a name
-        # Not repeated: it may be the key itself.
-        raise click.UsageError("--file does not name a file.")
-    try:
-        with source.open("rb") as file:
-            return SecretBytes(file.read(_LONGEST_INPUT))
-    except OSError as error:
-        problem = error.strerror
-    raise click.UsageError(f"--file can't be read: {problem}.")

@@ -1,46 +1,28 @@
-"""How the commands of ``secureml keys`` take and show what is known of keys."""
+"""How the commands of ``secureml keys`` show what is known of keys."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import click
+from datetime import datetime
 
 from secureml.cli.output import is_terminal, show, show_json, show_table
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from secureml.keys import KeyInfo
+from secureml.key_management.rotation_period import period_text
+from secureml.keys import KeyInfo
 
 __all__ = [
     "WRITTEN",
-    "as_json_option",
     "facts_of",
-    "key_name_option",
     "print_facts",
     "print_keys",
-    "version_option",
 ]
 
 WRITTEN = "Vault may have done it; `secureml keys history` tells"
-"""What is where after Ctrl-C in a command that writes to Vault."""
-
-key_name_option = click.option(
-    "--key-name", metavar="NAME", help="The key; by default the setting master_key_name."
-)
-version_option = click.option(
-    "--version", type=click.IntRange(1), required=True, metavar="N", help="The version."
-)
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+"""What may have been changed when Ctrl-C stops a command that writes to Vault."""
 
 
 def facts_of(info: KeyInfo) -> dict[str, object]:
     """Return what is known of a key as values that JSON has."""
-    from secureml.key_management.rotation_period import period_text
-
     period = info.rotation_period
     return dataclasses.asdict(info) | {
         "created": _iso(info.created),

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from secureml.cli.base import command, note
-from secureml.cli.keys.output import (
-    as_json_option,
-    facts_of,
-    key_name_option,
-    print_facts,
-    print_keys,
-)
+from secureml.cli.keys.output import facts_of, print_facts, print_keys
+from secureml.cli.options import json_option, key_name_option
 from secureml.cli.output import show, show_json
-
-if TYPE_CHECKING:
-    from secureml.keys import Encoding
+from secureml.key_management import KeyManager
+from secureml.keys import Encoding, encode
 
 __all__ = ["get_key", "history", "info", "list_keys"]
 
@@ -26,14 +18,7 @@ _any_version = click.option(
 )
 
 
-@command(
-    "get-key",
-    examples="""
-secureml keys get-key --key-name master_key
-secureml keys get-key --key-name master_key --encoding base64 --version 1 | some-program
-secureml keys get-key --info
-""",
-)
+@command()
 @key_name_option
 @click.option(
     "--length",
@@ -52,7 +37,7 @@ secureml keys get-key --info
 @click.option(
     "--info", "only_info", is_flag=True, help="Print where the key comes from, and not the key."
 )
-@as_json_option
+@json_option
 def get_key(
     environment: str | None,
     *,
@@ -66,10 +51,12 @@ def get_key(
     """Print a key, alone on standard output.
 
     Where it comes from is printed on standard error.
-    """
-    from secureml.key_management import KeyManager
-    from secureml.keys import encode
 
+    Examples:
+      secureml keys get-key --key-name master_key
+      secureml keys get-key --key-name master_key --encoding base64 --version 1 | some-program
+      secureml keys get-key --info
+    """
     with KeyManager(environment=environment) as manager:
         if only_info and length is None:
             print_facts(manager.key_info(key_name, version), as_json=as_json)
@@ -87,21 +74,17 @@ def get_key(
     show(encode(key.material, encoding))
 
 
-@command(
-    "list",
-    examples="""
-secureml keys list
-secureml keys list --env production --json
-""",
-)
-@as_json_option
+@command()
+@json_option
 def list_keys(environment: str | None, as_json: bool) -> None:
     """List the keys in Vault.
 
     Prints the newest version of each, and not the keys themselves.
-    """
-    from secureml.key_management import KeyManager
 
+    Examples:
+      secureml keys list
+      secureml keys list --env production --json
+    """
     with KeyManager(environment=environment) as manager:
         found = manager.list_keys()
     print_keys(found, as_json=as_json)
@@ -109,39 +92,32 @@ def list_keys(environment: str | None, as_json: bool) -> None:
         note("there are no keys")
 
 
-@command(
-    "info",
-    examples="""
-secureml keys info
-secureml keys info --key-name archive_key --version 2 --json
-""",
-)
+@command()
 @key_name_option
 @_any_version
-@as_json_option
+@json_option
 def info(environment: str | None, key_name: str | None, version: int | None, as_json: bool) -> None:
-    """Print what is known of a key, and not the key itself."""
-    from secureml.key_management import KeyManager
+    """Print what is known of a key, and not the key itself.
 
+    Examples:
+      secureml keys info
+      secureml keys info --key-name archive_key --version 2 --json
+    """
     with KeyManager(environment=environment) as manager:
         print_facts(manager.key_info(key_name, version), as_json=as_json)
 
 
-@command(
-    "history",
-    examples="""
-secureml keys history
-secureml keys history --key-name archive_key --json
-""",
-)
+@command()
 @key_name_option
-@as_json_option
+@json_option
 def history(environment: str | None, key_name: str | None, as_json: bool) -> None:
     """List every version of a key in Vault, oldest first.
 
     Disabled and destroyed ones are among them; what is destroyed has no fingerprint.
-    """
-    from secureml.key_management import KeyManager
 
+    Examples:
+      secureml keys history
+      secureml keys history --key-name archive_key --json
+    """
     with KeyManager(environment=environment) as manager:
         print_keys(manager.key_history(key_name), as_json=as_json)

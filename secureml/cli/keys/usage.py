@@ -3,52 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import click
 
+from secureml.anonymization.keyrings import key_that_made
 from secureml.cli.base import command, fail, note, warn
-from secureml.cli.keys.output import as_json_option
+from secureml.cli.options import delimiter_option, json_option
 from secureml.cli.output import is_terminal, show, show_json, show_table
-
-if TYPE_CHECKING:
-    from secureml.files import KeyUsage
-    from secureml.key_management import KeyManager
-    from secureml.pseudonymization.manifest import KeyReference
+from secureml.errors import (
+    ArgumentError,
+    SecretError,
+    SecretNotFoundError,
+    SecureMLError,
+    WrongKeyError,
+)
+from secureml.files import KeyUsage, key_usage
+from secureml.key_management import KeyManager
+from secureml.pseudonymization.manifest import KeyReference
 
 __all__ = ["usage"]
 
 Row = dict[str, object]
 
 
-@command(
-    "usage",
-    examples="""
-secureml keys usage hidden.csv archive/*.parquet
-secureml keys usage hidden.csv.manifest.json --json
-""",
-)
+@command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
-@click.option(
-    "--delimiter", default=",", show_default=True, metavar="CHAR", help="Of CSV files; \\t: a tab."
-)
-@as_json_option
+@delimiter_option
+@json_option
 def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_json: bool) -> None:
     """Tell which versions of keys files need.
 
     Takes tables, and manifests alone. A version whose key has another number in Vault by now is
     told with both. A version that is missing is told too, and so is a file without a manifest that
     can be read; then the exit code is 1.
-    """
-    from secureml.errors import ArgumentError, SecureMLError
-    from secureml.files import key_usage
-    from secureml.key_management import KeyManager
 
+    Examples:
+      secureml keys usage hidden.csv archive/*.parquet
+      secureml keys usage hidden.csv.manifest.json --json
+    """
     found: list[KeyUsage] = []
     broken: list[Row] = []
     for file in files:
         try:
-            found.append(key_usage(file, delimiter="\t" if delimiter == "\\t" else delimiter))
+            found.append(key_usage(file, delimiter=delimiter))
         except ArgumentError:
             raise
         except SecureMLError as error:
@@ -70,8 +67,6 @@ def _states(
     manager: KeyManager, found: Iterable[KeyUsage]
 ) -> Mapping[tuple[str | None, str], Mapping[int | None, str]]:
     """Return the states of the versions of each key, by environment and name."""
-    from secureml.errors import SecretNotFoundError, SecureMLError
-
     states: dict[tuple[str | None, str], dict[int | None, str]] = {}
     for key in {(one.environment, one.key): one for one in found if any(one.versions)}:
         environment, name = key
@@ -121,9 +116,6 @@ def _found(
 
     Without its check, and if the key can't be read, the state is that of the number.
     """
-    from secureml.anonymization.keyrings import key_that_made
-    from secureml.errors import SecretError, WrongKeyError
-
     by_number = known.get(version, "missing")
     if reference is None:
         return by_number, None

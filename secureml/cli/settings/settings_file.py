@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -65,20 +65,12 @@ def edited(path: Path, section: str, values: Mapping[str, str]) -> bytes:
         ConfigurationError: the file is no UTF-8 or no TOML, or can't be changed safely.
         SecureMLError: it can't be read.
     """
-    text = _text_of(path)
-    problem = None
-    try:
-        before = tomllib.loads(text.removeprefix(_BOM))
-        after = _with_line_ends(text, _with_values(text.removeprefix(_BOM), section, values))
-        wanted = {**before, section: {**before.get(section, {}), **values}}
-        if tomllib.loads(after) != wanted:
-            problem = f"{path} can't be changed safely; set {', '.join(values)} there yourself"
-    except (ValueError, TypeError, TOMLKitError):
-        # A parser's own message may quote the file.
-        problem = f"{path} can't be changed safely: it is no TOML that this command can edit"
-    if problem:
-        raise ConfigurationError(problem)
-    return (_BOM * text.startswith(_BOM) + after).encode()
+    return _changed(
+        path,
+        section,
+        lambda text: _with_values(text, section, values),
+        lambda before: {**before, **values},
+    )
 
 
 def with_rules(path: Path, section: str, rules: Mapping[str, Mapping[str, Any]]) -> bytes:
@@ -96,24 +88,15 @@ def with_rules(path: Path, section: str, rules: Mapping[str, Mapping[str, Any]])
         ConfigurationError: the file is no UTF-8 or no TOML, or can't be changed safely.
         SecureMLError: it can't be read.
     """
-    text = _text_of(path)
-    problem = None
-    try:
-        before = tomllib.loads(text.removeprefix(_BOM))
-        document = tomlkit.document()
-        columns = {column: dict(rule) for column, rule in rules.items()}
-        document[section] = {"columns": columns}
-        added = "\n" * (2 - text.endswith("\n")) * bool(text) + tomlkit.dumps(document)
-        after = text + _with_line_ends(text, added)
-        kept = before.get(section, {})
-        wanted = {**before, section: {**kept, "columns": {**kept.get("columns", {}), **columns}}}
-        if tomllib.loads(after.removeprefix(_BOM)) != wanted:
-            problem = f"{path} can't be changed safely; add the rules there yourself"
-    except (ValueError, TypeError, TOMLKitError):
-        problem = f"{path} can't be changed safely: its rules are not tables of their own"
-    if problem:
-        raise ConfigurationError(problem)
-    return after.encode()
+    columns = {column: dict(rule) for column, rule in rules.items()}
+    document = tomlkit.document()
+    document[section] = {"columns": columns}
+    return _changed(
+        path,
+        section,
+        lambda text: text + "\n" * (2 - text.endswith("\n")) * bool(text) + tomlkit.dumps(document),
+        lambda before: {**before, "columns": {**before.get("columns", {}), **columns}},
+    )
 
 
 def is_tracked(path: Path) -> bool:
@@ -144,6 +127,27 @@ def is_tracked(path: Path) -> bool:
             check=False,
         )
     return asked.returncode == 1
+
+
+def _changed(
+    path: Path,
+    section: str,
+    change: Callable[[str], str],
+    merge: Callable[[dict[str, Any]], dict[str, Any]],
+) -> bytes:
+    """Change the text of a file, and read the result to see that nothing else has changed."""
+    content = _text_of(path)
+    text = content.removeprefix(_BOM)
+    problem = f"{path} can't be changed safely; change [{section}] there yourself"
+    try:
+        before = tomllib.loads(text)
+        after = _with_line_ends(text, change(text))
+        if tomllib.loads(after) == {**before, section: merge(before.get(section, {}))}:
+            return (_BOM * content.startswith(_BOM) + after).encode()
+    except (ValueError, TypeError, AttributeError, TOMLKitError):
+        # A parser's own message may quote the file.
+        problem = f"{path} can't be changed safely: it is no TOML that this command can edit"
+    raise ConfigurationError(problem)
 
 
 def _text_of(path: Path) -> str:

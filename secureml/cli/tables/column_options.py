@@ -1,42 +1,35 @@
-"""What options of a command say of single columns."""
+"""Options of a command that say something of single columns."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from secureml.settings.rules import Option
+from secureml.settings.rules import OPTIONS, ColumnRule, Option, option_problem
 
-__all__ = ["by_column", "options_of", "pairs", "strategies"]
+__all__ = ["by_column", "column_options", "options_of", "strategies"]
 
 
 def by_column(name: str, what: str) -> Callable[..., Any]:
-    """Make an option that takes a name by column."""
+    """Make an option that takes a name by column; the command gets its plural, as a mapping."""
     return click.option(
-        f"--{name}", multiple=True, metavar="COLUMN=NAME", help=f"{what}; can be repeated."
+        f"--{name}",
+        f"{name}s",
+        multiple=True,
+        metavar="COLUMN=NAME",
+        callback=lambda _ctx, param, given: _pairs(param.opts[0], given),
+        help=f"{what}; can be repeated.",
     )
-
-
-def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
-    """Return what an option says by column."""
-    found = {}
-    for one in given:
-        column, equals, value = one.partition("=")
-        if not equals or not column or not value:
-            raise click.BadParameter(f"{one!r} is not COLUMN=NAME", param_hint=option)
-        found[column] = value
-    return found
 
 
 def strategies(given: Sequence[str], names: Sequence[str] | None) -> str | dict[str, str] | None:
     """Return the strategy of all columns or of each, from names with and without a column."""
     for_all = [one for one in given if "=" not in one]
-    of_columns = pairs("--strategy", [one for one in given if "=" in one])
+    of_columns = _pairs("--strategy", [one for one in given if "=" in one])
     if len(for_all) > 1 or (for_all and of_columns and names is None):
         raise click.BadParameter(
             "several are given: write COLUMN=NAME for each", param_hint="--strategy"
@@ -46,15 +39,23 @@ def strategies(given: Sequence[str], names: Sequence[str] | None) -> str | dict[
     return {name: one for name in names or () for one in for_all} | of_columns
 
 
+def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for one in given:
+        column, equals, value = one.partition("=")
+        if not equals or not column or not value:
+            raise click.BadParameter(f"{one!r} is not COLUMN=NAME", param_hint=option)
+        found[column] = value
+    return found
+
+
 def options_of(given: Sequence[str], *, of_vendor: bool) -> dict[str, dict[str, Option]]:
-    """Return the options of the format or strategy of each column.
+    """Return the options by column; a column ends at the last point before the equals sign.
 
     Args:
-        given: COLUMN.NAME=VALUE each; the point is the last one before the equals sign.
+        given: COLUMN.NAME=VALUE each.
         of_vendor: whether a column has a format or a strategy of another package.
     """
-    from secureml.settings.rules import ColumnRule, option_problem
-
     found: dict[str, dict[str, Option]] = {}
     for one in given:
         place, equals, text = one.partition("=")
@@ -73,8 +74,6 @@ def options_of(given: Sequence[str], *, of_vendor: bool) -> dict[str, dict[str, 
 
 def _value(name: str, text: str) -> Any:
     """Read a value of TOML; text that is to be text needs no quotation marks."""
-    from secureml.settings.rules import OPTIONS
-
     kinds = OPTIONS.get(name, ())
     try:
         document = tomllib.loads(f"value = {text}")
@@ -85,3 +84,12 @@ def _value(name: str, text: str) -> Any:
     if document or (is_bare and type(value) not in kinds and str in kinds):
         return text
     return value
+
+
+column_options = click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="COLUMN.NAME=VALUE",
+    help="An option of the format or strategy of a column; can be repeated.",
+)

@@ -1,4 +1,7 @@
-"""``secureml anonymize``, ``reidentify`` and ``rekey``: tables in files."""
+"""``secureml anonymize``, ``reidentify`` and ``rekey``: tables in files.
+
+What loads pandas is imported when a command runs, so that its help is fast.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.base import Interrupted, command
+from secureml.cli.options import delimiter_option, json_option, key_name_option
 from secureml.cli.output import progress, show, show_json
-from secureml.cli.tables.column_options import by_column, options_of, pairs, strategies
+from secureml.cli.tables.column_options import (
+    by_column,
+    column_options,
+    options_of,
+    strategies,
+)
+from secureml.key_management import KeyManager
 from secureml.registry import is_vendor_name
 
 if TYPE_CHECKING:
     from secureml.anonymization.preview import Preview
     from secureml.files import Written
-    from secureml.key_management import KeyManager
 
 __all__ = ["anonymize", "reidentify", "rekey"]
 
@@ -33,13 +42,6 @@ _manifest = click.option(
     type=click.Path(),
     help="The manifest; by default the one in the file or beside it.",
 )
-_delimiter = click.option(
-    "--delimiter",
-    default=",",
-    show_default=True,
-    metavar="CHAR",
-    help="What separates the values of a CSV file; \\t for a tab.",
-)
 _force = click.option("--force", is_flag=True, help="Replace an output that is there.")
 _unchecked = click.option(
     "--no-table-check",
@@ -49,19 +51,9 @@ _unchecked = click.option(
     default=True,
     help="Accept rows that the manifest was not made with.",
 )
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@command(
-    "anonymize",
-    examples="""
-secureml anonymize customers.csv --output hidden.csv --columns ssn,email
-secureml anonymize customers.parquet --output hidden.parquet --columns ssn --format ssn=ssn
-secureml anonymize customers.csv --output hidden.csv --columns card \\
-    --format card=credit_card --option card.keep_first=4 --option card.keep_last=4
-secureml anonymize customers.csv --columns ssn,email --preview
-""",
-)
+@command()
 @_file
 @click.option("--output", metavar="OUT", type=click.Path(), help="Where the result is written.")
 @click.option(
@@ -91,12 +83,7 @@ secureml anonymize customers.csv --columns ssn,email --preview
     help="What sets all domains apart from those of others, such as the name of a recipient.",
 )
 @by_column("tweak", "Another column that makes equal values of a column unlinkable")
-@click.option(
-    "--option",
-    multiple=True,
-    metavar="COLUMN.NAME=VALUE",
-    help="An option of the format or strategy of a column; can be repeated.",
-)
+@column_options
 @click.option(
     "--manifest",
     metavar="M",
@@ -108,13 +95,13 @@ secureml anonymize customers.csv --columns ssn,email --preview
 @click.option("--normalize", metavar="FORM", help="NFC.")
 @click.option("--on-ordered", metavar="POLICY", help="error or keep, for ordered categories.")
 @click.option("--profile", metavar="NAME", help="A set of rules in the settings.")
-@click.option("--key-name", metavar="NAME", help="The key; by default the setting master_key_name.")
+@key_name_option
 @click.option(
     "--key-versions", is_flag=True, help="Add a column with the version of the key for each."
 )
-@_delimiter
+@delimiter_option
 @_force
-@_as_json
+@json_option
 def anonymize(
     environment: str | None,
     *,
@@ -123,109 +110,81 @@ def anonymize(
     preview: int | None,
     columns: str | None,
     strategy: Sequence[str],
-    format: Sequence[str],
-    domain: Sequence[str],
-    tweak: Sequence[str],
-    option: Sequence[str],
     key_name: str | None,
-    delimiter: str,
     force: bool,
     as_json: bool,
-    **rules: Any,
+    **arguments: Any,
 ) -> None:
     """Replace values in a file by pseudonyms.
 
     The file is CSV or Parquet. The manifest, which recovery needs, is in a Parquet file itself,
     and beside a CSV file as OUT.manifest.json.
+
+    Examples:
+      secureml anonymize customers.csv --output hidden.csv --columns ssn,email
+      secureml anonymize customers.parquet --output hidden.parquet --columns ssn --format ssn=ssn
+      secureml anonymize customers.csv --output hidden.csv --columns card \\
+          --format card=credit_card --option card.keep_first=4 --option card.keep_last=4
+      secureml anonymize customers.csv --columns ssn,email --preview
     """
+    from secureml.files import anonymize_file, preview_file
+
     if (output is None) == (preview is None):
         raise click.UsageError("give --output, or --preview")
     names = None if columns is None else [name.strip() for name in columns.split(",")]
-    of_vendor = any(is_vendor_name(one.rpartition("=")[2]) for one in (*strategy, *format))
-    rules |= {
+    of_vendor = any(
+        is_vendor_name(one.rpartition("=")[2])
+        for one in (*strategy, *arguments["formats"].values())
+    )
+    arguments |= {
+        "sensitive_columns": names,
         "strategy": strategies(strategy, names),
-        "formats": pairs("--format", format),
-        "domains": pairs("--domain", domain),
-        "tweaks": pairs("--tweak", tweak),
-        "options": options_of(option, of_vendor=of_vendor),
+        "options": options_of(arguments["options"], of_vendor=of_vendor),
+        "master_key_name": key_name,
     }
-    from secureml.files import anonymize_file, preview_file
-
     with _work(environment, file, output) as (manager, on_progress):
+        arguments["key_manager"] = manager
         if output is None:
-            previewed = preview_file(
-                file,
-                names,
-                rows=preview or 0,
-                master_key_name=key_name,
-                delimiter=_character(delimiter),
-                key_manager=manager,
-                **rules,
-            )
-            _print_preview(previewed, as_json=as_json)
+            _print_preview(preview_file(file, rows=preview or 0, **arguments), as_json=as_json)
             return
-        written = anonymize_file(
-            file,
-            output,
-            names,
-            master_key_name=key_name,
-            delimiter=_character(delimiter),
-            force=force,
-            on_progress=on_progress,
-            key_manager=manager,
-            **rules,
-        )
+        written = anonymize_file(file, output, force=force, on_progress=on_progress, **arguments)
     _print(written, as_json=as_json)
 
 
-@command(
-    "reidentify",
-    examples="""
-secureml reidentify hidden.csv --output recovered.csv
-secureml reidentify part.csv --output recovered.csv --manifest hidden.csv.manifest.json
-""",
-)
+@command()
 @_file
 @_output
 @_manifest
 @_unchecked
-@_delimiter
+@delimiter_option
 @_force
-@_as_json
+@json_option
 def reidentify(
     environment: str | None,
     *,
     file: str,
     output: str,
-    delimiter: str,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Recover the values that anonymize replaced in a file.
 
     Only you can read the result.
+
+    Examples:
+      secureml reidentify hidden.csv --output recovered.csv
+      secureml reidentify part.csv --output recovered.csv --manifest hidden.csv.manifest.json
     """
     from secureml.files import reidentify_file
 
     with _work(environment, file, output) as (manager, on_progress):
         written = reidentify_file(
-            file,
-            output,
-            delimiter=_character(delimiter),
-            on_progress=on_progress,
-            key_manager=manager,
-            **options,
+            file, output, on_progress=on_progress, key_manager=manager, **options
         )
     _print(written, as_json=as_json)
 
 
-@command(
-    "rekey",
-    examples="""
-secureml rekey hidden.csv
-secureml rekey hidden.parquet --to-key customers_2027 --output moved.parquet
-""",
-)
+@command()
 @_file
 @click.option(
     "--output",
@@ -241,14 +200,13 @@ secureml rekey hidden.parquet --to-key customers_2027 --output moved.parquet
     "--drop-missing", is_flag=True, help="Forget columns of the manifest that the file lacks."
 )
 @_unchecked
-@_delimiter
+@delimiter_option
 @_force
-@_as_json
+@json_option
 def rekey(
     environment: str | None,
     *,
     file: str,
-    delimiter: str,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -256,32 +214,25 @@ def rekey(
 
     By default this is the newest version of their own. If it is stopped, run it again: it goes on
     where it was. The file is replaced only when all is done.
+
+    Examples:
+      secureml rekey hidden.csv
+      secureml rekey hidden.parquet --to-key customers_2027 --output moved.parquet
     """
     from secureml.files import rekey_file
 
     target = options["output"] or file
     with _work(environment, file, target, resumes=True) as (manager, on_progress):
-        written = rekey_file(
-            file,
-            delimiter=_character(delimiter),
-            on_progress=on_progress,
-            key_manager=manager,
-            **options,
-        )
+        written = rekey_file(file, on_progress=on_progress, key_manager=manager, **options)
     _print(written, as_json=as_json)
-
-
-def _character(delimiter: str) -> str:
-    return "\t" if delimiter == "\\t" else delimiter
 
 
 @contextlib.contextmanager
 def _work(
     environment: str | None, file: str, output: str | None, *, resumes: bool = False
 ) -> Iterator[tuple[KeyManager, Callable[[float], object] | None]]:
-    """Lend a key manager and what shows the progress; where Ctrl-C ends it, tell what is where."""
+    """Lend a key manager and what shows the progress; after Ctrl-C, tell what was written."""
     from secureml.files.manifests import work_folder_of
-    from secureml.key_management import KeyManager
 
     before = _state(output)
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.base import command, note
+from secureml.cli.options import delimiter_option, json_option
 from secureml.cli.output import show, show_json
 
 if TYPE_CHECKING:
@@ -23,38 +24,30 @@ __all__ = ["scan"]
 _ROWS_OF_A_CHUNK = 2_000
 
 
-@command(
-    "scan",
-    examples="""
-secureml scan customers.csv
-secureml scan customers.parquet --json
-secureml scan customers.csv --write
-""",
-)
+@command()
 @click.argument("file", metavar="FILE", type=click.Path())
 @click.option(
     "--write", is_flag=True, help="Add the rules to the settings file, under [default.columns]."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "--delimiter",
-    default=",",
-    show_default=True,
-    metavar="CHAR",
-    help="What separates the values of a CSV file; \\t for a tab.",
-)
+@json_option
+@delimiter_option
 def scan(environment: str | None, *, file: str, write: bool, as_json: bool, delimiter: str) -> None:
     """Propose rules for the columns of a file.
 
     They are for columns of FILE, CSV or Parquet, that seem to hold personal data. A proposal comes
     with what speaks for it. What is not proposed may be
     personal data none the less: names and contents are all that a scan sees.
+
+    Examples:
+      secureml scan customers.csv
+      secureml scan customers.parquet --json
+      secureml scan customers.csv --write
     """
     from secureml.configuration.process import configure
     from secureml.scanning import scan as proposals_for
 
     settings = configure(environment=environment)
-    proposals = proposals_for(_sample(file, delimiter.replace("\\t", "\t")))
+    proposals = proposals_for(_sample(file, delimiter))
     ruled = {one.column for one in proposals if settings.columns.of(one.column) is not None}
     new = [one for one in proposals if one.column not in ruled]
     if as_json:
@@ -98,7 +91,7 @@ def _print(proposals: tuple[Proposal, ...], ruled: set[str]) -> None:
 
 
 def _write(rules: Mapping[str, Mapping[str, Any]]) -> None:
-    from secureml.cli.saving import NewFile, write_together
+    from secureml.atomic_files import NewFile, write_together
     from secureml.cli.settings.settings_file import with_rules
     from secureml.settings import find_files
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import click
 
-from secureml.cli.vault.bootstrap import bootstrap
-from secureml.cli.vault.dev import dev
-from secureml.cli.vault.status import status
+from secureml.cli.base import LazyGroup
 
 __all__ = ["vault"]
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    package=__name__,
+    commands_at={
+        "bootstrap": ("bootstrap:bootstrap", "Set Vault up: mount, policies, roles"),
+        "dev": ("dev:dev", "Run a server for development"),
+        "status": ("status:status", "Show how Vault is, and what the token may do"),
+    },
+)
 def vault() -> None:
     """Set a Vault up, run one for development, see how one is."""
-
-
-vault.add_command(bootstrap)
-vault.add_command(dev)
-vault.add_command(status)

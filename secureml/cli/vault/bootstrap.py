@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from datetime import timedelta
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
+from secureml.audit import Audit
 from secureml.cli.base import command, fail, note, warn
+from secureml.cli.options import period
 from secureml.cli.output import confirm, show
-
-if TYPE_CHECKING:
-    from secureml.settings import Settings
-    from secureml.vault.setup.bootstrap import Audit, Bootstrap
-    from secureml.vault.setup.changes import Change
-    from secureml.vault.setup.policies import Layout
-    from secureml.vault.setup.roles import RoleOptions
+from secureml.errors import AccessDeniedError, ConfigurationError
+from secureml.settings import Layers, check_path, load_settings
+from secureml.settings.environments import NAME_RULE, canonical, is_name, section_problem
+from secureml.vault.client.session import VaultSession
+from secureml.vault.setup.bootstrap import Bootstrap
+from secureml.vault.setup.changes import Change
+from secureml.vault.setup.policies import KeyLayout
 
 __all__ = ["bootstrap", "environments_in"]
 
@@ -26,37 +27,16 @@ _DRIFT = 2
 """The exit code of --plan if there is anything to do, as of others that compare and change."""
 
 
-def _seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
-    """Read a time such as 7d."""
-    from secureml.key_management.rotation_period import period_in
-
-    period = period_in(text)
-    if text is not None and period is None:
-        raise click.BadParameter("it takes a number and one of d, h, m and s, such as 7d.")
-    return None if period is None else int(period.total_seconds())
-
-
-def _networks(
-    _ctx: click.Context, _param: click.Parameter, text: str | None
-) -> tuple[str, ...] | None:
+def _networks(_ctx: click.Context, _param: click.Parameter, text: str | None) -> list[str] | None:
     """Read networks with commas between."""
     try:
-        return None if text is None else tuple(str(ip_network(x.strip())) for x in text.split(","))
+        return None if text is None else [str(ip_network(each.strip())) for each in text.split(",")]
     except ValueError:
         pass
     raise click.BadParameter("it takes networks such as 10.20.0.0/16, with commas between.")
 
 
-@command(
-    "bootstrap",
-    examples="""
-secureml vault bootstrap --environments development,staging,production
-secureml vault bootstrap --plan
-secureml vault bootstrap --secret-id-ttl 7d --bound-cidrs 10.20.0.0/16
-secureml vault bootstrap --environments production --print-hcl
-""",
-    interrupted="what is listed above was changed; run it again to go on",
-)
+@command(interrupted="what is listed above was changed; run it again to go on")
 @click.option(
     "--environments",
     default="development,staging,production",
@@ -98,12 +78,13 @@ secureml vault bootstrap --environments production --print-hcl
 )
 @click.option(
     "--secret-id-ttl",
-    callback=_seconds,
+    callback=period,
     metavar="TIME",
     help="How long a secret ID is good for, such as 7d; 30d for a new role.",
 )
 @click.option(
     "--secret-id-uses",
+    "secret_id_num_uses",
     type=click.IntRange(0),
     metavar="N",
     help="How often a secret ID can log in; 0, any number, for a new role.",
@@ -121,7 +102,7 @@ secureml vault bootstrap --environments production --print-hcl
 )
 @click.option(
     "--token-period",
-    callback=_seconds,
+    callback=period,
     metavar="TIME",
     help="Make the roles' tokens last for as long as they are renewed within this time.",
 )
@@ -135,11 +116,8 @@ def bootstrap(
     prefix: str,
     approle_mount: str,
     transit: bool | None,
-    secret_id_ttl: int | None,
-    secret_id_uses: int | None,
-    bound_cidrs: tuple[str, ...] | None,
-    token_type: str | None,
-    token_period: int | None,
+    bound_cidrs: list[str] | None,
+    **role_fields: Any,
 ) -> None:
     """Set Vault up: mount, policies, roles.
 
@@ -157,32 +135,64 @@ def bootstrap(
 
     The settings say where Vault is and how to log in. --env selects among them, not among the
     environments to set up.
-    """
-    from secureml.settings import Layers, load_settings
-    from secureml.vault.setup.roles import RoleOptions
 
-    if token_type == "batch" and token_period:  # noqa: S105  # a type of tokens
+    Examples:
+      secureml vault bootstrap --environments development,staging,production
+      secureml vault bootstrap --plan
+      secureml vault bootstrap --secret-id-ttl 7d --bound-cidrs 10.20.0.0/16
+      secureml vault bootstrap --environments production --print-hcl
+    """
+    role_fields |= {"secret_id_bound_cidrs": bound_cidrs, "token_bound_cidrs": bound_cidrs}
+    asked = {
+        name: int(value.total_seconds()) if isinstance(value, timedelta) else value
+        for name, value in role_fields.items()
+        if value is not None
+    }
+    if asked.get("token_type") == "batch" and asked.get("token_period"):
         raise click.UsageError("--token-type batch and --token-period can't both be given.")
+    if not is_name(prefix):
+        raise ConfigurationError(f"--prefix must be {NAME_RULE}")
     settings = load_settings(Layers(environment=environment))
-    layout = _layout(settings, environments_in(environments), prefix, approle_mount)
-    if transit or (transit is None and settings.key_backend == "transit"):
-        layout = replace(
-            layout,
-            transit=settings.vault_transit_mount,
-            transit_key=settings.vault_transit_key,
-        )
-    if print_hcl:
-        _print_hcl(layout)
-        return
-    options = RoleOptions(
-        secret_id_ttl=secret_id_ttl,
-        secret_id_num_uses=secret_id_uses,
-        bound_cidrs=bound_cidrs,
-        token_type=token_type,
-        token_period=token_period,
+    wraps = settings.key_backend == "transit" if transit is None else transit
+    layout = KeyLayout(
+        mount=settings.vault_mount,
+        path=settings.vault_path,
+        environments=environments_in(environments),
+        approle=check_path(approle_mount, "--approle-mount"),
+        prefix=prefix,
+        transit=settings.vault_transit_mount if wraps else None,
+        transit_key=settings.vault_transit_key if wraps else None,
     )
-    with _opened(settings, layout, options, keep_wrapping=transit is not False) as work:
-        _run(work, layout, settings.vault_namespace, only_plan=only_plan, yes=yes)
+    if print_hcl:
+        for name, policy in layout.policies.items():
+            show(f"# Policy {name}", *policy.split("\n"))
+        return
+    if settings.vault_url is None:
+        raise ConfigurationError("vault_url is not set")
+    session = VaultSession(settings)
+    try:
+        work = Bootstrap(
+            session,
+            layout,
+            asked,
+            keep_wrapping=transit is not False,
+            audit=Audit(settings, lambda: session.accessor),
+        )
+        plan = work.plan()
+        if only_plan:
+            _print_plan(plan.changes)
+        else:
+            work.check(plan)
+            _apply(work, plan.changes, yes=yes)
+        for remark in plan.remarks:
+            note(remark)
+        _print_audit_devices(work)
+        if not only_plan:
+            _print_roles(work, layout, settings.vault_namespace)
+        elif plan.changes:
+            raise click.exceptions.Exit(_DRIFT)
+    finally:
+        session.close()
 
 
 def environments_in(text: str) -> tuple[str, ...]:
@@ -194,9 +204,6 @@ def environments_in(text: str) -> tuple[str, ...]:
     Raises:
         ConfigurationError: a name is none, or close to one that it may be meant for.
     """
-    from secureml.errors import ConfigurationError
-    from secureml.settings.environments import canonical, section_problem
-
     names = tuple(dict.fromkeys(canonical(name) for name in text.split(",")))
     problems = [
         f"{name[:80]!r} is no environment" + (f": {problem}" if problem else "")
@@ -206,67 +213,6 @@ def environments_in(text: str) -> tuple[str, ...]:
     if problems:
         raise ConfigurationError.of(problems)
     return names
-
-
-def _layout(
-    settings: Settings, environments: Sequence[str], prefix: str, approle_mount: str
-) -> Layout:
-    from secureml.errors import ConfigurationError
-    from secureml.settings import check_path
-    from secureml.settings.environments import NAME_RULE, is_name
-    from secureml.vault.setup.policies import Layout
-
-    if not is_name(prefix):
-        raise ConfigurationError(f"--prefix must be {NAME_RULE}")
-    return Layout(
-        mount=settings.vault_mount,
-        path=settings.vault_path,
-        environments=tuple(environments),
-        approle=check_path(approle_mount, "--approle-mount"),
-        prefix=prefix,
-    )
-
-
-def _print_hcl(layout: Layout) -> None:
-    for name, policy in layout.policies.items():
-        show(f"# Policy {name}", *policy.split("\n"))
-
-
-@contextmanager
-def _opened(
-    settings: Settings, layout: Layout, options: RoleOptions, *, keep_wrapping: bool
-) -> Iterator[Bootstrap]:
-    from secureml.audit import Audit as AuditLog
-    from secureml.errors import ConfigurationError
-    from secureml.vault.client.session import VaultSession
-    from secureml.vault.setup.bootstrap import Bootstrap
-
-    if settings.vault_url is None:
-        raise ConfigurationError("vault_url is not set")
-    session = VaultSession(settings)
-    try:
-        audit = AuditLog(settings, lambda: session.accessor)
-        yield Bootstrap(session, layout, options, keep_wrapping=keep_wrapping, audit=audit)
-    finally:
-        session.close()
-
-
-def _run(
-    work: Bootstrap, layout: Layout, namespace: str | None, *, only_plan: bool, yes: bool
-) -> None:
-    plan = work.plan()
-    if only_plan:
-        _print_plan(plan.changes)
-    else:
-        work.check(plan)
-        _apply(work, plan.changes, yes=yes)
-    for remark in plan.remarks:
-        note(remark)
-    _print_audit(work.audit())
-    if not only_plan:
-        _print_roles(work, layout, namespace)
-    elif plan.changes:
-        raise click.exceptions.Exit(_DRIFT)
 
 
 def _print_plan(changes: Sequence[Change]) -> None:
@@ -280,9 +226,11 @@ def _print_plan(changes: Sequence[Change]) -> None:
 
 
 def _apply(work: Bootstrap, changes: Sequence[Change], *, yes: bool) -> None:
-    overwriting = [change for change in changes if change.overwrites]
-    if overwriting and not yes:
-        _ask(overwriting)
+    overwriting = [] if yes else [change for change in changes if change.overwrites]
+    for change in overwriting:
+        show(*change.diff().split("\n"), "", err=True)
+    if overwriting and not confirm(f"Make {_counted(overwriting)} to what is there?"):
+        fail("nothing was changed; --yes changes without asking", 1)
     for change in changes:
         work.apply(change)
         show(f"{'changed' if change.before else 'created'}  {change.title}")
@@ -290,36 +238,31 @@ def _apply(work: Bootstrap, changes: Sequence[Change], *, yes: bool) -> None:
         show("There was nothing to do: all is as it should be.")
 
 
-def _ask(changes: Sequence[Change]) -> None:
-    """Have the user agree, or end; nothing has been changed yet."""
-    for change in changes:
-        show(*change.diff().split("\n"), "", err=True)
-    if not confirm(f"Make {_counted(changes)} to what is there?"):
-        fail("nothing was changed; --yes changes without asking", 1)
-
-
 def _counted(changes: Sequence[Change]) -> str:
     return f"{len(changes)} change" + ("" if len(changes) == 1 else "s")
 
 
-def _print_audit(audit: Audit) -> None:
-    if audit.devices:
-        show(f"Audit devices: {', '.join(audit.devices)}")
-    elif audit.devices is None:
-        note(f"whether an audit device is on could not be checked: {audit.reason}")
-    else:
-        warn(
-            "no audit device is on, so Vault keeps no record of who read which key. Vault: "
-            "vault audit enable file file_path=/var/log/vault/audit.log. OpenBao: declare it in "
-            'the server\'s configuration, audit "file" "file" { options { file_path = '
-            '"/var/log/openbao/audit.log" } }'
-        )
+def _print_audit_devices(work: Bootstrap) -> None:
+    try:
+        devices = work.audit_devices()
+    except AccessDeniedError as error:
+        note(f"whether an audit device is on could not be checked: {error}")
+        return
+    if devices:
+        show(f"Audit devices: {', '.join(devices)}")
+        return
+    warn(
+        "no audit device is on, so Vault keeps no record of who read which key. Vault: "
+        "vault audit enable file file_path=/var/log/vault/audit.log. OpenBao: declare it in "
+        'the server\'s configuration, audit "file" "file" { options { file_path = '
+        '"/var/log/openbao/audit.log" } }'
+    )
 
 
-def _print_roles(work: Bootstrap, layout: Layout, namespace: str | None) -> None:
+def _print_roles(work: Bootstrap, layout: KeyLayout, namespace: str | None) -> None:
     where = f"-namespace={namespace} " if namespace else ""
     for environment, role_id in work.role_ids().items():
-        secret_id = f"auth/{layout.approle}/role/{layout.role(environment)}/secret-id"
+        secret_id = f"{layout.role_path(environment)}/secret-id"
         show(
             "",
             environment,
@@ -330,6 +273,6 @@ def _print_roles(work: Bootstrap, layout: Layout, namespace: str | None) -> None
     mount = f"SECUREML_VAULT_AUTH_MOUNT={layout.approle}, " if layout.approle != "approle" else ""
     note(
         f"an application logs in with SECUREML_VAULT_AUTH=approle, {mount}SECUREML_VAULT_ROLE_ID "
-        "and SECUREML_VAULT_SECRET_ID_FILE, and SECUREML_VAULT_SECRET_ID_WRAPPED=true where that "
+        "and SECUREML_VAULT_SECRET_ID_FILE, and SECUREML_VAULT_SECRET_ID_WRAPPED=true if that "
         "file holds the wrapping token"
     )

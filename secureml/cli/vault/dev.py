@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import re
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from secureml.atomic_files import private_folder
 from secureml.cli.base import command, note, warn
 from secureml.cli.output import show
-
-if TYPE_CHECKING:
-    from secureml.secret_types import SecretText
-    from secureml.settings import Settings
-    from secureml.vault.devserver.server import DevServer
+from secureml.cli.settings.settings_file import is_tracked
+from secureml.errors import ConfigurationError, VaultUnavailableError
+from secureml.secret_types import SecretText
+from secureml.settings import ENVIRONMENTS, Layers, Settings, load_settings
+from secureml.vault.client.api import Api
+from secureml.vault.client.session import VaultSession
+from secureml.vault.devserver.secrets import DevServerSecrets
+from secureml.vault.devserver.server import DevServer
+from secureml.vault.setup.bootstrap import Bootstrap
+from secureml.vault.setup.policies import KeyLayout
 
 __all__ = ["dev"]
 
-_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
 _TOKEN_PERIOD = "768h"  # noqa: S105  # the longest that a server allows by default
 
 
-@command(
-    "dev",
-    examples="""
-secureml vault dev
-secureml vault dev --token myroot
-secureml vault dev --persist .secureml/vault --port 8300
-secureml vault dev --binary /usr/bin/vault
-""",
-)
+@command()
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -79,17 +71,17 @@ def dev(
     read the keys: seal key and root token lie beside the data, in files for you alone.
 
     It takes the extra `server`, or --binary. It is no place for real keys.
+
+    Examples:
+      secureml vault dev
+      secureml vault dev --token myroot
+      secureml vault dev --persist .secureml/vault --port 8300
+      secureml vault dev --binary /usr/bin/vault
     """
-    import tempfile
-
-    from secureml.cli.settings.settings_file import is_tracked
-    from secureml.settings import Layers, load_settings
-    from secureml.vault.devserver.server import DevServer
-
     settings = load_settings(Layers(environment=environment))
     root_token = _root_token(token)
     name = "OpenBao" if binary is None else Path(binary).name
-    with _stopped_by_signals():
+    try:
         if persist is not None:
             folder = _own_folder(persist)
             if is_tracked(folder / "unseal.key"):
@@ -100,31 +92,12 @@ def dev(
             with tempfile.TemporaryDirectory(prefix="secureml-vault-") as temporary:
                 server = DevServer(Path(temporary), port=port or None, binary=binary)
                 _serve(server, settings, root_token, name, "then all it held is gone")
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Leave the block at the first signal to stop; further ones can't disturb the tidying up."""
-
-    def stop(*_: object) -> NoReturn:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
-    try:
-        yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # a signal that ends a process
         note("the server is stopped")
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _root_token(text: str | None) -> SecretText | None:
     """Return the token to make, if it can be one: a server has its own meanings for points."""
-    from secureml.secret_types import SecretText
-
     if text is None:
         return None
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", text):
@@ -135,8 +108,6 @@ def _root_token(text: str | None) -> SecretText | None:
 def _serve(
     server: DevServer, settings: Settings, root_token: SecretText | None, name: str, stays: str
 ) -> None:
-    from secureml.errors import VaultUnavailableError
-
     with server:
         token = _set_up(server, settings, root_token)
         if settings.vault_namespace is not None:
@@ -156,11 +127,6 @@ def _set_up(server: DevServer, users: Settings, root_token: SecretText | None) -
         users: the user's settings.
         root_token: the token to return instead, which may do everything.
     """
-    from secureml.settings import ENVIRONMENTS, Settings
-    from secureml.vault.client.session import VaultSession
-    from secureml.vault.setup.bootstrap import Bootstrap
-    from secureml.vault.setup.policies import Layout
-
     # Finished settings: nothing else of the user's tells where to send the root token.
     settings = Settings(
         vault_url=server.url,
@@ -168,46 +134,33 @@ def _set_up(server: DevServer, users: Settings, root_token: SecretText | None) -
         vault_mount=users.vault_mount,
         vault_path=users.vault_path,
     )
-    layout = Layout(mount=settings.vault_mount, path=settings.vault_path, environments=ENVIRONMENTS)
+    layout = KeyLayout(
+        mount=settings.vault_mount, path=settings.vault_path, environments=ENVIRONMENTS
+    )
+    wanted: dict[str, object] = {
+        "policies": list(layout.key_policies),
+        "period": _TOKEN_PERIOD,
+        "no_default_policy": True,
+    }
+    if root_token is not None:
+        wanted = {"id": root_token.reveal(), "policies": ["root"]}
     session = VaultSession(settings)
     try:
         work = Bootstrap(session, layout)
         for change in work.plan().changes:
             work.apply(change)
-        if root_token is not None:
-            if not _is_token(server, root_token):
-                work.make_root_token(root_token)
-            return root_token
-        return work.make_token(
-            list(layout.key_policies),
-            _TOKEN_PERIOD,
-        )
+        api, path = Api(session), "auth/token/create-orphan"
+        answer = api.write(path, wanted, repeatable=False)
+        # A server that keeps its data may have the token from an earlier run.
+        if root_token is None or not answer.body.says("duplicate ID"):
+            api.accepted(answer, path)
+        return root_token or SecretText(answer.body.section("auth").text("client_token") or "")
     finally:
         session.close()
-
-
-def _is_token(server: DevServer, token: SecretText) -> bool:
-    """Tell whether a server knows a token, as one that keeps its data does from an earlier run."""
-    from secureml.errors import AuthenticationError
-    from secureml.settings import Settings
-    from secureml.vault.client.session import VaultSession
-
-    session = VaultSession(Settings(vault_url=server.url, vault_token=token))
-    try:
-        session.lookup_self()
-    except AuthenticationError:
-        return False
-    finally:
-        session.close()
-    return True
 
 
 def _own_folder(folder: Path) -> Path:
     """Return a folder that is empty, absent, or that of an earlier run."""
-    from secureml.cli.saving import private_folder
-    from secureml.errors import ConfigurationError
-    from secureml.vault.devserver.secrets import DevServerSecrets
-
     problem = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

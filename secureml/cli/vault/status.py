@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import timedelta
-from typing import TYPE_CHECKING
-
-import click
 
 from secureml.cli.base import command, exit_code_of, fail
+from secureml.cli.diagnosis import KeyAccess, Status, inspect
+from secureml.cli.options import json_option
 from secureml.cli.output import show, show_json
-
-if TYPE_CHECKING:
-    from secureml.cli.diagnosis.inspection import Login, Status
-    from secureml.cli.diagnosis.key_access import Mount
-    from secureml.settings import Settings
+from secureml.settings import Layers, Settings, load_settings
+from secureml.vault.diagnosis import Mount, Node, TokenStatus
 
 __all__ = ["status"]
 
 
-@command(
-    "status",
-    examples="""
-secureml vault status
-secureml vault status --env production --json
-""",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@command()
+@json_option
 def status(environment: str | None, as_json: bool) -> None:
     """Show how Vault is, and what the token may do.
 
@@ -35,13 +25,14 @@ def status(environment: str | None, as_json: bool) -> None:
     rewrap. Then what an operator should look at, and of keys whose versions this machine saw and
     Vault has not, or others of the same number. Changes nothing.
 
-    Ends with 5 where Vault is unavailable or sealed at every address, with 4 where it does not
-    accept the credentials or the key of the settings may not be read, and with 3 where that key
-    is absent or deleted.
-    """
-    from secureml.cli.diagnosis.inspection import inspect
-    from secureml.settings import Layers, load_settings
+    Ends with 5 if Vault is unavailable or sealed at every address, with 4 if it does not accept the
+    credentials or the key of the settings may not be read, and with 3 if that key is absent or
+    deleted.
 
+    Examples:
+      secureml vault status
+      secureml vault status --env production --json
+    """
     settings = load_settings(Layers(environment=environment))
     found = inspect(settings)
     _print_json(settings, found) if as_json else _print(settings, found)
@@ -86,7 +77,7 @@ def _mount(mount: Mount) -> str:
     return f"{mount.name}/  {mount.engine or 'engine not known'}, {deletes}"
 
 
-def _validity(login: Login) -> str:
+def _validity(login: TokenStatus) -> str:
     if login.error is not None:
         return f"not to be looked up: {login.error}"
     if login.ttl is None:
@@ -96,31 +87,23 @@ def _validity(login: Login) -> str:
 
 
 def _print_json(settings: Settings, found: Status) -> None:
-    login = found.login
-    value = {
-        "addresses": [
-            {
-                "address": node.address,
-                "state": node.state,
-                "version": node.version,
-                "error": None if node.error is None else str(node.error),
-            }
-            for node in found.nodes
-        ],
-        "leader": _leader(found),
-        "namespace": settings.vault_namespace,
-        "login": login
-        and {
-            "method": login.method,
-            "ttl": login.ttl,
-            "renewable": login.renewable,
-            "lasts": login.lasts,
-            "policies": None if login.policies is None else list(login.policies),
-            "error": None if login.error is None else str(login.error),
-        },
-        "mount": found.mount and asdict(found.mount),
-        "keys": [asdict(key) for key in found.keys],
-        "findings": list(found.findings),
-        "error": None if found.error is None else str(found.error),
-    }
-    show_json(value)
+    show_json(
+        {
+            "addresses": [
+                {name: fact for name, fact in _facts(node).items() if name != "leader"}
+                for node in found.nodes
+            ],
+            "leader": _leader(found),
+            "namespace": settings.vault_namespace,
+            "login": found.login and _facts(found.login),
+            "mount": found.mount and _facts(found.mount),
+            "keys": [_facts(key) for key in found.keys],
+            "findings": found.findings,
+            "error": found.error and str(found.error),
+        }
+    )
+
+
+def _facts(of: Node | TokenStatus | Mount | KeyAccess) -> dict[str, object]:
+    facts = {field.name: getattr(of, field.name) for field in fields(of)}
+    return {name: str(f) if isinstance(f, Exception) else f for name, f in facts.items()}

@@ -56,7 +56,11 @@ class LoopbackApi:
         Raises:
             VaultUnavailableError: no answer, or one that is no JSON.
         """
-        connection = self._connection()
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_SECONDS)
+        if self._context is not None:
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self._port, timeout=_TIMEOUT_SECONDS, context=self._context
+            )
         try:
             connection.request(
                 method,
@@ -98,13 +102,6 @@ class LoopbackApi:
         if actual != status:
             raise VaultUnavailableError(f"{self.url} answered {actual} to {method} /v1/{path}")
         return answer
-
-    def _connection(self) -> http.client.HTTPConnection:
-        if self._context is None:
-            return http.client.HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_SECONDS)
-        return http.client.HTTPSConnection(
-            "127.0.0.1", self._port, timeout=_TIMEOUT_SECONDS, context=self._context
-        )
 
 
 def _context_that_expects(certificate: Path) -> ssl.SSLContext:

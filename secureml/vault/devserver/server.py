@@ -13,7 +13,6 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 from secureml.errors import MissingExtraError, VaultUnavailableError
@@ -80,7 +79,7 @@ class DevServer:
         self._join = join
         self._is_ready = {_ACTIVE}
         self._port = port
-        self._kept = DevServerSecrets(self.directory) if persist else None
+        self._secrets = DevServerSecrets(self.directory) if persist else None
         self._certificate = certificate
         self._audit = audit
         self._timeout = timeout
@@ -96,12 +95,7 @@ class DevServer:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
@@ -138,8 +132,8 @@ class DevServer:
         self._make_directory()
         try:
             self._launch()
-            if self._kept is not None:
-                self._resume(self._kept)
+            if self._secrets is not None:
+                self._resume(self._secrets)
             elif self._storage == "raft" and self._unseal_key is not None:
                 self.unseal()
             elif self._join is not None:
@@ -185,8 +179,8 @@ class DevServer:
         self.directory.chmod(0o700)
         if self._storage == "raft":
             (self.directory / "raft").mkdir(exist_ok=True)
-        if self._kept is not None:
-            self._kept.make_key()
+        if self._secrets is not None:
+            self._secrets.make_key()
 
     def _launch(self) -> None:
         """Start the process and wait until it listens."""
@@ -212,7 +206,9 @@ class DevServer:
             raise VaultUnavailableError(f"port {self._port} is taken by another process")
         if self._logged("failed to open bolt file: timeout"):
             raise VaultUnavailableError(f"another server is running on {self.directory}")
-        need = "" if self._kept is None else " (only OpenBao has the static seal that this takes)"
+        need = (
+            "" if self._secrets is None else " (only OpenBao has the static seal that this takes)"
+        )
         # Nothing secret is in the log at this point: the server has not opened its data.
         raise VaultUnavailableError(
             f"the server did not start{need}: {self._log_text()[-_LOG_TAIL:]}"
@@ -251,8 +247,8 @@ class DevServer:
         }
         if self._audit:
             configuration["audit"] = [{"path": "log", **self._audit_device}]
-        if self._kept is not None:
-            configuration["seal"] = {"static": self._kept.seal}
+        if self._secrets is not None:
+            configuration["seal"] = {"static": self._secrets.seal}
         file.write_text(json.dumps(configuration), encoding="utf-8")
 
     def _initialize(self) -> None:
@@ -261,9 +257,7 @@ class DevServer:
         self._root_token = SecretText(answer["root_token"])
         self._unseal_key = SecretText(answer["keys"][0])
         self.unseal()
-        self._mount()
-        if self._audit:
-            self._enable_audit()
+        self._prepare()
 
     def _join_cluster(self, other: DevServer) -> None:
         self._root_token, self._unseal_key = other.root_token, _known(other._unseal_key)
@@ -277,44 +271,35 @@ class DevServer:
         _known(self._api).request("PUT", "sys/unseal", key)
         return self._health() in self._is_ready
 
-    def _resume(self, kept: DevServerSecrets) -> None:
+    def _resume(self, saved: DevServerSecrets) -> None:
         """Initialize a server that opens its seal by itself, or wait until one has done that."""
         if self._health() == _NOT_INITIALIZED:
             shares = {"recovery_shares": 1, "recovery_threshold": 1}
             answer = _known(self._api).expect(200, "PUT", "sys/init", shares)
-            kept.save_root_token(SecretText(answer["root_token"]))
-        self._root_token = kept.root_token()
+            saved.save_root_token(SecretText(answer["root_token"]))
+        self._root_token = saved.root_token()
         self._wait_for(lambda: self._health() == _ACTIVE, "unseal")
-        if not self._is_mounted():
-            self._mount()
-        if self._audit:
-            self._enable_audit()
+        self._prepare()
 
-    def _is_mounted(self) -> bool:
-        path = "sys/mounts"
-        mounts = _known(self._api).expect(200, "GET", path, token=self.root_token)
-        return "secret/" in mounts["data"]
-
-    def _mount(self) -> None:
+    def _prepare(self) -> None:
+        """Mount the key-value engine and enable the audit log, unless they are there."""
         api, token = _known(self._api), self.root_token
-        mount = {"type": "kv", "options": {"version": "2"}}
-        api.expect(204, "POST", "sys/mounts/secret", mount, token=token)
+        if "secret/" not in api.expect(200, "GET", "sys/mounts", token=token)["data"]:
+            mount = {"type": "kv", "options": {"version": "2"}}
+            api.expect(204, "POST", "sys/mounts/secret", mount, token=token)
         # A new mount refuses requests for a moment, while it turns itself into version 2.
         self._wait_for(
             lambda: api.request("GET", "secret/config", token=token)[0] == 200,
             "mount its key-value engine",
         )
+        # OpenBao takes the audit device from its configuration, Vault by the API.
+        if self._audit and "log/" not in api.expect(200, "GET", "sys/audit", token=token)["data"]:
+            api.expect(204, "PUT", "sys/audit/log", self._audit_device, token=token)
 
     @property
     def _audit_device(self) -> dict[str, object]:
         options = {"file_path": str(self.directory / "audit.log"), "mode": "0600"}
         return {"type": "file", "options": options}
-
-    def _enable_audit(self) -> None:
-        """Enable the audit log by the API, unless the server had it from its configuration."""
-        api, token = _known(self._api), self.root_token
-        if "log/" not in api.expect(200, "GET", "sys/audit", token=token)["data"]:
-            api.expect(204, "PUT", "sys/audit/log", self._audit_device, token=token)
 
     def _health(self) -> int:
         return _known(self._api).request("GET", "sys/health")[0]

@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 
-from secureml.audit import Access
-from secureml.audit import Audit as AuditLog
+from secureml.audit import Access, Audit
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
-    ConfigurationError,
-    SecretError,
 )
-from secureml.secret_types import SecretText
 from secureml.vault.client.api import Api
 from secureml.vault.client.capabilities import Capabilities
 from secureml.vault.client.session import VaultSession
-from secureml.vault.setup.changes import Change, Plan
+from secureml.vault.setup.changes import Change, SetupPlan, mount_change
 from secureml.vault.setup.key_mount import KeyMount
-from secureml.vault.setup.policies import Layout
+from secureml.vault.setup.policies import KeyLayout
 from secureml.vault.setup.policy_changes import Policies
-from secureml.vault.setup.roles import RoleOptions, role_as_found, role_as_wanted
+from secureml.vault.setup.roles import role_changes
 
-__all__ = ["Audit", "Bootstrap"]
+__all__ = ["Bootstrap"]
 
 _IN_USE = "already in use"
 """What Vault says of a mount that somebody else made meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """Whether Vault logs who did what.
-
-    Args:
-        devices: the audit devices; None if they can't be seen.
-        reason: why they can't be seen.
-    """
-
-    devices: tuple[str, ...] | None
-    reason: str = ""
 
 
 class Bootstrap:
@@ -49,7 +31,7 @@ class Bootstrap:
     Args:
         session: the connection to Vault.
         layout: what should be there.
-        options: what an operator asks of the AppRoles.
+        role_fields: what an operator asks of the AppRoles, as fields of Vault's API.
         keep_wrapping: whether the rules for wrapped keys that policies have stay, also for transit
             mounts and keys that the layout does not name.
         audit: records each change.
@@ -59,22 +41,22 @@ class Bootstrap:
     def __init__(
         self,
         session: VaultSession,
-        layout: Layout,
-        options: RoleOptions | None = None,
+        layout: KeyLayout,
+        role_fields: Mapping[str, object] | None = None,
         *,
         keep_wrapping: bool = True,
-        audit: AuditLog | None = None,
+        audit: Audit | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._session = session
         self._api = Api(session)
         self._layout = layout
-        self._options = options or RoleOptions()
+        self._role_fields = role_fields or {}
         self._policies = Policies(self._api, layout, keep_wrapping=keep_wrapping)
         self._audit = audit
         self._mount = KeyMount(self._api, layout, sleep)
 
-    def plan(self) -> Plan:
+    def plan(self) -> SetupPlan:
         """Find out what is to be done; changes nothing.
 
         Raises:
@@ -86,11 +68,11 @@ class Bootstrap:
             *self._mount.changes(remarks),
             *self._transit_changes(),
             *self._policies.changes(remarks),
-            *self._role_changes(),
+            *role_changes(self._api, self._layout, self._role_fields),
         ]
-        return Plan(tuple(changes), tuple(remarks))
+        return SetupPlan(tuple(changes), tuple(remarks))
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: SetupPlan) -> None:
         """See to it that a plan can be carried out to its end.
 
         Raises:
@@ -164,115 +146,32 @@ class Bootstrap:
         """
         return {name: self._role_id(name) for name in self._layout.environments}
 
-    def make_token(self, policies: Sequence[str], period: str) -> SecretText:
-        """Make a token that has these policies alone and stays valid as long as it is renewed.
-
-        Args:
-            policies: the policies' names.
-            period: how long it is valid without that, such as ``768h``.
+    def audit_devices(self) -> tuple[str, ...]:
+        """Return the names of the audit devices that are on.
 
         Raises:
-            SecretError: Vault refuses it, or can't be asked.
-        """
-        path = "auth/token/create-orphan"
-        wanted = {"policies": list(policies), "period": period, "no_default_policy": True}
-        answer = self._api.post(path, wanted, capability="sudo", repeatable=False)
-        auth = answer.body.section("auth")
-        token = SecretText(auth.text("client_token") or "")
-        if not token:
-            raise SecretError(f"Vault made no token at {path!r}")
-        return token
-
-    def make_root_token(self, token: SecretText) -> None:
-        """Make a token that may do everything; for a server for development alone.
-
-        Args:
-            token: what it is to be.
-
-        Raises:
-            SecretError: Vault refuses it, or can't be asked.
-        """
-        wanted = {"id": token.reveal(), "policies": ["root"]}
-        path = "auth/token/create-orphan"
-        self._api.post(path, wanted, capability="sudo", repeatable=False)
-
-    def audit(self) -> Audit:
-        """Find out which audit devices are on.
-
-        Raises:
+            AccessDeniedError: the token may not see them.
             VaultUnavailableError: Vault can't be asked.
         """
         try:
             answer = self._api.get("sys/audit", "sudo")
         except (AccessDeniedError, AuthenticationError):
-            return Audit(None, "the token may not read sys/audit, which takes sudo")
-        if answer.status != 200:
-            return Audit(None, "Vault tells of them in its root namespace alone")
-        return Audit(tuple(sorted(answer.data)))
+            problem = "the token may not read sys/audit, which takes sudo"
+        else:
+            if answer.status == 200:
+                return tuple(sorted(answer.data))
+            problem = "Vault tells of them in its root namespace alone"
+        raise AccessDeniedError(problem, path="sys/audit", capability="sudo")
 
     def _transit_changes(self) -> Iterator[Change]:
-        mount = self._layout.transit
-        if mount is None:
-            return
-        engine = self._api.mount_at("sys/mounts", mount, "vault_transit_mount")
-        if engine is None:
-            yield Change(
-                title=f"secrets engine {mount}/",
-                path=f"sys/mounts/{mount}",
-                before="",
-                after='type = "transit"',
-                body={"type": "transit"},
-                repeatable=False,
-            )
-        elif engine.word("type") != "transit":
-            raise ConfigurationError(
-                f"at vault_transit_mount {mount!r} there is a secrets engine of type "
-                f"{engine.word('type')}, and not transit; name another mount"
-            )
-
-    def _role_changes(self) -> Iterator[Change]:
-        approle = self._layout.approle
-        method = self._api.mount_at("sys/auth", approle, "the mount of AppRole")
-        if method is None:
-            yield Change(
-                title=f"auth method {approle}/",
-                path=f"sys/auth/{approle}",
-                before="",
-                after='type = "approle"',
-                body={"type": "approle"},
-                repeatable=False,
-                capabilities=("sudo", "update"),
-            )
-        elif method.word("type") != "approle":
-            raise ConfigurationError(
-                f"at {approle!r} there is an auth method of type {method.word('type')}, and not "
-                "AppRole; name another mount"
-            )
-        for environment in self._layout.environments:
-            path = self._role_path(environment)
-            role = None if method is None else self._api.find(path)
-            found = {} if role is None else role_as_found(role)
-            policy = self._layout.read_policy_name(environment)
-            wanted = role_as_wanted(policy, self._options, found)
-            if found != wanted:
-                yield Change(
-                    title=f"AppRole {self._layout.role(environment)}",
-                    path=path,
-                    before=_lines(found),
-                    after=_lines(wanted),
-                    # What is as it should be is not sent: Vault keeps it.
-                    body={name: value for name, value in wanted.items() if found.get(name) != value}
-                    if found
-                    else wanted,
-                    overwrites=bool(found),
-                    capabilities=("update",) if found else ("create",),
-                )
-
-    def _role_path(self, environment: str) -> str:
-        return f"auth/{self._layout.approle}/role/{self._layout.role(environment)}"
+        if self._layout.transit is not None:
+            what = "vault_transit_mount"
+            change = mount_change(self._api, "sys/mounts", self._layout.transit, what, "transit")
+            if change is not None:
+                yield change
 
     def _role_id_path(self, environment: str) -> str:
-        return f"{self._role_path(environment)}/role-id"
+        return f"{self._layout.role_path(environment)}/role-id"
 
     def _role_id(self, environment: str) -> str:
         found = self._api.expect(self._role_id_path(environment))
@@ -280,13 +179,3 @@ class Bootstrap:
         if not role_id:
             raise found.malformed("role_id")
         return role_id
-
-
-def _lines(values: Mapping[str, object]) -> str:
-    return "\n".join(f"{name} = {_shown(value)}" for name, value in values.items())
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(str, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)

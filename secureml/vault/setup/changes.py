@@ -6,7 +6,10 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Change", "Plan"]
+from secureml.errors import ConfigurationError
+from secureml.vault.client.api import Api
+
+__all__ = ["Change", "SetupPlan", "lines_of", "mount_change"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SetupPlan:
     """What is to be done.
 
     Args:
@@ -56,3 +59,61 @@ class Plan:
 
     changes: tuple[Change, ...]
     remarks: tuple[str, ...] = ()
+
+
+def lines_of(values: Mapping[str, object]) -> str:
+    """Return values by name as lines of a diff."""
+    return "\n".join(f"{name} = {_shown(value)}" for name, value in values.items())
+
+
+def mount_change(
+    api: Api, listing: str, place: str, what: str, kind: str, *, version: str | None = None
+) -> Change | None:
+    """Return the change that mounts an engine; None if it is mounted.
+
+    Args:
+        api: asks Vault.
+        listing: ``sys/mounts`` or ``sys/auth``.
+        place: where the engine should be mounted.
+        what: what the place is called, for messages.
+        kind: the engine's type.
+        version: the engine's version, if there are several.
+
+    Raises:
+        ConfigurationError: something else is mounted there, or is in the way.
+        SecretError: Vault can't be asked.
+    """
+    mount = api.mount_at(listing, place, what)
+    noun = "auth method" if listing == "sys/auth" else "secrets engine"
+    if mount is None:
+        body: dict[str, object] = {"type": kind}
+        after = f'type = "{kind}"'
+        if version:
+            body["options"] = {"version": version}
+            after += f'\noptions = {{ version = "{version}" }}'
+        return Change(
+            title=f"{noun} {place}/",
+            path=f"{listing}/{place}",
+            before="",
+            after=after,
+            body=body,
+            repeatable=False,
+            capabilities=("sudo", "update") if listing == "sys/auth" else ("update",),
+        )
+    found, wanted = str(mount.word("type")), kind
+    if version:
+        wanted += f" version {version}"
+        if found == kind:
+            found += f" version {mount.section('options').word('version') or '1'}"
+    if found != wanted:
+        raise ConfigurationError(
+            f"at {what} {place!r} there is a {noun} of type {found}, and not {wanted}; name "
+            "another mount"
+        )
+    return None
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,8 +12,8 @@ from secureml.vault import VERSIONS_KEPT
 from secureml.vault.client.answers import Members
 from secureml.vault.client.api import Api
 from secureml.vault.client.kv_mount import lifetime_in
-from secureml.vault.setup.changes import Change
-from secureml.vault.setup.policies import Layout
+from secureml.vault.setup.changes import Change, lines_of, mount_change
+from secureml.vault.setup.policies import KeyLayout
 
 __all__ = ["KeyMount"]
 
@@ -32,7 +32,7 @@ class KeyMount:
     """
 
     def __init__(
-        self, api: Api, layout: Layout, sleep: Callable[[float], None] = time.sleep
+        self, api: Api, layout: KeyLayout, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._api = api
         self._layout = layout
@@ -57,28 +57,13 @@ class KeyMount:
             SecretError: Vault can't be asked.
         """
         mount = self._layout.mount
-        engine = self._api.mount_at("sys/mounts", mount, "vault_mount")
-        if engine is None:
-            yield Change(
-                title=f"secrets engine {mount}/",
-                path=f"sys/mounts/{mount}",
-                before="",
-                after='type = "kv"\noptions = { version = "2" }',
-                body={"type": "kv", "options": {"version": "2"}},
-                repeatable=False,
-            )
+        made = mount_change(self._api, "sys/mounts", mount, "vault_mount", "kv", version="2")
+        if made is not None:
+            yield made
             config = _kept(f"configuration of {mount}/", f"{mount}/config", 0, "")
             # A new mount is read until it is ready.
             yield replace(config, before="", capabilities=("read", "update"))
             return
-        kind = engine.word("type")
-        version = engine.section("options").word("version") or "1" if kind == "kv" else None
-        if version != "2":
-            found = f"{kind} version {version}" if version else kind
-            raise ConfigurationError(
-                f"at vault_mount {mount!r} there is a secrets engine of type {found}, and not KV "
-                "version 2; name another mount"
-            )
         # Another operator may have mounted it just now.
         self.wait()
         yield from self._version_changes(remarks)
@@ -129,7 +114,12 @@ class KeyMount:
             limit = VERSIONS_KEPT
         if lifetime or limit < VERSIONS_KEPT:
             yield _kept(f"metadata of {mount}/{key}", path, limit, lifetime)
-        pending = [number for number, version in _versions(metadata) if _is_pending(version)]
+        versions = metadata.section("versions")
+        pending = [
+            int(number)
+            for number in versions
+            if number.isdecimal() and _is_pending(versions.section(number))
+        ]
         if pending:
             yield Change(
                 title=f"versions of {mount}/{key}",
@@ -162,28 +152,17 @@ class KeyMount:
 
 def _kept(title: str, path: str, limit: int, lifetime: str) -> Change:
     """Have a mount or a secret keep so many versions, and none of them for a time only."""
-    before, after = [], []
+    before: dict[str, object] = {}
     body: dict[str, object] = {}
     if limit < VERSIONS_KEPT:
-        before.append(f"max_versions = {limit}")
-        after.append(f"max_versions = {VERSIONS_KEPT}")
-        body["max_versions"] = VERSIONS_KEPT
+        before["max_versions"], body["max_versions"] = limit, VERSIONS_KEPT
     if lifetime:
-        before.append(f"delete_version_after = {lifetime}")
-        after.append("delete_version_after = 0s")
-        body["delete_version_after"] = "0s"
-    return Change(
-        title=title, path=path, before="\n".join(before), after="\n".join(after), body=body
-    )
+        before["delete_version_after"], body["delete_version_after"] = lifetime, "0s"
+    return Change(title=title, path=path, before=lines_of(before), after=lines_of(body), body=body)
 
 
 def _limit(record: Members) -> int:
     return record.integer("max_versions") or 0
-
-
-def _versions(metadata: Members) -> Iterator[tuple[int, Members]]:
-    versions = metadata.section("versions")
-    return ((int(number), versions.section(number)) for number in versions if number.isdecimal())
 
 
 def _is_pending(version: Members) -> bool:

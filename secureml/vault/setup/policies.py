@@ -1,4 +1,4 @@
-"""The policies that production needs, as HCL: who may do what to the keys, and nothing else."""
+"""The policies that production needs, as HCL: who may do what to the keys."""
 
 from __future__ import annotations
 
@@ -8,14 +8,7 @@ from dataclasses import dataclass
 
 from secureml.errors import ConfigurationError
 
-__all__ = [
-    "Layout",
-    "administration_policy",
-    "bootstrap_policy",
-    "read_policy",
-    "rotation_policy",
-    "wrapping_in",
-]
+__all__ = ["KeyLayout", "bootstrap_policy", "wrapping_in"]
 
 _UNSAFE = frozenset('*"{}$')
 
@@ -36,8 +29,8 @@ _HARMLESS_TRAITS = """\
 """
 """What may be said of a transit key: the same path would let it leave Vault, or delete it."""
 
-# What a token must be allowed where it goes without the default policy: to see and renew itself,
-# to give itself up, and to ask what it may do.
+# What a token without the default policy must be allowed: to see and renew itself, to give itself
+# up, and to ask what it may do.
 _SELF: tuple[_Rule, ...] = (
     ("auth/token/lookup-self", ("read",)),
     ("auth/token/renew-self", ("update",)),
@@ -47,7 +40,7 @@ _SELF: tuple[_Rule, ...] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class KeyLayout:
     """Where things are, and what they are called.
 
     Args:
@@ -126,112 +119,40 @@ class Layout:
     @property
     def key_policies(self) -> dict[str, str]:
         """Those of them that are about keys."""
-        rotating = self.environments if self.wrappings else ()
-        return {
-            **{self.read_policy_name(name): read_policy(self, name) for name in self.environments},
-            **{
-                self.administration_policy_name(name): administration_policy(self, name)
-                for name in (*self.environments, None)
-            },
-            **{self.rotation_policy_name(name): rotation_policy(self, name) for name in rotating},
-        }
+        environments = self.environments
+        return (
+            {self.policy_name("read", name): _read_policy(self, name) for name in environments}
+            | {
+                self.policy_name("admin", name): _administration_policy(self, name)
+                for name in (*environments, None)
+            }
+            | {
+                self.policy_name("rotate", name): _rotation_policy(self, name)
+                for name in (environments if self.wrappings else ())
+            }
+        )
 
-    def administration_policy_name(self, environment: str | None) -> str:
-        """Return the name of the policy for those who make, rotate and destroy keys.
+    def policy_name(self, what: str, environment: str | None) -> str:
+        """Return the name of the policy that allows something.
 
         Args:
+            what: ``read``, ``admin`` to make, rotate and destroy keys, or ``rotate``.
             environment: the environment; None for keys that are in none.
         """
-        return f"{self.prefix}-{environment}-admin" if environment else f"{self.prefix}-keys-admin"
-
-    def rotation_policy_name(self, environment: str) -> str:
-        """Return the name of the policy that rotates an environment's wrapped keys."""
-        return f"{self.prefix}-{environment}-rotate"
+        return f"{self.prefix}-{environment or 'keys'}-{what}"
 
     @property
     def bootstrap_policy_name(self) -> str:
         """The name of the policy that setting all this up takes."""
         return f"{self.prefix}-bootstrap"
 
-    def read_policy_name(self, environment: str) -> str:
-        """Return the name of the policy that reads an environment's keys."""
-        return f"{self.prefix}-{environment}-read"
-
     def role(self, environment: str) -> str:
         """Return the name of an environment's AppRole."""
         return f"{self.prefix}-{environment}"
 
-
-def read_policy(layout: Layout, environment: str) -> str:
-    """Return the policy of an application: it reads and lists the keys of one environment.
-
-    Args:
-        layout: where the keys are.
-        environment: the environment.
-    """
-    folder = f"{layout.path}/{environment}/*"
-    return _policy(
-        f"Reads the keys of {environment}.",
-        (f"{layout.mount}/data/{folder}", ("read",)),
-        (f"{layout.mount}/metadata/{folder}", ("list", "read")),
-        *_transit_rules(layout, ("decrypt",), environment),
-        *_SELF,
-    )
-
-
-def administration_policy(layout: Layout, environment: str | None) -> str:
-    """Return the policy of those who make, rotate and destroy keys of one environment.
-
-    It reads keys, except those that a transit engine wraps: these it makes and rewraps, and does
-    not unwrap. It can't delete a key's metadata, which would take every version with it at once.
-
-    Args:
-        layout: where the keys are.
-        environment: the environment; None for the keys that are in none. The names of transit keys
-            don't tell those from others, so that this policy wraps none.
-    """
-    sections = {
-        "data": ("create", "read", "update"),
-        "metadata": ("create", "list", "patch", "read", "update"),
-        "delete": ("update",),
-        "undelete": ("update",),
-        "destroy": ("update",),
-    }
-    # A plus sign is one segment: the folders of environments are beside these keys.
-    names = f"{layout.folder(environment)}/{'*' if environment else '+'}"
-    whose = f"keys of {environment}" if environment else "keys that are in no environment"
-    operations = ("datakey/plaintext", "encrypt", "rewrap")
-    return _policy(
-        f"Makes, rotates and destroys {whose}.",
-        *(
-            (f"{layout.mount}/{section}/{names}", capabilities)
-            for section, capabilities in sections.items()
-        ),
-        (f"{layout.mount}/config", ("read",)),
-        *([] if environment else [(f"{layout.mount}/metadata/{layout.path}", ("list",))]),
-        *(_transit_rules(layout, operations, environment) if environment else ()),
-        *_SELF,
-    ) + (_transit_administration(layout, environment) if environment else "")
-
-
-def rotation_policy(layout: Layout, environment: str) -> str:
-    """Return the policy that lists and rotates the wrapped keys of one environment.
-
-    It reads the records of keys, as a rotation must. That of a wrapped key holds no material; that
-    of any other key does.
-
-    Args:
-        layout: where the keys are.
-        environment: the environment.
-    """
-    names = f"{layout.folder(environment)}/*"
-    return _policy(
-        f"Rotates the wrapped keys of {environment}; unwraps none.",
-        (f"{layout.mount}/data/{names}", ("read", "update")),
-        (f"{layout.mount}/metadata/{names}", ("list", "read")),
-        *_transit_rules(layout, ("rewrap",), environment),
-        *_SELF,
-    ) + _transit_administration(layout, environment)
+    def role_path(self, environment: str) -> str:
+        """Return the API path of an environment's AppRole."""
+        return f"auth/{self.approle}/role/{self.role(environment)}"
 
 
 def wrapping_in(policies: Iterable[str]) -> tuple[_Wrapping, ...]:
@@ -244,7 +165,7 @@ def wrapping_in(policies: Iterable[str]) -> tuple[_Wrapping, ...]:
     return tuple(dict.fromkeys((mount, None if "*" in key else key) for mount, key in rules))
 
 
-def bootstrap_policy(layout: Layout) -> str:
+def bootstrap_policy(layout: KeyLayout) -> str:
     """Return the least that setting all this up takes, once this policy itself is there.
 
     It reads no key, makes no secret_id, and can't change itself. Whoever may write policies and
@@ -255,7 +176,7 @@ def bootstrap_policy(layout: Layout) -> str:
     """
     mount, path = layout.mount, layout.path
     mounts = dict.fromkeys((mount, *(transit for transit, _ in layout.wrappings)))
-    roles = [f"auth/{layout.approle}/role/{layout.role(name)}" for name in layout.environments]
+    roles = [layout.role_path(name) for name in layout.environments]
     return _policy(
         "Sets up the mount, the policies and the roles; reads no key.",
         ("sys/mounts", ("read",)),
@@ -281,13 +202,74 @@ def bootstrap_policy(layout: Layout) -> str:
     )
 
 
-def _transit_rules(layout: Layout, operations: Sequence[str], environment: str) -> Iterator[_Rule]:
+def _read_policy(layout: KeyLayout, environment: str) -> str:
+    """Return the policy of an application: it reads and lists the keys of one environment."""
+    folder = f"{layout.path}/{environment}/*"
+    return _policy(
+        f"Reads the keys of {environment}.",
+        (f"{layout.mount}/data/{folder}", ("read",)),
+        (f"{layout.mount}/metadata/{folder}", ("list", "read")),
+        *_transit_rules(layout, ("decrypt",), environment),
+        *_SELF,
+    )
+
+
+def _administration_policy(layout: KeyLayout, environment: str | None) -> str:
+    """Return the policy of those who make, rotate and destroy the keys of one environment.
+
+    It reads keys, except those that a transit engine wraps: these it makes and rewraps, and does
+    not unwrap. It can't delete a key's metadata, which would take every version with it at once.
+    For keys in no environment it wraps none: the names of transit keys don't tell those apart.
+    """
+    sections = {
+        "data": ("create", "read", "update"),
+        "metadata": ("create", "list", "patch", "read", "update"),
+        "delete": ("update",),
+        "undelete": ("update",),
+        "destroy": ("update",),
+    }
+    # A plus sign is one segment: the folders of environments are beside these keys.
+    names = f"{layout.folder(environment)}/{'*' if environment else '+'}"
+    whose = f"keys of {environment}" if environment else "keys that are in no environment"
+    operations = ("datakey/plaintext", "encrypt", "rewrap")
+    return _policy(
+        f"Makes, rotates and destroys {whose}.",
+        *(
+            (f"{layout.mount}/{section}/{names}", capabilities)
+            for section, capabilities in sections.items()
+        ),
+        (f"{layout.mount}/config", ("read",)),
+        *([] if environment else [(f"{layout.mount}/metadata/{layout.path}", ("list",))]),
+        *(_transit_rules(layout, operations, environment) if environment else ()),
+        *_SELF,
+    ) + (_transit_administration(layout, environment) if environment else "")
+
+
+def _rotation_policy(layout: KeyLayout, environment: str) -> str:
+    """Return the policy that lists and rotates the wrapped keys of one environment.
+
+    It reads the records of keys, as a rotation must. That of a wrapped key holds no material; that
+    of any other key does.
+    """
+    names = f"{layout.folder(environment)}/*"
+    return _policy(
+        f"Rotates the wrapped keys of {environment}; unwraps none.",
+        (f"{layout.mount}/data/{names}", ("read", "update")),
+        (f"{layout.mount}/metadata/{names}", ("list", "read")),
+        *_transit_rules(layout, ("rewrap",), environment),
+        *_SELF,
+    ) + _transit_administration(layout, environment)
+
+
+def _transit_rules(
+    layout: KeyLayout, operations: Sequence[str], environment: str
+) -> Iterator[_Rule]:
     for mount, key in layout.wrappings:
         for operation in operations:
             yield f"{mount}/{operation}/{layout.transit_keys(environment, key)}", ("update",)
 
 
-def _transit_administration(layout: Layout, environment: str) -> str:
+def _transit_administration(layout: KeyLayout, environment: str) -> str:
     """Return the rules for making and rotating transit keys that stay in Vault."""
     paths = []
     for mount, key in layout.wrappings:
@@ -300,10 +282,8 @@ def _transit_administration(layout: Layout, environment: str) -> str:
 
 
 def _policy(purpose: str, *rules: _Rule) -> str:
-    return f"# {purpose}\n" + "\n".join(_blocks(rules))
-
-
-def _blocks(rules: Iterable[_Rule]) -> Iterable[str]:
+    blocks = []
     for path, capabilities in rules:
         listing = ", ".join(f'"{name}"' for name in capabilities)
-        yield f'path "{path}" {{\n  capabilities = [{listing}]\n}}\n'
+        blocks.append(f'path "{path}" {{\n  capabilities = [{listing}]\n}}\n')
+    return f"# {purpose}\n" + "\n".join(blocks)

@@ -10,7 +10,7 @@ from secureml.errors import AccessDeniedError
 from secureml.vault.client.api import Api
 from secureml.vault.client.transit import kind_problem
 from secureml.vault.setup.changes import Change
-from secureml.vault.setup.policies import Layout, wrapping_in
+from secureml.vault.setup.policies import KeyLayout, wrapping_in
 
 __all__ = ["Policies"]
 
@@ -26,7 +26,7 @@ class Policies:
         keep_wrapping: whether the rules for wrapped keys that policies have stay.
     """
 
-    def __init__(self, api: Api, layout: Layout, *, keep_wrapping: bool) -> None:
+    def __init__(self, api: Api, layout: KeyLayout, *, keep_wrapping: bool) -> None:
         self._api = api
         self._layout = layout
         self._keep_wrapping = keep_wrapping

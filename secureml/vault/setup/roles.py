@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 
-__all__ = ["RoleOptions", "role_as_found", "role_as_wanted"]
+from secureml.vault.client.api import Api
+from secureml.vault.setup.changes import Change, lines_of, mount_change
+from secureml.vault.setup.policies import KeyLayout
+
+__all__ = ["role_changes"]
 
 _HOUR = 3600
 
@@ -29,66 +32,59 @@ _DEFAULTS: Mapping[str, object] = {
 """Every field that widens what a secret ID or a token is good for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleOptions:
-    """What an operator asks of every role; None leaves the default, or what is stricter there.
+def role_changes(api: Api, layout: KeyLayout, asked: Mapping[str, object]) -> Iterator[Change]:
+    """Find out what is to be done so that each environment has its AppRole.
 
     Args:
-        secret_id_ttl: seconds that a secret ID is good for; 0 for no end.
-        secret_id_num_uses: how often it can log in; 0 for any number.
-        bound_cidrs: the networks from which secret IDs and tokens can be used.
-        token_type: ``default``, ``service`` or ``batch``.
-        token_period: seconds within which a token must be renewed, and then lasts; 0 for none.
+        api: asks Vault.
+        layout: what should be there.
+        asked: the fields that an operator asks for of every role; of all others the default is
+            wanted, or what is there if that is as strict.
+
+    Raises:
+        ConfigurationError: something else is mounted in place of AppRole.
+        SecretError: Vault can't be asked.
     """
+    method = mount_change(api, "sys/auth", layout.approle, "the mount of AppRole", "approle")
+    if method is not None:
+        yield method
+    for environment in layout.environments:
+        path = layout.role_path(environment)
+        role = None if method is not None else api.find(path)
+        found = {} if role is None else _found(role)
+        wanted = _wanted(layout.policy_name("read", environment), asked, found)
+        if found != wanted:
+            yield Change(
+                title=f"AppRole {layout.role(environment)}",
+                path=path,
+                before=lines_of(found),
+                after=lines_of(wanted),
+                # What is as it should be is not sent: Vault keeps it.
+                body={
+                    name: value
+                    for name, value in wanted.items()
+                    if name not in found or found[name] != value
+                },
+                overwrites=bool(found),
+                capabilities=("update",) if found else ("create",),
+            )
 
-    secret_id_ttl: int | None = None
-    secret_id_num_uses: int | None = None
-    bound_cidrs: tuple[str, ...] | None = None
-    token_type: str | None = None
-    token_period: int | None = None
 
-    def fields(self) -> dict[str, object]:
-        """Return what was asked for, as the fields of a role."""
-        cidrs = None if self.bound_cidrs is None else list(self.bound_cidrs)
-        fields = {
-            "secret_id_ttl": self.secret_id_ttl,
-            "secret_id_num_uses": self.secret_id_num_uses,
-            "secret_id_bound_cidrs": cidrs,
-            "token_bound_cidrs": cidrs,
-            "token_type": self.token_type,
-            "token_period": self.token_period,
-        }
-        return {name: value for name, value in fields.items() if value is not None}
-
-
-def role_as_found(role: Mapping[str, object]) -> dict[str, object]:
-    """Return the fields of a role that are compared.
-
-    Args:
-        role: what Vault tells of it.
-    """
-    names = ("token_policies", *_DEFAULTS)
+def _found(role: Mapping[str, object]) -> dict[str, object]:
     # Vault leaves out, or has null for, what it does not know or is empty.
     return {
-        name: _DEFAULTS.get(name, []) if role.get(name) is None else role[name] for name in names
+        name: _DEFAULTS.get(name, []) if role.get(name) is None else role[name]
+        for name in ("token_policies", *_DEFAULTS)
     }
 
 
-def role_as_wanted(
-    policy: str, options: RoleOptions, found: Mapping[str, object]
+def _wanted(
+    policy: str, asked: Mapping[str, object], found: Mapping[str, object]
 ) -> dict[str, object]:
-    """Return what a role should be: as asked for, or as found if that is as strict as the default.
-
-    Args:
-        policy: the one policy that its tokens have.
-        options: what was asked for.
-        found: what it is; empty if there is none.
-    """
-    given = options.fields()
     wanted: dict[str, object] = {"token_policies": [policy]}
     for name, default in _DEFAULTS.items():
-        value = given.get(name, default)
-        keeps = _is_same if name in given else _KEEPS.get(name, _is_same)
+        value = asked.get(name, default)
+        keeps = _is_same if name in asked else _KEEPS.get(name, _is_same)
         wanted[name] = found[name] if name in found and keeps(found[name], value) else value
     longest = wanted["token_max_ttl"]
     if isinstance(longest, int) and not _is_at_most(wanted["token_ttl"], longest):
@@ -122,25 +118,17 @@ def _is_no_longer(found: object, wanted: object) -> bool:
     return isinstance(found, int) and isinstance(wanted, int) and found <= wanted
 
 
-def _is_bound(found: object, _: object) -> bool:
-    return isinstance(found, Sequence)
-
-
-def _is_any(_found: object, _wanted: object) -> bool:
-    """A type says how tokens are kept; none gives them more rights."""
-    return True
-
-
 _KEEPS: Mapping[str, Callable[[object, object], bool]] = {
     "secret_id_ttl": _is_at_most,
     "secret_id_num_uses": _is_at_most,
-    "secret_id_bound_cidrs": _is_bound,
+    "secret_id_bound_cidrs": lambda found, _: isinstance(found, list),
     "token_ttl": _is_at_most,
     "token_max_ttl": _is_at_most,
     "token_explicit_max_ttl": _is_at_most,
     "token_period": _is_no_longer,
     "token_num_uses": _is_at_most,
-    "token_bound_cidrs": _is_bound,
-    "token_type": _is_any,
+    "token_bound_cidrs": lambda found, _: isinstance(found, list),
+    # A type says how tokens are kept; none gives them more rights.
+    "token_type": lambda _found, _wanted: True,
 }
 """Whether what an operator set is as strict as the default."""

@@ -114,7 +114,7 @@ def test_without_a_terminal_nothing_is_asked(run, manager, command, needed):
     manager.generate_key("k")
     ran = run(*of_key(command, "--version", 1))
     assert ran.code == 2
-    assert f"asks on a terminal first; where there is none, {needed}." in ran.err
+    assert f"asks on a terminal first; if there is none, pass {needed}." in ran.err
     assert states(manager) == ["enabled"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.cli.saving import NewFile, write_together
+from secureml.atomic_files import NewFile, write_together
 from secureml.cli.settings.settings_file import edited, with_rules
 from secureml.errors import ConfigurationError, SecureMLError
 

@@ -9,16 +9,16 @@ from datetime import timedelta
 
 import pytest
 
-from secureml.cli.diagnosis.key_access import key_accesses
+from secureml.cli.diagnosis import key_accesses
 from secureml.key_management import KeyManager
 from secureml.settings import Layers, Settings, load_settings
 from secureml.stores.vault import VaultStore
 from secureml.vault.client.session import VaultSession
 from secureml.vault.devserver.server import DevServer
 from secureml.vault.setup.bootstrap import Bootstrap
-from secureml.vault.setup.policies import Layout
+from secureml.vault.setup.policies import KeyLayout
 
-LAYOUT = Layout(mount="secret", path="secureml", environments=("staging", "production"))
+LAYOUT = KeyLayout(mount="secret", path="secureml", environments=("staging", "production"))
 
 
 @pytest.fixture

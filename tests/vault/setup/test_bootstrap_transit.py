@@ -16,10 +16,10 @@ from secureml.keys import Envelope
 from secureml.settings import Settings
 from secureml.vault.client.session import VaultSession
 from secureml.vault.setup.bootstrap import Bootstrap
-from secureml.vault.setup.changes import Plan
-from secureml.vault.setup.policies import Layout, bootstrap_policy
+from secureml.vault.setup.changes import SetupPlan
+from secureml.vault.setup.policies import KeyLayout, bootstrap_policy
 
-LAYOUT = Layout(
+LAYOUT = KeyLayout(
     mount="keys", path="secureml", environments=("staging", "production"), transit="wrapping"
 )
 TRANSIT_KEY = "secureml.staging.k"
@@ -42,7 +42,7 @@ def settings_of(vault, token: str | None = None, environment: str | None = None)
 def work(vault) -> Iterator[Callable[..., Bootstrap]]:
     sessions = []
 
-    def prepared(layout: Layout = LAYOUT, token: str | None = None) -> Bootstrap:
+    def prepared(layout: KeyLayout = LAYOUT, token: str | None = None) -> Bootstrap:
         sessions.append(VaultSession(settings_of(vault, token)))
         return Bootstrap(sessions[-1], layout)
 
@@ -51,7 +51,7 @@ def work(vault) -> Iterator[Callable[..., Bootstrap]]:
         session.close()
 
 
-def carry_out(work: Bootstrap) -> Plan:
+def carry_out(work: Bootstrap) -> SetupPlan:
     plan = work.plan()
     for change in plan.changes:
         work.apply(change)
@@ -92,7 +92,7 @@ def test_the_engine_is_mounted_once(work, vault):
         "secrets engine wrapping/",
     ]
     assert vault.client().read("sys/mounts")["data"]["wrapping/"]["type"] == "transit"
-    assert carry_out(work()) == Plan(())
+    assert carry_out(work()) == SetupPlan(())
 
 
 def test_something_else_at_the_mount_is_refused(work, vault):
@@ -217,7 +217,7 @@ def test_bootstrap_runs_under_its_own_policy(work, vault):
     client.sys.create_or_update_policy("secureml-bootstrap", bootstrap_policy(LAYOUT))
     token = token_with(vault, "secureml-bootstrap")
     assert carry_out(work(token=token)).changes
-    assert work(token=token).plan() == Plan(())
+    assert work(token=token).plan() == SetupPlan(())
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_transit_key_that_is_none_for_keys_is_pointed_out(work, vault, traits,
     assert any("wrapping/others" in each for each in work(shared).plan().remarks)
     less = bootstrap_policy(LAYOUT).replace('path "wrapping/keys"', 'path "nowhere"')
     client.sys.create_or_update_policy("less", less)
-    assert work(token=token_with(vault, "less")).plan() == Plan(())
+    assert work(token=token_with(vault, "less")).plan() == SetupPlan(())
 
 
 def test_bootstrap_may_not_mount_the_engine_without_the_right(work, vault):

@@ -9,10 +9,9 @@ import pytest
 from secureml.settings import Settings
 from secureml.vault.client.session import VaultSession
 from secureml.vault.setup.bootstrap import Bootstrap
-from secureml.vault.setup.policies import Layout
-from secureml.vault.setup.roles import RoleOptions
+from secureml.vault.setup.policies import KeyLayout
 
-LAYOUT = Layout(mount="secret", path="secureml", environments=("staging",))
+LAYOUT = KeyLayout(mount="secret", path="secureml", environments=("staging",))
 DAY = 24 * 3600
 
 
@@ -24,7 +23,7 @@ def set_up(vault) -> Iterator[Callable[..., list[str]]]:
     )
 
     def carry_out(**options: object) -> list[str]:
-        work = Bootstrap(session, LAYOUT, RoleOptions(**options))
+        work = Bootstrap(session, LAYOUT, options)
         plan = work.plan()
         for change in plan.changes:
             work.apply(change)
@@ -107,7 +106,8 @@ def test_what_is_asked_for_is_made_so_also_where_it_is_wider(vault, set_up):
     asked = {
         "secret_id_ttl": 7 * DAY,
         "secret_id_num_uses": 3,
-        "bound_cidrs": ("10.1.2.3/32", "10.20.0.0/16"),
+        "token_bound_cidrs": ["10.1.2.3/32", "10.20.0.0/16"],
+        "secret_id_bound_cidrs": ["10.1.2.3/32", "10.20.0.0/16"],
         "token_type": "service",
         "token_period": 2 * DAY,
     }

@@ -1,0 +1,365 @@
+"""What can be seen of a Vault without a change to it: its addresses, token, mount and rights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from secureml.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    ConfigurationError,
+    MalformedAnswerError,
+    SecretError,
+    VaultSealedError,
+    VaultUnavailableError,
+)
+from secureml.settings import Settings
+from secureml.vault.auth import AuthMethod, NoAuth
+from secureml.vault.client.answers import Members
+from secureml.vault.client.api import Api
+from secureml.vault.client.capabilities import Capabilities
+from secureml.vault.client.kv_mount import KvMount, lifetime_in
+from secureml.vault.client.session import Answer, VaultSession
+
+__all__ = [
+    "KEY_OPERATIONS",
+    "Check",
+    "Mount",
+    "Node",
+    "TokenStatus",
+    "check_connection",
+    "mount_of",
+    "nodes_of",
+    "seen",
+    "several_clusters",
+    "token_status",
+]
+
+KEY_OPERATIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "read": {"data": ("read",)},
+    "history": {"metadata": ("read",)},
+    # Also what it takes to describe a key and to raise the number of versions that are kept.
+    "write": {"data": ("create", "update"), "metadata": ("create", "patch", "read", "update")},
+    "destroy": {"destroy": ("update",)},
+}
+"""The capabilities that each operation on a key takes, by section of the KV v2 API."""
+
+_GIVEN = frozenset({"token", "token_file"})
+"""The ways to log in that bring no new token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One address of Vault.
+
+    Args:
+        address: the address.
+        state: active, standby, sealed, not initialized or unavailable.
+        version: the server's version.
+        leader: the address of the leader, as the node knows it.
+        error: why it can't serve.
+    """
+
+    address: str
+    state: str
+    version: str | None = None
+    leader: str | None = None
+    error: SecretError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenStatus:
+    """The token in use.
+
+    Args:
+        method: how it is obtained.
+        ttl: seconds that it is still valid; None if it has no end, or can't be seen.
+        renewable: whether that can be prolonged.
+        lasts: whether the library sees to it that there is one, by renewing it or a new login.
+        policies: its policies; None if they can't be seen.
+        error: why there is none, or why it can't be looked up.
+    """
+
+    method: str
+    ttl: int | None = None
+    renewable: bool = False
+    lasts: bool = True
+    policies: tuple[str, ...] | None = None
+    error: SecretError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """The engine that keeps keys.
+
+    Args:
+        name: where it is mounted.
+        engine: its type and version; None if they can't be seen.
+        deletes_after: after how long it deletes every version; empty for never, None if that
+            can't be seen.
+    """
+
+    name: str
+    engine: str | None
+    deletes_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Result of one check of the connection.
+
+    Args:
+        name: what was checked.
+        detail: what was found, or what to do about the error.
+        error: why it failed; None if it did not.
+        is_known: whether it could be checked at all.
+    """
+
+    name: str
+    detail: str
+    error: SecretError | ConfigurationError | None = None
+    is_known: bool = True
+
+
+def nodes_of(settings: Settings) -> tuple[Node, ...]:
+    """Ask each address of Vault how it is; this takes no login.
+
+    Args:
+        settings: where Vault is.
+
+    Raises:
+        ConfigurationError: Vault's address is not set, or the CA certificate does not exist.
+        MissingExtraError: hvac is not installed.
+    """
+    if settings.vault_url is None:
+        raise ConfigurationError("vault_url is not set")
+    return tuple(_node(settings, address) for address in settings.vault_url.split(","))
+
+
+def several_clusters(nodes: Iterable[Node]) -> Iterator[str]:
+    """Tell of active nodes with different leaders: requests go to one of them by chance.
+
+    Args:
+        nodes: every address of Vault.
+    """
+    active = [node for node in nodes if node.state == "active"]
+    if len({node.leader for node in active}) > 1:
+        named = " and ".join(node.address for node in active)
+        yield f"{named} are all active: they are not one cluster, and their keys may differ"
+
+
+def token_status(session: VaultSession, settings: Settings) -> TokenStatus:
+    """Look the token of a session up.
+
+    Args:
+        session: the connection to Vault.
+        settings: how it logs in.
+
+    Raises:
+        SecretError: Vault can't be asked.
+    """
+    method = settings.vault_auth
+    try:
+        answer = session.lookup_self()
+    except (AuthenticationError, AccessDeniedError) as error:
+        return TokenStatus(method=method, error=error)
+    if answer.status != 200:
+        missing = SecretError(f"Vault has no namespace {settings.vault_namespace!r}")
+        return TokenStatus(method=method, error=missing)
+    token = answer.data
+    return TokenStatus(
+        method=method,
+        ttl=token.seconds("ttl") or None,
+        renewable=token.flag("renewable"),
+        lasts=method not in _GIVEN or (token.flag("renewable") and token.seconds("period") > 0),
+        policies=tuple(sorted({*token.texts("policies"), *token.texts("identity_policies")})),
+    )
+
+
+def mount_of(session: VaultSession, name: str) -> Mount:
+    """Look at a mount, as far as the token may see it.
+
+    Args:
+        session: the connection to Vault.
+        name: where it is mounted.
+    """
+    mount = seen(session, f"sys/internal/ui/mounts/{name}")
+    config = seen(session, f"{name}/config")
+    engine = None
+    if mount is not None:
+        version = mount.section("options").word("version")
+        engine = f"{mount.word('type')} version {version or '1'}"
+    deletes_after = None if config is None else lifetime_in(config)
+    return Mount(name=name, engine=engine, deletes_after=deletes_after)
+
+
+def seen(session: VaultSession, path: str) -> Members | None:
+    """Read a path; None if the token may not, or if nothing is there.
+
+    Args:
+        session: the connection to Vault.
+        path: the API path.
+    """
+    try:
+        answer = Api(session).get(path)
+    except (AccessDeniedError, AuthenticationError):
+        return None
+    return answer.data if answer.status == 200 else None
+
+
+def check_connection(settings: Settings, auth: AuthMethod | None = None) -> Iterator[Check]:
+    """Check that Vault can be used, without a change to it.
+
+    Args:
+        settings: where Vault is, and the path and key to test on.
+        auth: how to log in; by default what ``settings`` say.
+
+    Yields:
+        Reachable, seal state, token and mount, up to the first failure; then read and write.
+
+    Raises:
+        ConfigurationError: Vault's address is not set, or the CA certificate does not exist.
+        MissingExtraError: hvac is not installed.
+    """
+    nodes = nodes_of(settings)
+    node = next((each for each in nodes if each.error is None), nodes[0])
+    if node.state == "unavailable":
+        yield _unreachable(node)
+        return
+    yield Check("reachable", str(settings.vault_url))
+    if node.error is not None:
+        what = "unseal" if node.state == "sealed" else "initialize"
+        yield Check("seal state", f"have an operator {what} it", node.error)
+        return
+    yield Check("seal state", "unsealed")
+    session = VaultSession(settings, auth)
+    try:
+        yield from _checks_with_token(session, settings)
+    finally:
+        session.close()
+
+
+def _node(settings: Settings, address: str) -> Node:
+    # The root namespace answers these, and without a token.
+    plain = replace(settings, vault_url=address, vault_namespace=None)
+    session = VaultSession(plain, NoAuth())
+    try:
+        seal = Api(session).get("sys/seal-status").body
+        version = seal.text("version") or None
+        if not seal.flag("initialized"):
+            closed = VaultUnavailableError(f"Vault at {address} is not initialized")
+            return Node(address=address, state="not initialized", version=version, error=closed)
+        if seal.flag("sealed"):
+            closed = VaultSealedError(f"Vault at {address} is sealed")
+            return Node(address=address, state="sealed", version=version, error=closed)
+        leader = Api(session).get("sys/leader").body
+        alone = not leader.flag("ha_enabled")
+        return Node(
+            address=address,
+            state="active" if alone or leader.flag("is_self") else "standby",
+            version=version,
+            leader=address if alone else leader.text("leader_address") or None,
+        )
+    except SecretError as error:
+        return Node(address=address, state="unavailable", error=error)
+    finally:
+        session.close()
+
+
+def _unreachable(node: Node) -> Check:
+    if isinstance(node.error, AuthenticationError):
+        return Check("TLS", "give the authority's certificate with --vault-ca-cert", node.error)
+    remedy = "start Vault, or correct --vault-url"
+    if isinstance(node.error, MalformedAnswerError):
+        remedy = "check that --vault-url names Vault itself, with the right one of http and https"
+    return Check("reachable", remedy, node.error)
+
+
+def _checks_with_token(session: VaultSession, settings: Settings) -> Iterator[Check]:
+    mount = settings.vault_mount
+    folder = "/".join(filter(None, (settings.vault_path, settings.environment)))
+    key = f"{folder}/{settings.master_key_name}"
+    found: Answer | SecretError
+    try:
+        found = Api(session).get(f"{mount}/data/{key}")
+    except SecretError as error:
+        found = error
+    token = _token_check(session, settings, is_good=isinstance(found, Answer))
+    yield token
+    if token.error is not None:
+        return
+    mounted = _mount_check(session, mount, found)
+    yield mounted
+    if mounted.error is not None:
+        return
+    if isinstance(found, Answer):
+        yield Check("read", f"allowed on {mount}/data/{key}")
+    else:
+        yield Check("read", f'allow "read" on "{mount}/data/{folder}/*" in a policy', found)
+    yield _write_check(session, mount, folder, key)
+
+
+def _token_check(session: VaultSession, settings: Settings, *, is_good: bool) -> Check:
+    try:
+        token = token_status(session, settings)
+    except SecretError as error:
+        return Check("token", "try again", error)
+    if token.error is None:
+        return Check("token", f"accepted, {_validity(token.ttl)}")
+    if not isinstance(token.error, AuthenticationError | AccessDeniedError):
+        return Check("namespace", "correct --vault-namespace", token.error)
+    # A token without the default policy may not look itself up, and can be good all the same.
+    if is_good:
+        return Check("token", "accepted; it may not look itself up")
+    return Check("token", "log in anew, and give the new token", token.error)
+
+
+def _validity(ttl: int | None) -> str:
+    if ttl is None:
+        return "without an end"
+    if ttl < 2 * 3600:
+        return f"valid for {ttl // 60} more minutes"
+    return f"valid for {ttl // 3600} more hours"
+
+
+def _mount_check(session: VaultSession, name: str, found: Answer | SecretError) -> Check:
+    mount = KvMount(session, name)
+    remedy = "correct --vault-mount; what follows the mount goes into --vault-path"
+    try:
+        if mount.check():
+            return Check("mount", f"{name!r} is a KV version 2 secrets engine")
+        if isinstance(found, SecretError):
+            raise found
+        if found.status == 404:
+            mount.check_absence(found)
+    except (AccessDeniedError, AuthenticationError):
+        return Check("mount", "the token may not ask about it", is_known=False)
+    except ConfigurationError as error:
+        return Check("mount", remedy, error)
+    except SecretError as error:
+        return Check("mount", "try again", error)
+    return Check("mount", f"{name!r} answers")
+
+
+def _write_check(session: VaultSession, mount: str, folder: str, key: str) -> Check:
+    needed = KEY_OPERATIONS["write"]
+    try:
+        held = Capabilities.of(session, [f"{mount}/{section}/{key}" for section in needed])
+    except SecretError as error:
+        return Check("write", "try again", error)
+    if held is None:
+        return Check("write", "the token may not ask what it may do", is_known=False)
+    for section, capabilities in needed.items():
+        path = f"{mount}/{section}/{key}"
+        missing = held.missing(path, capabilities)
+        if missing:
+            what = " and ".join(f'"{name}"' for name in missing)
+            denied = AccessDeniedError(
+                f"the token's policies lack {what} on {path}",
+                mount=mount,
+                path=path,
+                capability=", ".join(missing),
+            )
+            return Check("write", f'allow it on "{mount}/{section}/{folder}/*"', denied)
+    return Check("write", f"allowed on {mount}/data/{key}")
