@@ -1,4 +1,4 @@
-"""What threads and processes share: locks, work done once for all, and moments to spread."""
+"""Locks, single flights and jitter for threads and forked processes."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ __all__ = [
     "Renewed",
     "SingleFlight",
     "is_forked",
-    "spread",
+    "jitter",
     "unforked",
 ]
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
-_SPREAD = 0.1
-"""The share of a time by which it is shortened at most."""
+_JITTER = 0.1
+"""The largest share of a time by which it is shortened."""
 
 _LONGEST_WAIT = 30.0
-"""Seconds after which a thread gives up a lock, or leaves a flight and works for itself."""
+"""Seconds after which a thread gives up a lock, or stops waiting and does the work itself."""
 
 
 class Renewed(ABC):
-    """Something that a child process begins anew, as the parent's threads do not go on in it."""
+    """Base class of what a child process resets, as the parent's threads do not run in it."""
 
     def __init__(self) -> None:
         self.renew()
@@ -44,18 +44,18 @@ class Renewed(ABC):
 
     @abstractmethod
     def renew(self) -> None:
-        """Begin anew."""
+        """Reset the state that a thread of the parent may have been changing."""
 
 
 class BusyError(SecureMLError):
-    """Another thread of this process does not give a lock back.
+    """Another thread of this process does not release a lock.
 
-    This is no outage: nothing stands in for what could not be read.
+    This is no outage of Vault: no fallback is used for what could not be read.
     """
 
 
 class Mutex:
-    """A lock for ``with``, taken within a time and never left taken by an exception.
+    """A lock for ``with``, acquired with a timeout and released whatever exception comes up.
 
     A signal handler's exception may come up after any call of Python code has returned, so that
     ``acquire`` before ``try`` can leave a lock taken, and ``__exit__`` written in Python may never
@@ -85,32 +85,32 @@ class Mutex:
 
 
 class ForkSafeLock(Renewed):
-    """A lock that is free in a child process, whatever a thread of the parent was doing.
+    """A lock that is free in a child process, whichever thread of the parent held it.
 
-    Between any two steps under it, what it guards must be in order: the child gets it as it was at
-    the fork. It is reentrant, as a signal handler may come in between and use the library; where
-    that is no good, ``held`` tells.
+    What it guards must be consistent between any two steps under it: the child gets it as it was
+    at the fork. It is reentrant, as a signal handler may use the library; ``held`` tells if one
+    has interrupted the holder.
 
     Attributes:
         mutex: the lock itself, for ``with``. It raises BusyError after half a minute.
     """
 
     def renew(self) -> None:
-        """Put a new lock in the place of one that a thread of the parent may hold."""
+        """Replace a lock that a thread of the parent may hold."""
         self._lock = threading.RLock()
         self.mutex = Mutex(self._lock, _LONGEST_WAIT)
 
     def within(self, seconds: float) -> Mutex:
-        """Return the lock for one ``with``, which raises BusyError after other than half a minute.
+        """Return the lock for one ``with``, with a timeout of its own.
 
         Args:
-            seconds: how long to wait for it.
+            seconds: how long to wait before BusyError.
         """
         return Mutex(self._lock, min(seconds, threading.TIMEOUT_MAX))
 
     @property
     def held(self) -> bool:
-        """Whether this thread has taken it, and a signal handler runs in between."""
+        """Whether this thread holds it already, as in a signal handler that interrupted it."""
         return bool(self._lock._is_owned())  # type: ignore[attr-defined]  # as Condition asks it
 
 
@@ -120,10 +120,10 @@ def is_forked() -> bool:
 
 
 def unforked() -> Mutex:
-    """Return what lets no child be forked inside a ``with`` block.
+    """Return a lock for ``with``, inside which no child is forked.
 
     A child that is forked while another thread imports a module, or makes the first TLS context,
-    waits for ever where it comes to do the same.
+    waits for ever as soon as it does the same.
     """
     return _unforked.mutex
 
@@ -131,11 +131,11 @@ def unforked() -> Mutex:
 class SingleFlight(Renewed, Generic[_Key, _Value]):
     """Does the same work once for all threads that want it at the same time.
 
-    The thread that comes first leads; those that come while it works wait for what it gets.
+    The first thread leads; those that come while it works wait for its result.
     """
 
     def renew(self) -> None:
-        """Forget work whose leader is a thread of the parent: nobody would ever finish it."""
+        """Forget work whose leader is a thread of the parent: nobody would finish it."""
         self._mutex = Mutex(threading.RLock(), _LONGEST_WAIT)
         self._flights: dict[_Key, _Flight[_Value]] = {}
 
@@ -143,17 +143,19 @@ class SingleFlight(Renewed, Generic[_Key, _Value]):
         self,
         key: _Key,
         work: Callable[[], _Value],
-        landed: Callable[[_Value], None] | None = None,
+        on_result: Callable[[_Value], None] | None = None,
+        look: Callable[[], _Value | None] | None = None,
     ) -> _Value:
-        """Return what the work gives.
+        """Return the result of the work.
 
         Args:
-            key: tells what work is the same.
+            key: identifies the work.
             work: the work. A ``SecureMLError`` that it raises is raised in the waiting threads
                 too; after any other exception, which may concern the leading thread alone, one of
                 them takes the lead.
-            landed: takes the result, before anyone has it; not called where the flight has been
-                cut off.
+            on_result: takes the result before any thread returns it; not called if the work has
+                been discarded.
+            look: returns the result of work that ended just before this call, if there is one.
         """
         while True:
             mine = _Flight[_Value]()
@@ -161,7 +163,18 @@ class SingleFlight(Renewed, Generic[_Key, _Value]):
                 with self._mutex:
                     flight = self._flights.setdefault(key, mine)
                 if flight is mine:
-                    return self._lead(key, flight, work, landed)
+                    value = None if look is None else look()
+                    if value is None:
+                        value = work()
+                        with self._mutex:
+                            if on_result is not None and self._flights.get(key) is mine:
+                                on_result(value)
+                    mine.result = (value,)
+                    return value
+            except SecureMLError as error:
+                # A copy has no traceback, which would keep what the leader's frames hold.
+                mine.error = copy.copy(error)
+                raise
             finally:
                 self._end(key, mine)
             if flight.leader == threading.get_ident():
@@ -174,8 +187,8 @@ class SingleFlight(Renewed, Generic[_Key, _Value]):
             if flight.result is not None:
                 return flight.result[0]
 
-    def cut_off(self, concerns: Callable[[_Key], bool], *, sparing_own: bool = False) -> None:
-        """Let nobody else wait for work that has begun, and let its result not land.
+    def discard(self, concerns: Callable[[_Key], bool], *, sparing_own: bool = False) -> None:
+        """Let no thread wait for work that has begun, and do not keep its result.
 
         Args:
             concerns: tells by its key which work.
@@ -187,25 +200,6 @@ class SingleFlight(Renewed, Generic[_Key, _Value]):
                 if flight.leader != me and concerns(key):
                     self._flights.pop(key, None)
 
-    def _lead(
-        self,
-        key: _Key,
-        flight: _Flight[_Value],
-        work: Callable[[], _Value],
-        landed: Callable[[_Value], None] | None,
-    ) -> _Value:
-        try:
-            value = work()
-        except SecureMLError as error:
-            # A copy has no traceback, which would keep what the leader's frames hold.
-            flight.error = copy.copy(error)
-            raise
-        with self._mutex:
-            if landed is not None and self._flights.get(key) is flight:
-                landed(value)
-        flight.result = (value,)
-        return value
-
     def _end(self, key: _Key, flight: _Flight[_Value]) -> None:
         with self._mutex:
             if self._flights.get(key) is flight:
@@ -214,10 +208,10 @@ class SingleFlight(Renewed, Generic[_Key, _Value]):
 
 
 class Latch:
-    """Something that threads wait for, and that happens once.
+    """An event that happens once.
 
-    Each waits for a lock of its own, so that no signal handler or exception finds one taken that
-    others need.
+    Each thread waits for a lock of its own, so that no signal handler or exception blocks the
+    others.
     """
 
     def __init__(self) -> None:
@@ -225,14 +219,14 @@ class Latch:
         self._waiting: list[threading.Lock] = []
 
     def open(self) -> None:
-        """Let all go on."""
+        """Let all waiting threads go on."""
         self._is_open = True
         with contextlib.suppress(IndexError):
             while True:
                 self._waiting.pop().release()
 
     def wait(self, seconds: float) -> bool:
-        """Wait; return whether it has happened.
+        """Wait; return whether the event has happened.
 
         Args:
             seconds: how long at most.
@@ -259,14 +253,14 @@ _unforked = ForkSafeLock()
 _loaded_in = os.getpid()
 
 
-def spread(seconds: float, chance: Callable[[], float]) -> float:
-    """Shorten a time by chance to 90 to 100 % of it, so that those that began together part.
+def jitter(seconds: float, chance: Callable[[], float]) -> float:
+    """Shorten a time at random to 90 to 100 % of it, so that processes do not act in step.
 
     Args:
         seconds: the time.
         chance: returns numbers from 0 up to 1, evenly distributed.
     """
-    return seconds * (1 - _SPREAD * chance())
+    return seconds * (1 - _JITTER * chance())
 
 
 def _renew_all() -> None:

@@ -73,13 +73,13 @@ def together() -> Any:
 
 def test_threads_that_want_the_same_at_once_share_one_run(together: Any) -> None:
     flights: SingleFlight[str, Any] = SingleFlight()
-    landed: list[Any] = []
+    kept: list[Any] = []
     work = Work(lambda number: [number])
-    futures = together(flights, work, landed=landed.append)
+    futures = together(flights, work, on_result=kept.append)
     work.go_on.set()
     results = [future.result(30) for future in futures]
     assert all(result is results[0] for result in results)
-    assert (work.count, landed) == (1, [results[0]])
+    assert (work.count, kept) == (1, [results[0]])
     assert flights.run("k", work) == [2]
 
 
@@ -100,16 +100,16 @@ def test_an_error_is_everyones_and_is_forgotten(together: Any) -> None:
             raise AccessDeniedError("denied", mount="m", path="p", capability="read")
 
     flights: SingleFlight[str, Any] = SingleFlight()
-    landed: list[Any] = []
+    kept: list[Any] = []
     work = Work(fail)
-    futures = together(flights, work, landed=landed.append)
+    futures = together(flights, work, on_result=kept.append)
     work.go_on.set()
     errors = [future.exception(30) for future in futures]
     assert all(isinstance(error, AccessDeniedError) for error in errors)
     assert {(str(error), error.path) for error in errors} == {("denied", "p")}  # type: ignore[union-attr]  # see above
     assert len({id(error) for error in errors}) == THREADS
     assert all(error.__context__ is None for error in errors if error is not None)
-    assert (work.count, landed) == (1, [])
+    assert (work.count, kept) == (1, [])
     assert flights.run("k", work) is None
 
 
@@ -133,17 +133,17 @@ def test_when_the_leader_dies_another_thread_takes_the_lead(
     assert flights._flights == {}
 
 
-def test_work_that_was_cut_off_does_not_land_and_takes_nobody_on(together: Any) -> None:
+def test_work_that_was_discarded_is_not_kept_and_takes_nobody_on(together: Any) -> None:
     flights: SingleFlight[str, Any] = SingleFlight()
-    landed: list[Any] = []
+    kept: list[Any] = []
     work = Work()
-    futures = together(flights, work, landed=landed.append)
-    flights.cut_off(lambda key: key == "other")
-    flights.cut_off(lambda key: key == "k")
-    assert flights.run("k", lambda: "new", landed.append) == "new"
+    futures = together(flights, work, on_result=kept.append)
+    flights.discard(lambda key: key == "other")
+    flights.discard(lambda key: key == "k")
+    assert flights.run("k", lambda: "new", kept.append) == "new"
     work.go_on.set()
     assert [future.result(30) for future in futures] == [1] * THREADS
-    assert landed == ["new"]
+    assert kept == ["new"]
 
 
 def test_old_work_ends_no_new_flight() -> None:
@@ -152,15 +152,15 @@ def test_old_work_ends_no_new_flight() -> None:
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(flights.run, "k", old)
         assert old.begun.acquire(timeout=30)
-        flights.cut_off(lambda key: True)
-        landed: list[Any] = []
-        second = pool.submit(flights.run, "k", new, landed.append)
+        flights.discard(lambda key: True)
+        kept: list[Any] = []
+        second = pool.submit(flights.run, "k", new, kept.append)
         assert new.begun.acquire(timeout=30)
         old.go_on.set()
         first.result(30)
         new.go_on.set()
         second.result(30)
-    assert landed == [1]
+    assert kept == [1]
 
 
 def test_work_that_asks_for_itself_does_not_wait_for_itself() -> None:
@@ -208,8 +208,8 @@ FORK = """
     manager.get_key()
 
     def hold():
-        locks = (manager._connection._lock, manager._cache._lock, manager._watch._lock,
-                 manager._central._lock, configuration._lock, default._lock)
+        locks = (manager._connection._lock, manager._cache._lock, manager._notifier._lock,
+                 manager._remote._lock, configuration.process._lock, default._lock)
         for lock in locks:
             lock.mutex.__enter__()
         manager.get_key("other")

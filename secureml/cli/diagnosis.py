@@ -15,7 +15,7 @@ from secureml.errors import (
     SecretError,
     SecretNotFoundError,
 )
-from secureml.key_management.known import KnownKeys
+from secureml.key_management.known_keys import KnownKeys
 from secureml.settings import Settings
 from secureml.stores.base import Finding, VersionInfo
 from secureml.stores.custom_metadata import lost_in

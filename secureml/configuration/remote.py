@@ -14,7 +14,7 @@ from secureml.errors import (
     SecureMLError,
     warn,
 )
-from secureml.forksafe import ForkSafeLock, SingleFlight, spread
+from secureml.forksafe import ForkSafeLock, SingleFlight, jitter
 from secureml.settings import Layers, Settings, read_layers
 from secureml.stores.base import SecretStore
 
@@ -95,7 +95,7 @@ class RemoteSettings:
         """Let the next use read the record, and what is being read just now not be used."""
         if not self.local.vault_settings:
             return
-        self._flights.cut_off(lambda _: True)
+        self._flights.discard(lambda _: True)
         with self._lock.mutex:
             if self._current is not None:
                 self._current = replace(self._current, due=-math.inf)
@@ -129,7 +129,7 @@ class RemoteSettings:
     def _read(self) -> _Dated:
         now = self._clock()
         settings = self._layers.merged(self._ask(self.local))
-        return _Dated(settings, now + spread(settings.settings_ttl, self._chance))
+        return _Dated(settings, now + jitter(settings.settings_ttl, self._chance))
 
     def _swap(self, old: _Dated, new: _Dated) -> bool:
         with self._lock.mutex:

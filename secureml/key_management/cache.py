@@ -1,4 +1,4 @@
-"""What Vault answered, held in memory: bounded in age, in number and in uses."""
+"""What Vault answered, kept in memory: bounded in age, in number and in uses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
-from secureml.forksafe import ForkSafeLock, SingleFlight, spread
+from secureml.forksafe import ForkSafeLock, SingleFlight, jitter
 
 __all__ = ["Cache", "CacheEntry"]
 
@@ -21,11 +22,11 @@ _Key = tuple[str, int | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry(Generic[_Value]):
-    """What to hold, and for how long.
+    """What to cache, and for how long.
 
     Args:
         value: the value.
-        ttl: for how many seconds ``get`` returns it; 90 to 100 % of them are used, by chance, so
+        ttl: for how many seconds ``get`` returns it; 90 to 100 % of them are used, at random, so
             that applications that began together do not ask again together.
         stale_ttl: for how many seconds ``get_stale`` does, to the second.
         uses: how many times ``get`` returns it; 0 for any number.
@@ -38,7 +39,7 @@ class CacheEntry(Generic[_Value]):
 
 
 class Cache(Generic[_Value]):
-    """A cache by name and version. The entry that was used least recently goes first.
+    """An LRU cache by name and version.
 
     Args:
         clock: returns seconds that only ever increase.
@@ -54,13 +55,13 @@ class Cache(Generic[_Value]):
         self.size = 1024
         self._clock = clock
         self._chance = chance
-        self._entries: OrderedDict[_Key, _Entry[_Value]] = OrderedDict()
+        self._entries: OrderedDict[_Key, _Stored[_Value]] = OrderedDict()
         self._flights: SingleFlight[_Key, _Value] = SingleFlight()
         self._next_end = math.inf
         self._lock = ForkSafeLock()
 
     def get(self, key: _Key) -> _Value | None:
-        """Return what is held under a key; None if nothing is, or not any more."""
+        """Return the value of a key; None if there is none, or it has expired."""
         now = self._clock()
         with self._lock.mutex:
             if now >= self._next_end:
@@ -75,11 +76,13 @@ class Cache(Generic[_Value]):
             if entry.uses:
                 entry.uses -= 1
                 if not entry.uses:
-                    self._stop_serving(key, entry, now)
+                    entry.fresh_until = now
+                    if now >= entry.stale_until:
+                        self._entries.pop(key, None)
             return entry.value
 
     def get_stale(self, key: _Key) -> _Value | None:
-        """Return what was held under a key, while it is kept for an outage; or None."""
+        """Return the value of a key, also an expired one that is kept for an outage; or None."""
         now = self._clock()
         with self._lock.mutex:
             entry = self._entries.get(key)
@@ -89,78 +92,64 @@ class Cache(Generic[_Value]):
         self,
         key: _Key,
         ask: Callable[[], _Value],
-        hold: Callable[[_Value], CacheEntry[_Value] | None],
+        entry_of: Callable[[_Value], CacheEntry[_Value] | None],
     ) -> _Value:
-        """Ask for a value, once for all threads that want it at the same time, and hold it.
+        """Ask for a value, once for all threads that want it at the same time, and cache it.
 
-        What was asked for before ``drop`` is not held after it.
+        What was asked for before ``drop`` is not cached after it.
 
         Args:
-            key: what to hold it under.
+            key: the key.
             ask: gets the value.
-            hold: tells what to hold of it; None leaves what is held already.
+            entry_of: tells what to cache of it; None leaves the entry that there is.
         """
-        asked = False
 
-        def work() -> _Value:
-            # Another thread's flight may have landed since this one missed the entry.
-            held = self.get(key)
-            if held is not None:
-                return held
-            nonlocal asked
-            asked = True
-            return ask()
+        def put(value: _Value) -> None:
+            entry = entry_of(value)
+            if entry is not None:
+                self._put(key, entry)
 
-        def landed(value: _Value) -> None:
-            holding = hold(value) if asked else None
-            if holding is not None:
-                self._put(key, holding)
-
-        return self._flights.run(key, work, landed)
+        # Another thread may have put it there since this one missed the entry.
+        return self._flights.run(key, ask, put, look=partial(self.get, key))
 
     def drop(self, name: str | None = None, *, sparing_own: bool = False) -> None:
-        """Forget all that is held under one name, or everything, for an outage too.
+        """Forget all values under one name, or everything, for an outage too.
 
         Args:
             name: the name; None for all.
-            sparing_own: whether what this thread is asking for may be held nevertheless.
+            sparing_own: whether what this thread is asking for may be cached nevertheless.
         """
-        self._drop(lambda held: name is None or held == name, sparing_own=sparing_own)
+        self._drop(lambda cached: name is None or cached == name, sparing_own=sparing_own)
 
     def keep(self, names: Collection[str]) -> None:
-        """Forget all that is held under other names than these."""
+        """Forget all values under other names than these."""
         kept = frozenset(names)
-        self._drop(lambda held: held not in kept, sparing_own=True)
+        self._drop(lambda cached: cached not in kept, sparing_own=True)
 
     def _drop(self, concerns: Callable[[str], bool], *, sparing_own: bool) -> None:
-        # First the flights: one that landed in between would stay otherwise.
-        self._flights.cut_off(lambda key: concerns(key[0]), sparing_own=sparing_own)
+        # The flights first: one that ended in between would stay otherwise.
+        self._flights.discard(lambda key: concerns(key[0]), sparing_own=sparing_own)
         with self._lock.mutex:
             for key in list(self._entries):
                 if concerns(key[0]):
                     self._entries.pop(key, None)
 
-    def _put(self, key: _Key, holding: CacheEntry[_Value]) -> None:
-        life = spread(holding.ttl, self._chance)
+    def _put(self, key: _Key, entry: CacheEntry[_Value]) -> None:
+        life = jitter(entry.ttl, self._chance)
         now = self._clock()
         with self._lock.mutex:
             self._remove_ended(now)
             self._entries.pop(key, None)
-            if holding.ttl <= 0 and holding.stale_ttl <= 0:
+            if entry.ttl <= 0 and entry.stale_ttl <= 0:
                 return
             while self._entries and len(self._entries) >= self.size:
                 self._entries.popitem(last=False)
-            entry = _Entry(holding.value, now + life, now + holding.stale_ttl, holding.uses)
-            self._entries[key] = entry
-            self._next_end = min(self._next_end, entry.end)
-
-    def _stop_serving(self, key: _Key, entry: _Entry[_Value], now: float) -> None:
-        entry.fresh_until = now
-        if now >= entry.stale_until:
-            self._entries.pop(key, None)
+            stored = _Stored(entry.value, now + life, now + entry.stale_ttl, entry.uses)
+            self._entries[key] = stored
+            self._next_end = min(self._next_end, stored.end)
 
     def _remove_ended(self, now: float) -> None:
-        """Remove what can't be served any more, so that no key is in memory for longer."""
+        """Remove what can't be returned any more, so that no key is in memory for longer."""
         if now < self._next_end:
             return
         self._next_end = math.inf
@@ -171,18 +160,13 @@ class Cache(Generic[_Value]):
                 self._next_end = min(self._next_end, entry.end)
 
 
-class _Entry(Generic[_Value]):
-    """A value, until when it is served, and how many times more."""
-
-    __slots__ = ("fresh_until", "stale_until", "uses", "value")
-
-    def __init__(self, value: _Value, fresh_until: float, stale_until: float, uses: int) -> None:
-        self.value = value
-        self.fresh_until = fresh_until
-        self.stale_until = stale_until
-        self.uses = uses
+@dataclass(slots=True, eq=False)
+class _Stored(Generic[_Value]):
+    value: _Value
+    fresh_until: float
+    stale_until: float
+    uses: int
 
     @property
     def end(self) -> float:
-        """When it is of no use any more."""
         return max(self.fresh_until, self.stale_until)

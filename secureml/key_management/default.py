@@ -10,7 +10,7 @@ from secureml.configuration import process
 from secureml.forksafe import ForkSafeLock
 from secureml.key_management.manager import KeyManager
 from secureml.key_management.notifier import RotationNotifier
-from secureml.keys import written
+from secureml.keys import format_material
 from secureml.secret_types import conceals
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class _Default:
 _ATTACHED = "default manager"
 
 _arguments: Mapping[str, Any] = {}
-_watch = RotationNotifier()
+_notifier = RotationNotifier()
 _lock = ForkSafeLock()
 
 
@@ -112,7 +112,7 @@ def get_encryption_key(
         SecretError: as for ``KeyManager.get_encryption_key``.
     """
     key = get_default_key_manager().get_key(key_name, version, key_bytes=key_bytes)
-    return written(key.material, encoding)
+    return format_material(key.material, encoding)
 
 
 def _current() -> KeyManager | None:
@@ -125,22 +125,22 @@ def _current() -> KeyManager | None:
 
 def _built(arguments: Mapping[str, Any]) -> KeyManager:
     """Build the manager that comes after the default one."""
-    global _watch
+    global _notifier
     attachments = process.attachments()
     manager = KeyManager(**arguments)
     if process.is_overridden():
-        manager.watch_with(_watch.sibling())
+        manager.watch_with(_notifier.sibling())
     else:
-        _watch = _watch.successor()
-        manager.watch_with(_watch)
+        _notifier = _notifier.successor()
+        manager.watch_with(_notifier)
     attachments[_ATTACHED] = _Default(manager, arguments)
     return manager
 
 
 def _forget() -> None:
-    global _arguments, _watch
+    global _arguments, _notifier
     with _lock.mutex:
-        _arguments, _watch = {}, RotationNotifier()
+        _arguments, _notifier = {}, RotationNotifier()
 
 
 process.on_reset(_forget)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from secureml.audit import Audit
 from secureml.errors import (
     ConfigurationError,
     KeyMaterialError,
@@ -16,11 +15,12 @@ from secureml.errors import (
     SecureMLWarning,
     warn,
 )
+from secureml.key_management.lifecycle import KeyLifecycle, plain_fields
 from secureml.key_management.records import beside_key, check_lasting, check_name, key_of
 from secureml.key_management.resolver import record_of
 from secureml.key_management.rotation_period import description
-from secureml.key_management.wrapped import unwrapped, wrap
-from secureml.keys import Envelope, encode
+from secureml.key_management.wrapped import transit_of, unwrapped, wrap
+from secureml.keys import Envelope, KeyInfo
 from secureml.keys.export import (
     ExportedVersion,
     KeyExport,
@@ -31,56 +31,51 @@ from secureml.keys.export import (
     with_private_key,
     with_public_key,
 )
-from secureml.secret_types import SecretBytes, SecretText
-from secureml.settings import Settings
+from secureml.secret_types import SecretBytes, SecretText, conceals
 from secureml.stores import Finding, SecretStore, VersionInfo
 from secureml.stores.custom_metadata import CREATED_BY, STATES_KEPT, UNKNOWN, merged
-from secureml.stores.transit import Transit
 
-__all__ = ["Exports"]
+__all__ = ["KeyExports"]
 
 _PLACEHOLDER: Mapping[str, object] = {"placeholder": "a version without a key, to be destroyed"}
 
 
-class Exports:
-    """Exports and restores keys; ``KeyManager``'s methods of the same names tell how.
+class KeyExports(KeyLifecycle):
+    """Exports keys to sealed files, and restores them."""
 
-    Args:
-        store: opens the store, or raises if there is none.
-        settings: returns the settings in force.
-        local: the settings without Vault's layer, which hold the environment.
-        audit: records each access.
-        forget: drops what is cached under a name that has changed.
-    """
-
-    def __init__(
-        self,
-        *,
-        store: Callable[[], SecretStore],
-        settings: Callable[[], Settings],
-        local: Settings,
-        audit: Audit,
-        forget: Callable[[str], None],
-    ) -> None:
-        self._store = store
-        self._settings = settings
-        self._local = local
-        self._audit = audit
-        self._forget = forget
-
+    @conceals("passphrase")
     def export_key(
         self,
-        name: str | None,
-        passphrase: SecretText | None,
-        public_key: bytes | None,
-        transit_key: str | None,
+        name: str | None = None,
+        *,
+        passphrase: str | SecretText | None = None,
+        public_key: bytes | None = None,
+        transit_key: str | None = None,
     ) -> bytes:
-        """Return every version of a key, sealed."""
+        """Return a whole key as a sealed file, for a backup or another Vault.
+
+        Every version is in it, with its number and state, and purpose and rotation period. What
+        is deleted or destroyed has no content there.
+
+        Args:
+            name: the key's name; by default the setting ``master_key_name``.
+            passphrase: what is to open it, in 12 characters or more.
+            public_key: or the X25519 key, in PEM, whose private key is to open it.
+            transit_key: or the transit key in Vault that is to, its mount before its name.
+
+        Raises:
+            ConfigurationError: not exactly one of these is given.
+            SecretNotFoundError: there is no such key in Vault.
+            SecretError: a version can't be read.
+
+        Warns:
+            SecureMLWarning: versions are without content.
+        """
+        if not isinstance(passphrase, SecretText | None):
+            raise TypeError("a passphrase is a str")
         _check_one(passphrase=passphrase, public_key=public_key, transit_key=transit_key)
         with self._audit.access("export_key") as access:
-            name = self._settings().master_key_name if name is None else name
-            check_name(name, self._local)
-            access.note(name=name)
+            name = self._named(access, name)
             store = self._store()
             seal = self._seal(store, name, passphrase, public_key, transit_key)
             path = store.path_of(name)
@@ -96,7 +91,7 @@ class Exports:
                 custom_metadata = record.custom_metadata
                 try:
                     opened = record_of(unwrapped(store, name, outcome))
-                    key = key_of(name, opened, self._local.environment)
+                    key = key_of(name, opened, self.environment)
                 except KeyMaterialError:
                     versions.append(_described(info, state="no key"))
                     continue
@@ -118,7 +113,7 @@ class Exports:
                 raise SecretDeletedError(f"no version of {path} holds a key", looked_in=(path,))
             export = KeyExport(
                 name=name,
-                environment=self._local.environment,
+                environment=self.environment,
                 exported=datetime.now(UTC).isoformat(timespec="seconds"),
                 custom_metadata=custom_metadata,
                 versions=versions,
@@ -133,29 +128,63 @@ class Exports:
             )
         return file
 
+    @conceals("passphrase", "private_key")
     def read_export(
         self,
         export: bytes,
-        passphrase: SecretText | None,
-        private_key: SecretBytes | None,
-        transit_key: str | None,
+        *,
+        passphrase: str | SecretText | None = None,
+        private_key: bytes | SecretBytes | None = None,
+        transit_key: str | None = None,
     ) -> KeyExport:
-        """Open an export and check it."""
+        """Open an export, and check it by its authentication tag and every fingerprint.
+
+        Args:
+            export: what ``export_key`` returned.
+            passphrase: what it was sealed with.
+            private_key: or the X25519 key, in PEM, that belongs to the public one.
+            transit_key: or the transit key.
+
+        Raises:
+            ConfigurationError: not exactly one of these is given.
+            KeyMaterialError: it was changed, or is sealed with something else.
+        """
+        if not isinstance(passphrase, SecretText | None):
+            raise TypeError("a passphrase is a str")
+        if not isinstance(private_key, SecretBytes | None):
+            raise TypeError("a private key is bytes, in PEM")
         _check_one(passphrase=passphrase, private_key=private_key, transit_key=transit_key)
         with self._audit.access("read_export") as access:
             found = KeyExport.opened(export, self._opener(passphrase, private_key, transit_key))
             access.note(name=found.name)
             return found
 
-    def restore_key(self, export: KeyExport, name: str | None) -> None:
-        """Write every version of an export."""
+    def restore_key(self, export: KeyExport, name: str | None = None) -> tuple[KeyInfo, ...]:
+        """Write every version of an exported key; never over an existing one.
+
+        A number without content is written, to count, and destroyed. Until all is there, each
+        version is disabled. When versions were created is not restored: a rotation period begins
+        again.
+
+        Args:
+            export: what ``read_export`` returned.
+            name: another name; tables name their key, so they need that of the export.
+
+        Returns:
+            Every version, oldest first.
+
+        Raises:
+            SecretExistsError: something is stored under this name, or was and is deleted.
+            ConfigurationError: it is of another environment.
+            SecretError: it could not be written, or in part alone.
+        """
+        name = export.name if name is None else name
         with self._audit.access("restore_key") as access:
-            name = export.name if name is None else name
             check_name(name, self._local)
-            if export.environment != self._local.environment:
+            if export.environment != self.environment:
                 raise ConfigurationError(
                     f"the export is of the environment {export.environment!r}, and "
-                    f"{self._local.environment!r} is selected"
+                    f"{self.environment!r} is selected"
                 )
             access.attempt(name)
             store = self._store()
@@ -174,7 +203,7 @@ class Exports:
             }
             store.keep_all_versions(name)
             try:
-                self._write(store, name, export.versions[-1].version, contents)
+                self._write_versions(store, name, export.versions[-1].version, contents)
                 # From here on its versions are used; before, nothing tells their states.
                 store.annotate(name, about)
             except SecretError as error:
@@ -183,10 +212,9 @@ class Exports:
                     f"delete', and restore it again. {error}",
                 )
                 raise
-            finally:
-                self._forget(name)
+        return self.key_history(name)
 
-    def _write(
+    def _write_versions(
         self,
         store: SecretStore,
         name: str,
@@ -206,10 +234,9 @@ class Exports:
         self, store: SecretStore, name: str, version: ExportedVersion
     ) -> Mapping[str, object]:
         material = version.material or SecretBytes(b"")
-        if self._settings().key_backend == "transit":
+        if self._wraps():
             return {**version.beside, **wrap(store, name, material).fields()}
-        value = SecretText(encode(material, version.encoding))
-        return {**version.beside, "value": value, "encoding": version.encoding}
+        return {**version.beside, **plain_fields(material, version.encoding)}
 
     def _seal(
         self,
@@ -223,7 +250,7 @@ class Exports:
             return with_passphrase(passphrase)[0]
         if public_key is not None:
             return with_public_key(public_key)
-        transit = _transit_of(store)
+        transit = transit_of(store)
 
         def seal() -> Protection:
             key, envelope = transit.make(name, 32, str(transit_key))
@@ -247,7 +274,7 @@ class Exports:
             check_kind(about, "transit")
             # What a file says does not decide where a request is sent.
             envelope = Envelope(wrapped=about.get("wrapped", ""), transit_key=str(transit_key))
-            return _transit_of(self._store()).unwrap(export.name, envelope)
+            return transit_of(self._store()).unwrap(export.name, envelope)
 
         return opened
 
@@ -265,9 +292,3 @@ def _described(info: VersionInfo, state: str | None = None) -> ExportedVersion:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
-
-
-def _transit_of(store: SecretStore) -> Transit:
-    if store.transit is None:
-        raise ConfigurationError("this store has no transit engine")
-    return store.transit

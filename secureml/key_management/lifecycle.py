@@ -1,172 +1,205 @@
-"""The life of a key in a store: made, imported, rotated, listed, destroyed."""
+"""The life of a key in a store: made, imported, rotated."""
 
 from __future__ import annotations
 
 import contextlib
-import hmac
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from secrets import token_bytes
 
-from secureml.audit import Access, Audit
+from secureml.audit import Access
 from secureml.errors import (
     AccessDeniedError,
-    ConfigurationError,
     KeyDisabledError,
-    KeyMaterialError,
     SecretDeletedError,
     SecretError,
     SecretExistsError,
-    SecretNotFoundError,
     SecureMLWarning,
     warn,
 )
-from secureml.key_management.known import KnownKeys
 from secureml.key_management.records import (
     beside_key,
     check_lasting,
     check_name,
-    check_size,
-    check_version,
     info_of,
     is_key,
     key_text,
-    metadata_info_of,
     octets_of,
 )
 from secureml.key_management.resolver import error_of, record_of
 from secureml.key_management.rotation_period import description, period_in, period_text
-from secureml.key_management.twins import twins_of, warn_of_twins
-from secureml.key_management.wrapped import (
-    make,
-    rewrapped_envelope,
-    rotated,
-    wrap,
-    wrapped_in,
-)
-from secureml.keys import Encoding, Envelope, KeyInfo, SecretBytes, decode, encode
-from secureml.secret_types import SecretText
-from secureml.settings import Settings
+from secureml.key_management.versions import KeyVersions
+from secureml.key_management.wrapped import make, rotated, transit_of, wrap, wrapped_in
+from secureml.keys import Encoding, Envelope, KeyInfo, SecretBytes, check_size, decode, encode
+from secureml.secret_types import SecretText, conceals
 from secureml.stores import Finding, Outcome, Record, SecretStore
 from secureml.stores.custom_metadata import (
     CREATED_BY,
     DISABLED,
-    LOST,
     PURPOSE,
     ROTATION_PERIOD,
     STATES_KEPT,
     UNKNOWN,
     lost_in,
-    lost_text,
     merged,
-    state_key,
-    state_of,
 )
 
-__all__ = ["Lifecycle"]
+__all__ = ["KeyLifecycle", "plain_fields"]
 
-_NOTHING: Mapping[str, object] = {"lost": "this number was that of another key"}
+_LOST: Mapping[str, object] = {"lost": "this number was that of another key"}
 _USUAL_SHAPE: tuple[int, Encoding] = (32, "hex")
 
 
-class Lifecycle:
-    """Changes the versions of keys; ``KeyManager``'s methods of the same names tell how.
-
-    Args:
-        store: opens the store, or raises if there is none.
-        settings: returns the settings in force.
-        local: the settings without Vault's layer, which hold the environment.
-        audit: records each access.
-        forget: drops what is cached under a name that has changed.
-        known: remembers which versions were there.
-    """
-
-    def __init__(
-        self,
-        *,
-        store: Callable[[], SecretStore],
-        settings: Callable[[], Settings],
-        local: Settings,
-        audit: Audit,
-        forget: Callable[[str], None],
-        known: KnownKeys,
-    ) -> None:
-        self._store = store
-        self._settings = settings
-        self._local = local
-        self._environment = local.environment
-        self._audit = audit
-        self._forget = forget
-        self._known = known
+class KeyLifecycle(KeyVersions):
+    """Makes, imports and rotates keys."""
 
     def generate_key(
         self,
         name: str,
-        key_bytes: int,
-        encoding: Encoding,
-        purpose: str | None,
-        rotation_period: int | timedelta | None,
+        key_bytes: int = 32,
+        encoding: Encoding = "hex",
+        *,
+        purpose: str | None = None,
+        rotation_period: int | timedelta | None = None,
     ) -> KeyInfo:
-        """Make a new key."""
+        """Make a new key in Vault; never over an existing one.
+
+        Args:
+            name: the key's name.
+            key_bytes: its length in bytes, 16 to 8160.
+            encoding: how Vault keeps it: ``hex`` or ``base64``.
+            purpose: what it is for, in up to 512 bytes of text; everybody who may list keys sees
+                it.
+            rotation_period: after how many days, or after what time, ``rotate_due`` rotates it.
+
+        Returns:
+            Where it lives, its version and fingerprint.
+
+        Raises:
+            SecretExistsError: something is stored under this name, or was and is deleted.
+            KeyMaterialError: the length, the purpose or the period is impossible.
+            SecretError: it could not be written.
+            ConfigurationError: the name can't be used, or Vault is not configured.
+        """
         check_size(key_bytes)
         with self._audit.access("generate_key") as access:
             about = description(purpose, rotation_period)
-            plain = _plain(SecretBytes(token_bytes(key_bytes)), encoding)
+            plain = plain_fields(SecretBytes(token_bytes(key_bytes)), encoding)
 
             def fields(store: SecretStore) -> Mapping[str, object]:
                 return make(store, name, key_bytes).fields() if self._wraps() else plain
 
             return self._create(access, name, fields, about)
 
+    @conceals("material")
     def import_key(
         self,
         name: str,
         material: bytes | str | SecretBytes | SecretText,
-        encoding: Encoding,
-        purpose: str | None,
-        rotation_period: int | timedelta | None,
+        encoding: Encoding = "hex",
+        *,
+        purpose: str | None = None,
+        rotation_period: int | timedelta | None = None,
     ) -> KeyInfo:
-        """Store a key that was made elsewhere."""
+        """Store a key that was made elsewhere; never over an existing one.
+
+        Args:
+            name: the key's name.
+            material: 16 to 8160 bytes, or the same as hex or base64 text.
+            encoding: how Vault keeps it: ``hex`` or ``base64``.
+            purpose: what it is for, as with ``generate_key``.
+            rotation_period: when to rotate it, as with ``generate_key``.
+
+        Raises:
+            KeyMaterialError: the material is no key, or the purpose or the period is impossible.
+            SecretExistsError: something is stored under this name, or was and is deleted.
+            SecretError: it could not be written.
+        """
         with self._audit.access("import_key") as access:
             octets = octets_of(material)
             check_size(len(octets))
             about = description(purpose, rotation_period)
-            plain = _plain(octets, encoding)
+            plain = plain_fields(octets, encoding)
 
             def fields(store: SecretStore) -> Mapping[str, object]:
                 return wrap(store, name, octets).fields() if self._wraps() else plain
 
             return self._create(access, name, fields, about)
 
-    def rotate_key(self, name: str | None, *, new_material: bool) -> KeyInfo:
-        """Give a key a new version."""
+    def rotate_key(self, name: str | None = None, *, new_material: bool = False) -> KeyInfo:
+        """Give a key a new version of the same length; every older version stays readable.
+
+        Where a transit key wraps it, the transit key is rotated, and the key itself stays the
+        same, wrapped afresh, unless it is disabled.
+
+        Args:
+            name: the key's name; by default the setting ``master_key_name``.
+            new_material: whether a key that a transit key wraps becomes a new one too, as any
+                other key does.
+
+        Returns:
+            The new version.
+
+        Raises:
+            SecretNotFoundError: there is no such key in Vault.
+            SecretExistsError: another writer was first.
+            SecretError: it could not be written, or writing would prune an old version.
+        """
         with self._audit.access("rotate_key") as access:
-            name = self._name(name)
+            name = self._named(access, name)
             access.attempt(name)
             store = self._store()
-            outcome = _newest(store, name)
+            outcome = store.read(name, even_disabled=True)
             if outcome.record is None and _is_destroyed(store, name, outcome):
                 return self._replace(access, store, name)
             record = record_of(outcome)
             return self._rotate(access, store, name, record, new_material=new_material)
 
-    def rewrap_key(self, envelope: Envelope, name: str | None) -> Envelope:
-        """Wrap a key that was kept beside data afresh."""
-        with self._audit.access("rewrap_key") as access:
-            name = self._name(name)
-            access.note(name=name)
-            return rewrapped_envelope(self._store(), name, envelope)
+    def rewrap_key(self, envelope: Envelope, name: str | None = None) -> Envelope:
+        """Wrap a key that was kept beside data under the newest version of its transit key.
 
-    def rotate_due(self, now: datetime | None) -> tuple[KeyInfo, ...]:
-        """Rotate every key whose rotation period is over."""
+        The key stays the same and does not leave Vault.
+
+        Args:
+            envelope: the wrapped key, as ``Key.envelope`` was.
+            name: the name of the key; by default the setting ``master_key_name``.
+
+        Raises:
+            KeyMaterialError: it is bound to another name or environment, was changed, or names
+                another mount than ``vault_transit_mount``.
+            KeyDisabledError: the transit key does not decrypt so old a version any more.
+            SecretDeletedError: the transit key is gone.
+            SecretError: denied, or Vault is unavailable.
+        """
+        with self._audit.access("rewrap_key") as access:
+            name = self._named(access, name)
+            transit = transit_of(self._store())
+            transit.check_mount(envelope)
+            return transit.rewrap(name, envelope)
+
+    def rotate_due(self, now: datetime | None = None) -> tuple[KeyInfo, ...]:
+        """Rotate every key whose rotation period is over; one without a period never is.
+
+        A key that cannot be rotated does not keep the others from it; where one cannot be read,
+        none is rotated.
+
+        Args:
+            now: the time to go by, with its time zone; by default the present by Vault's clock.
+
+        Returns:
+            The new versions; without those that another writer made meanwhile.
+
+        Raises:
+            SecretError: some keys could not be rotated. The message tells how many and which;
+                the kind is that of the first one's error.
+        """
         failures: dict[str, SecretError] = {}
         with self._audit.access("rotate_due"):
             store = self._store()
             due = []
             for name in filter(self._is_usable, store.names()):
-                outcome = _newest(store, name)
+                outcome = store.read(name, even_disabled=True)
                 problem = _no_rotation(store, name, outcome)
                 if problem is not None:
                     failures[name] = problem
@@ -182,228 +215,43 @@ class Lifecycle:
         count = len(due) + len(failures)
         for name, record in due:
             try:
-                rotated.append(self._rotate_from(name, record))
+                with self._audit.access("rotate_key") as access:
+                    access.attempt(name)
+                    rotated.append(self._rotate(access, self._store(), name, record))
             except SecretExistsError:
                 # Another writer was first: the key is not due any more.
                 continue
             except SecretError as error:
                 failures[name] = error.with_traceback(None)
         if failures:
-            raise _first_of(failures, count)
+            raise _summary(failures, count)
         return tuple(rotated)
 
-    def set_rotation_period(self, name: str, period: int | timedelta | None) -> KeyInfo:
-        """Change after how long a key is to be rotated."""
+    def set_rotation_period(self, name: str, rotation_period: int | timedelta | None) -> KeyInfo:
+        """Change when a key is to be rotated.
+
+        Args:
+            name: the key's name.
+            rotation_period: after how many days, or after what time, counted from the newest
+                version; None for never.
+
+        Returns:
+            The newest version.
+
+        Raises:
+            KeyMaterialError: the period is impossible.
+            SecretError: there is no such key in Vault, or it could not be changed.
+        """
         with self._audit.access("set_rotation_period") as access:
             check_name(name, self._local)
-            text = None if period is None else period_text(period)
+            text = None if rotation_period is None else period_text(rotation_period)
             access.attempt(name)
             store = self._store()
-            record = record_of(_newest(store, name))
+            record = record_of(store.read(name, even_disabled=True))
             access.found(record)
-            info = info_of(name, record, self._environment)
-            with self._changing(name):
-                store.annotate(name, {ROTATION_PERIOD: text})
+            info = info_of(name, record, self.environment)
+            store.annotate(name, {ROTATION_PERIOD: text})
             return replace(info, rotation_period=period_in(text))
-
-    def key_history(self, name: str | None) -> tuple[KeyInfo, ...]:
-        """List every version of a key, oldest first."""
-        with self._audit.access("key_history") as access:
-            name = self._name(name)
-            access.note(name=name)
-            return self._history(name)
-
-    def list_keys(self) -> tuple[KeyInfo, ...]:
-        """List the newest version of every key."""
-        with self._audit.access("list_keys"):
-            store = self._store()
-            infos = (self._listed(store, name) for name in store.names() if self._is_usable(name))
-            return tuple(info for info in infos if info is not None)
-
-    def key_versions(self, name: str | None) -> tuple[KeyInfo, ...]:
-        """List every version of a key by its metadata alone, oldest first."""
-        with self._audit.access("key_versions") as access:
-            name = self._name(name)
-            access.note(name=name)
-            return self._versions(name)
-
-    def info_by_metadata(self, name: str, version: int | None) -> KeyInfo:
-        """Tell what metadata alone tells of a version."""
-        infos = self._versions(name)
-        for info in infos:
-            if info.version == (version or infos[-1].version):
-                return info
-        raise SecretNotFoundError(f"there is no version {version} of {name!r} in Vault")
-
-    def disable_key_version(self, name: str, version: int) -> KeyInfo:
-        """Take a version out of use."""
-        with self._audit.access("disable_key_version") as access:
-            check_name(name, self._local)
-            history = self._history(name)
-            info = replace(self._set_state(access, name, version, DISABLED), state=DISABLED)
-        warn_of_twins(info, twins_of(info, history))
-        return info
-
-    def enable_key_version(self, name: str, version: int) -> KeyInfo:
-        """Take a version into use again."""
-        with self._audit.access("enable_key_version") as access:
-            info = self._set_state(access, name, version, None)
-            newest = self._store().versions(name)[-1].version
-            return replace(info, state=state_of({}, version, newest))
-
-    def destroy_key_version(self, name: str, version: int, confirm: str) -> KeyInfo:
-        """Destroy one version of a key."""
-        with self._audit.access("destroy_key_version") as access:
-            check_name(name, self._local)
-            check_version(version)
-            if version is None or not isinstance(confirm, str):
-                raise TypeError("destroying takes a version and its fingerprint as text")
-            access.note(version=version)
-            access.attempt(name)
-            store = self._store()
-            record = record_of(store.read(name, version, even_disabled=True))
-            access.found(record)
-            info = info_of(name, record, self._environment)
-            if info.transit_key is not None:
-                raise SecretError(
-                    f"{record.path} version {version} is wrapped by the transit key "
-                    f"{info.transit_key!r}, and copies of it lie in other versions and beside "
-                    "data: only deleting the transit key destroys them all; nothing was destroyed"
-                )
-            if not hmac.compare_digest((info.fingerprint or "").encode(), confirm.encode()):
-                raise KeyMaterialError(
-                    f"this is not the fingerprint of {name!r} version {version}; nothing was "
-                    "destroyed"
-                )
-            twins = twins_of(info, self._history(name))
-            with self._changing(name):
-                store.destroy(name, version)
-        info = replace(info, state="destroyed")
-        warn_of_twins(info, twins)
-        return info
-
-    def accept_rollback(self, name: str, highest: int | None) -> tuple[int, ...]:
-        """Give up the versions that Vault lost."""
-        with self._audit.access("accept_rollback") as access:
-            check_name(name, self._local)
-            check_version(highest)
-            access.attempt(name)
-            store = self._store()
-            record = record_of(_newest(store, name))
-            access.found(record)
-            newest = record.version or 0
-            lost = {
-                *self._known.lost(self._history(name), record.path),
-                *range(newest + 1, (highest or newest) + 1),
-            }
-            given_up = lost_in(record.custom_metadata)
-            if lost <= given_up:
-                raise SecretError(
-                    f"nothing that was seen of {record.path} is missing; nothing was changed"
-                )
-            with self._changing(name):
-                store.annotate(name, {LOST: lost_text(lost | given_up)})
-            return tuple(sorted(lost - given_up))
-
-    def _name(self, name: str | None) -> str:
-        name = self._settings().master_key_name if name is None else name
-        check_name(name, self._local)
-        return name
-
-    def _history(self, name: str) -> tuple[KeyInfo, ...]:
-        store = self._store()
-        history = []
-        may_read = True
-        for info in self._versions(name):
-            told = info
-            if may_read and info.state not in ("deleted", "destroyed"):
-                outcome = store.read(name, info.version, even_disabled=True)
-                may_read = not isinstance(outcome.error, AccessDeniedError)
-                if may_read:
-                    told = self._told(name, record_of(outcome), info)
-            history.append(told)
-        return tuple(history)
-
-    def _told(self, name: str, record: Record, info: KeyInfo) -> KeyInfo:
-        """Add to what metadata tells of a version what its record does."""
-        state = UNKNOWN if record.state == UNKNOWN else info.state
-        # An operator may have written what is no key, and put it right since.
-        with contextlib.suppress(KeyMaterialError):
-            info = info_of(name, record, self._environment)
-        return replace(info, state=state)
-
-    def _versions(self, name: str) -> tuple[KeyInfo, ...]:
-        """Tell what metadata tells of each version; without reading any, no fingerprint."""
-        store = self._store()
-        path = store.path_of(name)
-        versions, about = store.described(name)
-        if not versions:
-            raise SecretNotFoundError(f"there is no key {name!r} in Vault", looked_in=(path,))
-        return tuple(
-            metadata_info_of(name, path, version, self._environment, about) for version in versions
-        )
-
-    def _listed(self, store: SecretStore, name: str) -> KeyInfo | None:
-        """Tell of the newest version of a key as much as the token may see; None for no key.
-
-        Of a secret that it may not read, nothing tells whether it is a key.
-        """
-        outcome = _newest(store, name)
-        path = store.path_of(name)
-        if outcome.finding is Finding.ABSENT:
-            return None
-        if outcome.gone is not None:
-            about = outcome.custom_metadata
-            gone = metadata_info_of(name, path, outcome.gone, self._environment, about)
-            return gone if gone.created_by else None
-        if not isinstance(outcome.error, AccessDeniedError):
-            record = record_of(outcome)
-            return info_of(name, record, self._environment) if is_key(record) else None
-        try:
-            newest = self._versions(name)[-1]
-        except SecretNotFoundError:
-            return None
-        except AccessDeniedError:
-            return KeyInfo(
-                name=name,
-                version=None,
-                fingerprint=None,
-                source="vault",
-                environment=self._environment,
-                path=path,
-                state="denied",
-            )
-        is_gone = newest.state in ("deleted", "destroyed")
-        return newest if newest.created_by or not is_gone else None
-
-    def _set_state(self, access: Access, name: str, version: int, state: str | None) -> KeyInfo:
-        check_name(name, self._local)
-        check_version(version)
-        if version is None:
-            raise TypeError("the state of a key is that of one version")
-        access.note(version=version)
-        access.attempt(name)
-        store = self._store()
-        record = record_of(store.read(name, version, even_disabled=True))
-        access.found(record)
-        info = info_of(name, record, self._environment)
-        changes: dict[str, str | None] = {}
-        if record.state == UNKNOWN:
-            # What was disabled stays so; what was not has to be enabled.
-            changes = {
-                state_key(other.version): DISABLED
-                for other in store.versions(name)
-                if other.state != "destroyed"
-            }
-            changes |= description(None, None)
-        with self._changing(name):
-            store.annotate(name, {**changes, state_key(version): state})
-        return info
-
-    def _rotate_from(self, name: str, record: Record) -> KeyInfo:
-        with self._audit.access("rotate_key") as access:
-            access.attempt(name)
-            return self._rotate(access, self._store(), name, record)
 
     def _rotate(
         self,
@@ -420,7 +268,7 @@ class Lifecycle:
             # A new version would be out of use as well.
             raise error_of(store.read(name))
         # Not a later one that is read again: it would be another writer's.
-        self._known.checked(store, name, record, is_newest=True)
+        self._known_keys.checked(store, name, record, is_newest=True)
         store.check_writable(name, exists=True)
         fields: Mapping[str, object]
         wrapped = wrapped_in(record)
@@ -432,7 +280,7 @@ class Lifecycle:
             new_material = new_material or record.state == DISABLED
             fields = rotated(store, name, wrapped, new_material=new_material).fields()
         fields = {**_beside_key(record), **fields}
-        filler = _NOTHING if record.state == DISABLED else record.fields
+        filler = _LOST if record.state == DISABLED else record.fields
         newest, lost = record.version or 0, lost_in(record.custom_metadata)
         return self._write_next(
             access, store, name, fields, newest=newest, lost=lost, filler=filler
@@ -449,15 +297,14 @@ class Lifecycle:
         lost: Collection[int],
         filler: Mapping[str, object],
     ) -> KeyInfo:
-        """Write a version after every one that ever was: a number stands for one key for ever.
+        """Write a version after every one that ever was, as no number may name two keys.
 
-        Until it is there, whoever reads gets what the filler holds.
+        Until it is there, readers get what the filler holds.
         """
-        used = max({*self._known.of(store.path_of(name)), *lost}, default=0)
+        used = max({*self._known_keys.of(store.path_of(name)), *lost}, default=0)
         passed = range(newest + 1, used + 1)
         for version in passed:
-            with self._changing(name):
-                store.write(name, filler, cas=version - 1)
+            store.write(name, filler, cas=version - 1)
         info = self._write(access, store, name, fields, cas=max(newest, used))
         for version in passed:
             # Who may not destroy leaves copies of a key that is there anyway.
@@ -482,7 +329,7 @@ class Lifecycle:
         fields = {**beside, **self._fresh(store, name, *shape)}
         lost = lost_in(custom_metadata)
         return self._write_next(
-            access, store, name, fields, newest=newest.version, lost=lost, filler=_NOTHING
+            access, store, name, fields, newest=newest.version, lost=lost, filler=_LOST
         )
 
     def _fresh(
@@ -491,10 +338,10 @@ class Lifecycle:
         """Make the fields of a record with new material."""
         if self._wraps():
             return make(store, name, size).fields()
-        return _plain(SecretBytes(token_bytes(size)), encoding)
+        return plain_fields(SecretBytes(token_bytes(size)), encoding)
 
     def _wraps(self) -> bool:
-        return self._settings().key_backend == "transit"
+        return self.settings.key_backend == "transit"
 
     def _create(
         self,
@@ -506,10 +353,10 @@ class Lifecycle:
         check_name(name, self._local)
         access.attempt(name)
         store = self._store()
-        outcome = _newest(store, name)
+        outcome = store.read(name, even_disabled=True)
         if outcome.finding in (Finding.PRESENT, Finding.DELETED):
             # That it does not exist may be what the cache has.
-            self._forget(name)
+            self._cache.drop(name)
             raise SecretExistsError(
                 f"{store.path_of(name)} exists already; nothing was written. rotate_key gives a "
                 f"key a new version and keeps the old ones"
@@ -522,7 +369,7 @@ class Lifecycle:
         content = fields(store)
         # Before the key: from then on, custom metadata without it has been replaced.
         store.keep_all_versions(name, {CREATED_BY: about[CREATED_BY]})
-        self._known.forget(store.path_of(name))
+        self._known_keys.forget(store.path_of(name))
         info = self._write(access, store, name, {**content, **STATES_KEPT}, cas=0)
         # Not before: of two writers, the one that is refused must not describe the other's key.
         try:
@@ -549,50 +396,27 @@ class Lifecycle:
         *,
         cas: int | None,
     ) -> KeyInfo:
-        with self._changing(name):
-            record = store.write(name, content, cas=cas)
+        record = store.write(name, content, cas=cas)
         access.found(record)
-        info = info_of(name, record, self._environment)
-        self._known.saw(info)
+        info = info_of(name, record, self.environment)
+        self._known_keys.saw(info)
         check_lasting(record)
         return info
 
-    @contextmanager
-    def _changing(self, name: str) -> Iterator[None]:
-        """Drop what is cached of a key, where the change fails too.
 
-        It may have been made nevertheless, or another writer's has overtaken the cache.
-        """
-        try:
-            yield
-        finally:
-            self._forget(name)
-
-    def _is_usable(self, name: str) -> bool:
-        try:
-            check_name(name, self._local)
-        except ConfigurationError:
-            return False
-        return True
-
-
-def _plain(material: SecretBytes, encoding: Encoding) -> dict[str, object]:
+def plain_fields(material: SecretBytes, encoding: Encoding) -> dict[str, object]:
+    """Return the fields of a record that holds a key as it is."""
     return {"value": SecretText(encode(material, encoding)), "encoding": encoding}
 
 
 def _beside_key(record: Record) -> dict[str, object]:
-    """Return the fields that a new version takes over."""
+    """Return the fields that a new version inherits."""
     marked = STATES_KEPT if CREATED_BY in record.custom_metadata else {}
     return {**beside_key(record), **marked}
 
 
-def _newest(store: SecretStore, name: str) -> Outcome:
-    """Read the newest version, which may be disabled: it tells the length of the next one."""
-    return store.read(name, even_disabled=True)
-
-
 def _no_rotation(store: SecretStore, name: str, newest: Outcome) -> SecretError | None:
-    """Tell why nobody can say whether a key is due, or can rotate it; None for any other secret."""
+    """Return why it can't be told whether a key is due, or rotated; None for any other secret."""
     if newest.gone is not None:
         is_planned = newest.gone.state == "deleted" and ROTATION_PERIOD in newest.custom_metadata
         return SecretDeletedError(str(newest.error)) if is_planned else None
@@ -620,8 +444,8 @@ def _shape_of(record: Record) -> tuple[int, Encoding]:
     return len(decode(text, declared)), "base64" if declared == "base64" else "hex"
 
 
-def _first_of(failures: Mapping[str, SecretError], due: int) -> SecretError:
-    """Return the first error, which then tells of all keys that could not be rotated."""
+def _summary(failures: Mapping[str, SecretError], due: int) -> SecretError:
+    """Return the first error, with a message about all keys that could not be rotated."""
     first = next(iter(failures.values()))
     others = " (the others are rotated)" if len(failures) < due else ""
     names = ", ".join(map(repr, failures))

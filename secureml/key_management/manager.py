@@ -1,4 +1,4 @@
-"""KeyManager: the one object that hands out keys and secrets."""
+"""KeyManager: reads and writes secrets, reads and derives keys."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
 
-from secureml.audit import Access, Audit
-from secureml.configuration import process
-from secureml.configuration.remote import RemoteSettings
 from secureml.errors import (
     AccessDeniedError,
-    ConfigurationError,
     KeyDisabledError,
     KeyMaterialError,
     KeyRolledBackError,
@@ -24,18 +19,11 @@ from secureml.errors import (
     SecretExistsError,
     SecretNotFoundError,
 )
-from secureml.key_management.administration import KeyAdministration
-from secureml.key_management.cache import Cache
-from secureml.key_management.connection import Connection
-from secureml.key_management.exports import Exports
-from secureml.key_management.known import KnownKeys
-from secureml.key_management.lifecycle import Lifecycle
+from secureml.key_management.exports import KeyExports
 from secureml.key_management.notifier import Callback, RotationNotifier
 from secureml.key_management.records import (
     SecretInfo,
     check_name,
-    check_size,
-    check_version,
     content_of,
     fields_of,
     info_of,
@@ -43,7 +31,7 @@ from secureml.key_management.records import (
     octets_of,
     secret_info_of,
 )
-from secureml.key_management.resolver import Resolved, SecretResolver, error_of
+from secureml.key_management.resolver import error_of
 from secureml.key_management.wrapped import chain_of, unwrapped_envelope
 from secureml.keys import (
     RESERVED,
@@ -52,8 +40,10 @@ from secureml.keys import (
     Key,
     KeyInfo,
     SecretBytes,
+    check_size,
+    check_version,
     derive,
-    written,
+    format_material,
 )
 from secureml.secret_types import conceals
 from secureml.settings import Settings
@@ -68,7 +58,7 @@ if TYPE_CHECKING:
 __all__ = ["KeyManager"]
 
 
-class KeyManager(KeyAdministration):
+class KeyManager(KeyExports):
     """Hands out keys and secrets under the policy of one environment.
 
     Nothing is read or connected to before the first request, so that a manager made while Vault
@@ -119,66 +109,14 @@ class KeyManager(KeyAdministration):
             "use_default_fallback": use_default_fallback,
             **more,
         }
-        self._central = None
-        if settings is None:
-            layers = process.current_layers(environment, arguments)
-            self._central = RemoteSettings(
-                layers, lambda _: connection.record(), clock=clock, chance=chance
-            )
-            self._local = self._central.local
-        else:
-            given = {name: value for name, value in arguments.items() if value is not None}
-            if environment is not None or given:
-                raise ConfigurationError(
-                    "a KeyManager takes either finished settings or single ones, not both"
-                )
-            self._local = settings
-        self._watch = RotationNotifier()
-        self._cache: Cache[Resolved] = Cache(clock, chance)
-        # These know the connection and not the manager: it is to end when nobody holds it.
-        connection = self._connection = Connection(self._local, store, self._cache)
-        audit = self._audit = Audit(self._local, connection.accessor)
-        known = KnownKeys(self._local, keeps_file=store is None)
-        opened = partial(connection.observed_store, audit)
-        self._finder = SecretResolver(self._local, opened, self._cache, known)
-        in_force = partial(_in_force, self._central, self._local)
-        writable_store = partial(connection.writable_store, audit)
-        self._lifecycle = Lifecycle(
-            store=writable_store,
-            settings=in_force,
-            local=self._local,
-            audit=audit,
-            forget=self._cache.drop,
-            known=known,
+        super().__init__(
+            arguments,
+            environment=environment,
+            settings=settings,
+            store=store,
+            clock=clock,
+            chance=chance,
         )
-        self._exports = Exports(
-            store=writable_store,
-            settings=in_force,
-            local=self._local,
-            audit=self._audit,
-            forget=self._cache.drop,
-        )
-
-    @property
-    def settings(self) -> Settings:
-        """The settings in force.
-
-        Where ``vault_settings`` is on, Vault's layer is read on first use and again after
-        ``settings_ttl`` seconds. Where that fails, the last good settings stay in force.
-
-        Raises:
-            SecretError: Vault's layer was never read, and can't be.
-            ConfigurationError: it was never read, and holds what it may not.
-
-        Warns:
-            FallbackWarning: Vault's layer can't be read again.
-        """
-        return _in_force(self._central, self._local)
-
-    @property
-    def environment(self) -> str | None:
-        """The environment in force; None if none is selected."""
-        return self._local.environment
 
     @property
     def vault_client(self) -> hvac.Client | None:
@@ -208,7 +146,7 @@ class KeyManager(KeyAdministration):
         """
         with self._audit.access("get_secret") as access:
             try:
-                record = self._find(access, name).record
+                record = self._resolver.find(access, name).record
             except SecretDeletedError:
                 raise
             except SecretNotFoundError as error:
@@ -227,7 +165,7 @@ class KeyManager(KeyAdministration):
             SecretError: denied, deleted, or Vault is unavailable and no other source has it.
         """
         with self._audit.access("secret_info") as access:
-            record = self._find(access, name, unwrap=False).record
+            record = self._resolver.find(access, name, unwrap=False).record
             return secret_info_of(name, record, self.environment)
 
     @conceals("value")
@@ -251,7 +189,7 @@ class KeyManager(KeyAdministration):
             value = fields_of(value)
             check_name(name, self._local)
             access.attempt(name)
-            store = self._connection.writable_store(self._audit)
+            store = self._store()
             current = store.read(name)
             if current.finding not in (Finding.PRESENT, Finding.ABSENT, Finding.DELETED):
                 raise error_of(current)
@@ -260,11 +198,7 @@ class KeyManager(KeyAdministration):
                     f"{current.record.path} holds a key; rotate_key gives it a new version"
                 )
             versions = store.versions(name)
-            try:
-                record = store.write(name, value, cas=versions[-1].version if versions else 0)
-            finally:
-                # Where it fails, it may have been made nevertheless, or another writer was first.
-                self._cache.drop(name)
+            record = store.write(name, value, cas=versions[-1].version if versions else 0)
             access.found(record)
             return secret_info_of(name, record, self.environment)
 
@@ -319,7 +253,9 @@ class KeyManager(KeyAdministration):
             KeyMaterialError: what is stored is no key of this length.
             SecretError: denied, deleted, or Vault is unavailable and no other source has it.
         """
-        return written(self.get_key(key_name, version, key_bytes=key_bytes).material, encoding)
+        return format_material(
+            self.get_key(key_name, version, key_bytes=key_bytes).material, encoding
+        )
 
     def get_key(
         self, name: str | None = None, version: int | None = None, *, key_bytes: int = 32
@@ -337,16 +273,17 @@ class KeyManager(KeyAdministration):
             SecretError: denied, deleted, or Vault is unavailable and no other source has it.
         """
         check_size(key_bytes)
-        check_version(version)
+        if version is not None:
+            check_version(version)
         with self._audit.access("get_key") as access:
-            name = self.settings.master_key_name if name is None else name
-            found = self._find(access, name, version, size=key_bytes)
+            name = self._name_of(name)
+            found = self._resolver.find(access, name, version, size=key_bytes)
             key = found.keys.get(key_bytes)
             if key is None:
                 key = key_of(name, found.record, self.environment, key_bytes)
                 found.keys[key_bytes] = key
-        if version is None and key.info is not self._watch.last and self._is_master_key(name):
-            self._watch.saw(key, found.asked_at, self._is_master_key)
+        if version is None and key.info is not self._notifier.last and self._is_master_key(name):
+            self._notifier.saw(key, found.asked_at, self._is_master_key)
         return key
 
     def keys_of(self, name: str | None = None, *, key_bytes: int = 32) -> Iterator[Key]:
@@ -362,8 +299,8 @@ class KeyManager(KeyAdministration):
         Raises:
             SecretError: denied, or Vault is unavailable.
         """
-        name = self.settings.master_key_name if name is None else name
-        store = self._connection.observed_store(self._audit)
+        name = self._name_of(name)
+        store = self._open()
         if store is None:
             return
         told: set[str] = set()
@@ -417,12 +354,8 @@ class KeyManager(KeyAdministration):
         """
         check_size(key_bytes)
         with self._audit.access("unwrap_key") as access:
-            name = self.settings.master_key_name if name is None else name
-            check_name(name, self._local)
-            access.note(name=name)
-            record = unwrapped_envelope(
-                self._connection.writable_store(self._audit), name, envelope
-            )
+            name = self._named(access, name)
+            record = unwrapped_envelope(self._store(), name, envelope)
             key = key_of(name, record, self.environment, key_bytes)
             access.found(key)
             return key
@@ -482,7 +415,7 @@ class KeyManager(KeyAdministration):
                 )
             derived = SecretBytes(derive(octets_of(base_key), purpose, key_bytes))
             access.note(purpose=purpose)
-            return written(derived, encoding)
+            return format_material(derived, encoding)
 
     @conceals("base_key")
     def derive_own_key(self, base_key: Key, purpose: str, key_bytes: int) -> bytes:
@@ -505,17 +438,18 @@ class KeyManager(KeyAdministration):
             SecretNotFoundError: it is absent everywhere that the policy allows to look.
             KeyMaterialError: what is stored is no key.
         """
-        check_version(version)
+        if version is not None:
+            check_version(version)
         with self._audit.access("key_info") as access:
-            name = self.settings.master_key_name if name is None else name
+            name = self._name_of(name)
             try:
-                record = self._find(access, name, version, unwrap=False).record
+                record = self._resolver.find(access, name, version, unwrap=False).record
             except AccessDeniedError as error:
                 denied = error.with_traceback(None)
             else:
                 return info_of(name, record, self.environment)
             with suppress(SecretError):
-                return self._lifecycle.info_by_metadata(name, version)
+                return self._info_by_metadata(name, version)
             raise denied
 
     def invalidate(self, name: str | None = None) -> None:
@@ -525,8 +459,8 @@ class KeyManager(KeyAdministration):
             name: the key's name; by default all keys, and the settings in Vault too.
         """
         self._cache.drop(name)
-        if name is None and self._central is not None:
-            self._central.expire()
+        if name is None and self._remote is not None:
+            self._remote.expire()
 
     def on_rotate(self, callback: Callback) -> Callable[[], None]:
         """Have a function called when the current key has become another one.
@@ -552,7 +486,7 @@ class KeyManager(KeyAdministration):
         Raises:
             TypeError: the callback can't be called.
         """
-        return self._watch.add(callback)
+        return self._notifier.add(callback)
 
     def watch_with(self, watch: RotationNotifier) -> None:
         """Go on with the callbacks of another manager, as a new default manager does.
@@ -560,11 +494,15 @@ class KeyManager(KeyAdministration):
         Args:
             watch: what tells of changes from here on.
         """
-        self._watch = watch
+        self._notifier = watch
 
     def close(self) -> None:
         """Forget cached keys and close connections; the manager can't be used afterwards."""
-        self._connection.close()
+        store = self._connection.refuse()
+        self._cache.drop()
+        # Without a lock: Vault is asked to revoke the token.
+        if store is not None:
+            store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -583,37 +521,11 @@ class KeyManager(KeyAdministration):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a KeyManager can't be pickled: make one in each process")
 
-    def _find(
-        self,
-        access: Access,
-        name: str,
-        version: int | None = None,
-        *,
-        size: int = 32,
-        unwrap: bool = True,
-    ) -> Resolved:
-        found = self._finder.held(name, version)
-        if found is None:
-            check_name(name, self._local)
-            access.note(name=name, version=version)
-            found = self._finder.find(
-                name, version, size=size, settings=self.settings, unwrap=unwrap
-            )
-        else:
-            access.note(name=name, version=version)
-        record = found.record
-        access.found(record, cached=record.cached, stale=record.stale)
-        return found
-
     def _is_master_key(self, name: str) -> bool:
         # Without a request to Vault: this is asked under a lock.
-        known = self._local if self._central is None else self._central.known
-        return name == known.master_key_name
+        settings = self._local if self._remote is None else self._remote.known
+        return name == settings.master_key_name
 
     def _is_key_in_use(self, name: str, record: Record) -> bool:
         marks = {"encoding", "transit_key"}
         return bool(marks & record.fields.keys()) or name == self.settings.master_key_name
-
-
-def _in_force(central: RemoteSettings | None, local: Settings) -> Settings:
-    return local if central is None else central.current()

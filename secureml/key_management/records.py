@@ -10,7 +10,6 @@ from secureml.errors import ConfigurationError, KeyMaterialError, SecretError
 from secureml.key_management.rotation_period import period_in
 from secureml.key_management.wrapped import WRAPPED_FIELDS, wrapped_in
 from secureml.keys import (
-    MAXIMUM_SIZE,
     MINIMUM_SIZE,
     Envelope,
     Key,
@@ -30,8 +29,6 @@ __all__ = [
     "beside_key",
     "check_lasting",
     "check_name",
-    "check_size",
-    "check_version",
     "content_of",
     "fields_of",
     "info_of",
@@ -270,23 +267,3 @@ def check_name(name: str, settings: Settings) -> None:
         raise ConfigurationError(
             f"{name!r} lies in an environment's folder; select the environment instead"
         )
-
-
-def check_size(key_bytes: int) -> None:
-    """Refuse an impossible length of a key."""
-    if isinstance(key_bytes, bool) or not isinstance(key_bytes, int):
-        raise TypeError(f"the length of a key is an int, not {type(key_bytes).__name__}")
-    if not MINIMUM_SIZE <= key_bytes <= MAXIMUM_SIZE:
-        raise KeyMaterialError(
-            f"a key has {MINIMUM_SIZE} to {MAXIMUM_SIZE} bytes; {key_bytes} were asked for"
-        )
-
-
-def check_version(version: int | None) -> None:
-    """Refuse an impossible version."""
-    if version is None:
-        return
-    if isinstance(version, bool) or not isinstance(version, int):
-        raise TypeError(f"a version is an int, not {type(version).__name__}")
-    if version < 1:
-        raise KeyMaterialError(f"versions count from 1; {version} was asked for")

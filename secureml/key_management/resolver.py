@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+from secureml.audit import Access
 from secureml.errors import (
     DevelopmentKeyWarning,
     FallbackWarning,
@@ -17,7 +19,8 @@ from secureml.errors import (
     warn,
 )
 from secureml.key_management.cache import Cache, CacheEntry
-from secureml.key_management.known import KnownKeys
+from secureml.key_management.known_keys import KnownKeys
+from secureml.key_management.records import check_name
 from secureml.key_management.wrapped import unwrapped
 from secureml.keys import Key
 from secureml.settings import ENVIRONMENTS, Settings
@@ -62,12 +65,12 @@ argument where no environment is selected.
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resolved:
-    """What came of asking the sources.
+    """Result of asking the sources.
 
     Args:
-        outcome: what a source has.
+        outcome: the result of the last source asked.
         asked_at: when Vault was asked, or would have been, in seconds of the monotonic clock.
-        keys: the keys that were made of it so far, by their length in bytes.
+        keys: the handles made of it so far, by their length in bytes.
     """
 
     outcome: Outcome
@@ -76,7 +79,7 @@ class Resolved:
 
     @property
     def record(self) -> Record:
-        """The secret; raises what the outcome stands for where there is none."""
+        """The secret; raises the outcome's error if there is none."""
         return record_of(self.outcome)
 
 
@@ -84,72 +87,97 @@ class SecretResolver:
     """Finds a secret in the first source that has it and that the policy allows.
 
     Args:
-        settings: the environment and the fallback settings.
-        store: opens Vault, or gives None if none is configured.
-        cache: holds what Vault gave.
-        known: tells whether Vault went back to older data.
+        local: the settings without Vault's layer: the environment and the fallback settings.
+        settings: returns the settings in force, which bound the cache.
+        store: opens Vault; returns None if none is configured.
+        cache: keeps what Vault answered.
+        known_keys: tells whether Vault went back to older data.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        local: Settings,
+        settings: Callable[[], Settings],
         store: Callable[[], SecretStore | None],
         cache: Cache[Resolved],
-        known: KnownKeys,
+        known_keys: KnownKeys,
     ) -> None:
+        self._local = local
         self._settings = settings
         self._store = store
         self._cache = cache
-        self._known = known
+        self._known_keys = known_keys
         self._environment_variables = EnvironmentSource()
         self._development_defaults = DevelopmentSource()
 
-    def held(self, name: str, version: int | None) -> Resolved | None:
-        """Return what is held in memory; None if nothing is, or Vault has no such secret."""
-        found = self._cache.get((name, version))
-        return None if found is None or found.outcome.record is None else found
-
     def find(
         self,
+        access: Access,
         name: str,
         version: int | None = None,
         *,
         size: int = 32,
-        settings: Settings,
         unwrap: bool = True,
     ) -> Resolved:
         """Read a secret.
 
         Args:
-            name: its name, already checked.
+            access: the event that tells of it.
+            name: its name.
             version: its version in Vault; the newest by default.
-            size: the length in bytes that a development default is to have.
-            settings: the settings in force, which bound the cache.
-            unwrap: whether a key that is wrapped is to be unwrapped; if not, nothing is held.
+            size: the length in bytes of a development default.
+            unwrap: whether to unwrap a key that is wrapped; if not, nothing is cached.
 
         Returns:
             What was found; it has a record.
 
         Raises:
+            ConfigurationError: the name can't be used.
             SecretNotFoundError: it is absent everywhere that the policy allows to look.
-            SecureMLError: what a source reported, where the policy allows no other one.
+            SecureMLError: what a source reported, if the policy allows no other one.
         """
-        found = self._ask_vault(name, version, settings, unwrap=unwrap)
-        outcome = found.outcome
-        if outcome.record is not None:
-            return found
-        kept = self._kept(name, version, outcome)
-        if kept is not None:
-            return kept
+        found = self._cache.get((name, version))
+        if found is None or found.outcome.record is None:
+            check_name(name, self._local)
+            access.note(name=name, version=version)
+            settings, store = self._settings(), self._store()
+            if store is None:
+                where = "Vault (vault_url is not set)"
+                found = Resolved(Outcome(finding=Finding.NOT_CONFIGURED, where=where))
+            elif not unwrap:
+                found = Resolved(store.read(name, version))
+            else:
+
+                def ask() -> Resolved:
+                    asked_at = time.monotonic()
+                    outcome = self._checked(store, name, version, store.read(name, version))
+                    return Resolved(unwrapped(store, name, outcome), asked_at)
+
+                self._cache.size = settings.cache_size
+                found = self._cache.fetch((name, version), ask, partial(_entry_of, settings))
+            if found.outcome.record is None:
+                found = self._fallback(name, version, found, size)
+        else:
+            access.note(name=name, version=version)
+        record = found.record
+        access.found(record, cached=record.cached, stale=record.stale)
+        return found
+
+    def _fallback(self, name: str, version: int | None, asked: Resolved, size: int) -> Resolved:
+        """Find a secret that Vault did not give, or raise what came of it."""
+        outcome = asked.outcome
+        stale = self._stale(name, version, outcome)
+        if stale is not None:
+            return stale
         looked_in = [outcome.where]
-        for source in self._stand_ins(outcome, version):
+        for source in self._allowed(outcome, version):
             other = self._ask(source, name, size)
             if other.finding is Finding.REFUSED:
                 raise error_of(other)
             looked_in.append(other.where)
             if other.record is not None:
                 _warn(name, outcome, other)
-                return Resolved(other, found.asked_at)
+                return Resolved(other, asked.asked_at)
         if outcome.error is not None:
             # Threads that waited for one request share its outcome, and each raises an error of
             # its own: a traceback belongs to one thread.
@@ -159,44 +187,24 @@ class SecretResolver:
             f"there is no secret {wanted}; looked in: {'; '.join(looked_in)}", looked_in=looked_in
         )
 
-    def _ask_vault(
-        self, name: str, version: int | None, settings: Settings, *, unwrap: bool
-    ) -> Resolved:
-        store = self._store()
-        if store is None:
-            where = "Vault (vault_url is not set)"
-            return Resolved(Outcome(finding=Finding.NOT_CONFIGURED, where=where))
-        if not unwrap:
-            return Resolved(store.read(name, version))
-
-        def ask() -> Resolved:
-            asked_at = time.monotonic()
-            outcome = self._checked(store, name, version, store.read(name, version))
-            return Resolved(unwrapped(store, name, outcome), asked_at)
-
-        self._cache.size = settings.cache_size
-        return self._cache.fetch(
-            (name, version),
-            ask=ask,
-            hold=lambda found: _holding(found, settings),
-        )
-
     def _checked(
         self, store: SecretStore, name: str, version: int | None, outcome: Outcome
     ) -> Outcome:
-        """Refuse a key that contradicts what was seen, and hold nothing under its name any more."""
+        """Refuse a key that contradicts what was seen, and drop its name from the cache."""
         if outcome.record is None:
             return outcome
         try:
-            record = self._known.checked(store, name, outcome.record, is_newest=version is None)
+            record = self._known_keys.checked(
+                store, name, outcome.record, is_newest=version is None
+            )
         except SecretError as error:
             self._cache.drop(name, sparing_own=True)
             problem = error.with_traceback(None)
             return Outcome(finding=Finding.REFUSED, where=outcome.where, error=problem)
         return outcome if record is outcome.record else replace(outcome, record=record)
 
-    def _kept(self, name: str, version: int | None, outcome: Outcome) -> Resolved | None:
-        """Return what Vault gave before, where it is down now and the settings allow that."""
+    def _stale(self, name: str, version: int | None, outcome: Outcome) -> Resolved | None:
+        """Return what Vault gave before, if it is down now and the settings allow that."""
         if outcome.finding is not Finding.UNAVAILABLE:
             return None
         found = self._cache.get_stale((name, version))
@@ -211,15 +219,15 @@ class SecretResolver:
         stale = replace(found.outcome, record=replace(found.record, stale=True))
         return Resolved(stale, found.asked_at)
 
-    def _stand_ins(self, outcome: Outcome, version: int | None) -> tuple[str, ...]:
+    def _allowed(self, outcome: Outcome, version: int | None) -> tuple[str, ...]:
         if version is not None:
             # Only Vault keeps versions: no other source can answer for one of them.
             return ()
         switches = {
-            _ENV: self._settings.use_env_fallback,
-            _DEFAULT: self._settings.use_default_fallback,
+            _ENV: self._local.use_env_fallback,
+            _DEFAULT: self._local.use_default_fallback,
         }
-        allowed = POLICY[outcome.finding].get(_column(self._settings.environment), ())
+        allowed = POLICY[outcome.finding].get(_column(self._local.environment), ())
         return tuple(source for source in allowed if switches[source])
 
     def _ask(self, source: str, name: str, size: int) -> Outcome:
@@ -228,8 +236,8 @@ class SecretResolver:
         return self._development_defaults.read(name, size)
 
 
-def _holding(found: Resolved, settings: Settings) -> CacheEntry[Resolved] | None:
-    """Tell what to hold of an answer of Vault's; None leaves what is held already."""
+def _entry_of(settings: Settings, found: Resolved) -> CacheEntry[Resolved] | None:
+    """Tell what to cache of an answer of Vault's; None leaves the entry that there is."""
     outcome = found.outcome
     if outcome.record is not None:
         record = replace(outcome.record, cached=True)
@@ -248,14 +256,14 @@ def _holding(found: Resolved, settings: Settings) -> CacheEntry[Resolved] | None
 
 
 def error_of(outcome: Outcome) -> SecureMLError:
-    """Return what an outcome without a record is to be raised as."""
+    """Return the error to raise for an outcome without a record."""
     if outcome.error is not None:
         return outcome.error
     return SecretNotFoundError(f"{outcome.where} has no such secret", looked_in=(outcome.where,))
 
 
 def record_of(outcome: Outcome) -> Record:
-    """Return an outcome's record, or raise what the outcome stands for."""
+    """Return an outcome's record, or raise its error."""
     if outcome.record is None:
         raise error_of(outcome)
     return outcome.record

@@ -32,8 +32,8 @@ __all__ = [
     "Wrapped",
     "chain_of",
     "make",
-    "rewrapped_envelope",
     "rotated",
+    "transit_of",
     "unwrapped",
     "unwrapped_envelope",
     "wrap",
@@ -194,7 +194,7 @@ def _opened(store: SecretStore, name: str, record: Record) -> Record:
     wrapped = wrapped_in(record)
     if wrapped is None:
         return record
-    transit = _transit_of(store)
+    transit = transit_of(store)
     envelope, refused = wrapped.envelope, None
     try:
         material = transit.unwrap(name, envelope)
@@ -220,7 +220,7 @@ def _opened_elsewhere(
     """Unwrap the same data key from another version; None if none can be unwrapped."""
     for envelope in _copies(store, name, wrapped):
         with contextlib.suppress(*_HOPELESS):
-            return envelope, _transit_of(store).unwrap(name, envelope)
+            return envelope, transit_of(store).unwrap(name, envelope)
     return None
 
 
@@ -246,7 +246,7 @@ def make(store: SecretStore, name: str, size: int) -> Wrapped:
         ConfigurationError: the store has no transit engine, or the transit key could leave Vault
             or would not bind name and environment.
     """
-    transit = _transit_of(store)
+    transit = transit_of(store)
     key = transit.transit_key(name)
     made = _made(transit, name, size, key)
     return replace(made, earlier=_carried(store, name, key, without=made.fingerprint))
@@ -254,7 +254,7 @@ def make(store: SecretStore, name: str, size: int) -> Wrapped:
 
 def wrap(store: SecretStore, name: str, material: SecretBytes) -> Wrapped:
     """Have Vault wrap a key that was made elsewhere; otherwise as ``make``."""
-    transit = _transit_of(store)
+    transit = transit_of(store)
     envelope = transit.wrap(name, material, transit.transit_key(name))
     return _wrapped(envelope, material)
 
@@ -274,7 +274,7 @@ def rotated(
         SecretError: a data key can't be rewrapped; the transit key has no new version then, unless
             Vault went away or somebody changed it meanwhile.
     """
-    transit = _transit_of(store)
+    transit = transit_of(store)
     key = wrapped.envelope.transit_key
     # All that the rotation takes is tried under the version that there is.
     if new_material:
@@ -296,7 +296,7 @@ def _carried(store: SecretStore, name: str, key: str, *, without: str) -> dict[s
 
     One that another transit key wraps stays where it is: this one's versions do not concern it.
     """
-    transit, chain = _transit_of(store), chain_of(store, name)
+    transit, chain = transit_of(store), chain_of(store, name)
     carried, problems = {}, list(chain.unread)
     for fingerprint, envelopes in chain.envelopes.items():
         own = [envelope for envelope in envelopes if envelope.transit_key == key]
@@ -324,7 +324,7 @@ def unwrapped_envelope(store: SecretStore, name: str, envelope: Envelope) -> Rec
         ConfigurationError: the store has no transit engine.
         SecretError: it can't be unwrapped, or names another mount than the settings do.
     """
-    transit = _transit_of(store)
+    transit = transit_of(store)
     transit.check_mount(envelope)
     return Record(
         fields=_plain(transit.unwrap(name, envelope)),
@@ -334,23 +334,16 @@ def unwrapped_envelope(store: SecretStore, name: str, envelope: Envelope) -> Rec
     )
 
 
-def rewrapped_envelope(store: SecretStore, name: str, envelope: Envelope) -> Envelope:
-    """Wrap a key that was kept beside data afresh.
-
-    Raises:
-        ConfigurationError: the store has no transit engine.
-        SecretError: it can't be, or names another mount than the settings do.
-    """
-    transit = _transit_of(store)
-    transit.check_mount(envelope)
-    return transit.rewrap(name, envelope)
-
-
 def _plain(material: SecretBytes) -> dict[str, object]:
     return {"value": encode(material, "base64"), "encoding": "base64"}
 
 
-def _transit_of(store: SecretStore) -> Transit:
+def transit_of(store: SecretStore) -> Transit:
+    """Return the transit engine of a store.
+
+    Raises:
+        ConfigurationError: it has none.
+    """
     if store.transit is None:
         raise ConfigurationError("keys that a transit engine wraps need Vault: this store has none")
     return store.transit

@@ -1,16 +1,17 @@
 """Key material: how it is written down, held, told apart and derived."""
 
-from secureml.keys.derivation import MAXIMUM_SIZE, MINIMUM_SIZE, RESERVED, derive
+from secureml.keys.derivation import MAXIMUM_SIZE, MINIMUM_SIZE, RESERVED, check_size, derive
 from secureml.keys.envelope import Envelope
 from secureml.keys.material import (
     Encoding,
     Key,
     KeyInfo,
+    check_version,
     decode,
     decode_exactly,
     encode,
     fingerprint_of,
-    written,
+    format_material,
 )
 from secureml.secret_types import SecretBytes
 
@@ -23,10 +24,12 @@ __all__ = [
     "Key",
     "KeyInfo",
     "SecretBytes",
+    "check_size",
+    "check_version",
     "decode",
     "decode_exactly",
     "derive",
     "encode",
     "fingerprint_of",
-    "written",
+    "format_material",
 ]

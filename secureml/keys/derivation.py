@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from secureml.errors import KeyMaterialError
 from secureml.secret_types import SecretBytes, conceal
 
-__all__ = ["MAXIMUM_SIZE", "MINIMUM_SIZE", "RESERVED", "derive"]
+__all__ = ["MAXIMUM_SIZE", "MINIMUM_SIZE", "RESERVED", "check_size", "derive"]
 
 MINIMUM_SIZE = 16
 """The shortest base key, in bytes: 128 bits of security."""
@@ -54,3 +54,18 @@ def derive(base: bytes | SecretBytes, purpose: str, size: int) -> bytes:
     octets = purpose.encode("utf-8", "surrogatepass")
     info = _LABEL + len(octets).to_bytes(4, "big") + octets + size.to_bytes(4, "big")
     return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(base.reveal())
+
+
+def check_size(key_bytes: int) -> None:
+    """Refuse an impossible length of a key.
+
+    Raises:
+        TypeError: it is no int.
+        KeyMaterialError: it is out of range.
+    """
+    if isinstance(key_bytes, bool) or not isinstance(key_bytes, int):
+        raise TypeError(f"the length of a key is an int, not {type(key_bytes).__name__}")
+    if not MINIMUM_SIZE <= key_bytes <= MAXIMUM_SIZE:
+        raise KeyMaterialError(
+            f"a key has {MINIMUM_SIZE} to {MAXIMUM_SIZE} bytes; {key_bytes} were asked for"
+        )

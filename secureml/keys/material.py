@@ -18,11 +18,12 @@ __all__ = [
     "Encoding",
     "Key",
     "KeyInfo",
+    "check_version",
     "decode",
     "decode_exactly",
     "encode",
     "fingerprint_of",
-    "written",
+    "format_material",
 ]
 
 Encoding = Literal["hex", "base64"]
@@ -140,6 +141,19 @@ class Key:
         return len(self.material)
 
 
+def check_version(version: int) -> None:
+    """Refuse an impossible version.
+
+    Raises:
+        TypeError: it is no int.
+        KeyMaterialError: it is not positive.
+    """
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise TypeError(f"a version is an int, not {type(version).__name__}")
+    if version < 1:
+        raise KeyMaterialError(f"versions count from 1; {version} was asked for")
+
+
 def fingerprint_of(material: bytes | SecretBytes) -> str:
     """Tell keys apart without giving away anything that a guess could be checked against cheaply.
 
@@ -174,7 +188,7 @@ def encode(material: bytes | SecretBytes, encoding: Encoding) -> str:
     raise KeyMaterialError(f"encoding {encoding!r} is not known; use 'hex' or 'base64'")
 
 
-def written(
+def format_material(
     material: bytes | SecretBytes, encoding: Literal["bytes", "hex", "base64"]
 ) -> bytes | str:
     """Give key material in the form that was asked for.

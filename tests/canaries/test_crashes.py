@@ -25,7 +25,7 @@ from secureml.ciphers.siv import SivToken
 from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.errors import SecretExistsError, SecureMLError, VaultUnavailableError
 from secureml.key_management import KeyManager
-from secureml.keys import decode, decode_exactly, derive, encode, fingerprint_of, written
+from secureml.keys import decode, decode_exactly, derive, encode, fingerprint_of, format_material
 from secureml.pseudonymization.sketch import Sketcher
 from secureml.secret_types import SecretBytes, SecretText
 from secureml.stores import MemoryStore, Record
@@ -129,7 +129,7 @@ CRASHES = {
     "derivation: length": lambda s: derive(s.material(), s.purpose, 8161),
     "fingerprint": lambda s: fingerprint_of(s.material()[:15]),
     "encode": lambda s: encode(s.material(), "rot13"),
-    "written": lambda s: written(s.material(), "rot13"),
+    "format_material": lambda s: format_material(s.material(), "rot13"),
     "decode": lambda s: decode(hexadecimal(s) + "-+"),
     "decode: declared": lambda s: decode(hexadecimal(s), "rot13"),
     "decode: contradiction": lambda s: decode("hex:" + hexadecimal(s), "base64"),

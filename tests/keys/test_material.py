@@ -19,7 +19,7 @@ from secureml.keys import (
     decode_exactly,
     encode,
     fingerprint_of,
-    written,
+    format_material,
 )
 from secureml.secret_types import SecretText
 
@@ -47,7 +47,7 @@ def test_both_base64_alphabets_are_read_padded_or_not(octets):
 def test_what_is_concealed_is_read_and_written_like_what_is_not(octets):
     secret = SecretBytes(octets)
     assert encode(secret, "hex") == octets.hex()
-    assert written(secret, "bytes") == octets
+    assert format_material(secret, "bytes") == octets
     assert fingerprint_of(secret) == fingerprint_of(octets)
     assert decode(SecretText(f" {octets.hex()}\n")) == octets
     assert decode_exactly(SecretText(octets.hex()), len(octets), "hex") == octets
@@ -114,8 +114,8 @@ def test_base64_with_stray_bits_is_not_canonical_and_refused():
 def test_unknown_encodings_are_refused():
     with pytest.raises(KeyMaterialError, match="'utf-8'"):
         encode(KEY, "utf-8")
-    assert written(KEY, "bytes") == KEY
-    assert written(KEY, "hex") == KEY.hex()
+    assert format_material(KEY, "bytes") == KEY
+    assert format_material(KEY, "hex") == KEY.hex()
 
 
 def test_fingerprints_tell_keys_apart_and_are_no_bare_hash():

@@ -12,7 +12,7 @@ from secureml.cli.options import json_option
 from secureml.cli.output import show, show_json
 from secureml.errors import AccessDeniedError, ConfigurationError, SecretError
 from secureml.key_management import KeyManager
-from secureml.key_management.twins import groups_of_twins
+from secureml.key_management.duplicates import groups_of_duplicates
 from secureml.settings import Layers, load_settings
 
 __all__ = ["check"]
@@ -45,7 +45,7 @@ def check(environment: str | None, *, as_json: bool) -> None:
                 manager.get_secret(settings.master_key_name)
                 # What reads one version alone may not list them all.
                 with suppress(AccessDeniedError):
-                    for twins in groups_of_twins(manager.key_history()):
+                    for twins in groups_of_duplicates(manager.key_history()):
                         numbers = " and ".join(str(twin.version) for twin in twins)
                         findings.append(f"{twins[0].path}: versions {numbers} hold the same key")
         except (SecretError, ConfigurationError) as failure:

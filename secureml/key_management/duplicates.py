@@ -1,4 +1,4 @@
-"""Versions that hold the same key: what becomes of one of them changes nothing for the other."""
+"""Versions that hold the same key: a change to one of them changes nothing for the others."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from secureml.errors import SecureMLWarning, warn
 from secureml.keys import KeyInfo
 
-__all__ = ["groups_of_twins", "twins_of", "warn_of_twins"]
+__all__ = ["duplicates_of", "groups_of_duplicates", "warn_of_duplicates"]
 
 _GONE = frozenset({"deleted", "destroyed"})
 
 
-def twins_of(info: KeyInfo, history: Iterable[KeyInfo]) -> tuple[KeyInfo, ...]:
+def duplicates_of(info: KeyInfo, history: Iterable[KeyInfo]) -> tuple[KeyInfo, ...]:
     """Return the other versions that hold the same key, as ``kv patch`` and ``rollback`` make them.
 
     Args:
@@ -28,7 +28,7 @@ def twins_of(info: KeyInfo, history: Iterable[KeyInfo]) -> tuple[KeyInfo, ...]:
     )
 
 
-def groups_of_twins(history: Iterable[KeyInfo]) -> Iterator[tuple[KeyInfo, ...]]:
+def groups_of_duplicates(history: Iterable[KeyInfo]) -> Iterator[tuple[KeyInfo, ...]]:
     """Go through the sets of versions that hold the same key, each in the order of the history.
 
     Wrapped keys are left out: their versions are one key in several wrappings by design.
@@ -38,23 +38,23 @@ def groups_of_twins(history: Iterable[KeyInfo]) -> Iterator[tuple[KeyInfo, ...]]
     """
     plain = [info for info in history if info.fingerprint and not info.transit_key]
     for first in plain:
-        twins = twins_of(first, plain)
-        if twins and plain.index(first) < plain.index(twins[0]):
-            yield first, *twins
+        duplicates = duplicates_of(first, plain)
+        if duplicates and plain.index(first) < plain.index(duplicates[0]):
+            yield first, *duplicates
 
 
-def warn_of_twins(info: KeyInfo, twins: Iterable[KeyInfo]) -> None:
-    """Warn that a version is out of use, and its key is not.
+def warn_of_duplicates(info: KeyInfo, duplicates: Iterable[KeyInfo]) -> None:
+    """Warn that a version is out of use and its key is not.
 
     Args:
-        info: the version, as it is by now.
-        twins: the other versions that hold the same key; those that are disabled are in use by
-            nobody, unless this one was destroyed.
+        info: the version, with its new state.
+        duplicates: the other versions that hold the same key; disabled ones do not
+            count, unless this one was destroyed.
     """
-    left = [twin for twin in twins if info.state == "destroyed" or twin.state != info.state]
+    left = [each for each in duplicates if info.state == "destroyed" or each.state != info.state]
     if not left:
         return
-    numbers = ", ".join(f"{twin.version} ({twin.state})" for twin in left)
+    numbers = ", ".join(f"{each.version} ({each.state})" for each in left)
     warn(
         "a version of a key is out of use, and another one holds the same key",
         SecureMLWarning,

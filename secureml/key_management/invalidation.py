@@ -1,4 +1,4 @@
-"""A store whose answers reach the cache: what Vault says is gone is not served from memory."""
+"""Keeps the cache in step with the store: what Vault says is gone is not served from memory."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from secureml.errors import AuthenticationError, SecretError, VaultUnavailableEr
 from secureml.key_management.cache import Cache
 from secureml.keys import Envelope
 from secureml.secret_types import SecretBytes
-from secureml.stores import Finding, Outcome, Record, SecretStore, VersionInfo
+from secureml.stores import Outcome, Record, SecretStore, VersionInfo
 from secureml.stores.custom_metadata import DISABLED, UNKNOWN
 from secureml.stores.transit import Transit
 
-__all__ = ["ObservedStore"]
+__all__ = ["InvalidatingStore"]
 
 _GONE = frozenset({"deleted", "destroyed", DISABLED})
 
 
-class ObservedStore(SecretStore):
-    """Passes everything on to a store, and drops from the cache what an answer says is gone.
+class InvalidatingStore(SecretStore):
+    """Passes everything on to a store, and drops from the cache what a request makes invalid.
 
-    That is a name for which any operation finds something deleted, destroyed, disabled, absent or
-    refused. Refused credentials drop every name. An outage drops nothing.
+    That is each name that is changed, and each for which any operation finds something deleted,
+    destroyed, disabled, absent or refused. Refused credentials drop every name. An outage drops
+    nothing but what may have been changed nevertheless.
 
     Args:
         store: the store.
-        cache: what is held of its secrets.
+        cache: what is cached of its secrets.
         audit: records each key that is unwrapped.
     """
 
@@ -41,8 +42,8 @@ class ObservedStore(SecretStore):
     @property
     def transit(self) -> Transit | None:
         """What wraps keys for this store."""
-        # Kept, the two would keep each other, and with them a session that nobody uses any more.
-        return None if self._store.transit is None else _ObservedTransit(self._store.transit, self)
+        # Not kept: in a cycle, both would outlive the manager, and with them its session.
+        return None if self._store.transit is None else _AuditedTransit(self._store.transit, self)
 
     def now(self) -> datetime:
         """Return the time by the store's own clock."""
@@ -58,31 +59,31 @@ class ObservedStore(SecretStore):
         """Look for one version of a secret."""
         outcome = self._store.read(name, version, even_disabled=even_disabled)
         if outcome.error is not None:
-            self.failed(name, outcome.error)
-        elif outcome.finding is Finding.ABSENT or _is_disabled(outcome.record):
+            self._failed(name, outcome.error)
+        elif outcome.record is None or outcome.record.state in (DISABLED, UNKNOWN):
             self._forget(name)
         return outcome
 
     def write(self, name: str, fields: Mapping[str, object], *, cas: int | None) -> Record:
         """Write a new version."""
-        with self.observing(name):
+        with self._changing(name):
             return self._store.write(name, fields, cas=cas)
 
     def check_writable(self, name: str, *, exists: bool) -> None:
-        """See to it that a version can be written."""
+        """Check that a version can be written."""
         with self.observing(name):
             self._store.check_writable(name, exists=exists)
 
     def keep_all_versions(
         self, name: str, custom_metadata: Mapping[str, str] | None = None
     ) -> None:
-        """See to it that the next write of a version prunes no old one."""
+        """Ensure that the next write of a version prunes no old one."""
         with self.observing(name):
             self._store.keep_all_versions(name, custom_metadata)
 
     def annotate(self, name: str, changes: Mapping[str, str | None]) -> None:
         """Change entries of the custom metadata."""
-        with self.observing(name):
+        with self._changing(name):
             self._store.annotate(name, changes)
 
     def versions(self, name: str) -> tuple[VersionInfo, ...]:
@@ -98,7 +99,7 @@ class ObservedStore(SecretStore):
         return versions, about
 
     def expect(self, name: str, version: int, created: datetime | None) -> None:
-        """Take an answer from before a version was written for out of date."""
+        """Treat an answer from before a version was written as out of date."""
         self._store.expect(name, version, created)
 
     def names(self) -> tuple[str, ...]:
@@ -109,7 +110,7 @@ class ObservedStore(SecretStore):
 
     def destroy(self, name: str, version: int) -> None:
         """Destroy the content of one version."""
-        with self.observing(name):
+        with self._changing(name):
             self._store.destroy(name, version)
 
     def close(self) -> None:
@@ -118,36 +119,39 @@ class ObservedStore(SecretStore):
 
     @contextmanager
     def observing(self, name: str) -> Iterator[None]:
-        """Hear of the error that a request about a secret ends in.
+        """Drop from the cache what the error of a request makes invalid.
 
         Args:
-            name: the secret's name.
+            name: the secret that the request is about.
         """
         try:
             yield
         except SecretError as error:
-            self.failed(name, error)
+            self._failed(name, error)
             raise
 
-    def failed(self, name: str, error: Exception) -> None:
-        """Drop what an error makes unfit to be served.
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[None]:
+        # If it fails, it may have been made nevertheless, or another writer was first.
+        try:
+            with self.observing(name):
+                yield
+        finally:
+            self._cache.drop(name)
 
-        Args:
-            name: the secret that was asked for.
-            error: how that ended.
-        """
+    def _failed(self, name: str, error: Exception) -> None:
         if not isinstance(error, VaultUnavailableError):
             self._forget(None if isinstance(error, AuthenticationError) else name)
 
     def _forget(self, name: str | None) -> None:
-        # The request that brings the news may be a flight itself, which has its own say.
+        # The request may be part of a flight, which decides itself what to cache.
         self._cache.drop(name, sparing_own=True)
 
 
-class _ObservedTransit(Transit):
-    """The transit engine of an observed store."""
+class _AuditedTransit(Transit):
+    """The transit engine of such a store; each unwrapped key is an event."""
 
-    def __init__(self, transit: Transit, store: ObservedStore) -> None:
+    def __init__(self, transit: Transit, store: InvalidatingStore) -> None:
         self._inner = transit
         self._observing = store.observing
         self._audit = store.audit
@@ -183,7 +187,3 @@ class _ObservedTransit(Transit):
 
     def check_mount(self, envelope: Envelope) -> None:
         self._inner.check_mount(envelope)
-
-
-def _is_disabled(record: Record | None) -> bool:
-    return record is not None and record.state in (DISABLED, UNKNOWN)

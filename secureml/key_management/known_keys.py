@@ -26,7 +26,7 @@ from secureml.settings import Settings
 from secureml.stores import Record, SecretStore
 from secureml.stores.custom_metadata import DISABLED, lost_in
 
-__all__ = ["KnownKeys", "Seen"]
+__all__ = ["KnownKeys", "KnownVersion"]
 
 _SIZES = frozenset({32, 48, 64})
 """The lengths at which text passes for a key although it does not declare its encoding."""
@@ -36,7 +36,7 @@ _FORGOTTEN = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class KnownVersion:
     """A version of a key as it was seen.
 
     Args:
@@ -65,9 +65,9 @@ class KnownKeys:
         )
         self._namespace = settings.vault_namespace
         self._environment = settings.environment
-        self._known: dict[str, Mapping[int, Seen]] | None = None
+        self._known: dict[str, Mapping[int, KnownVersion]] | None = None
 
-    def of(self, path: str) -> Mapping[int, Seen]:
+    def of(self, path: str) -> Mapping[int, KnownVersion]:
         """Return what was seen of a key, by version.
 
         Args:
@@ -81,7 +81,7 @@ class KnownKeys:
         """Remember a version that Vault has."""
         if info.version is None or info.fingerprint is None:
             return
-        seen = Seen(info.fingerprint, info.created)
+        seen = KnownVersion(info.fingerprint, info.created)
         if self.of(info.path).get(info.version) == seen or self._known is None:
             return
         # A new mapping, as other threads go through the one that is there.
@@ -92,7 +92,7 @@ class KnownKeys:
         """Forget a key that was removed."""
         if self.of(path) and self._known is not None:
             self._known.pop(path, None)
-            self._append(path, _FORGOTTEN, Seen("", None))
+            self._append(path, _FORGOTTEN, KnownVersion("", None))
 
     def checked(self, store: SecretStore, name: str, record: Record, *, is_newest: bool) -> Record:
         """Compare a version of a key with what was seen, and remember it.
@@ -178,8 +178,8 @@ class KnownKeys:
             return None
         return info
 
-    def _read(self) -> dict[str, Mapping[int, Seen]]:
-        known: dict[str, Mapping[int, Seen]] = {}
+    def _read(self) -> dict[str, Mapping[int, KnownVersion]]:
+        known: dict[str, Mapping[int, KnownVersion]] = {}
         for line in _lines(self._file):
             # What a full disk cut off is no line of ours.
             with contextlib.suppress(ValueError, KeyError, TypeError):
@@ -189,7 +189,7 @@ class KnownKeys:
                 ):
                     continue
                 created = entry["created"] and datetime.fromisoformat(entry["created"])
-                seen = Seen(str(entry["fingerprint"]), created)
+                seen = KnownVersion(str(entry["fingerprint"]), created)
                 if entry["version"] == _FORGOTTEN:
                     known.pop(entry["path"], None)
                 else:
@@ -197,7 +197,7 @@ class KnownKeys:
                     known[entry["path"]] = {**before, int(entry["version"]): seen}
         return known
 
-    def _append(self, path: str, version: int, seen: Seen) -> None:
+    def _append(self, path: str, version: int, seen: KnownVersion) -> None:
         if self._file is None:
             return
         entry = {
@@ -238,7 +238,7 @@ def _lines(file: Path | None) -> list[str]:
 
 
 def _contradiction(
-    known: Mapping[int, Seen], info: KeyInfo, lost: Collection[int], *, is_newest: bool
+    known: Mapping[int, KnownVersion], info: KeyInfo, lost: Collection[int], *, is_newest: bool
 ) -> str:
     """Say what a version contradicts; empty if it contradicts nothing that was seen."""
     believed = {version: seen for version, seen in known.items() if version not in lost}
@@ -260,7 +260,7 @@ def _contradiction(
     )
 
 
-def _is_anew(store: SecretStore, name: str, known: Mapping[int, Seen]) -> bool:
+def _is_anew(store: SecretStore, name: str, known: Mapping[int, KnownVersion]) -> bool:
     """Tell whether every version that there is was written after every one that was seen."""
     try:
         versions = store.versions(name)
