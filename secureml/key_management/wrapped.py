@@ -12,15 +12,13 @@ from secureml.errors import (
     ConfigurationError,
     KeyDisabledError,
     KeyMaterialError,
-    MalformedAnswerError,
     SecretDeletedError,
     SecretError,
     SecureMLWarning,
-    VaultUnavailableError,
     warn,
 )
 from secureml.keys import Envelope, SecretBytes, encode, fingerprint_of
-from secureml.stores import Finding, Outcome, Record, SecretStore
+from secureml.stores import Outcome, Record, SecretStore
 from secureml.stores.custom_metadata import DISABLED
 
 if TYPE_CHECKING:
@@ -176,18 +174,7 @@ def unwrapped(store: SecretStore, name: str, outcome: Outcome) -> Outcome:
     try:
         return replace(outcome, record=_opened(store, name, outcome.record))
     except SecretError as error:
-        finding = next(found for kind, found in _FINDINGS.items() if isinstance(error, kind))
-        return Outcome(finding=finding, where=outcome.where, error=error.with_traceback(None))
-
-
-_FINDINGS: Mapping[type[SecretError], Finding] = {
-    SecretDeletedError: Finding.DELETED,
-    KeyDisabledError: Finding.DISABLED,
-    MalformedAnswerError: Finding.REFUSED,
-    VaultUnavailableError: Finding.UNAVAILABLE,
-    SecretError: Finding.REFUSED,
-}
-"""What a failure to unwrap counts as; the first that fits."""
+        return Outcome.failed(outcome.where, error)
 
 
 def _opened(store: SecretStore, name: str, record: Record) -> Record:

@@ -9,7 +9,13 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from secureml.errors import SecureMLError
+from secureml.errors import (
+    KeyDisabledError,
+    MalformedAnswerError,
+    SecretDeletedError,
+    SecureMLError,
+    VaultUnavailableError,
+)
 from secureml.keys import Envelope
 from secureml.secret_types import SecretFields
 
@@ -72,12 +78,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of looking in one place.
+    """Result of one lookup.
 
     Args:
         finding: what happened.
         where: the place, in words, for error messages.
-        record: the secret, where it is present.
+        record: the secret, if it is present.
         error: what to raise if policy allows no other source; None if absent.
         gone: the version that was deleted.
         custom_metadata: what is kept beside all versions of what was deleted.
@@ -89,6 +95,27 @@ class Outcome:
     error: SecureMLError | None = None
     gone: VersionInfo | None = None
     custom_metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def failed(cls, where: str, error: SecureMLError) -> Outcome:
+        """Return the result of a lookup that raised an error.
+
+        Args:
+            where: the place.
+            error: the error; its traceback, and what the frames hold, is dropped.
+        """
+        finding = next(found for kind, found in _FINDINGS.items() if isinstance(error, kind))
+        return cls(finding=finding, where=where, error=error.with_traceback(None))
+
+
+_FINDINGS: Mapping[type[SecureMLError], Finding] = {
+    SecretDeletedError: Finding.DELETED,
+    KeyDisabledError: Finding.DISABLED,
+    MalformedAnswerError: Finding.REFUSED,
+    VaultUnavailableError: Finding.UNAVAILABLE,
+    SecureMLError: Finding.REFUSED,
+}
+"""What an error counts as; the first kind that fits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,6 @@ __all__ = [
     "record_state",
     "state_key",
     "state_of",
-    "states_in",
 ]
 
 CREATED_BY = "secureml.created_by"
@@ -45,15 +44,6 @@ _NUMBER = re.compile("[1-9][0-9]{0,5}")
 def state_key(version: int) -> str:
     """Return the entry of a version's state: one each, so that changes at once are all kept."""
     return f"{_STATE}{version}"
-
-
-def states_in(changes: Mapping[str, str | None]) -> dict[int, str]:
-    """Return the states that changes give to versions: ``enabled`` or ``disabled``."""
-    return {
-        int(number): DISABLED if value == DISABLED else "enabled"
-        for key, value in changes.items()
-        if (number := key.removeprefix(_STATE)) != key and number.isdecimal()
-    }
 
 
 def state_of(custom_metadata: Mapping[str, str], version: int, newest: int | None = None) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from secureml.errors import (
     AccessDeniedError,
@@ -15,14 +16,12 @@ from secureml.errors import (
     SecretError,
     SecretExistsError,
     SecretNotFoundError,
-    SecureMLError,
     VaultUnavailableError,
 )
 from secureml.secret_types import revealed
 from secureml.settings import ENVIRONMENTS, Settings
 from secureml.stores.base import Finding, Outcome, Record, SecretStore, VersionInfo
-from secureml.stores.custom_metadata import DISABLED, UNKNOWN, merged, record_state, states_in
-from secureml.stores.freshness import Freshness, Sighting, objection_to
+from secureml.stores.custom_metadata import DISABLED, UNKNOWN, merged, record_state
 from secureml.stores.kv2 import (
     SecretMetadata,
     deleted_state,
@@ -55,8 +54,6 @@ _OUT_OF_USE = {
     ),
 }
 
-_Error = TypeVar("_Error", bound=SecureMLError)
-
 _NO_METADATA = SecretMetadata(newest=0, limit=0, lifetime="", custom_metadata={}, versions=())
 
 _DATE_STEP = timedelta(seconds=1)
@@ -82,7 +79,7 @@ class VaultStore(SecretStore):
         self._folder = "/".join(filter(None, (settings.vault_path, settings.environment)))
         # Where no environment is selected, the folders beside the secrets are those of others.
         self._hidden = frozenset() if settings.environment else frozenset(ENVIRONMENTS)
-        self._freshness = Freshness()
+        self._newest: dict[str, int] = {}
         self._ahead = timedelta()
 
     @property
@@ -109,13 +106,10 @@ class VaultStore(SecretStore):
         """Look for one version of a secret."""
         where = f"Vault {self.path_of(name)}" + (f" version {version}" if version else "")
         try:
-            outcome = self._read(name, version, where)
-        except MalformedAnswerError as error:
-            return Outcome(finding=Finding.REFUSED, where=where, error=_detached(error))
-        except VaultUnavailableError as error:
-            return Outcome(finding=Finding.UNAVAILABLE, where=where, error=_detached(error))
+            answer = self._request("get", "data", name, params={"version": version})
+            outcome = self._outcome(answer, name, version, where)
         except (SecretError, ConfigurationError) as error:
-            return Outcome(finding=Finding.REFUSED, where=where, error=_detached(error))
+            return Outcome.failed(where, error)
         record = outcome.record
         if even_disabled or record is None or record.state not in _OUT_OF_USE:
             return outcome
@@ -137,8 +131,8 @@ class VaultStore(SecretStore):
             repeatable=cas is not None,
         )
         if answer.status == 400 and cas is not None and answer.body.says("check-and-set"):
-            # A standby may not have this version yet.
-            self._freshness.saw(name, Sighting(cas + 1, None))
+            with suppress(SecretError):
+                self.expect(name, cas + 1, None)
             # An attempt whose answer was lost may have been the writer that came first.
             again = self.read(name, cas + 1, even_disabled=True) if answer.repeated else None
             first = None if again is None else again.record
@@ -146,16 +140,13 @@ class VaultStore(SecretStore):
                 return first
             raise SecretExistsError(_taken(self.path_of(name), cas))
         self._expect_success(answer, "data", name)
-        written = Sighting(
-            version_in(answer.data, self.path_of(name)), answer.data.time("created_time")
-        )
-        self._freshness.saw(name, written)
+        self._newest[name] = version_in(answer.data, self.path_of(name))
         return Record(
             fields=revealed(fields),
             source="vault",
             path=self.path_of(name),
-            version=written.version,
-            created=written.created,
+            version=self._newest[name],
+            created=answer.data.time("created_time"),
             custom_metadata=answer.data.labels("custom_metadata"),
             request_id=request_id_in(answer),
             deletion_time=answer.data.time("deletion_time"),
@@ -209,7 +200,7 @@ class VaultStore(SecretStore):
         try:
             self._write_metadata(name, changes)
         except AccessDeniedError as error:
-            denied = _detached(error)
+            denied = error.with_traceback(None)
         else:
             return
         if custom_metadata or metadata.lifetime:
@@ -236,8 +227,6 @@ class VaultStore(SecretStore):
             headers={"Content-Type": "application/merge-patch+json"},
         )
         self._expect_success(answer, "metadata", name)
-        for version, state in states_in(changes).items():
-            self._freshness.changed(name, version, state)
 
     def versions(self, name: str) -> tuple[VersionInfo, ...]:
         """Return every version that Vault still knows of, oldest first."""
@@ -249,8 +238,19 @@ class VaultStore(SecretStore):
         return metadata.versions, metadata.custom_metadata
 
     def expect(self, name: str, version: int, created: datetime | None) -> None:
-        """Have an answer from before a version was written asked for again."""
-        self._freshness.saw(name, Sighting(version, created))
+        """Wait until the node that is asked knows a version; no later answer is older."""
+
+        def objection(answer: Answer) -> str:
+            if answer.status not in (200, 404):
+                return ""
+            metadata = answer.data.section("metadata")
+            newest, written = metadata.integer("version") or 0, metadata.time("created_time")
+            # A secret that was removed and made anew begins at 1 again, at a later time.
+            if newest >= version or (newest and created and written and written > created):
+                return ""
+            return f"of {self.path_of(name)} it has not version {version}, which was there"
+
+        self._request("get", "data", name, objection=objection)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets, sorted."""
@@ -263,7 +263,6 @@ class VaultStore(SecretStore):
             raise SecretNotFoundError(f"{self.path_of(name)} has no version {version}")
         answer = self._request("post", "destroy", name, body={"versions": [version]})
         self._expect_success(answer, "destroy", name)
-        self._freshness.changed(name, version, "destroyed")
 
     def close(self) -> None:
         """Close the session."""
@@ -299,16 +298,7 @@ class VaultStore(SecretStore):
             self._ahead = ahead if abs(ahead) > _CLOCKS_AGREE else timedelta()
         return answer
 
-    def _read(self, name: str, version: int | None, where: str) -> Outcome:
-        known = self._freshness.known(name)
-        answer = self._request(
-            "get",
-            "data",
-            name,
-            params={"version": version},
-            objection=objection_to(known, self.path_of(name), version),
-        )
-        self._freshness.believe(name, known, answer, version)
+    def _outcome(self, answer: Answer, name: str, version: int | None, where: str) -> Outcome:
         metadata = answer.data.mapping("metadata")
         if metadata is None:
             if answer.status == 404 and "errors" in answer.body:
@@ -316,17 +306,18 @@ class VaultStore(SecretStore):
             self._expect_success(answer, "data", name)
             self._kv_mount.check()
             raise malformed(where)
-        found = Sighting(version_in(metadata, where), metadata.time("created_time"))
+        number = version_in(metadata, where)
         self._kv_mount.answered()
-        self._freshness.saw(name, found)
+        if version is None or number > self._newest.get(name, 0):
+            self._newest[name] = number
         # Vault knows by its own clock whether a deletion that was planned has happened.
         fields = answer.data.mapping("data")
         if answer.status == 404 or (fields is None and deleted_state(metadata, self.now())):
             error = SecretDeletedError(_gone(where, metadata), looked_in=(where,))
             error.request_id = request_id_in(answer)
             gone = VersionInfo(
-                version=found.version,
-                created=found.created,
+                version=number,
+                created=metadata.time("created_time"),
                 state="destroyed" if metadata.flag("destroyed") else "deleted",
                 deletion_time=metadata.time("deletion_time"),
             )
@@ -342,14 +333,13 @@ class VaultStore(SecretStore):
         if fields is None:
             raise malformed(where)
         custom_metadata = metadata.labels("custom_metadata")
-        newest = None if version is None or known.last is None else known.last.version
         record = Record(
             fields=dict(fields),
             source="vault",
             path=self.path_of(name),
-            version=found.version,
-            created=found.created,
-            state=record_state(fields, custom_metadata, found.version, newest),
+            version=number,
+            created=metadata.time("created_time"),
+            state=record_state(fields, custom_metadata, number, self._newest[name]),
             custom_metadata=custom_metadata,
             request_id=request_id_in(answer),
             deletion_time=metadata.time("deletion_time"),
@@ -357,14 +347,11 @@ class VaultStore(SecretStore):
         return Outcome(finding=Finding.PRESENT, where=where, record=record)
 
     def _metadata(self, name: str) -> SecretMetadata:
-        known = self._freshness.known(name)
         answer = self._request(
             "get",
             "metadata",
             name,
-            objection=objection_to(known, self.path_of(name)),
         )
-        self._freshness.believe(name, known, answer)
         if answer.status == 404:
             return _NO_METADATA
         self._expect_success(answer, "metadata", name)
@@ -372,7 +359,7 @@ class VaultStore(SecretStore):
         if not metadata.versions:
             self._kv_mount.check()
         else:
-            self._freshness.saw(name, Sighting(metadata.newest, metadata.created))
+            self._newest[name] = metadata.newest
         return metadata
 
     def _write_metadata(self, name: str, changes: Mapping[str, Any]) -> None:
@@ -417,11 +404,6 @@ class VaultStore(SecretStore):
         if answer.status == 404:
             raise SecretNotFoundError(f"Vault has nothing at {path!r}", looked_in=(path,))
         raise MalformedAnswerError(f"Vault rejected the request to {path!r} as invalid (HTTP 400)")
-
-
-def _detached(error: _Error) -> _Error:
-    """Drop the frames that the error came through: an outcome is kept, they need not be."""
-    return error.with_traceback(None)
 
 
 def _limit(metadata: SecretMetadata, config: Members | None) -> int:

@@ -24,6 +24,7 @@ from secureml.settings.checks import is_loopback, split_url
 from secureml.vault.client.addresses import Address
 from secureml.vault.client.connections import POOLS, TlsPool, unix_pools
 from secureml.vault.client.deadline import seconds_left
+from secureml.vault.client.replication import index_of
 from secureml.vault.client.tls import Tls
 
 __all__ = ["IsolatedSession", "TooLargeError"]
@@ -54,6 +55,7 @@ class IsolatedSession(Session, Renewed):
 
     def __init__(self, settings: Settings, addresses: Sequence[Address]) -> None:
         Session.__init__(self)
+        self._index = index_of(settings.vault_url or "")
         # Passwords of the environment are for other software.
         self.trust_env = False
         tls = Tls.of(settings)
@@ -89,8 +91,11 @@ class IsolatedSession(Session, Renewed):
         prepared = PreparedRequest()
         prepared.prepare_method(request.method)
         prepared.prepare_url(request.url or "", request.params)
-        prepared.prepare_headers({**self.headers, **request.headers})
+        # Without a token, a node is asked about itself.
+        index = self._index.headers() if request.headers.get("X-Vault-Token") else {}
+        prepared.prepare_headers({**self.headers, **request.headers, **index})
         prepared.prepare_body(request.data, request.files, request.json)
+        prepared.prepare_hooks({"response": self._index.saw})
         return prepared
 
     def get_redirect_target(self, resp: Response) -> None:
