@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.ciphers.aes import CHUNK, BlockCipher, Scratch, Words
-from secureml.ciphers.feistel import RoundParameters, Shape, mac_states, run_rounds
+from secureml.ciphers.feistel import RoundFunction, RoundParameters, Shape, mac_states, run_rounds
 from secureml.ciphers.feistel_bigint import IntegerRounds, Integers
 from secureml.ciphers.feistel_u64 import WordRounds
 from secureml.ciphers.feistel_u192 import bit_rounds
@@ -184,7 +184,10 @@ class DomainBatch:
             for start in range(0, len(index), CHUNK):
                 rows = slice(start, start + CHUNK)
                 groups, here = _common(index[rows]), tuple(column[rows] for column in ranks)
-                if self._beyond(groups, *here).any():
+                beyond = self._beyond(groups, *here)
+                if len(here) == 2:
+                    beyond |= here[1] >= self.base[groups]
+                if beyond.any():
                     raise ValueError("a rank is outside the domain of its group")
                 self._rounds(scratch, groups, here, decrypt)
                 walking = np.flatnonzero(self._beyond(groups, *here))
@@ -204,8 +207,6 @@ class DomainBatch:
         beyond: NDArray[np.bool_] = words[-1] > last[-1]
         for word, end in zip(words[-2::-1], last[-2::-1], strict=True):  # the first word decides
             beyond = (word > end) | ((word == end) & beyond)
-        if len(ranks) == 2:
-            beyond |= ranks[1] >= self.base[index]
         return beyond
 
     def _rounds(self, scratch: Scratch, index: Index, ranks: Columns, decrypt: bool) -> None:
@@ -222,9 +223,9 @@ class DomainBatch:
         elif ranks[0].dtype == object:
             ranks[0][:] = self._integer_rounds(scratch, index, ranks[0], decrypt)
         else:
-            ranks[0][:] = bit_rounds(scratch, self._parameters.at(index), ranks[0], decrypt=decrypt)
+            bit_rounds(scratch, self._parameters.at(index), ranks[0], decrypt=decrypt)
 
-    def _word_rounds(self, scratch: Scratch, index: Index, rows: int) -> WordRounds:
+    def _word_rounds(self, scratch: Scratch, index: Index, rows: int) -> RoundFunction:
         parameters = self._parameters.at(index)
         if len(index) > 1:
             return WordRounds(scratch, parameters, rows)
@@ -234,8 +235,8 @@ class DomainBatch:
         self, scratch: Scratch, index: Index, values: Integers, decrypt: bool
     ) -> Integers:
         if self.bits[index[0]]:
-            parameters = self._parameters.at(index)
-            words = bit_rounds(scratch, parameters, _words(values), decrypt=decrypt)
+            words = _words(values)
+            bit_rounds(scratch, self._parameters.at(index), words, decrypt=decrypt)
             octets = words.astype(">u8").tobytes()
             starts = range(0, len(octets), 24)
             return _objects([int.from_bytes(octets[at : at + 24], "big") for at in starts])

@@ -18,8 +18,8 @@ _WORD = np.uint64(64)
 
 def bit_rounds(
     scratch: Scratch, parameters: RoundParameters, ranks: Words, *, decrypt: bool
-) -> Words:
-    """Encrypt or decrypt bit strings, given as numbers.
+) -> None:
+    """Encrypt or decrypt bit strings, given as numbers, in place.
 
     Args:
         scratch: under the key; no other thread may be using it.
@@ -28,17 +28,21 @@ def bit_rounds(
         ranks: uint64, shape (rows, 3) with at most CHUNK rows, the most significant word first;
             each below 2**(u + v).
         decrypt: run the rounds backwards.
-
-    Returns:
-        A new array.
     """
     rows, bits = len(ranks), parameters.right
-    left, right = _split(ranks, bits)
     if (parameters.step > 1).any():
+        left, right = _split(ranks, bits)
         run_rounds(_PairRounds(scratch, parameters, rows), left, right, decrypt=decrypt)
-    else:  # b is 8, so that each half is one word
-        run_rounds(_SingleRounds(scratch, parameters, rows), left[1], right[1], decrypt=decrypt)
-    return _join(left, right, bits)
+        ranks[:] = _join(left, right, bits)
+        return
+    # b is 8, so that each half is one word, and the first word of a rank is 0.
+    (_, high, low), up = ranks.T, _WORD - bits
+    left, right = high << up, low & _mask(bits)[1]
+    left |= low >> bits
+    run_rounds(_SingleRounds(scratch, parameters, rows), left, right, decrypt=decrypt)
+    np.right_shift(left, up, out=high)
+    np.left_shift(left, bits, out=low)
+    low |= right
 
 
 class _PairRounds:

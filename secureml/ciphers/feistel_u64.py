@@ -8,14 +8,43 @@ from numpy.typing import NDArray
 from secureml.ciphers.aes import Scratch, Words
 from secureml.ciphers.feistel import RoundParameters
 
-__all__ = ["WordRounds"]
+__all__ = ["AddWords", "WordRounds"]
 
 Floats = NDArray[np.float64]
 
 _HALF = np.uint64(32)
 
 
-class WordRounds:
+class AddWords:
+    """Adds to halves of one word each, modulo their sizes.
+
+    Args:
+        scratch: no other thread may be using it.
+        parameters: of one group, or of each row.
+        rows: at most CHUNK.
+    """
+
+    __slots__ = ("_sizes", "_words")
+
+    def __init__(self, scratch: Scratch, parameters: RoundParameters, rows: int) -> None:
+        self._sizes = parameters.left, parameters.right
+        self._words = scratch.words[:, :rows]
+
+    def add(self, target: Words, value: Words, side: int, *, decrypt: bool) -> None:
+        """Add the value, or subtract it, modulo the size of the half; both are changed."""
+        # All operands are below 2**57, so the wrong one of two results is the larger one:
+        # it has wrapped round to a huge number, or was not reduced.
+        size = self._sizes[side]
+        if decrypt:
+            np.subtract(target, value, out=target)
+            np.add(target, size, out=value)
+        else:
+            np.add(target, value, out=target)
+            np.subtract(target, size, out=value)
+        np.minimum(target, value, out=target)
+
+
+class WordRounds(AddWords):
     """The round function on halves of one word each; d is 8 octets of keystream, or 12.
 
     Args:
@@ -33,14 +62,11 @@ class WordRounds:
         "_rows",
         "_scratch",
         "_shares",
-        "_sizes",
-        "_words",
     )
 
     def __init__(self, scratch: Scratch, parameters: RoundParameters, rows: int) -> None:
+        super().__init__(scratch, parameters, rows)
         self._scratch, self._parameters, self._rows = scratch, parameters, rows
-        self._sizes = parameters.left, parameters.right
-        self._words = scratch.words[:, :rows]
         self._plaintext, self._ciphertext = scratch.blocks(rows)
         self._plaintext[:, 0] = parameters.high
         self._long = bool(parameters.step.max(initial=0) > 1 << 32)
@@ -61,19 +87,6 @@ class WordRounds:
             tail[:] = self._ciphertext[:, 1]
             _extend(value, tail, size, self._shares[number % 2], quotient)
         return value
-
-    def add(self, target: Words, value: Words, side: int, *, decrypt: bool) -> None:
-        """Add the value, or subtract it, modulo the size of the half; both are changed."""
-        # All operands are below 2**57, so the wrong one of two results is the larger one:
-        # it has wrapped round to a huge number, or was not reduced.
-        size = self._sizes[side]
-        if decrypt:
-            np.subtract(target, value, out=target)
-            np.add(target, size, out=value)
-        else:
-            np.add(target, value, out=target)
-            np.subtract(target, size, out=value)
-        np.minimum(target, value, out=target)
 
 
 def _reduce(value: Words, size: Words, quotient: Words) -> None:

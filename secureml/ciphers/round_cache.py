@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.ciphers.aes import CHUNK, Scratch, Words
-from secureml.ciphers.feistel import ROUNDS, RoundParameters
-from secureml.ciphers.feistel_u64 import WordRounds
+from secureml.ciphers.feistel import ROUNDS, RoundFunction, RoundParameters
+from secureml.ciphers.feistel_u64 import AddWords, WordRounds
 from secureml.forksafe import ForkSafeLock
 
 __all__ = ["RoundCache"]
@@ -25,12 +25,16 @@ _MOST = 1 << 18
 Tables = list[NDArray[np.int64]]
 
 
-class _TabledRounds(WordRounds):
+class _TabledRounds(AddWords):
     """The round function on halves of one word, looked up."""
 
     __slots__ = ("tables",)
 
-    tables: Tables
+    def __init__(
+        self, scratch: Scratch, parameters: RoundParameters, rows: int, tables: Tables
+    ) -> None:
+        super().__init__(scratch, parameters, rows)
+        self.tables = tables
 
     def value(self, number: int, source: Words) -> Words:
         """Return NUM(S) modulo the size of the other half, in a part of the scratch."""
@@ -50,7 +54,7 @@ class RoundCache:
         self._met: Counter[bytes] = Counter()
         self._tables: dict[bytes, Tables] = {}
 
-    def rounds(self, scratch: Scratch, parameters: RoundParameters, rows: int) -> WordRounds:
+    def rounds(self, scratch: Scratch, parameters: RoundParameters, rows: int) -> RoundFunction:
         """Return the round function of a domain: from tables as soon as they pay.
 
         Args:
@@ -61,9 +65,7 @@ class RoundCache:
         tables = self._of(scratch, parameters, rows)
         if tables is None:
             return WordRounds(scratch, parameters, rows)
-        rounds = _TabledRounds(scratch, parameters, rows)
-        rounds.tables = tables
-        return rounds
+        return _TabledRounds(scratch, parameters, rows, tables)
 
     def _of(self, scratch: Scratch, parameters: RoundParameters, rows: int) -> Tables | None:
         halves = int(parameters.left[0] + parameters.right[0])

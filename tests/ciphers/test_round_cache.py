@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from secureml.ciphers.aes import BlockCipher, Scratch
-from secureml.ciphers.feistel import RoundParameters, Shape, mac_states, run_rounds
+from secureml.ciphers.feistel import RoundFunction, RoundParameters, Shape, mac_states, run_rounds
 from secureml.ciphers.feistel_u64 import WordRounds
 from secureml.ciphers.ff1 import FF1
 from secureml.ciphers.integer_ff1 import IntegerFF1
@@ -33,7 +33,7 @@ def new_scratch() -> Scratch:
     return Scratch(BlockCipher(KEY).encryptor())
 
 
-def tabled(rounds: WordRounds) -> list[np.ndarray] | None:
+def tabled(rounds: RoundFunction) -> list[np.ndarray] | None:
     """Return the tables that rounds are looked up in, None if AES computes them."""
     return getattr(rounds, "tables", None)
 
