@@ -127,7 +127,7 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return matches[0] if matches else None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return the end of a message that suggests the nearest known word; empty if none is near."""
-    meant = nearest(word, known)
+    meant = nearest(word, known, cutoff)
     return f"; did you mean {meant!r}?" if meant else ""

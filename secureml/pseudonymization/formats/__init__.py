@@ -10,8 +10,11 @@ from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats.base import (
     NO_ROWS,
     NONE_SMALL,
+    Characters,
     Format,
     Option,
+    Ranks,
+    Reading,
     TooSmall,
     Transformed,
 )
@@ -21,8 +24,11 @@ from secureml.settings.environments import did_you_mean
 __all__ = [
     "NONE_SMALL",
     "NO_ROWS",
+    "Characters",
     "Format",
     "Option",
+    "Ranks",
+    "Reading",
     "TooSmall",
     "Transformed",
     "check_options",

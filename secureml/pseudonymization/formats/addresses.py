@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import Flags, Format, Option, Ranks
+from secureml.pseudonymization.formats.base import Flags, Format, Ranks
 from secureml.pseudonymization.parsing.fixed_width import Octets, padded, same_text
 from secureml.pseudonymization.parsing.layouts import distinct_rows
 from secureml.pseudonymization.parsing.parts import read_parts
@@ -47,12 +47,8 @@ class _AddressFormat(Format):
             raise PseudonymizationError(
                 f"keep_prefix={keep_prefix!r} must be a whole number from 0 to {self.bits - 1}"
             )
+        self.options = {"keep_prefix": keep_prefix}
         self._kept = keep_prefix
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """How many bits are kept."""
-        return {"keep_prefix": self._kept}
 
     def read(self, values: Text, *, decrypt: bool) -> Iterator[Ranks]:
         """Rank addresses by the bits behind their prefix; each prefix is a domain."""

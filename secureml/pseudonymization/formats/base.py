@@ -145,9 +145,10 @@ Reading = Ranks | Characters
 class Format(ABC):
     """A set of domains of values, and what pseudonyms in it keep: see the top of the module.
 
-    A format is made from its options, as keyword arguments.
+    A format declares its options as keyword-only arguments, each with a default.
 
     Attributes:
+        options: those that make this format again, defaults too; kept in manifests.
         name: with its version, such as "ssn/1"; kept in manifests.
         takes: the kinds of values that it takes.
         tables: which version of Unicode its frozen tables are of, if it has any.
@@ -160,10 +161,8 @@ class Format(ABC):
     tables: ClassVar[str | None] = None
     piecemeal: ClassVar[bool] = False
 
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The options that make this format again, defaults too; kept in manifests."""
-        return {}
+    def __init__(self) -> None:
+        self.options: Mapping[str, Option] = {}
 
     @abstractmethod
     def read(self, values: Any, *, decrypt: bool) -> Iterable[Reading]:

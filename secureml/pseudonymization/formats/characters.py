@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import Characters, Format, Option
+from secureml.pseudonymization.formats.base import Characters, Format
 from secureml.pseudonymization.tables.character_classes import (
     CODE_POINTS,
     DIGIT,
@@ -89,12 +89,8 @@ class AlphabetFormat(Format):
             raise PseudonymizationError("every character of an alphabet is there once")
         if _NEVER in characters:
             raise PseudonymizationError(f"{_NEVER!r} can't be in an alphabet: tokens start with it")
+        self.options = {"characters": characters}
         self._characters = characters
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The alphabet."""
-        return {"characters": self._characters}
 
     def read(self, values: Text, *, decrypt: bool) -> Iterable[Characters]:
         """Return the values as ranks in the alphabet, which are its characters to the table."""

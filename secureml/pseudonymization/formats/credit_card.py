@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import Format, Option, Ranks
+from secureml.pseudonymization.formats.base import Format, Ranks
 from secureml.pseudonymization.parsing.fixed_width import Octets, read_decimal, write_decimal
 from secureml.pseudonymization.parsing.layouts import distinct_rows, find_layouts
 from secureml.pseudonymization.ranking.mixed_radix import Words
@@ -58,12 +58,8 @@ class CreditCardFormat(Format):
                 f" {keep_first} - {keep_last} - 1 (the check digit) = {left} digits to encrypt,"
                 f" fewer than {MIN_DOMAIN:,} pseudonyms, even of {_LONGEST} digits"
             )
+        self.options = {"keep_first": keep_first, "keep_last": keep_last}
         self._first, self._last = keep_first, keep_last
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """How many digits are kept."""
-        return {"keep_first": self._first, "keep_last": self._last}
 
     def read(self, values: Text, *, decrypt: bool) -> Iterator[Ranks]:
         """Rank numbers among the valid ones with the same digits kept."""

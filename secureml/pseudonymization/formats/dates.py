@@ -7,11 +7,9 @@ order of day and month, and whether they are text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import Option
 from secureml.pseudonymization.formats.temporal import MomentFormat
 from secureml.pseudonymization.parsing.iso8601 import DAY, Resolution
 from secureml.pseudonymization.values.text import Text
@@ -59,14 +57,10 @@ class DateFormat(MomentFormat):
         first, last = _date("start", start), _date("end", end)
         self._range = first.isoformat(), last.isoformat()
         super().__init__(_midnight(first), _midnight(last), written)
+        start, end = self._range
+        self.options = {"start": start, "end": end, "written": self._written}
         if any(layout.resolution.step != DAY for layout in self._layouts):
             raise PseudonymizationError("written: a date has no time; choose the format 'datetime'")
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The range, and how text is written."""
-        start, end = self._range
-        return {"start": start, "end": end, "written": self._written}
 
     def _takes_resolution(self, resolution: Resolution) -> bool:
         return resolution.step == DAY
@@ -119,19 +113,15 @@ class DateTimeFormat(MomentFormat):
             raise PseudonymizationError(f"resolution={resolution!r} must be one of {known}")
         self._resolution = resolution
         super().__init__(first, last, written)
-        if any(layout.resolution.step == DAY for layout in self._layouts):
-            raise PseudonymizationError("written: there is no time; choose the format 'date'")
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The range, the resolution, and how text is written."""
         start, end = self._range
-        return {
+        self.options = {
             "start": start,
             "end": end,
-            "resolution": self._resolution,
+            "resolution": resolution,
             "written": self._written,
         }
+        if any(layout.resolution.step == DAY for layout in self._layouts):
+            raise PseudonymizationError("written: there is no time; choose the format 'date'")
 
     def _takes_resolution(self, resolution: Resolution) -> bool:
         return resolution.step < DAY

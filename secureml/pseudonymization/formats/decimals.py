@@ -7,14 +7,13 @@ and its number of digits, or becomes another of a declared range, as with the fo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 import numpy as np
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import Option, TooSmall, Transformed, WholeFormat
+from secureml.pseudonymization.formats.base import TooSmall, Transformed, WholeFormat
 from secureml.pseudonymization.formats.integers import permute_digits
 from secureml.pseudonymization.parsing.fixed_width import composed
 from secureml.pseudonymization.parsing.numerals import Numerals, read_numerals, write_numerals
@@ -64,16 +63,12 @@ class DecimalFormat(WholeFormat):
         if (minimum is None) != (maximum is None):
             raise PseudonymizationError("minimum and maximum must be given both or neither")
         self._scale = scale
-        self._ends = None
+        self._ends = least = largest = None
         if minimum is not None:
             self._ends = _number("minimum", minimum), _number("maximum", maximum)
             check_range(*self._span(scale or 0), f"the range from {minimum} to {maximum}")
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The scale and the range."""
-        least, largest = (None, None) if self._ends is None else map(_written, self._ends)
-        return {"scale": self._scale, "minimum": least, "maximum": largest}
+            least, largest = map(_written, self._ends)
+        self.options = {"scale": scale, "minimum": least, "maximum": largest}
 
     def transform(self, values: Values, permutation: Permutation) -> Transformed:
         """Permute every number among those of its range, or of its sign and digits."""

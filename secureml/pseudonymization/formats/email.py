@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, reduce
 from typing import Any
 
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import Characters, Format, Option, Ranks, Reading
+from secureml.pseudonymization.formats.base import Characters, Format, Ranks, Reading
 from secureml.pseudonymization.parsing.chosen import ChosenCharacters
 from secureml.pseudonymization.parsing.templates import find_folded
 from secureml.pseudonymization.ranking.mixed_radix import Index
@@ -72,7 +72,7 @@ class EmailFormat(Format):
     takes = (Text,)
 
     def __init__(self, *, local: str = "encrypt", host: str = "keep") -> None:
-        self._choices = {"local": local, "host": host}
+        self.options = self._choices = {"local": local, "host": host}
         for option, choice in self._choices.items():
             if choice not in _CHOICES:
                 allowed = ", ".join(map(repr, _CHOICES))
@@ -80,11 +80,6 @@ class EmailFormat(Format):
         if local == host == "keep":
             raise PseudonymizationError("local and host of an email can't both be kept")
         self._replaced = [part for part, one in self._choices.items() if one == "pseudonym"]
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """What becomes of each part."""
-        return self._choices
 
     def read(self, values: Text, *, decrypt: bool) -> Iterator[Reading]:
         """Read parts that become pseudonyms as ranks of octets, encrypted ones as characters."""

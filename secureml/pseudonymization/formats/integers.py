@@ -7,7 +7,6 @@ before the digits do, so does the domain: ten-digit values of an int32 column be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import compress
 
 import numpy as np
@@ -17,7 +16,6 @@ from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats.base import (
     NO_ROWS,
     NONE_SMALL,
-    Option,
     TooSmall,
     Transformed,
     WholeFormat,
@@ -34,7 +32,6 @@ __all__ = ["IntegerFormat", "permute_digits"]
 
 _POWERS = np.array([10**exponent for exponent in range(1, 20)], np.uint64)
 _NEGATIVE_ZERO = 2 * len(_POWERS) + 2
-_RANGE = ("minimum", "maximum")
 
 
 class IntegerFormat(WholeFormat):
@@ -54,6 +51,7 @@ class IntegerFormat(WholeFormat):
     takes = (WholeNumbers, Text)
 
     def __init__(self, *, minimum: int | None = None, maximum: int | None = None) -> None:
+        super().__init__()
         self._span: tuple[int, int] | None = None
         if minimum is None and maximum is None:
             return
@@ -62,12 +60,8 @@ class IntegerFormat(WholeFormat):
                 "minimum and maximum must be whole numbers, both or neither"
             )
         check_range(minimum, maximum, f"the range from {minimum} to {maximum}")
+        self.options = {"minimum": minimum, "maximum": maximum}
         self._span = minimum, maximum
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The range, if one is declared."""
-        return {} if self._span is None else dict(zip(_RANGE, self._span, strict=True))
 
     def transform(self, values: Values, permutation: Permutation) -> Transformed:
         """Permute every number among those of its range, or of its sign and digits."""

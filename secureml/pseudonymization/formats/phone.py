@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import Format, Option, Ranks
+from secureml.pseudonymization.formats.base import Format, Ranks
 from secureml.pseudonymization.parsing.layouts import find_layouts
 from secureml.pseudonymization.ranking.mixed_radix import Words
 from secureml.pseudonymization.tables.character_classes import CODE_POINTS, Codes
 from secureml.pseudonymization.tables.phone_table import CallingCode, Numbering, numbering
 from secureml.pseudonymization.values.text import Text
+from secureml.settings.environments import did_you_mean
 
 __all__ = ["PhoneFormat"]
 
@@ -70,15 +70,10 @@ class PhoneFormat(Format):
     def __init__(self, *, region: str | None = None) -> None:
         known = numbering().regions
         if region is not None and (not isinstance(region, str) or region not in known):
-            near = difflib.get_close_matches(str(region).upper(), known, 1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(str(region).upper(), known, 0.5)
             raise PseudonymizationError(f"there is no region {region!r} of phone numbers{hint}")
+        self.options = {"region": region}
         self._region = region
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The region."""
-        return {"region": self._region}
 
     def read(self, values: Text, *, decrypt: bool) -> Iterator[Ranks]:
         """Rank numbers among the valid ones of their calling code and length."""

@@ -16,7 +16,6 @@ from secureml.pseudonymization.formats.base import (
     Characters,
     Flags,
     Format,
-    Option,
     Ranks,
     Reading,
 )
@@ -70,14 +69,10 @@ class RegexFormat(Format):
         if not isinstance(pattern, str):
             raise PseudonymizationError("the pattern is to be text")
         self._automaton = Automaton(parsed(pattern))
+        self.options = {"pattern": pattern}
         self._pattern = pattern
         self._languages = Languages(self._automaton, self._members)
         self._runs: dict[int, list[Run]] = {}
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The pattern."""
-        return {"pattern": self._pattern}
 
     def read(self, values: Text, *, decrypt: bool) -> Iterator[Reading]:
         """Read values as characters if all of their template match, else as numbers of those."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from itertools import chain
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import Characters, Flags, Format, Option
+from secureml.pseudonymization.formats.base import Characters, Flags, Format
 from secureml.pseudonymization.parsing.chosen import ChosenCharacters
 from secureml.pseudonymization.tables.character_classes import CODE_POINTS, alphabets
 from secureml.pseudonymization.tables.character_sets import property_set
@@ -48,12 +48,8 @@ class FirstRegexFormat(Format):
             compiled = None
         if compiled is None or not compiled.groups:
             raise PseudonymizationError("the pattern is not one that Python's re can compile")
+        self.options = {"pattern": pattern}
         self._pattern = compiled
-
-    @property
-    def options(self) -> Mapping[str, Option]:
-        """The pattern."""
-        return {"pattern": self._pattern.pattern}
 
     def read(self, values: Text, *, decrypt: bool) -> Iterator[Characters]:
         """Read what is in groups.
