@@ -43,7 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.ranking.mixed_radix import Index
-from secureml.pseudonymization.ranking.permutation import Permutation, RowTweaks
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.tables.character_classes import Alphabets
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
@@ -214,18 +214,6 @@ class Format(ABC):
         return [(reading.rows, self.write(reading, new)) for reading, new in made]
 
 
-class WholeFormat(Format):
-    """A format that does all of the pipeline's work by itself."""
-
-    @abstractmethod
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Permute every value."""
-
-    def read(self, values: Any, *, decrypt: bool) -> Iterable[Reading]:
-        """Never called."""
-        raise NotImplementedError
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TooSmall:
     """Values whose domain is below the minimum.
@@ -258,12 +246,3 @@ class Transformed:
     small: TooSmall
     invalid: Index
     domain: int
-
-
-def join_small(findings: Sequence[TooSmall]) -> TooSmall:
-    """Put findings in different rows together."""
-    found = [one for one in findings if len(one.rows)]
-    if not found:
-        return NONE_SMALL
-    rows = np.sort(np.concatenate([one.rows for one in found]))
-    return TooSmall(rows, min(one.domain for one in found))

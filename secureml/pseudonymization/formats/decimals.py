@@ -7,20 +7,22 @@ and its number of digits, or becomes another of a declared range, as with the fo
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 import numpy as np
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.formats.base import TooSmall, Transformed, WholeFormat
-from secureml.pseudonymization.formats.integers import permute_digits
-from secureml.pseudonymization.parsing.fixed_width import composed
-from secureml.pseudonymization.parsing.numerals import Numerals, read_numerals, write_numerals
-from secureml.pseudonymization.ranking.permutation import Permutation
-from secureml.pseudonymization.ranking.ranges import check_range, permute_range
+from secureml.pseudonymization.formats.base import Format, Ranks
+from secureml.pseudonymization.parsing.numerals import read_numerals
+from secureml.pseudonymization.ranking.mixed_radix import Words
+from secureml.pseudonymization.ranking.number_ranks import (
+    check_range,
+    rank_numbers,
+    write_numbers,
+)
 from secureml.pseudonymization.values.decimals import Decimals
-from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.numbers import WholeNumbers
 from secureml.pseudonymization.values.text import Text
 
@@ -29,7 +31,7 @@ __all__ = ["LARGEST_SCALE", "DecimalFormat"]
 LARGEST_SCALE = 18
 
 
-class DecimalFormat(WholeFormat):
+class DecimalFormat(Format):
     """A decimal number keeps its digits after the point, and its sign and its number of digits.
 
     Numbers in text have one digit before the point, or more of which the first is not 0; without
@@ -63,65 +65,44 @@ class DecimalFormat(WholeFormat):
         if (minimum is None) != (maximum is None):
             raise PseudonymizationError("minimum and maximum must be given both or neither")
         self._scale = scale
-        self._ends = least = largest = None
+        self._ends: tuple[Decimal, Decimal] | None = None
+        written: tuple[str | None, str | None] = None, None
         if minimum is not None:
-            self._ends = _number("minimum", minimum), _number("maximum", maximum)
-            check_range(*self._span(scale or 0), f"the range from {minimum} to {maximum}")
-            least, largest = map(_written, self._ends)
-        self.options = {"scale": scale, "minimum": least, "maximum": largest}
+            least, largest = _number("minimum", minimum), _number("maximum", maximum)
+            self._ends, written = (least, largest), (f"{least:f}", f"{largest:f}")
+            self._span(scale or 0)
+        self.options = {"scale": scale, "minimum": written[0], "maximum": written[1]}
 
-    def transform(self, values: Values, permutation: Permutation) -> Transformed:
-        """Permute every number among those of its range, or of its sign and digits."""
-        if isinstance(values, Text):
-            return self._transform_text(values, permutation)
-        assert isinstance(values, Decimals)
-        if self._scale not in (None, values.scale):
-            raise PseudonymizationError(
-                f"its values have {values.scale} digits after the point, and its format has"
-                f" scale={self._scale}"
-            )
-        return self._permuted(values, values.scale, permutation)
+    def read(self, values: Decimals | Text, *, decrypt: bool) -> Iterator[Ranks]:
+        """Rank numbers among those of the range, or of their sign and digits."""
+        if not isinstance(values, Text):
+            if self._scale not in (None, values.scale):
+                raise PseudonymizationError(
+                    f"its values have {values.scale} digits after the point, and its format has"
+                    f" scale={self._scale}"
+                )
+            label, span = f"{self.name} {values.scale}", self._span(values.scale)
+            yield rank_numbers(values, np.arange(len(values)), label, span)
+            return
+        for read in read_numerals(values):
+            scale = read.scale
+            if self._scale in (None, scale) and scale <= LARGEST_SCALE:
+                label, span = f"{self.name} {scale}", self._span(scale)
+                yield rank_numbers(read.units, read.rows, label, span, scale)
 
-    def _transform_text(self, text: Text, permutation: Permutation) -> Transformed:
-        valid = text.lengths == 0
-        sheets, small, least, domains = [], [np.empty(0, np.intp)], [], []
-        for read in read_numerals(text):
-            if self._scale not in (None, read.scale) or read.scale > LARGEST_SCALE:
-                continue
-            made = self._permuted(read.units, read.scale, permutation.at(read.rows))
-            whole = np.ones(len(read.rows), np.bool_)
-            whole[made.invalid] = False
-            valid[read.rows[whole]] = True
-            whole[made.small.rows] = False
-            assert isinstance(made.values, WholeNumbers)
-            sheets += write_numerals(Numerals(read.rows[whole], read.scale, made.values.at(whole)))
-            small.append(read.rows[made.small.rows])
-            least += [made.small.domain] if len(made.small.rows) else []
-            domains += [made.domain] if made.domain else []
-        return Transformed(
-            composed(len(text), sheets),
-            TooSmall(np.sort(np.concatenate(small)), min(least, default=0)),
-            np.flatnonzero(~valid),
-            min(domains, default=0),
-        )
+    def write(self, reading: Ranks, new: Words) -> WholeNumbers | Text:
+        """Write numbers."""
+        return write_numbers(reading, new)
 
-    def _permuted(self, units: WholeNumbers, scale: int, permutation: Permutation) -> Transformed:
-        name = f"{self.name} {scale}"
+    def _span(self, scale: int) -> tuple[int, int] | None:
+        """Return the range without the point; None if none is declared."""
         if self._ends is None:
-            return permute_digits(units, name, permutation)
-        span = self._span(scale)
-        check_range(*span, f"the range with {scale} digits after the point")
-        tweak = f"{name} {span[0]} to {span[1]}".encode()
-        made = permute_range(units, span, tweak, permutation)
-        small = TooSmall(made.small, made.size) if len(made.small) else TooSmall()
-        permuted = len(units) > len(made.small) + len(made.invalid)
-        return Transformed(made.numbers, small, made.invalid, made.size if permuted else 0)
-
-    def _span(self, scale: int) -> tuple[int, int]:
-        """Return the range without the point."""
-        assert self._ends is not None
-        least, largest = (Fraction(end) * 10**scale for end in self._ends)
-        return math.ceil(least), math.floor(largest)
+            return None
+        least, largest = self._ends
+        span = math.ceil(Fraction(least) * 10**scale), math.floor(Fraction(largest) * 10**scale)
+        name = f"the range from {least:f} to {largest:f} with {scale} digits after the point"
+        check_range(*span, name)
+        return span
 
 
 def _number(option: str, written: object) -> Decimal:
@@ -134,7 +115,3 @@ def _number(option: str, written: object) -> Decimal:
     if number is None or not number.is_finite() or not -40 < number.adjusted() < 40:
         raise PseudonymizationError(f"{option}={written!r} must be a number such as '12.50'")
     return number
-
-
-def _written(number: Decimal) -> str:
-    return f"{number:f}"

@@ -1,8 +1,7 @@
 """The format ``iban``: international bank account numbers (ISO 13616).
 
-The structures of the countries' numbers are frozen here, those of version 101 of the registry: a
-structure that changed would make what was encrypted unrecoverable. Where a country's own check
-digits are commonly verified (Belgium, Montenegro, Norway, Spain) they come out right as well.
+Check digits follow from the other characters. So do a country's own where they are commonly
+verified: in Belgium, Montenegro, Norway and Spain.
 """
 
 from __future__ import annotations
@@ -18,27 +17,13 @@ from numpy.typing import NDArray
 
 from secureml.pseudonymization.formats.base import Characters, Flags, Format
 from secureml.pseudonymization.parsing.fixed_width import Octets, write_decimal
-from secureml.pseudonymization.parsing.layouts import distinct_rows, find_layouts
+from secureml.pseudonymization.parsing.layouts import distinct_rows, find_layouts, folding
 from secureml.pseudonymization.ranking.permutation import RowTweaks
-from secureml.pseudonymization.tables.character_classes import CODE_POINTS, Alphabets, Codes
+from secureml.pseudonymization.tables.character_classes import Alphabets
+from secureml.pseudonymization.tables.iban_structures import STRUCTURES
 from secureml.pseudonymization.values.text import Text
 
 __all__ = ["IbanFormat"]
-
-_REGISTRY = """
-AD:8n12c AE:19n AL:8n16c AT:16n AZ:4a20c BA:16n BE:12n BG:4a6n8c BH:4a14c BI:23n BR:23n1a1c
-BY:4c4n16c CH:5n12c CR:18n CY:8n16c CZ:20n DE:18n DJ:23n DK:14n DO:4c20n EE:16n EG:25n ES:20n
-FI:14n FK:2a12n FO:14n FR:10n11c2n GB:4a14n GE:2a16n GI:4a15c GL:14n GR:7n16c GT:24c HN:4a20n
-HR:17n HU:24n IE:4a14n IL:19n IQ:4a15n IS:22n IT:1a10n12c JO:4a4n18c KW:4a22c KZ:3n13c LB:4n20c
-LC:4a24c LI:5n12c LT:16n LU:3n13c LV:4a13c LY:21n MC:10n11c2n MD:20c ME:18n MK:3n10c2n MN:16n
-MR:23n MT:4a5n18c MU:4a19n3a NI:4a20n NL:4a10n NO:11n OM:3n16c PK:4a16c PL:24n PS:4a21c PT:21n
-QA:4a21c RO:4a16c RS:18n RU:14n15c SA:2n18c SC:4a20n3a SD:14n SE:20n SI:15n SK:20n SM:1a10n12c
-SO:19n ST:21n SV:4a20n TL:19n TN:20n TR:6n16c UA:6n19c VA:18n VG:4a16n XK:16n YE:4a4n18c
-"""
-"""Of each country, the number and the kind of the characters behind the check digits: n is a
-digit, a an upper-case letter, c either."""
-
-_STRUCTURES = dict(entry.split(":") for entry in _REGISTRY.split())
 
 _KINDS = {"n": "0", "a": "A", "c": "[0A]"}
 _SEPARATORS = " -."
@@ -57,7 +42,7 @@ class IbanFormat(Format):
 
     def read(self, values: Text, *, decrypt: bool) -> Iterator[Characters]:
         """Read the characters that do not follow from others; a country and a layout at a time."""
-        for layout in find_layouts(values, _fold(), marks="0A", refused="!"):
+        for layout in find_layouts(values, folding(_SEPARATORS, letters=True), marks="0A"):
             if len(layout.places) < 5:
                 continue
             countries, number = distinct_rows(layout.characters[:, :2])
@@ -121,7 +106,7 @@ class _Structure:
     def of(cls, country: str, layout: str) -> _Structure | None:
         """Return the structure, or None if a country's numbers are not of this layout."""
         folded = "".join(character for character in layout if character in "0A")
-        structure = _STRUCTURES.get(country)
+        structure = STRUCTURES.get(country)
         if structure is None or not _pattern(structure).fullmatch(folded):
             return None
         return cls(country, layout, folded)
@@ -156,15 +141,15 @@ class _Structure:
         self._complete(new)
         return new
 
-    def _complete(self, cells: Octets) -> None:
+    def _complete(self, numbers: Octets) -> None:
         """Set all check digits, in place."""
         if self._rule.complete is not None:
-            self._rule.complete(cells[:, 4:])
-        cells[:, 2:4] = ord("0")
-        total = np.zeros(len(cells), np.uint32)
+            self._rule.complete(numbers[:, 4:])
+        numbers[:, 2:4] = ord("0")
+        total = np.zeros(len(numbers), np.uint32)
         for place, weight in enumerate(self._weights):
-            total += cells[:, place] * np.uint32(weight)
-        write_decimal(cells.T[2:4], 98 - (total - self._bias) % np.uint32(97))
+            total += numbers[:, place] * np.uint32(weight)
+        write_decimal(numbers.T[2:4], 98 - (total - self._bias) % np.uint32(97))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,25 +179,25 @@ def _norwegian_exists(free: Octets) -> Flags:
     return bank & (_norwegian_sum(free) < 10)
 
 
-def _norwegian(cells: Octets) -> None:
-    cells[:, 10] = _norwegian_sum(cells[:, :10]) % 10 + ord("0")
+def _norwegian(numbers: Octets) -> None:
+    numbers[:, 10] = _norwegian_sum(numbers[:, :10]) % 10 + ord("0")
 
 
-def _spanish(cells: Octets) -> None:
+def _spanish(numbers: Octets) -> None:
     powers = [2**power for power in range(10)]
-    for place, digits, weights in ((8, cells[:, :8], powers[2:]), (9, cells[:, 10:], powers)):
+    for place, digits, weights in ((8, numbers[:, :8], powers[2:]), (9, numbers[:, 10:], powers)):
         check = _weighted(digits, weights) % 11
-        cells[:, place] = np.where(check < 2, check, 11 - check) + ord("0")
+        numbers[:, place] = np.where(check < 2, check, 11 - check) + ord("0")
 
 
-def _belgian(cells: Octets) -> None:
-    check = _weighted(cells[:, :10], [10**power for power in reversed(range(10))]) % 97
-    write_decimal(cells.T[10:12], np.where(check == 0, 97, check))
+def _belgian(numbers: Octets) -> None:
+    check = _weighted(numbers[:, :10], [10**power for power in reversed(range(10))]) % 97
+    write_decimal(numbers.T[10:12], np.where(check == 0, 97, check))
 
 
-def _montenegrin(cells: Octets) -> None:
-    check = _weighted(cells[:, :16], [10**power % 97 for power in reversed(range(2, 18))])
-    write_decimal(cells.T[16:18], 98 - check % 97)
+def _montenegrin(numbers: Octets) -> None:
+    check = _weighted(numbers[:, :16], [10**power % 97 for power in reversed(range(2, 18))])
+    write_decimal(numbers.T[16:18], 98 - check % 97)
 
 
 _RULES = {
@@ -233,17 +218,6 @@ def _pattern(structure: str) -> re.Pattern[str]:
     """Return what folded numbers of a structure look like."""
     parts = re.findall("([0-9]+)([nac])", structure)
     return re.compile("AA00" + "".join(f"{_KINDS[kind]}{{{count}}}" for count, kind in parts))
-
-
-@cache
-def _fold() -> Codes:
-    """Fold digits to 0, upper-case letters to A, and what is no separator either to !."""
-    folded = np.full(CODE_POINTS, ord("!"), np.uint32)
-    folded[ord("0") : ord("9") + 1] = ord("0")
-    folded[ord("A") : ord("Z") + 1] = ord("A")
-    for separator in _SEPARATORS:
-        folded[ord(separator)] = ord(separator)
-    return folded
 
 
 @cache

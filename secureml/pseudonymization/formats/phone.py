@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats.base import Format, Ranks
-from secureml.pseudonymization.parsing.layouts import find_layouts
+from secureml.pseudonymization.parsing.layouts import find_layouts, folding
 from secureml.pseudonymization.ranking.mixed_radix import Words
-from secureml.pseudonymization.tables.character_classes import CODE_POINTS, Codes
 from secureml.pseudonymization.tables.phone_table import CallingCode, Numbering, numbering
 from secureml.pseudonymization.values.text import Text
 from secureml.settings.environments import did_you_mean
@@ -78,7 +76,7 @@ class PhoneFormat(Format):
     def read(self, values: Text, *, decrypt: bool) -> Iterator[Ranks]:
         """Rank numbers among the valid ones of their calling code and length."""
         table = numbering()
-        for layout in find_layouts(values, _fold(), marks="0", refused="!"):
+        for layout in find_layouts(values, folding("+" + _PUNCTUATION), marks="0"):
             if len(layout.places) > _LONGEST:
                 continue
             digits = layout.characters - np.uint8(ord("0"))
@@ -167,13 +165,3 @@ def _fits(reading: _Reading, digits: Digits, table: Numbering) -> NDArray[np.boo
 
 def _numerals(digits: str) -> Digits:
     return np.array(list(map(int, digits)), np.uint8)
-
-
-@cache
-def _fold() -> Codes:
-    """Fold digits to 0, and what can't be in a telephone number to !."""
-    folded = np.full(CODE_POINTS, ord("!"), np.uint32)
-    folded[ord("0") : ord("9") + 1] = ord("0")
-    for character in "+" + _PUNCTUATION:
-        folded[ord(character)] = ord(character)
-    return folded

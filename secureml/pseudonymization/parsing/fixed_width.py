@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.ranking.mixed_radix import Index, Words
-from secureml.pseudonymization.ranking.permutation import CHUNK
 from secureml.pseudonymization.tables.character_classes import Codes
-from secureml.pseudonymization.values.text import Text, common_width
+from secureml.pseudonymization.values.text import Text, common_width, count_by_row
 
 __all__ = [
     "FixedWidthRows",
     "Octets",
-    "TextBlock",
     "are_digits",
-    "chunks",
-    "composed",
     "fixed_width_rows",
     "narrowed",
     "padded",
@@ -57,11 +53,12 @@ class FixedWidthRows:
 def fixed_width_rows(text: Text, widths: Iterable[int]) -> Iterator[FixedWidthRows]:
     """Return the values of some lengths: those of each length as a matrix."""
     common = common_width(text.offsets)
+    lengths = text.lengths if not common else None
     for width in widths:
-        if common:
+        if lengths is None:
             rows = np.arange(len(text) if width == common else 0)
         else:
-            rows = np.flatnonzero(text.lengths == width)
+            rows = np.flatnonzero(lengths == width)
         if len(rows):
             yield FixedWidthRows(rows, narrowed(read_grid(text, rows, width)))
 
@@ -111,33 +108,6 @@ def write_decimal(columns: Octets, numbers: NDArray[np.integer[Any]]) -> None:
             quotient = rest // np.uint32(10)
             column[:] = rest - quotient * np.uint32(10) + np.uint32(ord("0"))
             rest = quotient
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TextBlock:
-    """New values of some rows of a text.
-
-    Args:
-        rows: which, ascending.
-        grid: their characters, all ASCII, shape (rows, width); or, where there are lengths, side
-            by side.
-        lengths: of the values, where they differ.
-    """
-
-    rows: Index
-    grid: Octets
-    lengths: Words | None = None
-
-    @classmethod
-    def of_sparse(cls, rows: Index, grid: Octets) -> TextBlock:
-        """Make one of characters with zeros among them, which don't count."""
-        used = grid != 0
-        return cls(rows, grid[used], _counts(used))
-
-
-def chunks(rows: Index) -> Iterator[Index]:
-    """Cut rows into parts whose arrays stay in a core's own cache."""
-    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
 
 
 def read_grid(text: Text, rows: Index, width: int) -> Codes:
@@ -195,7 +165,7 @@ def same_text(sparse: Octets, grid: Octets) -> NDArray[np.bool_]:
     """
     used = sparse != 0
     packed = np.zeros((len(grid), max(grid.shape[1], sparse.shape[1])), np.uint8)
-    packed[np.arange(packed.shape[1]) < _counts(used)[:, None]] = sparse[used]
+    packed[np.arange(packed.shape[1]) < count_by_row(used)[:, None]] = sparse[used]
     same = (packed[:, : grid.shape[1]] == grid).all(axis=1)
     return np.asarray(same & ~packed[:, grid.shape[1] :].any(axis=1))
 
@@ -214,45 +184,3 @@ def words_at(octets: Octets, place: int, size: int) -> NDArray[Any]:
         size: how many: 2, 4 or 8.
     """
     return np.ndarray((len(octets),), f"<u{size}", octets, place, (octets.shape[1],))
-
-
-def composed(count: int, sheets: Sequence[TextBlock]) -> Text:
-    """Make a text of its rows' new values; a row that has none is empty.
-
-    Args:
-        count: the number of rows.
-        sheets: the values, each row once at most.
-    """
-    if len(sheets) == 1 and len(sheets[0].rows) == count and sheets[0].lengths is None:
-        grid = sheets[0].grid
-        return Text(grid.reshape(-1), np.arange(count + 1) * grid.shape[1])
-    lengths = np.zeros(count, np.int64)
-    for sheet in sheets:
-        lengths[sheet.rows] = sheet.grid.shape[1] if sheet.lengths is None else sheet.lengths
-    offsets = np.zeros(count + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    codes = np.empty(int(offsets[-1]), np.uint8)
-    for sheet in sheets:
-        if not len(sheet.rows):
-            continue
-        flat = sheet.grid.reshape(-1)
-        first, last = offsets[sheet.rows[0]], offsets[sheet.rows[-1] + 1]
-        if last - first == len(flat):
-            codes[first:last] = flat
-            continue
-        each = lengths[sheet.rows]
-        places = np.repeat(offsets[sheet.rows] - np.cumsum(each) + each, each)
-        codes[places + np.arange(len(flat))] = flat
-    return Text(codes, offsets)
-
-
-def _counts(flags: NDArray[np.bool_]) -> Words:
-    """Count the flags of each row: eight columns at a time, as numpy is slow at short rows."""
-    width = -(-flags.shape[1] // 8) * 8
-    if width > flags.shape[1]:
-        flags = np.pad(flags, [(0, 0), (0, width - flags.shape[1])])
-    total = np.zeros(len(flags), np.uint64)
-    for column in flags.view(np.uint64).T:
-        total += column
-    # The product's highest octet is the sum of all of them.
-    return total * np.uint64(0x0101_0101_0101_0101) >> np.uint64(56)

@@ -11,16 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.parsing.fixed_width import Octets, narrowed, read_grid
+from secureml.pseudonymization.parsing.fixed_width import (
+    Octets,
+    are_digits,
+    fixed_width_rows,
+    read_decimal,
+    write_decimal,
+)
 from secureml.pseudonymization.ranking.mixed_radix import Words
 from secureml.pseudonymization.values.text import Text
 from secureml.pseudonymization.values.timestamps import UNITS, Moments
 
 __all__ = [
     "DAY",
-    "Layout",
     "Resolution",
     "Seconds",
+    "TimestampLayout",
     "iso_layouts",
     "parse_moments",
     "written_layout",
@@ -47,7 +53,7 @@ class Resolution:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layout:
+class TimestampLayout:
     """Where the digits of a moment are in texts of one length.
 
     Args:
@@ -127,15 +133,11 @@ class Layout:
         }
         for letter, place in self.fields.items():
             width = self.resolution.digits if letter == "f" else _WIDTHS[letter]
-            rest = values[letter].astype(np.uint32)
-            for column in reversed(range(place, place + width)):
-                quotient = rest // np.uint32(10)
-                columns[column] = rest - quotient * np.uint32(10) + np.uint32(ord("0"))
-                rest = quotient
+            write_decimal(columns[place : place + width], values[letter])
         return np.ascontiguousarray(columns.T)
 
 
-def written_layout(pattern: str) -> Layout:
+def written_layout(pattern: str) -> TimestampLayout:
     """Return the layout that strptime's directives describe.
 
     Args:
@@ -167,17 +169,17 @@ def written_layout(pattern: str) -> Layout:
         _refuse(pattern, "one of %Y and %y is needed")
     if "H" in fields and "M" not in fields:
         _refuse(pattern, "%M is missing")
-    return Layout(width, fields, literals, _resolution(fields, _WIDTHS["f"]))
+    return TimestampLayout(width, fields, literals, _resolution(fields, _WIDTHS["f"]))
 
 
 @cache
-def iso_layouts(width: int) -> tuple[Layout, ...]:
-    """Return the layouts of ISO 8601 texts of one length; no text is of two of them.
+def iso_layouts() -> Mapping[int, Sequence[TimestampLayout]]:
+    """Return the layouts of ISO 8601 texts by their length; no text is of two of them.
 
     These are dates, and dates and times to the minute, the second, or up to nine digits after
     it, with a T or a space between date and time, and with an offset, a Z or neither behind.
     """
-    found = []
+    found: dict[int, list[TimestampLayout]] = {}
     for times in range(-2, 10):
         pattern = "%Y-%m-%d"
         if times >= -1:
@@ -191,13 +193,13 @@ def iso_layouts(width: int) -> tuple[Layout, ...]:
         resolution = _resolution(layout.fields, max(times, 0))
         literals = {**layout.literals, 10: "T "} if times >= -1 else layout.literals
         for offset in ("", "Z", _OFFSET) if times >= -1 else ("",):
-            if length + len(offset) != width:
-                continue
             behind = {"Z": {0: "Z"}, _OFFSET: {0: "+-", 3: ":"}}.get(offset, {})
             every = {**literals, **{length + place: one for place, one in behind.items()}}
-            start = length if offset else None
-            found.append(Layout(width, layout.fields, every, resolution, start))
-    return tuple(found)
+            width, start = length + len(offset), length if offset else None
+            found.setdefault(width, []).append(
+                TimestampLayout(width, layout.fields, every, resolution, start)
+            )
+    return found
 
 
 def parse_moments(like: Moments, strings: Sequence[str]) -> Moments:
@@ -215,12 +217,11 @@ def parse_moments(like: Moments, strings: Sequence[str]) -> Moments:
     digits = UNITS.get(like.unit, 0)
     size = DAY if like.unit == "D" else 1
     limit = (1 << 63) // 10**digits - 1
-    for width in np.unique(text.lengths).tolist():
-        rows = np.flatnonzero(text.lengths == width)
-        grid = narrowed(read_grid(text, rows, width))
-        for layout in iso_layouts(width):
-            fits, seconds, fraction = layout.read(grid)
-            seconds -= _offsets(grid, layout)
+    for found in fixed_width_rows(text, iso_layouts()):
+        rows = found.rows
+        for layout in iso_layouts()[found.width]:
+            fits, seconds, fraction = layout.read(found.octets)
+            seconds -= _offsets(found.octets, layout)
             missing = digits - layout.resolution.digits
             fits &= (layout.offset is not None) == like.zoned
             if missing < 0:
@@ -239,7 +240,7 @@ def parse_moments(like: Moments, strings: Sequence[str]) -> Moments:
     return type(like).of(ticks, like.limits, like.unit, zoned=like.zoned)
 
 
-def _offsets(grid: Octets, layout: Layout) -> Seconds:
+def _offsets(grid: Octets, layout: TimestampLayout) -> Seconds:
     if layout.offset is None or layout.width - layout.offset != len(_OFFSET):
         return np.zeros(len(grid), np.int64)
     fits = np.ones(len(grid), np.bool_)
@@ -252,18 +253,9 @@ def _offsets(grid: Octets, layout: Layout) -> Seconds:
 
 
 def _number(columns: Octets, fits: NDArray[np.bool_]) -> Seconds:
-    """Read digits as a number, and take away from ``fits`` the rows that have others there.
-
-    Args:
-        columns: the digits, shape (digits, rows); nine at most.
-        fits: shape (rows,).
-    """
-    number = np.zeros(columns.shape[1], np.uint32)
-    for column in columns - np.uint8(ord("0")):
-        fits &= column < 10
-        number *= np.uint32(10)
-        number += column
-    return number.astype(np.int64)
+    """Read digits as a number, and take away from ``fits`` the rows that have others there."""
+    fits &= are_digits(columns)
+    return read_decimal(columns).view(np.int64)
 
 
 def _start(months: Seconds) -> Seconds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from secureml.pseudonymization.parsing.fixed_width import Octets, read_grid
 from secureml.pseudonymization.parsing.templates import find_distinct, find_folded
 from secureml.pseudonymization.ranking.mixed_radix import Index
-from secureml.pseudonymization.tables.character_classes import Codes
+from secureml.pseudonymization.tables.character_classes import CODE_POINTS, Codes
 from secureml.pseudonymization.values.text import Text
 
-__all__ = ["Layout", "distinct_rows", "find_layouts"]
+__all__ = ["Layout", "distinct_rows", "find_layouts", "folding"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +46,24 @@ class Layout:
         return Text.of_grid(grid)
 
 
-def find_layouts(text: Text, fold: Codes, marks: str, refused: str) -> Iterator[Layout]:
+@cache
+def folding(kept: str, *, letters: bool = False) -> Codes:
+    """Return what each code point is folded to: digits to 0, and what can't be in a value to !.
+
+    Args:
+        kept: characters beside digits that may be in values.
+        letters: whether upper-case letters may be, which are folded to A.
+    """
+    folded = np.full(CODE_POINTS, ord("!"), np.uint32)
+    folded[ord("0") : ord("9") + 1] = ord("0")
+    if letters:
+        folded[ord("A") : ord("Z") + 1] = ord("A")
+    for character in kept:
+        folded[ord(character)] = ord(character)
+    return folded
+
+
+def find_layouts(text: Text, fold: Codes, *, marks: str, refused: str = "!") -> Iterator[Layout]:
     """Find the layouts of a column; empty values have none.
 
     Args:

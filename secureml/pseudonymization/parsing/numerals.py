@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.parsing.fixed_width import (
-    Octets,
-    TextBlock,
-    chunks,
-    padded,
-    same_text,
-)
+from secureml.pseudonymization.parsing.fixed_width import Octets, padded, same_text
 from secureml.pseudonymization.ranking.mixed_radix import Index, Words
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.values.text import Text
@@ -41,7 +36,7 @@ class Numerals:
     units: WholeNumbers
 
 
-def read_numerals(text: Text) -> list[Numerals]:
+def read_numerals(text: Text) -> Iterator[Numerals]:
     """Read decimal numbers such as "-12.50": a sign, digits and a point, and nothing else.
 
     A number has one digit before the point, or more of which the first is not 0, and may have
@@ -53,35 +48,23 @@ def read_numerals(text: Text) -> list[Numerals]:
     """
     lengths = text.lengths
     rows: Index = np.flatnonzero((lengths > 0) & (lengths <= _LONGEST))
-    width = int(lengths[rows].max(initial=0))
-    scale = np.full(len(rows), -1, np.int8)
-    magnitudes, negative = np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.bool_)
-    for part in chunks(np.arange(len(rows))):
-        grid = padded(text, rows[part], width)
-        magnitudes[part], negative[part], scale[part] = _read(grid)
-        for one in np.flatnonzero(np.bincount(scale[part] + 1)[1:]).tolist():
-            some = part[scale[part] == one]
-            written = _write(magnitudes[some], negative[some], one)
-            wrong = ~same_text(written, grid[some - part[0]])
-            scale[some[wrong]] = -1
-    scale[WholeNumbers(magnitudes, negative, LIMITS).outside()] = -1
+    if not len(rows):
+        return
+    grid = padded(text, rows, int(lengths[rows].max()))
+    magnitudes, negative, scale = _read(grid)
+    numbers = WholeNumbers(magnitudes, negative, LIMITS)
+    scale[numbers.outside()] = -1
     scale[negative & (magnitudes == 0)] = -1  # not a number beside the one without a sign
-    found = []
     for one in np.flatnonzero(np.bincount(scale + 1)[1:]).tolist():
         some = np.flatnonzero(scale == one)
-        units = WholeNumbers(magnitudes[some], negative[some], LIMITS)
-        found.append(Numerals(rows[some], one, units))
-    return found
+        written = _write(magnitudes[some], negative[some], one)
+        some = some[same_text(written, grid[some])]
+        yield Numerals(rows[some], one, numbers.at(some))
 
 
-def write_numerals(numerals: Numerals) -> list[TextBlock]:
+def write_numerals(units: WholeNumbers, scale: int) -> Text:
     """Write numbers as ``read_numerals`` reads them."""
-    sheets = []
-    for part in chunks(np.arange(len(numerals.rows))):
-        units = numerals.units.at(part)
-        grid = _write(units.magnitudes, units.negative, numerals.scale)
-        sheets.append(TextBlock.of_sparse(numerals.rows[part], grid))
-    return sheets
+    return Text.of_sparse(_write(units.magnitudes, units.negative, scale))
 
 
 def _read(grid: Octets) -> tuple[Words, NDArray[np.bool_], NDArray[np.int8]]:

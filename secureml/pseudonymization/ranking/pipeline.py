@@ -26,8 +26,6 @@ from secureml.pseudonymization.formats.base import (
     Reading,
     TooSmall,
     Transformed,
-    WholeFormat,
-    join_small,
 )
 from secureml.pseudonymization.ranking.character_ranks import permute_characters
 from secureml.pseudonymization.ranking.mixed_radix import Index
@@ -86,15 +84,13 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
     made = on_cores(part, spans, len(values))
     return Transformed(
         _joined([one.values for one in made]),
-        join_small([one.small for one in made]),
+        _join_small([one.small for one in made]),
         np.concatenate([one.invalid for one in made]),
         min((one.domain for one in made if one.domain), default=0),
     )
 
 
 def _transform_slice(form: Format, values: Values, permutation: Permutation) -> Transformed:
-    if isinstance(form, WholeFormat):
-        return form.transform(values, permutation)
     made, small, domains = [], [], []
     for reading in form.read(values, decrypt=permutation.decrypt):
         if len(reading.rows):
@@ -103,7 +99,7 @@ def _transform_slice(form: Format, values: Values, permutation: Permutation) -> 
             small.append(too_small)
             domains.append(domain)
     parts = [(rows, part) for rows, part in form.written(made) if len(rows)]
-    joined = join_small(small)
+    joined = _join_small(small)
     missing = values.lengths > 0 if isinstance(values, Text) else np.ones(len(values), np.bool_)
     for rows, part in parts:
         missing[rows] &= part.lengths == 0 if isinstance(part, Text) else False
@@ -181,6 +177,15 @@ def _cycle_walk(form: Format, reading: Reading, new: Any, permutation: Permutati
     raise PseudonymizationError(
         f"{len(walking)} values have too few pseudonyms of their format for any to be found"
     )
+
+
+def _join_small(findings: Sequence[TooSmall]) -> TooSmall:
+    """Put findings in different rows together."""
+    found = [one for one in findings if len(one.rows)]
+    if not found:
+        return NONE_SMALL
+    rows = np.sort(np.concatenate([one.rows for one in found]))
+    return TooSmall(rows, min(one.domain for one in found))
 
 
 def _composed(values: Values, parts: Sequence[tuple[Index, Any]]) -> Values:

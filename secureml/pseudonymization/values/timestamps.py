@@ -40,6 +40,11 @@ class Moments(WholeNumbers):
         words = np.where(self.negative, -self.magnitudes, self.magnitudes)
         return words.view(np.int64)
 
+    @property
+    def per_second(self) -> int:
+        """How many ticks a second has; of days, how many a day has."""
+        return int(10 ** UNITS.get(self.unit, 0))
+
     def strings(self) -> list[str]:
         """Return every moment as ISO 8601 writes it."""
         written: list[str] = np.datetime_as_string(self.ticks.view(f"M8[{self.unit}]")).tolist()
