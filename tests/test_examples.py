@@ -139,3 +139,73 @@ def test_leakage_measures_what_the_documentation_says_and_plots_the_same_each_ti
         assert made.count("<path") == documented.count("<path")
         if f"Matplotlib v{version('matplotlib')}," in documented:
             assert made == documented
+
+
+IN_PLUGIN = """
+import sys
+if len(sys.argv) > 1:
+    sys.path.insert(0, sys.argv[1])
+import pandas as pd
+from secureml import anonymize, reidentify, rekey
+from secureml.errors import PseudonymizationError
+from secureml.key_management import KeyManager
+from secureml.stores import MemoryStore
+
+manager = KeyManager(environment="development", store=MemoryStore())
+for name in ("master_key", "next_key"):
+    manager.import_key(name, bytes(range(32)) if name == "master_key" else bytes(32))
+vehicles = pd.DataFrame(
+    {
+        "plate": ["AB12 CDE", "LK68XYZ", "AB63 FFF", None, "", "no plate"],
+        "owner": ["Zoë", "Łukasz", "Zoë", "", None, "Ann"],
+        "site": ["a", "a", "b", "b", "a", "a"],
+    }
+)
+"""
+MAKE = """
+for tweaks in ({}, {"plate": "site", "owner": "site"}):
+    hidden = anonymize(
+        vehicles,
+        sensitive_columns=["plate", "owner"],
+        formats={"plate": "example:plate/1"},
+        strategy={"owner": "example:hex_token/1"},
+        options={"plate": {"keep_area": True}, "owner": {"upper": True}},
+        tweaks=tweaks,
+        on_invalid="token",
+        key_manager=manager,
+    )
+    assert hidden["plate"].str.fullmatch("AB[0-9]{2} [A-Z]{3}")[0], hidden
+    assert hidden["plate"].str.fullmatch("LK[0-9]{2}[A-Z]{3}")[1], hidden
+    assert hidden["plate"][5].startswith("~"), hidden
+    assert hidden["owner"].dropna().str.fullmatch("[0-9A-F]*").all(), hidden
+    assert (hidden["owner"][0] == hidden["owner"][2]) is (not tweaks)
+    moved = rekey(hidden, to_key="next_key", key_manager=manager)
+    assert moved["owner"][0] != hidden["owner"][0]
+    for table in (hidden, moved):
+        columns = table.attrs["secureml"]["columns"]
+        assert columns["plate"]["format"] == "example:plate/1"
+        assert columns["owner"]["strategy"] == "example:hex_token/1"
+        pd.testing.assert_frame_equal(reidentify(table, key_manager=manager), vehicles)
+hidden.to_parquet("hidden.parquet")
+"""
+RECOVER = """
+try:
+    reidentify(pd.read_parquet("hidden.parquet"), key_manager=manager)
+except PseudonymizationError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_package_adds_a_format_and_a_strategy_and_is_named_if_it_is_missing(run_python, tmp_path):
+    install = ("-m", "pip", "install", "--no-index", "--no-deps", "--no-build-isolation")
+    done = run_python(*install, "--target", str(tmp_path / "plugins"), str(EXAMPLES / "plugin"))
+    assert done.returncode == 0, done.stderr
+    done = run_python("-c", IN_PLUGIN + MAKE, str(tmp_path / "plugins"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run_python("-c", IN_PLUGIN + RECOVER, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "ManifestError the manifest can't be used: column 'plate': the format 'example:plate/1' is"
+        " not installed: install the package of 'example' that registers it as an entry point of"
+        " 'secureml.formats'\n"
+    )

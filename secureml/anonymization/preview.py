@@ -12,8 +12,7 @@ from secureml.anonymization.jobs import Job
 from secureml.anonymization.problems import in_column, rows_at
 from secureml.anonymization.protection import applied, row_tweaks
 from secureml.pseudonymization.keyring import Keyring
-from secureml.pseudonymization.strategies import Outcome
-from secureml.pseudonymization.strategies.hash import collision_probability
+from secureml.pseudonymization.strategies import Outcome, collision_probability
 
 __all__ = ["ColumnPreview", "Preview", "previewed"]
 

@@ -9,23 +9,39 @@ PURPOSES = ("fpe", "tokens", "strategy_tokens", "hash", "tweaked_hash", "tables"
 TEXT = st.text(st.sampled_from("a1/"), max_size=6) | st.sampled_from(
     ["prefixed/hash/1/a/b", "prefixed/fpe/0//", "1/a"]
 )
+OF_STRATEGY = st.tuples(st.none() | TEXT, TEXT, TEXT)
 PLACE = st.tuples(st.sampled_from(PURPOSES), st.none() | TEXT, TEXT)
 
 
-def purpose_of(method: str, prefix: str | None, domain: str) -> str:
+def purpose_of(method: str, prefix: str | None, domain: str, *arguments: object) -> str:
     asked: list[str] = []
 
     def derive(purpose: str, size: int) -> bytes:
         asked.append(purpose)
         return bytes(size)
 
-    getattr(DomainKeys(derive, domain, prefix), method)()
+    getattr(DomainKeys(derive, domain, prefix), method)(*arguments)
     return asked[0]
 
 
 def test_what_keys_are_derived_for() -> None:
     assert purpose_of("hash", None, "a/b") == "pseudonymization/hash/a/b"
     assert purpose_of("hash", "é/", "b") == "pseudonymization/prefixed/hash/2/é//b"
+    of_strategy = purpose_of("of_strategy", "é", "b", "acme:pin/1", 32)
+    assert of_strategy == "pseudonymization/prefixed/strategy/10/acme:pin/1/1/é/b"
+
+
+@given(OF_STRATEGY, OF_STRATEGY, PLACE)
+def test_no_two_strategies_of_other_packages_share_a_key(
+    one: tuple[str | None, str, str],
+    other: tuple[str | None, str, str],
+    built_in: tuple[str, str | None, str],
+) -> None:
+    first, second = (
+        purpose_of("of_strategy", prefix, domain, name, 32) for prefix, domain, name in (one, other)
+    )
+    assert (first == second) == (one == other)
+    assert first != purpose_of(*built_in)
 
 
 @given(PLACE, PLACE)

@@ -9,9 +9,17 @@ from secureml.pseudonymization.formats import Option, check_options
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies.base import Kind, Outcome, Strategy
+from secureml.pseudonymization.strategies.hash import collision_probability
 from secureml.registry import STRATEGIES
 
-__all__ = ["Kind", "Outcome", "Strategy", "make_strategy", "strategy_type"]
+__all__ = [
+    "Kind",
+    "Outcome",
+    "Strategy",
+    "collision_probability",
+    "make_strategy",
+    "strategy_type",
+]
 
 
 def make_strategy(
