@@ -1,4 +1,4 @@
-"""AppRole: a role ID, and a secret ID that may come wrapped."""
+"""AppRole logins: a role ID, and a secret ID that may come wrapped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from secureml.forksafe import is_forked
 from secureml.secret_types import SecretText
 from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import Credential, needed
-from secureml.vault.auth.exchange import is_token, log_in
+from secureml.vault.auth.login_request import LoginRequest, is_token
 
 if TYPE_CHECKING:
     from secureml.vault.client.failover import FailoverClient
@@ -24,7 +24,7 @@ _MOST_KEPT = 256
 
 
 class _Unwrapped(NamedTuple):
-    """A secret ID that came out of a wrapping token, made at ``path``, found at ``place``."""
+    """A secret ID, the token that wrapped it, where Vault made it, and where the token stood."""
 
     wrapping: SecretText
     secret_id: SecretText
@@ -34,21 +34,21 @@ class _Unwrapped(NamedTuple):
 
 _unwrapped: deque[_Unwrapped] = deque(maxlen=_MOST_KEPT)
 _accepted: deque[SecretText] = deque(maxlen=_MOST_KEPT)
-"""Of this process, and of the one that it was forked from: the secret IDs that have logged in."""
+"""The secret IDs that have logged in, here or in the process that this one was forked from."""
 
 
 class AppRoleAuth(AuthMethod):
     """Logs in with a role ID and a secret ID.
 
-    A wrapping token works once. So the process keeps the secret ID that came out of it, for every
-    login with this token, and a child that is forked afterwards has it too.
+    A wrapping token works once, so the process keeps the secret ID for all logins with this token;
+    a child that is forked afterwards has it too.
 
     Args:
         mount: where the method is mounted.
         role_id: the role ID.
         secret_id: the secret ID, or the wrapping token for it.
         wrapped: whether it is a wrapping token.
-        role: the role that the wrapped secret ID must be for, where that is known.
+        role: the role that the wrapped secret ID must be for; None for any.
     """
 
     def __init__(
@@ -72,41 +72,42 @@ class AppRoleAuth(AuthMethod):
         return _METHOD, self._mount, self._role_id, self._role, self._wrapped, secret
 
     def login(self, client: FailoverClient) -> Login:
-        """Log in; unwraps the secret ID first where that is to be done."""
+        """Log in; unwraps the secret ID first, if it is wrapped."""
         role_id = needed(self._role_id, "vault_role_id", _METHOD)
-        secret_id = self._unwrap(client) if self._wrapped else self._secret_id.read(_METHOD)
+        secret_id = (
+            self._wrapped_secret_id(client) if self._wrapped else self._secret_id.read(_METHOD)
+        )
         hint = f"vault_role_id or {self._secret_id.place} is wrong, expired or used up"
         if secret_id in tuple(_accepted):
             hint += (
                 " (it has logged in before, here or in the process that this one was forked from: "
                 "one that is for a single login can't do so again)"
             )
-        login = log_in(
-            client,
-            {"role_id": role_id, "secret_id": secret_id},
+        login = LoginRequest(
             method=_METHOD,
             mount=self._mount,
+            body={"role_id": role_id, "secret_id": secret_id},
             who=f"with role {self._role!r}" if self._role else "",
             hint=hint,
-        )
+        ).send(client)
         if secret_id not in tuple(_accepted):
             _accepted.append(secret_id)
         return login
 
-    def _unwrap(self, client: FailoverClient) -> SecretText:
+    def _wrapped_secret_id(self, client: FailoverClient) -> SecretText:
         wrapping = self._wrapping_token()
         if not is_token(wrapping.reveal()):
             raise AuthenticationError(
                 f"{self._secret_id.place} holds characters that no wrapping token has"
             )
-        # After a refusal once more: a signal handler may have unwrapped it in between.
-        kept = _kept(wrapping) or self._taken_out(client, wrapping) or _kept(wrapping)
+        # Looked up again after a refusal: a signal handler may have unwrapped it in between.
+        kept = _unwrapped_by(wrapping) or self._unwrap(client, wrapping) or _unwrapped_by(wrapping)
         if kept is None:
-            raise self._used()
+            raise self._used_error()
         self._check_origin(kept.path)
         return kept.secret_id
 
-    def _taken_out(self, client: FailoverClient, wrapping: SecretText) -> _Unwrapped | None:
+    def _unwrap(self, client: FailoverClient, wrapping: SecretText) -> _Unwrapped | None:
         """Unwrap the secret ID; None if Vault refuses that."""
         answer = client.post("sys/wrapping/lookup", {"token": wrapping})
         if answer.status != 200:
@@ -126,7 +127,7 @@ class AppRoleAuth(AuthMethod):
         return unwrapped
 
     def _wrapping_token(self) -> SecretText:
-        """The wrapping token; once unwrapped, its file may be emptied or removed."""
+        """Return the wrapping token; once it is unwrapped, its file may be emptied or removed."""
         try:
             return self._secret_id.read(_METHOD)
         except AuthenticationError:
@@ -137,15 +138,14 @@ class AppRoleAuth(AuthMethod):
             return here[-1].wrapping
 
     def _check_origin(self, path: str) -> None:
-        """Refuse a token that wraps something else than a secret ID of this mount.
+        """Refuse a token that wraps anything but a secret ID of this mount.
 
-        Whoever intercepts one can put another in its place, but can't choose where Vault says
-        that it was made.
+        Whoever intercepts one can replace it, but can't choose where Vault says it was made.
         """
         role = re.fullmatch(
             rf"auth/{re.escape(self._mount)}/role/([^/]+)/(custom-)?secret-id", path
         )
-        # Vault takes the names of these roles in any case.
+        # Vault ignores the case of these roles' names.
         if role and (self._role is None or self._role.lower() == role[1].lower()):
             return
         wanted = f"role {self._role!r}" if self._role else "a role"
@@ -154,7 +154,7 @@ class AppRoleAuth(AuthMethod):
             f"{wanted} at {self._mount!r}: somebody may have replaced it"
         )
 
-    def _used(self) -> AuthenticationError:
+    def _used_error(self) -> AuthenticationError:
         fork = ""
         if is_forked():
             fork = (
@@ -168,5 +168,5 @@ class AppRoleAuth(AuthMethod):
         )
 
 
-def _kept(wrapping: SecretText) -> _Unwrapped | None:
+def _unwrapped_by(wrapping: SecretText) -> _Unwrapped | None:
     return next((each for each in tuple(_unwrapped) if each.wrapping == wrapping), None)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from secureml.errors import AuthenticationError, ConfigurationError
 from secureml.forksafe import unforked
 from secureml.settings import Settings
-from secureml.vault.auth.base import AuthMethod, Login
+from secureml.vault.auth.base import Login
 from secureml.vault.auth.credentials import needed
-from secureml.vault.auth.exchange import log_in
+from secureml.vault.auth.login_request import LoginRequest, RequestAuth
 
 if TYPE_CHECKING:
     from secureml.vault.client.failover import FailoverClient
@@ -21,7 +21,7 @@ __all__ = ["CertAuth", "certificate_problem", "client_certificate"]
 _METHOD = "cert"
 
 
-class CertAuth(AuthMethod):
+class CertAuth(RequestAuth):
     """Logs in with the client certificate that the connection shows.
 
     Args:
@@ -38,11 +38,11 @@ class CertAuth(AuthMethod):
         self._certificate = certificate
 
     def credentials(self) -> object:
-        """Return mount, role, and what tells a certificate from one put in its place."""
-        return _METHOD, self._mount, self._role, [_stamp(file) for file in self._certificate or ()]
+        """Return the request, and what tells a certificate from one put in its place."""
+        return self.request(), [_stamp(file) for file in self._certificate or ()]
 
     def login(self, client: FailoverClient) -> Login:
-        """Log in."""
+        """Send the request, if the connection can show the certificate."""
         if self._certificate is None:
             needed(None, "vault_client_cert", _METHOD)
         else:
@@ -53,11 +53,14 @@ class CertAuth(AuthMethod):
             raise AuthenticationError(
                 "vault_auth = 'cert' needs a vault_url that begins with https"
             )
-        return log_in(
-            client,
-            {} if self._role is None else {"name": self._role},
+        return super().login(client)
+
+    def request(self) -> LoginRequest:
+        """Return the request with the role."""
+        return LoginRequest(
             method=_METHOD,
             mount=self._mount,
+            body={} if self._role is None else {"name": self._role},
             who=f"with role {self._role!r}" if self._role else "",
             hint="no certificate role there accepts vault_client_cert",
         )
@@ -92,7 +95,7 @@ def client_certificate(settings: Settings) -> tuple[str, str] | None:
 
 
 def certificate_problem(certificate: str, key: str) -> str:
-    """Say what is wrong with a certificate's files, before a connection fails over them.
+    """Say what is wrong with a certificate's files before a connection uses them.
 
     Args:
         certificate: the path of the certificate.

@@ -18,7 +18,7 @@ _LARGEST_FILE = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A secret that one setting gives, or the file that the setting's twin names.
+    """A secret in a setting, or in the file that the setting's ``_file`` twin names.
 
     Args:
         setting: such as ``vault_password``; the twin is ``vault_password_file``.
@@ -37,7 +37,7 @@ class Credential:
         Args:
             settings: the settings.
             setting: the name of the one that gives the secret directly.
-            default_file: the file where neither is set.
+            default_file: the file if neither is set.
         """
         value = getattr(settings, setting)
         file = getattr(settings, f"{setting}_file")
@@ -80,7 +80,7 @@ class Credential:
 
 
 def needed(value: str | None, setting: str, method: str) -> str:
-    """Return the value of a setting that a method can't do without.
+    """Return the value of a setting that a method needs.
 
     Args:
         value: the value, or None.
@@ -98,7 +98,7 @@ def needed(value: str | None, setting: str, method: str) -> str:
 
 
 def _text_of(path: Path) -> SecretText | ResourceLimitError | str:
-    """The text of a file without its last line end, or what is wrong with the file.
+    """Return the text of a file without its last line end, or what is wrong with the file.
 
     It raises nothing: the traceback would hold the octets.
     """

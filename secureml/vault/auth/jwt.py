@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import Credential, needed
-from secureml.vault.auth.exchange import log_in
-
-if TYPE_CHECKING:
-    from secureml.vault.client.failover import FailoverClient
+from secureml.vault.auth.login_request import LoginRequest, RequestAuth
 
 __all__ = ["POD_JWT_FILE", "JwtAuth", "KubernetesAuth"]
 
@@ -17,7 +11,7 @@ POD_JWT_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 """Where Kubernetes puts the token of a pod's service account, and renews it."""
 
 
-class JwtAuth(AuthMethod):
+class JwtAuth(RequestAuth):
     """Logs in with a JSON web token.
 
     Args:
@@ -34,18 +28,13 @@ class JwtAuth(AuthMethod):
         self._role = role
         self._jwt = jwt
 
-    def credentials(self) -> object:
-        """Return mount, role and token."""
-        return self.method, self._mount, self._role, self._jwt.read(self.method)
-
-    def login(self, client: FailoverClient) -> Login:
-        """Log in."""
-        jwt = self._jwt.read(self.method)
-        return log_in(
-            client,
-            {"jwt": jwt} if self._role is None else {"role": self._role, "jwt": jwt},
+    def request(self) -> LoginRequest:
+        """Return the request with the token and the role."""
+        role = {} if self._role is None else {"role": self._role}
+        return LoginRequest(
             method=self.method,
             mount=self._mount,
+            body={**role, "jwt": self._jwt.read(self.method)},
             who=f"with role {self._role!r}" if self._role else "without vault_role",
             hint=f"the role does not exist, it does not accept {self._jwt.place} (any more), or "
             f"Vault can't {self.inquiry}",
@@ -58,7 +47,7 @@ class KubernetesAuth(JwtAuth):
     method = "kubernetes"
     inquiry = "ask Kubernetes about it"
 
-    def login(self, client: FailoverClient) -> Login:
-        """Log in."""
+    def request(self) -> LoginRequest:
+        """Return the request; there is no default role."""
         needed(self._role, "vault_role", self.method)
-        return super().login(client)
+        return super().request()

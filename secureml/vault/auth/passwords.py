@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import Credential, needed
-from secureml.vault.auth.exchange import log_in
-
-if TYPE_CHECKING:
-    from secureml.vault.client.failover import FailoverClient
+from secureml.vault.auth.login_request import LoginRequest, RequestAuth
 
 __all__ = ["LdapAuth", "UserpassAuth"]
 
 
-class UserpassAuth(AuthMethod):
+class UserpassAuth(RequestAuth):
     """Logs in as a user that Vault itself knows.
 
     Args:
@@ -32,20 +27,14 @@ class UserpassAuth(AuthMethod):
         self._username = username
         self._password = password
 
-    def credentials(self) -> object:
-        """Return mount, user name and password."""
-        return self.method, self._mount, self._username, self._password.read(self.method)
-
-    def login(self, client: FailoverClient) -> Login:
-        """Log in."""
+    def request(self) -> LoginRequest:
+        """Return the request with the user name in its path."""
         username = needed(self._username, "vault_username", self.method)
-        password = self._password.read(self.method)
-        return log_in(
-            client,
-            {"password": password},
+        return LoginRequest(
             method=self.method,
             mount=self._mount,
             path=f"login/{quote(username, safe='')}",
+            body={"password": self._password.read(self.method)},
             who=f"as {username!r}",
             hint=self.hint.format(place=self._password.place),
         )

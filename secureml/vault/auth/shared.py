@@ -5,6 +5,7 @@ Its token is revoked when the last of them is closed or dropped, and when the pr
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from secureml.errors import (
 )
 from secureml.forksafe import BusyError, ForkSafeLock, Renewed
 from secureml.vault.auth import AuthMethod, Login
+from secureml.vault.client.answers import Members
 from secureml.vault.client.deadline import deadline, deadline_fraction, seconds_left
 from secureml.vault.client.failover import LOOKUP_SELF, FailoverClient
 from secureml.vault.client.messages import Request
@@ -28,9 +30,7 @@ from secureml.vault.client.messages import Request
 __all__ = ["LoggedIn", "SharedLogin", "end", "shared_login"]
 
 _RENEW_AFTER = 2 / 3
-"""The share of its life after which a token is renewed."""
-
-_HALF = 0.5
+"""The fraction of its life after which a token is renewed."""
 
 _RENEW_SELF = Request("post", "auth/token/renew-self", {})
 
@@ -40,29 +40,23 @@ _LAST = -100
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """A login on the clock.
+    """A login with the times of its life, by the session's clock.
 
     Args:
-        login: what the method brought.
-        renew_at: when to prolong its life; None for never.
-        ends_at: when it ends; None for never, or not known.
+        login: the login.
+        renew_at: when to renew it; infinite for never.
+        ends_at: when it ends; infinite for never, or if that is not known.
     """
 
     login: Login
-    renew_at: float | None
-    ends_at: float | None
+    renew_at: float
+    ends_at: float
 
     @classmethod
     def since(cls, login: Login, now: float) -> LoggedIn:
-        """Put a new login on the clock."""
-        if login.ttl is None:
-            return cls(login, None, None)
-        return cls(login, now + login.ttl * _RENEW_AFTER, now + login.ttl)
-
-    def tried_at(self, now: float) -> LoggedIn:
-        """Put the next attempt at two thirds of the life that is left."""
-        ends_at = now if self.ends_at is None else self.ends_at
-        return replace(self, renew_at=now + (ends_at - now) * _RENEW_AFTER)
+        """Return a login whose life begins now."""
+        ttl = math.inf if login.ttl is None else login.ttl
+        return cls(login, now + ttl * _RENEW_AFTER, now + ttl)
 
 
 class SharedLogin:
@@ -70,13 +64,13 @@ class SharedLogin:
 
     Args:
         identity: equal for logins that are the same.
-        timeout: seconds that giving it up may take at the end of the process.
+        timeout: seconds that revoking it may take at the end of the process.
         clock: returns seconds, for the age of the login.
 
     Attributes:
         users: the clients of the sessions that use it.
         current: the login in force; None before the first one.
-        is_over: whether the last user has gone; whoever comes now needs another one.
+        is_over: whether the last user has gone; later sessions need another one.
         lock: held by the thread that logs in for all.
     """
 
@@ -90,7 +84,7 @@ class SharedLogin:
         self.is_over = False
         self.lock = ForkSafeLock()
         self._clock = clock
-        self._seen: LoggedIn | None = None
+        self._looked_up: LoggedIn | None = None
         self._limit: VaultUnavailableError | None = None
         self._limited_until = 0.0
 
@@ -100,67 +94,53 @@ class SharedLogin:
         """Return the login in force; None if the last user has gone meanwhile.
 
         Args:
-            client: the way to Vault of the session that asks.
+            client: sends the requests.
             auth: how to log in.
             instead_of: a login that Vault has refused.
 
         Raises:
             SecretError: no login is possible.
         """
-        current = self.current
-        if current is not None and current is not instead_of and not self._is_due(current):
-            return current
+        usable = self._usable(instead_of)
+        if usable is not None and not self._is_due(usable):
+            return usable
         # While the old login still holds, nobody needs to wait for the new one.
-        usable = current is not None and current is not instead_of and not self._has_ended(current)
-        with suppress(BusyError), self.lock.within(0 if usable else seconds_left()):
-            return self._agreed(client, auth, instead_of)
-        if usable:
-            return current
-        raise VaultUnavailableError(
-            "Vault did not answer in time the login that another thread waits for too"
-        )
+        with suppress(BusyError), self.lock.within(seconds_left() if usable is None else 0):
+            return self._refreshed(client, auth, instead_of)
+        if usable is None:
+            raise VaultUnavailableError(
+                "Vault did not answer in time the login that another thread waits for too"
+            )
+        return usable
 
     def look_after(self, client: FailoverClient) -> None:
-        """Have a periodic token that was given renewed, as logins are; looks at it once.
+        """Have a given token that is periodic renewed as logins are; looks it up once.
 
         Args:
-            client: the way to Vault of the session that has just used it.
+            client: sends the requests.
         """
         current = self.current
-        if current is None or current is self._seen or current.renew_at is not None:
+        if current is None or current is self._looked_up or current.renew_at < math.inf:
             return
         if current.login.own or not current.login.token:
             return
         with suppress(BusyError), self.lock.within(0):
             if self.current is not current or self.is_over:
                 return
-            self._seen = current
+            self._looked_up = current
             # What goes wrong says nothing of the request that was answered.
-            with suppress(SecretError), deadline_fraction(_HALF):
-                scheduled = self._scheduled(client, current)
-                # A signal handler of this thread may have replaced or given up the login.
-                if scheduled is not None and self.current is current:
-                    self.current = scheduled
-
-    def _scheduled(self, client: FailoverClient, current: LoggedIn) -> LoggedIn | None:
-        """Put a given token on the clock; None if it is none that renewing keeps alive."""
-        login = current.login
-        token = client.send(LOOKUP_SELF, login.token).data
-        period, ttl = token.seconds("period"), token.seconds("ttl")
-        if not (period and ttl and token.flag("renewable")):
-            return None
-        now = self._clock()
-        renewable = replace(login, ttl=float(ttl), renewable=True)
-        renew_at = now + ttl - period * (1 - _RENEW_AFTER)
-        found = LoggedIn(renewable, renew_at, now + ttl)
-        # A program that ends soon is to renew it too, if most of its time has passed.
-        return self._renewed(client, found) if self._is_due(found) else found
+            with suppress(SecretError), deadline_fraction(0.5):
+                answer = client.send(LOOKUP_SELF, current.login.token)
+                scheduled = self._scheduled(client, current.login, answer.data)
+                # A signal handler of this thread may have replaced or revoked the login.
+                if self.current is current:
+                    self.current = scheduled or current
 
     def leave(self, client: FailoverClient) -> None:
-        """End the use of one session; the last one gives the token up.
+        """End the use by one session; the last one revokes the token.
 
         Args:
-            client: the way to Vault of that session.
+            client: the session's.
         """
         with _logins.lock.mutex:
             with suppress(ValueError):
@@ -173,82 +153,83 @@ class SharedLogin:
         self.give_up(client)
 
     def give_up(self, client: FailoverClient) -> None:
-        """Revoke the token. Where a thread logs in just now, wait for it, but not for ever."""
-        with suppress(BusyError), self.lock.within(seconds_left() * _HALF):
+        """Revoke the token; wait first for a thread that logs in, but not for ever."""
+        with suppress(BusyError), self.lock.within(seconds_left() * 0.5):
             pass
-        self._given_up(client)
+        self._revoke_current(client)
 
-    def _agreed(
+    def _usable(self, refused: LoggedIn | None) -> LoggedIn | None:
+        current = self.current
+        if current is None or current is refused or self._clock() >= current.ends_at:
+            return None
+        return current
+
+    def _is_due(self, current: LoggedIn) -> bool:
+        return self._clock() >= current.renew_at
+
+    def _refreshed(
         self, client: FailoverClient, auth: AuthMethod, refused: LoggedIn | None
     ) -> LoggedIn | None:
         """Renew or replace the login, unless another thread has done so."""
-        before = self.current
-        if before is not None and before is not refused and not self._is_due(before):
-            return before
+        before, usable = self.current, self._usable(refused)
+        if usable is not None and not self._is_due(usable):
+            return usable
         if self.is_over:
             return None
-        made = self._prolonged(client, auth, before, refused)
+        if usable is None:
+            refreshed = self._logged_in(client, auth)
+        else:
+            refreshed = self._prolonged(client, auth, usable)
         if self.current is not before:
             # A signal handler of this thread came in between: it logged in for itself, or closed.
             in_force = self.current
-            if in_force is None or in_force.login.token != made.login.token:
-                self._revoke(client, made)
+            if in_force is None or in_force.login.token != refreshed.login.token:
+                self._revoke(client, refreshed)
             return in_force
-        self.current = made
+        self.current = refreshed
         if not self.is_over:
-            return made
-        # Whoever was the last to leave did not find it.
-        self._given_up(client)
+            return refreshed
+        # The last user to leave did not find it.
+        self._revoke_current(client)
         return None
 
-    def _given_up(self, client: FailoverClient) -> None:
-        current, self.current = self.current, None
-        if current is not None:
-            self._revoke(client, current)
-
-    def _is_due(self, current: LoggedIn) -> bool:
-        return current.renew_at is not None and self._clock() >= current.renew_at
-
-    def _has_ended(self, current: LoggedIn) -> bool:
-        return current.ends_at is not None and self._clock() >= current.ends_at
-
-    def _prolonged(
-        self,
-        client: FailoverClient,
-        auth: AuthMethod,
-        old: LoggedIn | None,
-        refused: LoggedIn | None,
-    ) -> LoggedIn:
-        if old is None or old is refused or self._has_ended(old):
-            return self._made(client, auth)
+    def _prolonged(self, client: FailoverClient, auth: AuthMethod, old: LoggedIn) -> LoggedIn:
         try:
-            # The old login still holds: whoever asked needs time for the request itself.
-            with deadline_fraction(_HALF):
-                return self._renewed(client, old) or self._replaced(client, auth, old)
+            # The old login still holds: the request itself needs time too.
+            with deadline_fraction(0.5):
+                renewed = self._renewed(client, old)
+                if renewed is None:
+                    renewed = self._logged_in(client, auth)
+                    self._revoke(client, old)
+                return renewed
         except (AuthenticationError, ResourceLimitError, VaultUnavailableError):
-            # It shows when the old login ends, if it lasts for so long.
-            return old.tried_at(self._clock())
+            # If it lasts, it shows when the old login ends; the next attempt comes before that.
+            now = self._clock()
+            return replace(old, renew_at=now + (old.ends_at - now) * _RENEW_AFTER)
+
+    def _scheduled(self, client: FailoverClient, login: Login, found: Members) -> LoggedIn | None:
+        """Return a given token with its times; None if renewing does not keep it alive."""
+        period, ttl = found.seconds("period"), found.seconds("ttl")
+        if not (period and ttl and found.flag("renewable")):
+            return None
+        ends_at = self._clock() + ttl
+        renewable = replace(login, ttl=float(ttl), renewable=True)
+        scheduled = LoggedIn(renewable, ends_at - period * (1 - _RENEW_AFTER), ends_at)
+        # A program that ends soon renews it too, if most of its time has passed.
+        return self._renewed(client, scheduled) if self._is_due(scheduled) else scheduled
 
     def _renewed(self, client: FailoverClient, old: LoggedIn) -> LoggedIn | None:
-        """Renew; None if that is refused, or no longer gives the token more time."""
+        """Renew; None if Vault refuses, or no longer gives the token more time."""
         if not old.login.renewable:
             return None
         answer = client.send(_RENEW_SELF, old.login.token)
         seconds = answer.body.section("auth").seconds("lease_duration")
-        if answer.status != 200:
+        now = self._clock()
+        if answer.status != 200 or seconds <= old.ends_at - now + 1:
             return None
-        left = (old.ends_at or 0) - self._clock()
-        if seconds <= left + 1:
-            return None
-        login = replace(old.login, ttl=float(seconds), renewable=True)
-        return LoggedIn.since(login, self._clock())
+        return LoggedIn.since(replace(old.login, ttl=float(seconds), renewable=True), now)
 
-    def _replaced(self, client: FailoverClient, auth: AuthMethod, old: LoggedIn) -> LoggedIn:
-        new = self._made(client, auth)
-        self._revoke(client, old)
-        return new
-
-    def _made(self, client: FailoverClient, auth: AuthMethod) -> LoggedIn:
+    def _logged_in(self, client: FailoverClient, auth: AuthMethod) -> LoggedIn:
         if _logins.are_ending and threading.current_thread() is not threading.main_thread():
             raise SecretError("the process ends: no thread logs in to Vault any more")
         if self._limit is not None and self._limited_until - self._clock() > seconds_left():
@@ -263,8 +244,13 @@ class SharedLogin:
             raise
         return LoggedIn.since(login, self._clock())
 
+    def _revoke_current(self, client: FailoverClient) -> None:
+        current, self.current = self.current, None
+        if current is not None:
+            self._revoke(client, current)
+
     def _revoke(self, client: FailoverClient, old: LoggedIn) -> None:
-        if old.login.own and not self._has_ended(old):
+        if old.login.own and self._clock() < old.ends_at:
             with suppress(SecretError):
                 client.revoke(old.login.token)
 
@@ -274,7 +260,7 @@ class _Logins(Renewed):
 
     Attributes:
         known: those that have users.
-        are_ending: whether the process ends, and only what it does at its end may need one.
+        are_ending: whether the process ends, and only the main thread may need one.
         lock: held to change ``known``, and who uses what.
     """
 
@@ -288,7 +274,7 @@ class _Logins(Renewed):
         self.are_ending = False
         self._has_end = False
 
-    def see_to_the_end(self) -> None:
+    def revoke_at_end(self) -> None:
         """Have the tokens revoked at the end of a child of multiprocessing, which skips atexit."""
         if self._has_end:
             return
@@ -312,18 +298,18 @@ def shared_login(
 
     Args:
         identity: equal for logins that are the same; compared, and neither hashed nor shown.
-        client: the session's way to Vault.
-        timeout: seconds that giving it up may take at the end of the process.
+        client: the session's.
+        timeout: seconds that revoking it may take at the end of the process.
         clock: returns seconds, for the age of the login.
     """
     with _logins.lock.mutex:
-        _logins.see_to_the_end()
+        _logins.revoke_at_end()
         # A signal handler that comes in between finds this one too.
-        made = SharedLogin(identity, timeout, clock)
-        _logins.known.append(made)
+        added = SharedLogin(identity, timeout, clock)
+        _logins.known.append(added)
         found = next(each for each in _logins.known if each.identity == identity)
-        if found is not made:
-            _logins.known.remove(made)
+        if found is not added:
+            _logins.known.remove(added)
         if client not in found.users:
             found.users.append(client)
         return found
@@ -333,9 +319,7 @@ def end() -> None:
     """Revoke the tokens of this process, which ends."""
     _logins.are_ending = True
     logins = list(_logins.known)
-    if not logins:
-        return
-    with deadline(max(each.timeout for each in logins)):
+    with deadline(max((each.timeout for each in logins), default=0)):
         for login in logins:
             for client in login.users[:1]:
                 login.give_up(client)

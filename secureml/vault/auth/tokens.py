@@ -1,4 +1,4 @@
-"""Logins that ask Vault for nothing: a token is given, lies in a file, or is not ours to add."""
+"""Tokens that are given, that lie in a file, or that a proxy adds: Vault is not asked for one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from secureml.errors import AuthenticationError
 from secureml.secret_types import SecretText
 from secureml.vault.auth.base import AuthMethod, Login
 from secureml.vault.auth.credentials import Credential
-from secureml.vault.auth.exchange import is_token
+from secureml.vault.auth.login_request import is_token
 
 if TYPE_CHECKING:
     from secureml.vault.client.failover import FailoverClient
@@ -39,7 +39,7 @@ class TokenAuth(AuthMethod):
         return cls(Credential(setting="vault_token", value=None, file=os.fspath(file)))
 
     def login(self, client: FailoverClient) -> Login:
-        """Return the token; what Vault thinks of it shows when it is used."""
+        """Return the token; only its use shows whether Vault accepts it."""
         if self._token.value is None and self._token.file is None:
             raise AuthenticationError(
                 "no Vault token is set: export SECUREML_VAULT_TOKEN, or name a file that holds one "

@@ -1,4 +1,4 @@
-"""Where Vault is: one or more addresses, and where a redirect may lead."""
+"""Vault's addresses, and where a redirect may lead."""
 
 from __future__ import annotations
 

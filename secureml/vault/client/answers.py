@@ -1,4 +1,4 @@
-"""What Vault says, read where it arrives: JSON objects whose members have the types asked for."""
+"""JSON objects in Vault's answers; each member is checked for its type when it is read."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Members(Mapping[str, Any]):
     """A JSON object of an answer.
 
-    Its representation shows none of its members, so that no traceback does that shows variables;
-    nor do the methods put a member into a variable before they raise. A member that is missing or
-    null is None or empty; one of another type than the method's is a `MalformedAnswerError`.
+    Its representation shows no members, so that no traceback that shows variables does; and no
+    method puts a member into a variable before it raises. A member that is missing or null is None
+    or empty; one of another type than the method's is a `MalformedAnswerError`.
 
     Args:
         members: the members by name.
@@ -74,7 +74,7 @@ class Members(Mapping[str, Any]):
 
     @property
     def request_id(self) -> str | None:
-        """What finds the request in Vault's audit log; it ends up in ours, so it must be one."""
+        """The id of the request in Vault's audit log; only a UUID, as our own log will hold it."""
         text = self.text("request_id")
         return text if text and _UUID.fullmatch(text) else None
 
@@ -164,7 +164,7 @@ class Members(Mapping[str, Any]):
 
 
 def _is_deep(members: object) -> bool:
-    """Tell whether objects and lists are nested deeper than functions may call themselves."""
+    """Tell whether objects and lists are nested deeper than recursion allows."""
     level = [members]
     for _ in range(_DEEPEST):
         level = [child for each in level for child in _children(each)]

@@ -1,4 +1,4 @@
-"""What the token of a session may do, as Vault tells it without doing it."""
+"""What the token of a session may do, by asking Vault without doing it."""
 
 from __future__ import annotations
 

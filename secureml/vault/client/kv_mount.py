@@ -1,4 +1,4 @@
-"""Whether the mount that the settings name is a KV v2 secrets engine."""
+"""Checks that the mount in the settings is a KV v2 secrets engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LIFETIME = re.compile(r"[0-9.hmsuµn]*[1-9][0-9.hmsuµn]*")
 
 
 class KvMount:
-    """Tells a secret that is absent from a mount that is wrong: both are answered with 404.
+    """Tells an absent secret from a wrong mount: Vault answers both with 404.
 
     Args:
         session: the connection to Vault.
@@ -29,10 +29,10 @@ class KvMount:
         self._is_right = False
 
     def check(self) -> bool:
-        """Ask what is mounted there, until Vault has said once that it is right, or nothing.
+        """Ask what is mounted there, unless Vault has told before.
 
         Returns:
-            Whether Vault tells: to a token without any rights on the mount it does not.
+            Whether Vault told; it does not tell a token without any rights on the mount.
 
         Raises:
             ConfigurationError: it is no KV v2 secrets engine.
@@ -60,11 +60,11 @@ class KvMount:
         return self._is_right
 
     def answered(self) -> None:
-        """Remember that it gave a version of a secret, which a KV v2 engine alone does."""
+        """Remember that it gave a version of a secret, as only a KV v2 engine does."""
         self._is_asked = self._is_right = True
 
     def check_absence(self, answer: Answer) -> None:
-        """Refuse an answer 404 that is no KV v2 engine's.
+        """Check that a KV v2 engine has given an answer 404.
 
         Raises:
             ConfigurationError: it is no KV v2 secrets engine.
@@ -78,10 +78,10 @@ class KvMount:
             self.check()
 
     def objection(self, other: Objection | None) -> Objection:
-        """Doubt a standby, which for a moment may not know the mount.
+        """Object to a standby, which for a moment may not know the mount.
 
         Args:
-            other: what else an answer is doubted for.
+            other: a further objection.
         """
 
         def objection(answer: Answer) -> str:
@@ -109,7 +109,7 @@ class KvMount:
 
 
 def lifetime_in(config: Members) -> str:
-    """Return after how long a mount or a secret has its versions deleted; empty for never.
+    """Return the time after which versions are deleted; empty for never.
 
     Args:
         config: the mount's configuration, or the secret's metadata. The shorter of the two counts.

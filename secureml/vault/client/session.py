@@ -1,7 +1,7 @@
-"""A session with Vault: logged in, kept so, and telling a denied request from an expired login.
+"""A session with Vault: logs in, keeps the login, and tells a denied request from an expired login.
 
-Requests go through hvac with its error handling off, because the exceptions it raises carry the
-response body and the URL; what went wrong is read from the status instead.
+Requests go through hvac with its error handling off, because its exceptions carry the response body
+and the URL; the status tells what went wrong.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ _IDENTITY = (
     "vault_client_cert",
     "vault_client_key",
 )
-"""The settings that tell two logins apart, besides the credentials."""
-
+"""The settings by which two logins differ, besides the credentials."""
 
 _CAPABILITIES = {"get": "read", "list": "list", "post": "update", "patch": "patch"}
 """The policy capability that a request takes, by its method."""
@@ -131,7 +130,7 @@ class VaultSession:
         self._clock = clock
         self._is_closed = False
         self._lock = ForkSafeLock()
-        self._process = self._made()
+        self._process = self._new_process()
         _warn_of_plain_http(self.addresses)
 
     @property
@@ -141,7 +140,7 @@ class VaultSession:
         with deadline(self._settings.vault_timeout):
             token = self._authenticated(here).login.token
         client = here.client.plain_client(token)
-        # Its token is good for as long as the session is there.
+        # Its token is valid as long as the session exists.
         client.adapter.secureml_session = self
         return client
 
@@ -244,9 +243,9 @@ class VaultSession:
     def close(self) -> None:
         """Close the connections, and revoke the token if no other session of the process uses it.
 
-        It takes no longer than ``vault_timeout``, also while another thread logs in, or this one
-        does and a signal handler closes the session. A closed session does not log in again. One
-        that is dropped, or is there when the process ends, is closed then.
+        It takes no longer than ``vault_timeout``, even while a thread logs in. A closed session
+        does not log in again. A session that is dropped, or exists when the process ends, is closed
+        then.
         """
         self._is_closed = True
         # Nothing can be imported or sent at the end of the interpreter: that was done before.
@@ -254,27 +253,25 @@ class VaultSession:
             self._process.close()
 
     def _here(self) -> _Process:
-        """Return what belongs to this process; everything of a request is taken from it."""
+        """Return what belongs to this process; a request takes everything from it."""
         here = self._process
         if here.pid == os.getpid():
             return here
         with self._lock.mutex:
             if self._process.pid != os.getpid():
-                made = self._made()
+                process = self._new_process()
                 # A signal handler of this thread may have been here meanwhile.
-                if self._process.pid != made.pid:
-                    self._process = made
+                if self._process.pid != process.pid:
+                    self._process = process
             return self._process
 
-    def _made(self) -> _Process:
-        made = _Process(self._settings)
-        # In a context of its own: the deadline of what is interrupted is none of this.
-        dropped = weakref.finalize(self, Context().run, made.close)
-        dropped.atexit = False
-        return made
+    def _new_process(self) -> _Process:
+        process = _Process(self._settings)
+        # In a context of its own: the deadline of the code that is interrupted does not apply.
+        weakref.finalize(self, Context().run, process.close).atexit = False
+        return process
 
     def _authenticated(self, here: _Process, *, instead_of: LoggedIn | None = None) -> LoggedIn:
-        """Return the login in force."""
         while True:
             login = self._login(here)
             current = login.in_force(here.client, self._auth, instead_of=instead_of)
@@ -282,7 +279,6 @@ class VaultSession:
                 return current
 
     def _login(self, here: _Process) -> SharedLogin:
-        """Return the login that this session uses."""
         login = here.login
         if login is None or login.is_over:
             login = here.login = self._shared_login(here.client)

@@ -112,10 +112,9 @@ def _is_certificate(file: Path) -> bool:
     try:
         with unforked():
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+            return True
     except OSError as error:
         shortage = ResourceLimitError.behind(f"{file} can't be read", error)
-    else:
-        return True
     if shortage is not None:
         raise shortage
     return False

@@ -1,11 +1,10 @@
-"""Vault's transit engine: it wraps keys under its own ones, which never leave it."""
+"""Vault's transit engine, which wraps keys under keys of its own that never leave it."""
 
 from __future__ import annotations
 
 import base64
 import re
 from collections.abc import Callable, Mapping
-from typing import NoReturn
 
 from secureml.errors import (
     ConfigurationError,
@@ -40,9 +39,9 @@ _KIND: Mapping[str, object] = {
 class TransitEngine:
     """Wraps and unwraps keys. A transit key is named by its mount, a slash and its own name.
 
-    What is wrapped with a context can be unwrapped with the same context alone.
+    What is wrapped with a context is unwrapped only with the same context.
 
-    Every method raises a ``SecretError`` where Vault can't be asked or denies it.
+    Every method raises a ``SecretError`` if Vault can't be asked or denies it.
 
     Args:
         session: the connection to Vault.
@@ -53,18 +52,16 @@ class TransitEngine:
         self._newest: dict[str, int] = {}
 
     def ensure_key(self, key: str) -> None:
-        """Make a transit key, unless it is there.
+        """Make a transit key, unless it exists.
 
         Raises:
-            ConfigurationError: it is there, and of another kind than those that are made here.
+            ConfigurationError: it exists, and is of another kind than those that are made here.
             SecretError: there is no transit engine.
         """
-        mount, _, name = key.rpartition("/")
-        path = f"{mount}/keys/{name}"
         traits = (
-            self._send("get", path, key).data
-            or self._send("post", path, key, _KIND).data
-            or self._send("get", path, key).data
+            self._send("get", "keys/{}", key).data
+            or self._send("post", "keys/{}", key, _KIND).data
+            or self._send("get", "keys/{}", key).data
         )
         if not traits:
             raise MalformedAnswerError(f"Vault has no transit key {key!r} right after making it")
@@ -75,24 +72,23 @@ class TransitEngine:
 
         Args:
             key: the transit key.
-            version: a version that it has already.
+            version: a version that it has, in case Vault does not tell the new one.
 
         Raises:
             ConfigurationError: it is of another kind than those that are made here.
             SecretDeletedError: there is no such transit key.
         """
-        mount, _, name = key.rpartition("/")
-        traits = self._send("get", f"{mount}/keys/{name}", key).data
+        traits = self._send("get", "keys/{}", key).data
         if not traits:
             raise _refusals(key)["key not found"]
         _check_kind(traits, key)
-        answer = self._send("post", f"{mount}/keys/{name}/rotate", key)
-        latest = self._expect(answer, key).data.integer("latest_version")
+        answer = self._accepted(self._send("post", "keys/{}/rotate", key), key)
+        latest = answer.data.integer("latest_version")
         # Not every server tells the new version.
         self._saw(key, latest or version + 1)
 
     def data_key(self, key: str, size: int, context: bytes) -> tuple[SecretBytes, str]:
-        """Have the engine make a data key.
+        """Return a new data key of the engine's.
 
         Args:
             key: the transit key to wrap it under.
@@ -100,7 +96,7 @@ class TransitEngine:
             context: what it is bound to.
 
         Returns:
-            The data key, and the same wrapped.
+            The data key in the clear, and wrapped.
 
         Raises:
             SecretDeletedError: there is no such transit key.
@@ -114,7 +110,7 @@ class TransitEngine:
         return self._ciphertext(self._do("encrypt", key, context, body), key)
 
     def rewrap(self, key: str, wrapped: str, context: bytes) -> str:
-        """Wrap under the newest version what an older one wrapped; it stays inside Vault.
+        """Wrap under the newest version what an older one wrapped, inside Vault.
 
         Raises:
             SecretError: as for ``decrypt``.
@@ -134,7 +130,7 @@ class TransitEngine:
             key: the transit key.
             wrapped: the key, wrapped.
             context: what it is bound to.
-            told: is called with Vault's own id of the request.
+            told: takes Vault's own id of the request.
 
         Raises:
             KeyDisabledError: the transit key's ``min_decryption_version`` is higher than the
@@ -149,23 +145,27 @@ class TransitEngine:
         return _plaintext(answer, key)
 
     def _do(self, operation: str, key: str, context: bytes, body: Mapping[str, object]) -> Answer:
-        mount, _, name = key.rpartition("/")
         body = {**body, "context": _text(context)}
-        answer = self._send("post", f"{mount}/{operation}/{name}", key, body)
-        return self._expect(answer, key)
+        return self._accepted(self._send("post", f"{operation}/{{}}", key, body), key)
 
-    def _expect(self, answer: Answer, key: str) -> Answer:
-        if answer.status not in (200, 204):
-            _refuse(answer, key)
-        return answer
+    def _accepted(self, answer: Answer, key: str) -> Answer:
+        """Tell refusals apart by their texts, which are not repeated: all have the same status."""
+        if answer.status in (200, 204):
+            return answer
+        for words, error in _refusals(key).items():
+            if answer.body.says(words):
+                raise error
+        raise MalformedAnswerError(
+            f"Vault rejected the request for the transit key {key!r} as invalid (HTTP 400)"
+        )
 
     def _send(
         self, method: str, path: str, key: str, body: Mapping[str, object] | None = None
     ) -> Answer:
-        mount = key.rpartition("/")[0]
+        mount, _, name = key.rpartition("/")
         answer = self._session.request(
             method,
-            path,
+            f"{mount}/{path.format(name)}",
             body=body,
             mount=mount,
             objection=self._objection(key),
@@ -185,7 +185,7 @@ class TransitEngine:
         self._newest[key] = max(version, self._newest.get(key, 0))
 
     def _objection(self, key: str) -> Objection:
-        """Doubt a standby: for a moment it may not know a mount, a transit key or a version."""
+        """Object to a standby, which for a moment may not know a mount, a key or a version."""
         newest = self._newest.get(key, 0)
 
         def objection(answer: Answer) -> str:
@@ -203,10 +203,10 @@ class TransitEngine:
 
 
 def kind_problem(traits: Members) -> str:
-    """Say why a transit key is none to wrap keys under; empty if it is one.
+    """Say why a transit key can't wrap keys; empty if it can.
 
     Args:
-        traits: what Vault tells of it.
+        traits: how Vault describes it.
     """
     kind = traits.word("type")
     if kind != _KIND["type"]:
@@ -227,16 +227,6 @@ def _check_kind(traits: Members, key: str) -> None:
     problem = kind_problem(traits)
     if problem:
         raise ConfigurationError(f"the transit key {key!r} {problem}")
-
-
-def _refuse(answer: Answer, key: str) -> NoReturn:
-    """Tell the refusals apart, which all have the same status; their texts are not repeated."""
-    for words, error in _refusals(key).items():
-        if answer.body.says(words):
-            raise error
-    raise MalformedAnswerError(
-        f"Vault rejected the request for the transit key {key!r} as invalid (HTTP 400)"
-    )
 
 
 def _refusals(key: str) -> Mapping[str, SecretError]:
@@ -269,9 +259,8 @@ def _refusals(key: str) -> Mapping[str, SecretError]:
 
 
 def _plaintext(answer: Answer, key: str) -> SecretBytes:
-    material = None
+    text = answer.data.text
     try:
-        text = answer.data.text
         material = SecretBytes(base64.b64decode(text("plaintext") or "", validate=True))
     except ValueError:
         material = None
@@ -281,7 +270,7 @@ def _plaintext(answer: Answer, key: str) -> SecretBytes:
 
 
 def _version_in(answer: Answer) -> int:
-    """Return the version of the transit key that has wrapped what the answer holds; 0 for none."""
+    """Return the version of the transit key in the ciphertext of an answer; 0 for none."""
     wrapped = _WRAPPED.match(answer.data.text("ciphertext") or "")
     return int(wrapped[1]) if wrapped else 0
 

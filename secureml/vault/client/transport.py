@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from secureml.errors import MalformedAnswerError, MissingExtraError
@@ -112,21 +113,16 @@ def _authorization(token: SecretText | None) -> dict[str, str]:
 
 
 def require_extra() -> None:
-    """See to it that what the extra ``vault`` brings is there.
+    """Import what the extra ``vault`` brings.
 
     Raises:
-        MissingExtraError: it is not.
+        MissingExtraError: it is not installed.
     """
-    try:
-        # Named here, so that the error comes before the first request. All that a request needs
-        # is imported by then: it may come up in a thread while another one forks a child.
-        with unforked():
-            import hvac  # noqa: F401  # only whether it is there
+    # All that a request needs is imported here: it may come up in a thread while another one forks.
+    with suppress(ImportError), unforked():
+        import hvac  # noqa: F401  # only whether it is there
 
-            import secureml.vault.client.adapters  # noqa: F401  # likewise
-    except ImportError:
-        missing = True
-    else:
-        missing = False
-    if missing:
-        raise MissingExtraError.of("vault", "Reading keys from Vault")
+        import secureml.vault.client.adapters  # noqa: F401  # likewise
+
+        return
+    raise MissingExtraError.of("vault", "Reading keys from Vault")
