@@ -256,13 +256,7 @@ class SharedLogin:
 
 
 class _Logins(Renewed):
-    """The logins of this process; a child begins with none.
-
-    Attributes:
-        known: those that have users.
-        are_ending: whether the process ends, and only the main thread may need one.
-        lock: held to change ``known``, and who uses what.
-    """
+    """The logins of this process that have users; a child begins with none."""
 
     def __init__(self) -> None:
         super().__init__()

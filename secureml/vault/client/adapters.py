@@ -63,6 +63,7 @@ class IsolatedSession(Session, Renewed):
         self.verify = tls.verify
         self.cert = tls.certificate
         largest = settings.vault_max_response_bytes
+        self._unix_adapters: list[_Adapter] = []
         secure = _Adapter(POOLS, largest, tls, encrypted=True)
         self.mount("http://", _Adapter(POOLS, largest, tls))
         self.mount("https://", secure)
@@ -71,7 +72,9 @@ class IsolatedSession(Session, Renewed):
             secure.tls_context()
         for address in addresses:
             if address.socket is not None:
-                self.mount(address.base, _Adapter(unix_pools(address.socket), largest, tls))
+                adapter = _Adapter(unix_pools(address.socket), largest, tls)
+                self._unix_adapters.append(adapter)
+                self.mount(address.base, adapter)
             elif settings.vault_proxy is not None:
                 self.proxies.update(_proxies(settings.vault_proxy, address))
         Renewed.__init__(self)
@@ -105,25 +108,13 @@ class IsolatedSession(Session, Renewed):
         self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> dict[str, Any]:
         """Return the request's own settings; no proxy is shown what stays on this machine."""
-        adapter = self.get_adapter(url)
-        is_local = is_loopback(url) or getattr(adapter, "pools", POOLS) is not POOLS
-        return {
-            "proxies": {} if is_local else proxies or {},
-            "stream": bool(stream),
-            "verify": verify,
-            "cert": cert,
-        }
+        if proxies and (is_loopback(url) or self.get_adapter(url) in self._unix_adapters):
+            proxies = None
+        return {"proxies": proxies or {}, "stream": bool(stream), "verify": verify, "cert": cert}
 
 
 class _Adapter(HTTPAdapter):
-    """Bounds answers, and makes its pools when they are first needed.
-
-    Args:
-        pools: the classes of its pools, by scheme.
-        largest: how many bytes an answer may have, inflated.
-        tls: how connections are encrypted.
-        encrypted: whether it is for https addresses; only those need a TLS context.
-    """
+    """Bounds answers to ``largest`` bytes, inflated; makes pools when they are first needed."""
 
     def __init__(
         self, pools: dict[str, type], largest: int, tls: Tls, *, encrypted: bool = False
@@ -136,7 +127,7 @@ class _Adapter(HTTPAdapter):
         super().__init__(pool_maxsize=_POOL_SIZE)
 
     def init_poolmanager(self, *_: Any, **__: Any) -> None:
-        """Make no pool manager yet: it may need a TLS context."""
+        """Make no pool manager yet: it may need a TLS context, as https addresses do."""
         self._manager: PoolManager | None = None
 
     @property

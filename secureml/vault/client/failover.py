@@ -1,4 +1,4 @@
-"""Failover between addresses, retries until the deadline, and what each status means."""
+"""Failover between addresses, retries until the deadline, redirects, and logins."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOOKUP_SELF = Request("get", "auth/token/lookup-self")
 _HEALTH = Request("get", "sys/health", params={"standbyok": "true", "perfstandbyok": "true"})
 
 _log = logging.getLogger("secureml.vault")
-# A failover is no matter of the user's until the application has set up a log.
+# Silent until the application configures logging.
 _log.addHandler(logging.NullHandler())
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -70,11 +70,7 @@ _REFUSED_AS_GIVEN = (
 
 
 class _Process:
-    """What belongs to one process: its connections and its login. No child ever uses them.
-
-    Args:
-        settings: how to reach Vault.
-    """
+    """What belongs to one process: its connections and its login. No child ever uses them."""
 
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()

@@ -16,6 +16,7 @@ from secureml.errors import (
     VaultSealedError,
     VaultUnavailableError,
 )
+from secureml.secret_types import SecretText
 from secureml.settings import Layers, load_settings
 from secureml.vault.client.session import VaultSession
 
@@ -75,6 +76,7 @@ FAULTS = {
     "500": ({"body": ERRORS, "status": "500 Error"}, VaultUnavailableError, "status 500"),
     "501": ({"body": ERRORS, "status": "501 No"}, VaultUnavailableError, "not initialized"),
     "503": ({"body": ERRORS, "status": "503 Down"}, VaultUnavailableError, "status 503"),
+    "599": ({"body": ERRORS, "status": "599 Odd"}, VaultUnavailableError, "status 599"),
 }
 
 
@@ -175,6 +177,19 @@ def test_a_revoked_token_and_a_denied_path_are_told_apart(vault, caplog):
         read(session, "allowed")
     assert_tells_nothing(denied.value, caplog, token)
     assert_tells_nothing(expired.value, caplog, token)
+    session.close()
+
+
+@pytest.mark.parametrize("name", ["a?version=1", "a#b", "a%2Fb", "ä b", "a;b"])
+def test_every_character_of_a_path_reaches_vault(vault, name):
+    session = session_in(vault)
+    session.request("post", f"secret/data/{name}", body={"data": {"value": SecretText("v")}})
+    headers = {"Content-Type": "application/merge-patch+json"}
+    body = {"custom_metadata": {"kind": "k"}}
+    path = f"secret/metadata/{name}"
+    assert session.request("patch", path, body=body, headers=headers).status == 204
+    assert session.request("list", "secret/metadata").data.texts("keys") == [name]
+    assert read(session, name).data["data"] == {"value": "v"}
     session.close()
 
 
