@@ -47,7 +47,7 @@ class IsolatedSession(Session, Renewed):
 
     Args:
         settings: how to reach Vault.
-        addresses: where.
+        addresses: Vault's addresses.
 
     Raises:
         ConfigurationError: a certificate or a proxy can't be used.

@@ -121,7 +121,7 @@ class FailoverClient:
         """Send one request of a login.
 
         Args:
-            path: the path below ``/v1/``, percent-encoded where that is needed.
+            path: the path below ``/v1/``, percent-encoded if needed.
             body: what to send as JSON; secrets as `SecretText`.
             token: the token to send with it.
 

@@ -62,7 +62,7 @@ class Request:
 
     Args:
         method: the HTTP method.
-        path: the path below ``/v1/``, percent-encoded where that is needed.
+        path: the path below ``/v1/``, percent-encoded if needed.
         body: what to send as JSON; secrets as `SecretText`.
         params: the parameters of the query.
         headers: further headers.

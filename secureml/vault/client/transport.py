@@ -29,7 +29,7 @@ class Transport:
 
     Args:
         settings: how to reach Vault.
-        addresses: where.
+        addresses: Vault's addresses.
 
     Raises:
         ConfigurationError: a certificate can't be used.
