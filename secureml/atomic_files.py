@@ -1,7 +1,7 @@
 """Puts files in place as a whole, or not at all if the process or the machine stops.
 
-Until it is complete a file has no name, where the system can do that: nothing is left of it when
-its writer is killed. Elsewhere it lies beside its target, locked by its writer; whoever writes the
+Until it is complete a file has no name, if the system can do that: nothing is left of it when its
+writer is killed. Elsewhere it lies beside its target, locked by its writer; whoever writes the
 same target next removes those that nobody locks.
 """
 
@@ -209,7 +209,7 @@ def sync(file: BinaryIO) -> None:
 
 
 def sync_folder(folder: Path | int) -> None:
-    """Make the names in a folder last, where the system can.
+    """Make the names in a folder last, if the system can.
 
     Args:
         folder: its path, or a descriptor of it.
@@ -256,7 +256,7 @@ def _free_name(target: Path) -> Path:
 
 
 def _lock(descriptor: int) -> None:
-    """Show that the writer lives; where there are no locks, nobody sweeps either."""
+    """Show that the writer lives; if there are no locks, nobody sweeps either."""
     if fcntl is not None:
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)

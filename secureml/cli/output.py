@@ -51,7 +51,7 @@ def show(*lines: object, err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
     text = "\n".join(map(shown, lines)).encode(encoding, "backslashreplace")
-    # Of an error stream that is full or closed nobody can be told.
+    # Nobody can be told of an error stream that is full or closed.
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
         click.echo(text.decode(encoding), err=err)
 
@@ -64,7 +64,7 @@ def show_json(value: object) -> None:
 def show_table(
     names: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Sequence[str] = ()
 ) -> None:
-    """Print a table as wide as the terminal, or wider where a value must not be cut.
+    """Print a table as wide as the terminal, or wider if a value must not be cut.
 
     Args:
         names: of the columns.

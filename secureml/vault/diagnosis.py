@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from secureml.errors import (
@@ -233,38 +234,37 @@ def check_connection(settings: Settings, auth: AuthMethod | None = None) -> Iter
         yield Check("seal state", f"have an operator {what} it", node.error)
         return
     yield Check("seal state", "unsealed")
-    session = VaultSession(settings, auth)
-    try:
+    with closing(VaultSession(settings, auth)) as session:
         yield from _checks_with_token(session, settings)
-    finally:
-        session.close()
 
 
 def _node(settings: Settings, address: str) -> Node:
     # The root namespace answers these, and without a token.
     plain = replace(settings, vault_url=address, vault_namespace=None)
-    session = VaultSession(plain, NoAuth())
-    try:
-        seal = Api(session).get("sys/seal-status").body
-        version = seal.text("version") or None
-        if not seal.flag("initialized"):
-            closed = VaultUnavailableError(f"Vault at {address} is not initialized")
-            return Node(address=address, state="not initialized", version=version, error=closed)
-        if seal.flag("sealed"):
-            closed = VaultSealedError(f"Vault at {address} is sealed")
-            return Node(address=address, state="sealed", version=version, error=closed)
-        leader = Api(session).get("sys/leader").body
-        alone = not leader.flag("ha_enabled")
-        return Node(
-            address=address,
-            state="active" if alone or leader.flag("is_self") else "standby",
-            version=version,
-            leader=address if alone else leader.text("leader_address") or None,
-        )
-    except SecretError as error:
-        return Node(address=address, state="unavailable", error=error)
-    finally:
-        session.close()
+    with closing(VaultSession(plain, NoAuth())) as session:
+        try:
+            return _state_of(session, address)
+        except SecretError as error:
+            return Node(address=address, state="unavailable", error=error)
+
+
+def _state_of(session: VaultSession, address: str) -> Node:
+    seal = Api(session).get("sys/seal-status").body
+    version = seal.text("version") or None
+    if not seal.flag("initialized"):
+        closed = VaultUnavailableError(f"Vault at {address} is not initialized")
+        return Node(address=address, state="not initialized", version=version, error=closed)
+    if seal.flag("sealed"):
+        closed = VaultSealedError(f"Vault at {address} is sealed")
+        return Node(address=address, state="sealed", version=version, error=closed)
+    leader = Api(session).get("sys/leader").body
+    alone = not leader.flag("ha_enabled")
+    return Node(
+        address=address,
+        state="active" if alone or leader.flag("is_self") else "standby",
+        version=version,
+        leader=address if alone else leader.text("leader_address") or None,
+    )
 
 
 def _unreachable(node: Node) -> Check:

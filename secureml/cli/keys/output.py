@@ -17,7 +17,7 @@ __all__ = [
     "print_keys",
 ]
 
-WRITTEN = "Vault may have done it; `secureml keys history` tells"
+WRITTEN = "Vault may have done it; see `secureml keys history`"
 """What may have been changed when Ctrl-C stops a command that writes to Vault."""
 
 

@@ -1,12 +1,12 @@
-"""``secureml keys usage``: which versions of which keys files need."""
+"""``secureml keys usage``: the versions of keys that files need."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from secureml.anonymization.keyrings import key_that_made
 from secureml.cli.base import command, fail, note, warn
 from secureml.cli.options import delimiter_option, json_option
 from secureml.cli.output import is_terminal, show, show_json, show_table
@@ -17,13 +17,17 @@ from secureml.errors import (
     SecureMLError,
     WrongKeyError,
 )
-from secureml.files import KeyUsage, key_usage
 from secureml.key_management import KeyManager
-from secureml.pseudonymization.manifest import KeyReference
+
+if TYPE_CHECKING:
+    from secureml.files import KeyUsage
+    from secureml.pseudonymization.manifest import KeyReference
 
 __all__ = ["usage"]
 
-Row = dict[str, object]
+_Row = dict[str, object]
+_States = Mapping[tuple[str | None, str], Mapping[int | None, str]]
+"""By environment and name of a key: the states of its versions."""
 
 
 @command()
@@ -41,8 +45,10 @@ def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_j
       secureml keys usage hidden.csv archive/*.parquet
       secureml keys usage hidden.csv.manifest.json --json
     """
+    from secureml.files import key_usage  # which loads pandas
+
     found: list[KeyUsage] = []
-    broken: list[Row] = []
+    broken: list[_Row] = []
     for file in files:
         try:
             found.append(key_usage(file, delimiter=delimiter))
@@ -63,12 +69,9 @@ def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_j
         fail(f"which keys {len(broken)} of {len(files)} files need can't be told", 1)
 
 
-def _states(
-    manager: KeyManager, found: Iterable[KeyUsage]
-) -> Mapping[tuple[str | None, str], Mapping[int | None, str]]:
-    """Return the states of the versions of each key, by environment and name."""
+def _states(manager: KeyManager, found: Iterable[KeyUsage]) -> _States:
     states: dict[tuple[str | None, str], dict[int | None, str]] = {}
-    for key in {(one.environment, one.key): one for one in found if any(one.versions)}:
+    for key in dict.fromkeys((one.environment, one.key) for one in found if any(one.versions)):
         environment, name = key
         if environment != manager.environment:
             place = "no environment" if environment is None else f"the environment {environment!r}"
@@ -84,11 +87,7 @@ def _states(
     return states
 
 
-def _rows(
-    manager: KeyManager,
-    one: KeyUsage,
-    states: Mapping[tuple[str | None, str], Mapping[int | None, str]],
-) -> Iterable[Row]:
+def _rows(manager: KeyManager, one: KeyUsage, states: _States) -> Iterable[_Row]:
     known = states.get((one.environment, one.key))
     for version, rows in one.versions.items():
         state, now = "unknown", None
@@ -116,6 +115,8 @@ def _found(
 
     Without its check, and if the key can't be read, the state is that of the number.
     """
+    from secureml.anonymization.keyrings import key_that_made  # which loads pandas
+
     by_number = known.get(version, "missing")
     if reference is None:
         return by_number, None
@@ -125,12 +126,12 @@ def _found(
         return "missing", None
     except SecretError as error:
         if by_number not in ("missing", "deleted", "destroyed", "disabled"):
-            note(f"{reference} is told by its number alone: {error}")
+            note(f"{reference} is shown by its number alone: {error}")
         return by_number, None
     return ("wrapped" if now is None else known.get(now, "missing")), now
 
 
-def _print(rows: Sequence[Row]) -> None:
+def _print(rows: Sequence[_Row]) -> None:
     """Print as a table on a terminal, else a line for each."""
     if not rows:
         return
@@ -143,7 +144,8 @@ def _print(rows: Sequence[Row]) -> None:
         show_table(names, lines, whole=("version",))
         return
     for file, key, version, state, count, columns in lines:
-        show(f"{file}  {key}  version {version}  {state}  {count} rows  {columns}")
+        counted = f"{count} row" + "s" * (count != "1")
+        show(f"{file}  {key}  version {version}  {state}  {counted}  {columns}")
 
 
 def _text(value: object) -> str:

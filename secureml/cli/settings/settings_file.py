@@ -1,4 +1,4 @@
-"""Where ``configure-vault`` saves, and how a settings file is edited with its comments kept."""
+"""Edits settings files with their comments kept, and finds the one that commands write to."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def place_for(environment: str | None, environ: Mapping[str, str]) -> Path:
         environ: the environment variables.
 
     Returns:
-        The local file beside the project's settings file, or in the working directory where
-        there is none. Where a local file is not read, as in production, the settings file itself.
+        The local file beside the project's settings file, or in the working directory if
+        there is none. If a local file is not read, as in production, the settings file itself.
 
     Raises:
         ConfigurationError: the settings files can't be found.
@@ -100,7 +100,7 @@ def with_rules(path: Path, section: str, rules: Mapping[str, Mapping[str, Any]])
 
 
 def is_tracked(path: Path) -> bool:
-    """Tell whether git would take a new file into version control; no, where it can't be asked."""
+    """Tell whether git would take a new file into version control; no, if git can't be asked."""
     git = shutil.which("git")
     top = next((folder for folder in path.parents if (folder / ".git").exists()), None)
     if git is None or top is None:
@@ -164,7 +164,7 @@ def _text_of(path: Path) -> str:
 
 
 def _with_line_ends(before: str, after: str) -> str:
-    """Return text with the line ends that a file has in all its lines; LF where they are mixed."""
+    """Return text with the line ends that a file has in all its lines; LF if they are mixed."""
     crlf = "\r\n" in before and before.count("\n") == before.count("\r\n")
     return re.sub("\r?\n", "\r\n", after) if crlf else after
 

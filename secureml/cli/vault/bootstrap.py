@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 from ipaddress import ip_network
 from typing import Any
@@ -169,8 +170,7 @@ def bootstrap(
         return
     if settings.vault_url is None:
         raise ConfigurationError("vault_url is not set")
-    session = VaultSession(settings)
-    try:
+    with closing(VaultSession(settings)) as session:
         work = Bootstrap(
             session,
             layout,
@@ -191,8 +191,6 @@ def bootstrap(
             _print_roles(work, layout, settings.vault_namespace)
         elif plan.changes:
             raise click.exceptions.Exit(_DRIFT)
-    finally:
-        session.close()
 
 
 def environments_in(text: str) -> tuple[str, ...]:

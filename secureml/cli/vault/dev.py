@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -144,8 +145,7 @@ def _set_up(server: DevServer, users: Settings, root_token: SecretText | None) -
     }
     if root_token is not None:
         wanted = {"id": root_token.reveal(), "policies": ["root"]}
-    session = VaultSession(settings)
-    try:
+    with closing(VaultSession(settings)) as session:
         work = Bootstrap(session, layout)
         for change in work.plan().changes:
             work.apply(change)
@@ -155,8 +155,6 @@ def _set_up(server: DevServer, users: Settings, root_token: SecretText | None) -
         if root_token is None or not answer.body.says("duplicate ID"):
             api.accepted(answer, path)
         return root_token or SecretText(answer.body.section("auth").text("client_token") or "")
-    finally:
-        session.close()
 
 
 def _own_folder(folder: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from secureml.errors import ConfigurationError, SecretError
+from secureml.errors import SecretError
 from secureml.vault.client.answers import Members
 from secureml.vault.client.session import Answer, VaultSession
 
@@ -108,33 +108,6 @@ class Api:
         """Raise a SecretError unless the answer accepts what was written."""
         if answer.status not in (200, 204):
             raise SecretError(f"Vault does not accept what was written to {path!r}")
-
-    def mount_at(self, listing: str, wanted: str, what: str) -> Members | None:
-        """Find out what is mounted at a place.
-
-        Args:
-            listing: ``sys/mounts`` or ``sys/auth``.
-            wanted: the place.
-            what: what the place is called, for the message.
-
-        Returns:
-            The mount; None if nothing is there, and nothing is in the way.
-
-        Raises:
-            ConfigurationError: another mount is in the way.
-            SecretError: Vault can't be asked.
-        """
-        mounts = self.expect(listing)
-        place = f"{wanted}/"
-        found = mounts.mapping(place)
-        if found is not None:
-            return found
-        for other in mounts:
-            if place.startswith(other) or other.startswith(place):
-                raise ConfigurationError(
-                    f"nothing can be mounted at {what} {wanted!r}, because of the mount {other!r}"
-                )
-        return None
 
 
 def _found(answer: Answer, path: str) -> Members | None:

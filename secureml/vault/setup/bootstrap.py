@@ -1,4 +1,4 @@
-"""Set a Vault up: what should be there, what is there, and the requests that make up for it."""
+"""Sets a Vault up: compares what is there with what should be, and makes the difference."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _IN_USE = "already in use"
 
 
 class Bootstrap:
-    """Compares a Vault with what it should be, and makes up for the difference.
+    """Plans the changes that a Vault needs, and makes them.
 
     Args:
         session: the connection to Vault.
@@ -60,7 +60,7 @@ class Bootstrap:
         """Find out what is to be done; changes nothing.
 
         Raises:
-            ConfigurationError: something else is mounted where keys or AppRole should be.
+            ConfigurationError: something else is mounted in place of the keys or AppRole.
             SecretError: Vault can't be asked.
         """
         remarks: list[str] = []
@@ -73,7 +73,7 @@ class Bootstrap:
         return SetupPlan(tuple(changes), tuple(remarks))
 
     def check(self, plan: SetupPlan) -> None:
-        """See to it that a plan can be carried out to its end.
+        """Check that the token may make every change of a plan.
 
         Raises:
             AccessDeniedError: the token may not make every change, or may not ask whether it may.
@@ -82,7 +82,8 @@ class Bootstrap:
         if not plan.changes:
             return
         needed = [(change.path, change.capabilities) for change in plan.changes]
-        needed += [(self._role_id_path(name), ("read",)) for name in self._layout.environments]
+        roles = map(self._layout.role_path, self._layout.environments)
+        needed += [(f"{role}/role-id", ("read",)) for role in roles]
         held = Capabilities.of(self._session, (path for path, _ in needed))
         if held is None:
             raise AccessDeniedError(
@@ -160,7 +161,7 @@ class Bootstrap:
         else:
             if answer.status == 200:
                 return tuple(sorted(answer.data))
-            problem = "Vault tells of them in its root namespace alone"
+            problem = "Vault lists them in its root namespace alone"
         raise AccessDeniedError(problem, path="sys/audit", capability="sudo")
 
     def _transit_changes(self) -> Iterator[Change]:
@@ -170,11 +171,8 @@ class Bootstrap:
             if change is not None:
                 yield change
 
-    def _role_id_path(self, environment: str) -> str:
-        return f"{self._layout.role_path(environment)}/role-id"
-
     def _role_id(self, environment: str) -> str:
-        found = self._api.expect(self._role_id_path(environment))
+        found = self._api.expect(f"{self._layout.role_path(environment)}/role-id")
         role_id = found.text("role_id")
         if not role_id:
             raise found.malformed("role_id")

@@ -83,9 +83,15 @@ def mount_change(
         ConfigurationError: something else is mounted there, or is in the way.
         SecretError: Vault can't be asked.
     """
-    mount = api.mount_at(listing, place, what)
+    mounts = api.expect(listing)
+    mount = mounts.mapping(f"{place}/")
     noun = "auth method" if listing == "sys/auth" else "secrets engine"
     if mount is None:
+        for other in mounts:
+            if f"{place}/".startswith(other) or other.startswith(f"{place}/"):
+                raise ConfigurationError(
+                    f"nothing can be mounted at {what} {place!r}, because of the mount {other!r}"
+                )
         body: dict[str, object] = {"type": kind}
         after = f'type = "{kind}"'
         if version:

@@ -23,7 +23,7 @@ _POLL_SECONDS = 0.05
 
 
 class KeyMount:
-    """Compares the mount with what it should be.
+    """Plans the changes that the mount and the keys in it need.
 
     Args:
         api: asks Vault.
@@ -95,7 +95,7 @@ class KeyMount:
         if is_shared:
             remarks.append(
                 f"the mount {mount}/ holds other things than {path}/, so it goes on keeping "
-                f"{limit or 'the default number of'} versions where a secret says nothing; "
+                f"{limit or 'the default number of'} versions if a secret says nothing; "
                 "secureml raises that of each key it writes"
             )
         elif limit < VERSIONS_KEPT or lifetime:

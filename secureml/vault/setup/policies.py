@@ -27,7 +27,7 @@ _HARMLESS_TRAITS = """\
     "allow_plaintext_backup" = [false]
   }
 """
-"""What may be said of a transit key: the same path would let it leave Vault, or delete it."""
+"""The parameters that a transit key may be made with: others would let it leave Vault."""
 
 # What a token without the default policy must be allowed: to see and renew itself, to give itself
 # up, and to ask what it may do.
@@ -82,7 +82,7 @@ class KeyLayout:
             if "+" in text.split("/") or not _UNSAFE.isdisjoint(text)
         ]
         if self.transit and not self.transit_key and "." in self.path:
-            problems.append("vault_path can't hold a dot where transit keys are named after it")
+            problems.append("vault_path can't hold a dot if transit keys are named after it")
         if problems:
             raise ConfigurationError.of(problems)
 

@@ -1,4 +1,4 @@
-"""The policies of a layout in a Vault: which differ, and which rules of theirs stay."""
+"""Compares the policies in a Vault with those of a layout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PATH = "sys/policies/acl/"
 
 
 class Policies:
-    """Compares policies with what they should be.
+    """Plans the changes that policies need.
 
     Args:
         api: asks Vault.
@@ -76,7 +76,7 @@ class Policies:
         return "" if policy is None else policy.text("policy") or ""
 
     def _transit_problems(self, mount: str, only: str | None) -> Iterator[str]:
-        """Say what is amiss with the transit keys of the layout, as far as the token sees them."""
+        """Say what is wrong with the transit keys of the layout, as far as the token sees them."""
         with suppress(AccessDeniedError):
             prefix = f"{self._layout.path.replace('/', '.')}."
             listed = [] if only else self._api.entries(f"{mount}/keys")

@@ -321,7 +321,7 @@ def test_usage_goes_by_the_number_of_a_key_if_metadata_alone_may_be_read(
     ran = run("keys", "usage", hidden)
     assert (ran.code, ran.out.split()[4]) == (0, "enabled")
     assert ran.err.startswith("note: key 'master_key' version 1")
-    assert "is told by its number alone: Vault denies" in ran.err
+    assert "is shown by its number alone: Vault denies" in ran.err
 
 
 def test_usage_goes_by_the_check_of_a_key_and_not_by_its_number(run, plain, hidden):

@@ -198,7 +198,7 @@ def test_another_prefix_and_another_mount_of_approle(run, here):
 @pytest.mark.namespaces
 def test_audit_in_a_namespace_can_not_be_checked_and_that_is_said(run, here):
     ran = run("vault", "bootstrap")
-    assert "whether an audit device is on could not be checked: Vault tells of them" in ran.err
+    assert "whether an audit device is on could not be checked: Vault lists them" in ran.err
 
 
 def test_a_server_without_audit_is_warned_of_with_both_remedies(run, private_bao, monkeypatch):

@@ -313,7 +313,7 @@ def everything(vault, work, policy: str) -> None:
     assert work(token=token).plan() == SetupPlan(())
     assert len(work(token=token).role_ids()) == 3
     if vault.namespace:
-        with pytest.raises(AccessDeniedError, match="in its root namespace alone"):
+        with pytest.raises(AccessDeniedError, match="lists them in its root namespace alone"):
             work(token=token).audit_devices()
 
 
