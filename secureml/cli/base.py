@@ -58,7 +58,8 @@ class LazyGroup(click.Group):
 
     Args:
         package: the package that the modules are in.
-        commands_at: by name, where a subcommand is, as ``module:attribute``, and its summary.
+        commands_at: by name, the module of a subcommand and its summary. ``module:attribute`` if
+            the attribute is named otherwise.
         **attributes: those of ``click.Group``.
     """
 
@@ -77,10 +78,9 @@ class LazyGroup(click.Group):
         """Load a subcommand; None if there is no such name."""
         if cmd_name not in self._commands_at:
             return None
-        module, _, attribute = self._commands_at[cmd_name][0].partition(":")
-        found: click.Command = getattr(
-            importlib.import_module(f".{module}", self._package), attribute
-        )
+        place, _, attribute = self._commands_at[cmd_name][0].partition(":")
+        module = importlib.import_module(f".{place}", self._package)
+        found: click.Command = getattr(module, attribute or cmd_name.replace("-", "_"))
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

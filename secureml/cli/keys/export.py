@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -82,10 +83,8 @@ def restore(
     *,
     file: Path,
     key_name: str | None,
-    passphrase_file: Path | None,
-    private_key: Path | None,
-    transit_key: str | None,
     as_json: bool,
+    **protection: Any,
 ) -> None:
     """Write every version of an exported key to Vault.
 
@@ -98,7 +97,7 @@ def restore(
       secureml keys restore --file archive.export --passphrase-file phrase --env production
     """
     with KeyManager(environment=environment) as manager:
-        found = _opened(manager, file, passphrase_file, private_key, transit_key)
+        found = _opened(manager, file, **protection)
         print_keys(manager.restore_key(found, key_name), as_json=as_json)
 
 
@@ -116,10 +115,8 @@ def verify_backup(
     *,
     file: Path,
     tables: Sequence[str],
-    passphrase_file: Path | None,
-    private_key: Path | None,
-    transit_key: str | None,
     as_json: bool,
+    **protection: Any,
 ) -> None:
     """Check an exported key, against Vault and tables too.
 
@@ -134,7 +131,7 @@ def verify_backup(
     from secureml.files.backup import lacking_for  # which loads pandas
 
     with KeyManager(environment=environment) as manager:
-        found = _opened(manager, file, passphrase_file, private_key, transit_key)
+        found = _opened(manager, file, **protection)
         rows = list(_compared(manager, found))
     problems = [f"{table}: {each}" for table in tables for each in lacking_for(found, table)]
     if as_json:
@@ -195,6 +192,7 @@ def _compared(manager: KeyManager, export: KeyExport) -> Iterator[dict[str, obje
 def _opened(
     manager: KeyManager,
     file: Path,
+    *,
     passphrase_file: Path | None,
     private_key: Path | None,
     transit_key: str | None,

@@ -13,8 +13,8 @@ __all__ = ["settings"]
     cls=LazyGroup,
     package=__name__,
     commands_at={
-        "show": ("show:show", "Print every setting and its origin"),
-        "schema": ("show:schema", "Print the JSON Schema of a settings file"),
+        "show": ("show", "Print every setting and its origin"),
+        "schema": ("show", "Print the JSON Schema of a settings file"),
     },
 )
 def settings() -> None:

@@ -13,9 +13,9 @@ __all__ = ["vault"]
     cls=LazyGroup,
     package=__name__,
     commands_at={
-        "bootstrap": ("bootstrap:bootstrap", "Set Vault up: mount, policies, roles"),
-        "dev": ("dev:dev", "Run a server for development"),
-        "status": ("status:status", "Show how Vault is, and what the token may do"),
+        "bootstrap": ("bootstrap", "Set Vault up: mount, policies, roles"),
+        "dev": ("dev", "Run a server for development"),
+        "status": ("status", "Show how Vault is, and what the token may do"),
     },
 )
 def vault() -> None:

@@ -22,7 +22,7 @@ from secureml.vault.setup.bootstrap import Bootstrap
 from secureml.vault.setup.changes import Change
 from secureml.vault.setup.policies import KeyLayout
 
-__all__ = ["bootstrap", "environments_in"]
+__all__ = ["bootstrap"]
 
 _DRIFT = 2
 """The exit code of --plan if there is anything to do, as of others that compare and change."""
@@ -158,7 +158,7 @@ def bootstrap(
     layout = KeyLayout(
         mount=settings.vault_mount,
         path=settings.vault_path,
-        environments=environments_in(environments),
+        environments=_environments_in(environments),
         approle=check_path(approle_mount, "--approle-mount"),
         prefix=prefix,
         transit=settings.vault_transit_mount if wraps else None,
@@ -193,15 +193,8 @@ def bootstrap(
             raise click.exceptions.Exit(_DRIFT)
 
 
-def environments_in(text: str) -> tuple[str, ...]:
-    """Return the environments that a comma separated list names, each once.
-
-    Args:
-        text: the list.
-
-    Raises:
-        ConfigurationError: a name is none, or close to one that it may be meant for.
-    """
+def _environments_in(text: str) -> tuple[str, ...]:
+    """Return the environments that a comma separated list names, each once."""
     names = tuple(dict.fromkeys(canonical(name) for name in text.split(",")))
     problems = [
         f"{name[:80]!r} is no environment" + (f": {problem}" if problem else "")

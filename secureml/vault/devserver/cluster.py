@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Self
 
-from secureml.errors import VaultUnavailableError
 from secureml.secret_types import SecretText
 from secureml.vault.devserver.loopback import LoopbackApi
-from secureml.vault.devserver.server import DevServer
+from secureml.vault.devserver.server import DevServer, wait_for
 
 __all__ = ["DevCluster"]
-
-_POLL_SECONDS = 0.02
 
 
 class DevCluster:
@@ -68,13 +64,13 @@ class DevCluster:
         api.request("POST", f"{path}autopilot/configuration", stable, token=token)
         for server in self.servers[1:]:
             server.start()
-        deadline = time.monotonic() + self._timeout
-        while True:
+
+        def all_vote() -> bool:
             found = api.expect(200, "GET", f"{path}configuration", token=token)
             voters = [each["voter"] for each in found["data"]["config"]["servers"]]
-            if voters == [True] * len(self.servers):
-                return
-            _sleep_until(deadline, "give each server a vote")
+            return voters == [True] * len(self.servers)
+
+        wait_for(all_vote, "the cluster did not give each server a vote", self._timeout)
 
     def leader(self) -> DevServer:
         """Return the leader, once there is one.
@@ -82,20 +78,13 @@ class DevCluster:
         Raises:
             VaultUnavailableError: none was elected in time.
         """
-        deadline = time.monotonic() + self._timeout
-        while True:
-            for server in self.servers:
-                if server.is_active:
-                    return server
-            _sleep_until(deadline, "elect a leader")
+        return wait_for(
+            lambda: next((server for server in self.servers if server.is_active), None),
+            "the cluster did not elect a leader",
+            self._timeout,
+        )
 
     def kill(self) -> None:
         """End all servers at once."""
         for server in self.servers:
             server.kill()
-
-
-def _sleep_until(deadline: float, what: str) -> None:
-    if time.monotonic() > deadline:
-        raise VaultUnavailableError(f"the cluster did not {what} in time")
-    time.sleep(_POLL_SECONDS)

@@ -91,9 +91,9 @@ class LoopbackApi:
         Args:
             status: the status wanted.
             method: as for ``request``, like all that follow.
-            path: the path below ``/v1/``.
-            body: what to send, as JSON.
-            token: the token to send.
+            path: the path.
+            body: what to send.
+            token: the token.
 
         Raises:
             VaultUnavailableError: no answer, or one with another status.

@@ -21,7 +21,7 @@ from secureml.vault.devserver.child import Child
 from secureml.vault.devserver.loopback import LoopbackApi
 from secureml.vault.devserver.secrets import DevServerSecrets
 
-__all__ = ["DevServer"]
+__all__ = ["DevServer", "wait_for"]
 
 _Value = TypeVar("_Value")
 
@@ -305,11 +305,7 @@ class DevServer:
         return _known(self._api).request("GET", "sys/health")[0]
 
     def _wait_for(self, ready: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + self._timeout
-        while not ready():
-            if time.monotonic() > deadline:
-                raise VaultUnavailableError(f"the server did not {what} in {self._timeout:g} s")
-            time.sleep(_POLL_SECONDS)
+        wait_for(ready, f"the server did not {what}", self._timeout)
 
     @property
     def _log(self) -> Path:
@@ -320,6 +316,20 @@ class DevServer:
 
     def _logged(self, what: str) -> bool:
         return what in self._log_text()
+
+
+def wait_for(found: Callable[[], _Value | None], problem: str, seconds: float) -> _Value:
+    """Wait until a function returns something that is true, and return it.
+
+    Raises:
+        VaultUnavailableError: that takes too long.
+    """
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        if time.monotonic() > deadline:
+            raise VaultUnavailableError(f"{problem} in {seconds:g} s")
+        time.sleep(_POLL_SECONDS)
+    return value
 
 
 def _known(value: _Value | None) -> _Value:
