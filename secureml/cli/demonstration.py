@@ -96,10 +96,9 @@ def _without_server(table: pd.DataFrame, columns: Sequence[str]) -> None:
 
 def _server(folder: str) -> DevServer | None:
     """Return a server to start; None, with a note, if an extra is missing."""
-    if importlib.util.find_spec("hvac") is None:
-        note(f"{MissingExtraError.of('vault', 'Vault')}; this runs on the development key instead")
-        return None
     try:
+        if importlib.util.find_spec("hvac") is None:
+            raise MissingExtraError.of("vault", "Vault")
         return DevServer(folder)
     except MissingExtraError as error:
         note(f"{error}; this runs on the development key instead")

@@ -1,4 +1,4 @@
-"""``secureml scan``: which columns of a file want a rule."""
+"""``secureml scan``: proposes rules for the columns of a file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from secureml.atomic_files import NewFile, write_together
 from secureml.cli.base import command, note
 from secureml.cli.options import delimiter_option, json_option
 from secureml.cli.output import show, show_json
+from secureml.cli.settings.settings_file import with_rules
+from secureml.configuration.process import configure
+from secureml.settings import find_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,15 +39,14 @@ def scan(environment: str | None, *, file: str, write: bool, as_json: bool, deli
     """Propose rules for the columns of a file.
 
     They are for columns of FILE, CSV or Parquet, that seem to hold personal data. A proposal comes
-    with what speaks for it. What is not proposed may be
-    personal data none the less: names and contents are all that a scan sees.
+    with what speaks for it. What is not proposed may be personal data none the less: names and
+    contents are all that a scan sees.
 
     Examples:
       secureml scan customers.csv
       secureml scan customers.parquet --json
       secureml scan customers.csv --write
     """
-    from secureml.configuration.process import configure
     from secureml.scanning import scan as proposals_for
 
     settings = configure(environment=environment)
@@ -91,10 +94,6 @@ def _print(proposals: tuple[Proposal, ...], ruled: set[str]) -> None:
 
 
 def _write(rules: Mapping[str, Mapping[str, Any]]) -> None:
-    from secureml.atomic_files import NewFile, write_together
-    from secureml.cli.settings.settings_file import with_rules
-    from secureml.settings import find_files
-
     if not rules:
         note("there is no rule to add")
         return

@@ -114,6 +114,22 @@ def test_something_that_is_not_vault(tried, bao_tls):
     assert failures(ran)[0].startswith("reachable: what answers at ")
 
 
+def test_json_that_is_not_vaults(tried, faulty):
+    ran = tried(faulty(b'{"status": "ok"}').url, "a-token")
+    assert ran.code == 5
+    assert failures(ran)[0].startswith("reachable: what answers at ")
+
+
+def test_an_address_that_serves_is_enough(run, vault, unused_port):
+    urls = f"http://127.0.0.1:{unused_port},{vault.url}"
+    ran = run(
+        *("keys", "configure-vault", "--vault-url", urls, "--vault-token", vault.token),
+        *("--test-connection", *vault.options),
+    )
+    assert ran.code == 0, ran.err
+    assert f"ok       reachable: {urls}\n" in ran.out
+
+
 def test_a_certificate_that_is_not_trusted(tried, bao_tls):
     token = bao_tls.server.root_token.reveal()
     ran = tried(bao_tls.server.url, token)
