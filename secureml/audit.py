@@ -1,4 +1,4 @@
-"""Who used which key, when and to what end: one event for each access, never with a value.
+"""The audit log: one event for each access to a key or secret, never with a value.
 
 Events go to the logger ``secureml.audit``, and as JSON lines to the file that ``audit_log`` names.
 """
@@ -46,7 +46,7 @@ _writing = ForkSafeLock()
 
 
 class Provenance(Protocol):
-    """What is told of a secret once it is found: a record of a source, or a key."""
+    """Where a secret came from: a record of a source, or a key."""
 
     @property
     def version(self) -> int | None: ...
@@ -57,7 +57,7 @@ class Provenance(Protocol):
 
 
 class Access:
-    """An access that nobody wants to be told of; the one to be told of is a subclass."""
+    """Null object: no audit sink is configured. The subclass records."""
 
     def note(self, **facts: str | int | None) -> None:
         """Add to the event: ``name``, ``version``, ``purpose``."""
@@ -67,8 +67,8 @@ class Access:
 
         Args:
             what: what was read or written.
-            cached: whether it was held in memory.
-            stale: whether it was, and for longer than usual, as Vault is unavailable.
+            cached: whether it was in the cache.
+            stale: whether it was served after its time there, because Vault is unavailable.
         """
 
     def attempt(self, name: str) -> None:
@@ -97,7 +97,7 @@ class Access:
 
 
 class Audit:
-    """Keeps the record of all accesses, as the settings ask for it.
+    """Records all accesses as the settings say.
 
     Each event has these members: ``time`` (UTC), ``host``, ``user``, ``pid``, ``role`` (with which
     the settings log in, or their user name in Vault), ``accessor`` (of the token that a login
@@ -135,12 +135,12 @@ class Audit:
             operation: the method that was called.
 
         Returns:
-            The access. Leaving its block raises SecretError where the access succeeded, its event
+            The access. Leaving its block raises SecretError if the access succeeded, its event
             can't be written, and ``audit_required`` is on.
         """
         if self._file is None and not _log.isEnabledFor(logging.INFO):
-            return _UNWATCHED
-        return _Watched(self, operation)
+            return _NOT_RECORDED
+        return _RecordedAccess(self, operation)
 
     def record(self, access: Mapping[str, object], consequence: str) -> None:
         """Write one event.
@@ -188,8 +188,8 @@ class Audit:
         self._losing = bool(problem)
 
 
-class _Watched(Access):
-    """An access that becomes an event when it ends."""
+class _RecordedAccess(Access):
+    """An access that is recorded when it ends."""
 
     def __init__(self, audit: Audit, operation: str) -> None:
         self._audit = audit
@@ -246,11 +246,11 @@ class _Watched(Access):
         self._audit.record(self._event, "" if kind else consequence)
 
 
-_UNWATCHED = Access()
+_NOT_RECORDED = Access()
 
 
 def _user() -> str:
-    """Return who runs the process, by the system and not by variables that anybody can set."""
+    """Return who runs the process, as the system says, not variables that anybody can set."""
     try:
         import pwd
     except ImportError:  # POSIX has it
@@ -268,7 +268,7 @@ def _name_of(uid: int, entry: Callable[[int], Any]) -> str:
 
 
 def _short(text: str) -> str:
-    """Cut a text that would take too much of a line; ASCII escapes take up to 12 bytes each."""
+    """Cut a text that is too long for a line; ASCII escapes take up to 12 bytes each."""
     return text if len(json.dumps(text)) <= _LONGEST_TEXT else text[: _LONGEST_TEXT // 16] + "…"
 
 
@@ -299,15 +299,15 @@ def _append(
     # Not waiting for a reader, where the path names a pipe.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
     try:
-        # A signal handler in the middle of a line adds its own without waiting for itself.
+        # A signal handler that interrupts a line adds its own without waiting for itself.
         is_nested = _writing.held
         with _writing.within(seconds):
             file = os.open(path, flags, 0o600)
             try:
-                if is_nested or _is_locked(file, clock() + seconds, clock, sleep):
-                    return _written(file, line)
+                if is_nested or _lock(file, clock() + seconds, clock, sleep):
+                    return _write_line(file, line)
             finally:
-                # Closing alone leaves it locked where a fork has copied the descriptor.
+                # Closing alone leaves it locked if a fork has copied the descriptor.
                 fcntl.flock(file, fcntl.LOCK_UN)
                 os.close(file)
     except BusyError:
@@ -319,7 +319,7 @@ def _append(
     return "another process keeps it locked"
 
 
-def _written(file: int, line: bytes) -> str:
+def _write_line(file: int, line: bytes) -> str:
     # Appending is atomic by itself; taking back the part of a line that still fitted on a full
     # disk is not.
     written = os.write(file, line)
@@ -329,10 +329,10 @@ def _written(file: int, line: bytes) -> str:
     return "there is no room for a whole line"
 
 
-def _is_locked(
+def _lock(
     file: int, end: float, clock: Callable[[], float], sleep: Callable[[float], object]
 ) -> bool:
-    """Lock a file that others may have locked; tell whether that was possible in time."""
+    """Lock a file; return whether that was possible in time."""
     pause = _FIRST_PAUSE
     while True:
         try:

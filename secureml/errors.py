@@ -131,7 +131,7 @@ class VaultSealedError(VaultUnavailableError):
 
 
 class MalformedAnswerError(VaultUnavailableError):
-    """What answers at Vault's address does not answer as Vault; check what the address names."""
+    """The server at Vault's address does not answer as Vault does; check the address."""
 
 
 class ResourceLimitError(SecretError):
@@ -142,7 +142,7 @@ class ResourceLimitError(SecretError):
 
     @classmethod
     def behind(cls, what: str, *causes: BaseException) -> ResourceLimitError | None:
-        """Return this error where one of the causes is such a shortage.
+        """Return this error if one of the causes is such a shortage.
 
         Args:
             what: what could not be done, as the start of a sentence.
@@ -310,7 +310,7 @@ class DevelopmentKeyWarning(SecureMLWarning):
 
 
 _log = logging.getLogger("secureml.warnings")
-# The warning itself is shown; its details appear where the application has set up a log.
+# The warning itself is shown; its details appear if the application has set up a log.
 _log.addHandler(logging.NullHandler())
 
 

@@ -234,7 +234,7 @@ class Latch:
         mine = threading.Lock()
         mine.acquire()
         self._waiting.append(mine)
-        # Whoever opened it may have looked at the list before this.
+        # The opening thread may have gone through the list before this.
         return self._is_open or mine.acquire(timeout=seconds) or self._is_open
 
 
@@ -269,7 +269,7 @@ def _renew_all() -> None:
 
 
 def _before_fork() -> None:
-    # In vain where an import takes for ever: then the child is forked all the same.
+    # If an import takes too long, the child is forked all the same.
     _unforked._lock.acquire(timeout=_LONGEST_WAIT)
 
 

@@ -1,4 +1,4 @@
-"""Values that do not show themselves: their content comes out through ``reveal()`` alone.
+"""Types that hide their content: only ``reveal()`` returns it.
 
 That keeps it out of reports, not out of the process's memory: a core dump holds it.
 """
@@ -33,7 +33,7 @@ class _Concealed(Generic[_Content]):
     __slots__ = ("__content",)
 
     def __init__(self, content: _Content) -> None:
-        # In a closure, where debuggers and serializers that go through attributes don't find it.
+        # In a closure, where debuggers and serializers that read attributes do not find it.
         self.__content: Callable[[], _Content] = lambda: content
 
     def reveal(self) -> _Content:
@@ -142,7 +142,7 @@ def conceal(content: bytes | SecretBytes) -> SecretBytes: ...
 @overload
 def conceal(content: object) -> Any: ...
 def conceal(content: object) -> Any:
-    """Conceal what a caller gave, so that no traceback shows it among the variables.
+    """Conceal an argument, so that no traceback shows it among the variables.
 
     A function that takes a key begins with ``key = conceal(key)``, and checks it afterwards. A
     public one is decorated with `conceals` instead.
@@ -171,7 +171,7 @@ def revealed(fields: Mapping[str, object]) -> dict[str, object]:
 
 
 def conceals(*secret: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """Decorate a public function, so that no frame of ours holds a secret argument in the clear.
+    """Decorate a public function: no frame of secureml holds its secret arguments in the clear.
 
     The function receives concealed what its parameters of these names are given, and all that it
     has no named parameter for: a setting in ``**settings``, a misspelt keyword, one argument too

@@ -11,7 +11,7 @@ from secureml.configuration.remote import RemoteSettings
 from secureml.errors import ConfigurationError
 from secureml.key_management.cache import Cache
 from secureml.key_management.connection import Connection
-from secureml.key_management.invalidation import InvalidatingStore
+from secureml.key_management.invalidation import invalidating
 from secureml.key_management.known_keys import KnownKeys
 from secureml.key_management.notifier import RotationNotifier
 from secureml.key_management.records import check_name
@@ -25,8 +25,7 @@ __all__ = ["KeyContext"]
 class KeyContext:
     """The base of KeyManager's parts; its parameters are those of KeyManager.
 
-    What is made here knows no other part and not the manager, so that a manager that nobody holds
-    ends at once.
+    What is made here does not refer to the manager, so that it ends with its last reference.
     """
 
     def __init__(
@@ -109,7 +108,7 @@ class KeyContext:
 
 def _opened(connection: Connection, cache: Cache[Resolved], audit: Audit) -> SecretStore | None:
     store = connection.store()
-    return None if store is None else InvalidatingStore(store, cache, audit)
+    return None if store is None else invalidating(store, cache, audit)
 
 
 def _in_force(remote: RemoteSettings | None, local: Settings) -> Settings:

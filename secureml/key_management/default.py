@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from secureml.configuration import process
@@ -17,12 +16,6 @@ if TYPE_CHECKING:
     from secureml.secret_types import SecretText
 
 __all__ = ["configure_default_key_manager", "get_default_key_manager", "get_encryption_key"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Default:
-    manager: KeyManager
-    arguments: Mapping[str, Any]
 
 
 _ATTACHED = "default manager"
@@ -41,7 +34,7 @@ def configure_default_key_manager(
     use_default_fallback: bool | None = None,
     **more: Any,
 ) -> KeyManager:
-    """Replace the process-wide default manager; it is left as it was where an argument is wrong.
+    """Replace the process-wide default manager; if an argument is wrong, it stays as it was.
 
     Callbacks of ``on_rotate`` that the manager before it had are those of the new one too.
 
@@ -49,7 +42,7 @@ def configure_default_key_manager(
         vault_url: as for ``KeyManager``, like all that follow.
         vault_token: the token to use.
         vault_path: the path below the mount.
-        use_env_fallback: whether environment variables may stand in for Vault.
+        use_env_fallback: whether environment variables may be used in place of Vault.
         use_default_fallback: whether deterministic development defaults may.
         **more: every other argument of ``KeyManager``.
 
@@ -116,15 +109,14 @@ def get_encryption_key(
 
 
 def _current() -> KeyManager | None:
-    """Return the default manager for the settings in force and the arguments last given."""
-    made = process.attachments().get(_ATTACHED)
-    if isinstance(made, _Default) and made.arguments is _arguments:
-        return made.manager
-    return None
+    """Return the manager made for the settings in force and the last arguments, if there is one."""
+    made: Any = process.attachments().get(_ATTACHED, (None, None))
+    manager: KeyManager | None = made[0]
+    return manager if made[1] is _arguments else None
 
 
 def _built(arguments: Mapping[str, Any]) -> KeyManager:
-    """Build the manager that comes after the default one."""
+    """Build the next default manager."""
     global _notifier
     attachments = process.attachments()
     manager = KeyManager(**arguments)
@@ -133,7 +125,7 @@ def _built(arguments: Mapping[str, Any]) -> KeyManager:
     else:
         _notifier = _notifier.successor()
         manager.watch_with(_notifier)
-    attachments[_ATTACHED] = _Default(manager, arguments)
+    attachments[_ATTACHED] = manager, arguments
     return manager
 
 

@@ -1,8 +1,8 @@
-"""Whole keys that leave a store and come into another: every version under its number."""
+"""Exports whole keys and restores them elsewhere, every version under its number."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from secureml.errors import (
@@ -27,9 +27,10 @@ from secureml.keys.export import (
     Opener,
     Protection,
     check_kind,
+    for_passphrase,
+    for_public_key,
     with_passphrase,
     with_private_key,
-    with_public_key,
 )
 from secureml.secret_types import SecretBytes, SecretText, conceals
 from secureml.stores import Finding, SecretStore, VersionInfo
@@ -77,7 +78,7 @@ class KeyExports(KeyLifecycle):
         with self._audit.access("export_key") as access:
             name = self._named(access, name)
             store = self._store()
-            seal = self._seal(store, name, passphrase, public_key, transit_key)
+            protection = self._protection(store, name, passphrase, public_key, transit_key)
             path = store.path_of(name)
             custom_metadata: Mapping[str, str] = {}
             versions = []
@@ -118,7 +119,7 @@ class KeyExports(KeyLifecycle):
                 custom_metadata=custom_metadata,
                 versions=versions,
             )
-            file = export.sealed(seal())
+            file = export.sealed(protection)
         if without:
             warn(
                 "versions of a key are exported without their content",
@@ -238,26 +239,21 @@ class KeyExports(KeyLifecycle):
             return {**version.beside, **wrap(store, name, material).fields()}
         return {**version.beside, **plain_fields(material, version.encoding)}
 
-    def _seal(
+    def _protection(
         self,
         store: SecretStore,
         name: str,
         passphrase: SecretText | None,
         public_key: bytes | None,
         transit_key: str | None,
-    ) -> Callable[[], Protection]:
+    ) -> Protection:
         if passphrase is not None:
-            return with_passphrase(passphrase)[0]
+            return for_passphrase(passphrase)
         if public_key is not None:
-            return with_public_key(public_key)
-        transit = transit_of(store)
-
-        def seal() -> Protection:
-            key, envelope = transit.make(name, 32, str(transit_key))
-            about = {"transit_key": envelope.transit_key, "wrapped": envelope.wrapped}
-            return key, {"kind": "transit", **about}
-
-        return seal
+            return for_public_key(public_key)
+        key, envelope = transit_of(store).make(name, 32, str(transit_key))
+        about = {"transit_key": envelope.transit_key, "wrapped": envelope.wrapped}
+        return key, {"kind": "transit", **about}
 
     def _opener(
         self,
@@ -266,7 +262,7 @@ class KeyExports(KeyLifecycle):
         transit_key: str | None,
     ) -> Opener:
         if passphrase is not None:
-            return with_passphrase(passphrase)[1]
+            return with_passphrase(passphrase)
         if private_key is not None:
             return with_private_key(private_key)
 

@@ -1,7 +1,7 @@
-"""What was seen of keys in Vault, so that a Vault that went back to older data is noticed.
+"""The versions of keys that were seen, so that a Vault that went back to older data is noticed.
 
-As ``known_hosts`` of ssh: what is seen first is trusted, and what contradicts it is an error until
-somebody confirms it. The file holds no material: versions, fingerprints and times.
+As ``known_hosts`` of ssh: the first sight is trusted, and a contradiction is an error until it is
+confirmed. The file holds no material: versions, fingerprints and times.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SIZES = frozenset({32, 48, 64})
 """The lengths at which text passes for a key although it does not declare its encoding."""
 
 _FORGOTTEN = 0
-"""In place of a version: what was seen before is that of a key that was removed since."""
+"""In place of a version: the key that was seen before was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class KnownKeys:
     def checked(self, store: SecretStore, name: str, record: Record, *, is_newest: bool) -> Record:
         """Compare a version of a key with what was seen, and remember it.
 
-        A key that was removed and made anew is taken for what it is: all its versions are from
+        A key that was removed and made anew is no contradiction: all its versions were written
         after those that were seen.
 
         Args:
@@ -165,9 +165,9 @@ class KnownKeys:
         )
 
     def _key_in(self, name: str, record: Record) -> KeyInfo | None:
-        """Tell of the key in a record; None if it may be a password: its fingerprint is no secret.
+        """Describe the key in a record; None if it may be a password.
 
-        A guess at what is shorter and was not made as a key could be compared with that.
+        Fingerprints are no secrets, and a guess at a password could be checked against one.
         """
         try:
             info = info_of(name, record, self._environment)
@@ -181,7 +181,7 @@ class KnownKeys:
     def _read(self) -> dict[str, Mapping[int, KnownVersion]]:
         known: dict[str, Mapping[int, KnownVersion]] = {}
         for line in _lines(self._file):
-            # What a full disk cut off is no line of ours.
+            # A full disk may have cut a line off.
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 entry = json.loads(line)
                 if entry["namespace"] != self._namespace or not (
@@ -240,7 +240,7 @@ def _lines(file: Path | None) -> list[str]:
 def _contradiction(
     known: Mapping[int, KnownVersion], info: KeyInfo, lost: Collection[int], *, is_newest: bool
 ) -> str:
-    """Say what a version contradicts; empty if it contradicts nothing that was seen."""
+    """Say what a version contradicts; empty if nothing that was seen."""
     believed = {version: seen for version, seen in known.items() if version not in lost}
     version, last = info.version or 0, max(believed, default=0)
     if is_newest and last and believed[last].fingerprint == info.fingerprint:

@@ -130,7 +130,7 @@ class KeyLifecycle(KeyVersions):
     def rotate_key(self, name: str | None = None, *, new_material: bool = False) -> KeyInfo:
         """Give a key a new version of the same length; every older version stays readable.
 
-        Where a transit key wraps it, the transit key is rotated, and the key itself stays the
+        If a transit key wraps it, the transit key is rotated, and the key itself stays the
         same, wrapped afresh, unless it is disabled.
 
         Args:
@@ -181,8 +181,8 @@ class KeyLifecycle(KeyVersions):
     def rotate_due(self, now: datetime | None = None) -> tuple[KeyInfo, ...]:
         """Rotate every key whose rotation period is over; one without a period never is.
 
-        A key that cannot be rotated does not keep the others from it; where one cannot be read,
-        none is rotated.
+        A key that cannot be rotated does not stop the others; if one cannot be read, none is
+        rotated.
 
         Args:
             now: the time to go by, with its time zone; by default the present by Vault's clock.
@@ -317,7 +317,7 @@ class KeyLifecycle(KeyVersions):
         return info
 
     def _replace(self, access: Access, store: SecretStore, name: str) -> KeyInfo:
-        """Write the version after one that was destroyed, of the length of the last before it."""
+        """Write the version after a destroyed one, of the length of the last that is left."""
         (*older, newest), custom_metadata = store.described(name)
         left = [one.version for one in older if one.state not in ("deleted", "destroyed")]
         shape = _USUAL_SHAPE

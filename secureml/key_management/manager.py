@@ -68,9 +68,9 @@ class KeyManager(KeyExports):
         vault_url: Vault's address, such as ``https://vault.example.com:8200``.
         vault_token: the token to use.
         vault_path: the path below the mount; ``secureml`` by default.
-        use_env_fallback: whether environment variables may stand in for Vault.
+        use_env_fallback: whether environment variables may be used in place of Vault.
         use_default_fallback: whether deterministic development defaults may; never outside
-            development, except here where no environment is selected.
+            development, except here if no environment is selected.
         environment: ``development``, ``staging``, ``production`` or one that the settings file
             declares; by default that of the process's settings.
         settings: the settings to start from, instead of the process's own layers.
@@ -134,11 +134,11 @@ class KeyManager(KeyExports):
 
         Args:
             name: the secret's name; ``/`` separates folders.
-            default: what to return where the secret is absent everywhere that the policy allows
-                to look; never where it is denied or deleted, or Vault is unavailable.
+            default: what to return if the secret is absent everywhere that the policy allows to
+                look; never if it is denied or deleted, or Vault is unavailable.
 
         Returns:
-            The text of the field ``value``, or all fields as a dict where there is no such field.
+            The text of the field ``value``, or all fields as a dict if there is no such field.
 
         Raises:
             SecretError: denied, deleted, or Vault is unavailable and no other source has it.
@@ -155,7 +155,7 @@ class KeyManager(KeyExports):
             return content_of(record)
 
     def secret_info(self, name: str) -> SecretInfo:
-        """Tell where a secret comes from, without its value.
+        """Return where a secret comes from, without its value.
 
         Args:
             name: the secret's name.
@@ -170,7 +170,7 @@ class KeyManager(KeyExports):
 
     @conceals("value")
     def set_secret(self, name: str, value: str | Mapping[str, object]) -> SecretInfo:
-        """Write a secret to Vault, as a new version where there is one.
+        """Write a secret to Vault, as a new version if there is one.
 
         Args:
             name: the secret's name.
@@ -287,10 +287,10 @@ class KeyManager(KeyExports):
         return key
 
     def keys_of(self, name: str | None = None, *, key_bytes: int = 32) -> Iterator[Key]:
-        """Go through the different keys that are kept under a name, the newest version first.
+        """Iterate over the different keys under a name, the newest version first.
 
-        Those are all versions that can be read, and what wrapped versions carry of those that
-        can't. What is disabled is left out, and so are versions that may not be listed.
+        Those are all versions that can be read, and the keys of other versions that wrapped
+        ones carry. What is disabled is left out, and so are versions that may not be listed.
 
         Args:
             name: the key's name; by default the setting ``master_key_name``.
@@ -426,7 +426,7 @@ class KeyManager(KeyExports):
             return derive(base_key.material, purpose, key_bytes)
 
     def key_info(self, name: str | None = None, version: int | None = None) -> KeyInfo:
-        """Tell what is known of a key, wherever the policy finds it.
+        """Return what is known of a key, from whichever source the policy finds it in.
 
         If Vault denies the key itself, its metadata tells all but the fingerprint.
 
@@ -466,7 +466,7 @@ class KeyManager(KeyExports):
         """Have a function called when the current key has become another one.
 
         The current key is what ``get_key`` and ``get_encryption_key`` hand out for the master key
-        where no version is asked for. A read of it notices that its name, version or fingerprint
+        if no version is asked for. A read of it notices that its name, version or fingerprint
         is not that of the last one, and calls back once, in its own thread, before it returns;
         if a thread is calling back already, that one goes on with this change, so that callbacks
         hear of changes in order. An answer that comes late is no change, and there is none back
@@ -492,7 +492,7 @@ class KeyManager(KeyExports):
         """Go on with the callbacks of another manager, as a new default manager does.
 
         Args:
-            watch: what tells of changes from here on.
+            watch: notifies of changes from here on.
         """
         self._notifier = watch
 

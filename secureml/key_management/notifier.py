@@ -1,4 +1,4 @@
-"""Tells callers when the current key has become another one."""
+"""Notifies callers when the current key has become another one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from secureml.keys import Key, KeyInfo
 __all__ = ["Callback", "RotationNotifier"]
 
 Callback = Callable[[KeyInfo, KeyInfo], object]
-"""Takes what was current before, and what is now."""
+"""Takes the key that was current before, and the one that is now."""
 
 
 class RotationNotifier:
@@ -32,7 +32,7 @@ class RotationNotifier:
         self._last_asked_at = -math.inf
         self._callbacks: dict[object, Callback] = {}
         self._changes: deque[tuple[KeyInfo, KeyInfo]] = deque()
-        self._telling_process: int | None = None
+        self._calling_process: int | None = None
 
     def add(self, callback: Callback) -> Callable[[], None]:
         """Register a callback; return what takes it away again."""
@@ -49,13 +49,13 @@ class RotationNotifier:
         return remove
 
     def sibling(self) -> RotationNotifier:
-        """Return a watch with the same callbacks, which has seen nothing."""
+        """Return a notifier with the same callbacks that has seen no key."""
         made = RotationNotifier()
         made._lock, made._callbacks = self._lock, self._callbacks
         return made
 
     def successor(self) -> RotationNotifier:
-        """Return a watch that goes on from what this one saw last, with the same callbacks."""
+        """Return a notifier with the same callbacks that goes on from the key seen last."""
         made = self.sibling()
         with self._lock.mutex:
             made.last, made._last_version = self.last, self._last_version
@@ -63,7 +63,7 @@ class RotationNotifier:
         return made
 
     def saw(self, key: Key, asked_at: float, is_current: Callable[[str], bool]) -> None:
-        """Take note of a key that was handed out as the current one.
+        """Note a key that was handed out as the current one.
 
         Args:
             key: the key.
@@ -85,14 +85,14 @@ class RotationNotifier:
             if old is None or _identity(new) == _identity(old):
                 return
             self._changes.append((old, new))
-            if self._telling_process == os.getpid():
-                # Whoever is telling of an earlier change goes on with this one.
+            if self._calling_process == os.getpid():
+                # The thread that calls back for an earlier change goes on with this one.
                 return
-            self._telling_process = os.getpid()
-        self._tell()
+            self._calling_process = os.getpid()
+        self._call_back()
 
     def _is_overtaken(self, new: KeyInfo, asked_at: float) -> bool:
-        """Tell whether a thread comes late with what was there before the key seen last."""
+        """Return whether a thread comes late, with a key from before the one seen last."""
         before = self._last_version
         if before is not None and before.name == new.name and before.version != new.version:
             order = _order(new, before)
@@ -100,7 +100,7 @@ class RotationNotifier:
                 return order < 0
         return asked_at < self._last_asked_at
 
-    def _tell(self) -> None:
+    def _call_back(self) -> None:
         """Call back for all changes in order, one thread at a time."""
         failures: list[str] = []
         exits: list[BaseException] = []
@@ -109,12 +109,12 @@ class RotationNotifier:
                 for callback in tuple(self._callbacks.values()):
                     try:
                         callback(*change)
-                    except Exception as error:  # whoever asked for a key still gets it
+                    except Exception as error:  # the caller still gets the key
                         failures.append(_description(callback, error))
                     except BaseException as error:  # the others are to hear of the change first
                         exits.append(error)
         except BaseException:  # a signal handler raised it between two callbacks
-            self._telling_process = None
+            self._calling_process = None
             raise
         for exit_ in exits[:1]:
             raise exit_
@@ -125,7 +125,7 @@ class RotationNotifier:
         with self._lock.mutex:
             if self._changes:
                 return self._changes.popleft()
-            self._telling_process = None
+            self._calling_process = None
             return None
 
 
@@ -148,6 +148,6 @@ def _order(new: KeyInfo, old: KeyInfo) -> int:
 
 
 def _description(callback: Callback, error: Exception) -> str:
-    """Say which callback failed, and not what the exception says: nobody knows what that holds."""
+    """Name the callback that failed; the exception's text is left out, as it may hold anything."""
     name = getattr(callback, "__qualname__", type(callback).__name__)
     return f"the on_rotate callback {name} failed with {type(error).__name__}"

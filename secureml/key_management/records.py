@@ -1,10 +1,11 @@
-"""Records of a source as secrets and keys, and what is no key at all."""
+"""Reads records as secrets and keys, and refuses what is no key."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from secureml.errors import ConfigurationError, KeyMaterialError, SecretError
 from secureml.key_management.rotation_period import period_in
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 _KEY_SIZES = frozenset({16, 24, 32, 48, 64})
-"""The lengths at which text without a declared encoding passes for a key when keys are listed."""
+"""The lengths at which text without a declared encoding is listed as a key."""
 
 
 _FIELDS_OF_KEYS = frozenset({"value", "encoding", *WRAPPED_FIELDS, *STATES_KEPT})
@@ -69,7 +70,7 @@ class SecretInfo:
 
 
 def secret_info_of(name: str, record: Record, environment: str | None) -> SecretInfo:
-    """Tell where a record is kept."""
+    """Return where a record is kept."""
     return SecretInfo(
         name=name,
         version=record.version,
@@ -108,7 +109,7 @@ def key_of(name: str, record: Record, environment: str | None, size: int | None 
 
 
 def info_of(name: str, record: Record, environment: str | None) -> KeyInfo:
-    """Tell what is known of the key in a record; one that is wrapped is not unwrapped for it.
+    """Describe the key in a record; a wrapped one is not unwrapped for that.
 
     Raises:
         KeyMaterialError: the record holds no key.
@@ -136,11 +137,9 @@ def _info(
         created=record.created,
         stale=record.stale,
         state=record.state,
-        purpose=record.custom_metadata.get(PURPOSE),
-        created_by=record.custom_metadata.get(CREATED_BY),
-        rotation_period=period_in(record.custom_metadata.get(ROTATION_PERIOD)),
         transit_key=None if envelope is None else envelope.transit_key,
         deletion_time=record.deletion_time,
+        **_described(record.custom_metadata),
     )
 
 
@@ -149,18 +148,17 @@ def metadata_info_of(
     path: str,
     version: VersionInfo,
     environment: str | None,
-    custom_metadata: Mapping[str, str] | None = None,
+    custom_metadata: Mapping[str, str],
 ) -> KeyInfo:
-    """Tell what metadata alone tells of a version.
+    """Describe a version by its metadata alone.
 
     Args:
         name: the key's name.
         path: where it is kept.
         version: the version.
         environment: the environment it belongs to.
-        custom_metadata: what is kept beside it, if that is known.
+        custom_metadata: what is kept beside it.
     """
-    about = custom_metadata or {}
     return KeyInfo(
         name=name,
         version=version.version,
@@ -170,15 +168,21 @@ def metadata_info_of(
         path=path,
         created=version.created,
         state=version.state,
-        purpose=about.get(PURPOSE),
-        created_by=about.get(CREATED_BY),
-        rotation_period=period_in(about.get(ROTATION_PERIOD)),
         deletion_time=version.deletion_time,
+        **_described(custom_metadata),
     )
 
 
+def _described(custom_metadata: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "purpose": custom_metadata.get(PURPOSE),
+        "created_by": custom_metadata.get(CREATED_BY),
+        "rotation_period": period_in(custom_metadata.get(ROTATION_PERIOD)),
+    }
+
+
 def content_of(record: Record) -> str | dict[str, object]:
-    """Return a secret: the text of the field ``value``, or all fields where there is none."""
+    """Return a secret: the text of the field ``value``, or all fields if there is none."""
     if "value" not in record.fields:
         return dict(record.fields)
     if not isinstance(record.fields["value"], str):
@@ -202,7 +206,11 @@ def fields_of(value: object) -> dict[str, object]:
 
 
 def key_text(record: Record) -> tuple[SecretText, str | None]:
-    """Return a record's text and its declared encoding, or say that it is no key."""
+    """Return a record's text and its declared encoding.
+
+    Raises:
+        KeyMaterialError: it is no key.
+    """
     if not isinstance(record.fields.get("value"), str):
         raise KeyMaterialError(f"{record.path} holds no key: it has no text in the field 'value'")
     if not isinstance(record.fields.get("encoding"), str | None):
@@ -219,7 +227,7 @@ def beside_key(record: Record) -> Mapping[str, object]:
 
 
 def check_lasting(record: Record) -> None:
-    """Refuse a version of a key that was written for some time only.
+    """Refuse a version of a key that Vault is to delete.
 
     Raises:
         SecretError: Vault is to delete it.
@@ -234,7 +242,7 @@ def check_lasting(record: Record) -> None:
 
 
 def is_key(record: Record) -> bool:
-    """Tell whether a record passes for a key."""
+    """Return whether a record counts as a key."""
     try:
         if wrapped_in(record) is not None:
             return True
@@ -262,7 +270,7 @@ def check_name(name: str, settings: Settings) -> None:
     check_path(name, "the name of a secret")
     if is_reserved(name):
         raise ConfigurationError(f"{name!r} is the name of a setting and can't be that of a secret")
-    # Without an environment the path has no such segment, and this one would be taken for it.
+    # Without an environment the path has no such segment, and this one would count as it.
     if settings.environment is None and name.split("/", 1)[0] in settings.environments:
         raise ConfigurationError(
             f"{name!r} lies in an environment's folder; select the environment instead"

@@ -1,4 +1,4 @@
-"""The policy: where a secret may come from, by what Vault said and by environment."""
+"""The policy: which source a secret may come from, by Vault's outcome and by environment."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ POLICY: Mapping[Finding, Mapping[str, tuple[str, ...]]] = {
 
 ``use_env_fallback`` and ``use_default_fallback`` only ever take a source away. They differ by
 environment: the settings let ``use_default_fallback`` be true in development, or as an explicit
-argument where no environment is selected.
+argument if no environment is selected.
 """
 
 
@@ -122,7 +122,7 @@ class SecretResolver:
         """Read a secret.
 
         Args:
-            access: the event that tells of it.
+            access: the event of the audit log.
             name: its name.
             version: its version in Vault; the newest by default.
             size: the length in bytes of a development default.
@@ -164,7 +164,7 @@ class SecretResolver:
         return found
 
     def _fallback(self, name: str, version: int | None, asked: Resolved, size: int) -> Resolved:
-        """Find a secret that Vault did not give, or raise what came of it."""
+        """Find a secret in another source, or raise what Vault's outcome stands for."""
         outcome = asked.outcome
         stale = self._stale(name, version, outcome)
         if stale is not None:
@@ -237,7 +237,7 @@ class SecretResolver:
 
 
 def _entry_of(settings: Settings, found: Resolved) -> CacheEntry[Resolved] | None:
-    """Tell what to cache of an answer of Vault's; None leaves the entry that there is."""
+    """Return what to cache of an answer of Vault's; None leaves the entry that there is."""
     outcome = found.outcome
     if outcome.record is not None:
         record = replace(outcome.record, cached=True)

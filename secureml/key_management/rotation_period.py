@@ -1,4 +1,4 @@
-"""When keys are to be rotated, and what else is told of them in custom metadata."""
+"""Rotation periods, and the other custom metadata that describes a key."""
 
 from __future__ import annotations
 

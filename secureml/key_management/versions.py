@@ -15,7 +15,7 @@ from secureml.errors import (
     SecretNotFoundError,
 )
 from secureml.key_management.context import KeyContext
-from secureml.key_management.duplicates import duplicates_of, warn_of_duplicates
+from secureml.key_management.duplicates import warn_of_duplicates
 from secureml.key_management.records import check_name, info_of, is_key, metadata_info_of
 from secureml.key_management.resolver import record_of
 from secureml.key_management.rotation_period import description
@@ -102,7 +102,7 @@ class KeyVersions(KeyContext):
             self._named(access, name)
             history = self._history(name)
             info = replace(self._set_state(access, name, version, DISABLED), state=DISABLED)
-        warn_of_duplicates(info, duplicates_of(info, history))
+        warn_of_duplicates(info, history)
         return info
 
     def enable_key_version(self, name: str, version: int) -> KeyInfo:
@@ -158,10 +158,10 @@ class KeyVersions(KeyContext):
                     f"this is not the fingerprint of {name!r} version {version}; nothing was "
                     "destroyed"
                 )
-            duplicates = duplicates_of(info, self._history(name))
+            history = self._history(name)
             store.destroy(name, version)
         info = replace(info, state="destroyed")
-        warn_of_duplicates(info, duplicates)
+        warn_of_duplicates(info, history)
         return info
 
     def accept_rollback(self, name: str, highest: int | None = None) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Keys that Vault's transit engine wraps: what their records hold, and how they are opened."""
+"""Keys that Vault's transit engine wraps: their records, unwrapping and rotation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Wrapped:
 
     Args:
         envelope: the data key, wrapped.
-        fingerprint: the data key's; it tells versions apart where nobody may unwrap.
+        fingerprint: the data key's; it tells versions apart without unwrapping.
         key_bytes: the data key's length.
         earlier: the data keys that older versions of the record hold, by fingerprint, wrapped as
             freshly as this one: an old version of the transit key can be retired without them.
@@ -152,7 +152,7 @@ def wrapped_in(record: Record) -> Wrapped | None:
 
 
 def unwrapped(store: SecretStore, name: str, outcome: Outcome) -> Outcome:
-    """Unwrap what was found; what is no wrapped key is returned as it is.
+    """Unwrap the key in an outcome; any other outcome is returned as it is.
 
     If the transit key does not decrypt what this version was wrapped under, the same data key is
     taken from another version: every rotation wraps all of them afresh.
@@ -160,7 +160,7 @@ def unwrapped(store: SecretStore, name: str, outcome: Outcome) -> Outcome:
     Args:
         store: where it was found.
         name: the key's name.
-        outcome: what came of reading it.
+        outcome: the result of reading it.
 
     Returns:
         The record, with the key itself in its fields and the envelope that it came in; or why it
@@ -225,7 +225,7 @@ def _copies(store: SecretStore, name: str, wrapped: Wrapped) -> Iterator[Envelop
 
 
 def make(store: SecretStore, name: str, size: int) -> Wrapped:
-    """Have Vault make a data key of so many bytes, and its transit key where that is missing.
+    """Have Vault make a data key of so many bytes, and its transit key if that is missing.
 
     The data keys that older versions hold go with it.
 
@@ -259,7 +259,7 @@ def rotated(
 
     Raises:
         SecretError: a data key can't be rewrapped; the transit key has no new version then, unless
-            Vault went away or somebody changed it meanwhile.
+            Vault became unavailable or another writer changed it meanwhile.
     """
     transit = transit_of(store)
     key = wrapped.envelope.transit_key
@@ -270,7 +270,7 @@ def rotated(
         transit.rewrap(name, Envelope(wrapped=text, transit_key=key))
     transit.rotate(name, wrapped.envelope)
     # In this order, no other data key is left under an older version than the first one is, even
-    # if somebody else rotates the transit key meanwhile.
+    # if another writer rotates the transit key meanwhile.
     if new_material:
         first = _made(transit, name, wrapped.key_bytes, key)
     else:

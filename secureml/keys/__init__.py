@@ -1,4 +1,4 @@
-"""Key material: how it is written down, held, told apart and derived."""
+"""Key material: encodings, handles, fingerprints and derivation."""
 
 from secureml.keys.derivation import MAXIMUM_SIZE, MINIMUM_SIZE, RESERVED, check_size, derive
 from secureml.keys.envelope import Envelope

@@ -1,4 +1,4 @@
-"""Separate keys by purpose with HKDF-SHA256 (RFC 5869)."""
+"""Derives keys for separate purposes with HKDF-SHA256 (RFC 5869)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAXIMUM_SIZE = 255 * 32
 """The longest output of HKDF-SHA256, in bytes (RFC 5869, section 2.3)."""
 
 RESERVED = ("development/", "pseudonymization/", "secureml/")
-"""How the purposes begin that are secureml's own."""
+"""Prefixes of the purposes that are secureml's own."""
 
 _LABEL = b"secureml/derive/v1"
 

@@ -1,4 +1,4 @@
-"""A data key as it is kept outside Vault: wrapped under a key that never leaves it."""
+"""Envelopes: data keys wrapped under a transit key, which never leaves Vault."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from secrets import token_bytes
 from typing import Any
 
@@ -36,9 +36,10 @@ __all__ = [
     "ExportedVersion",
     "KeyExport",
     "Protection",
+    "for_passphrase",
+    "for_public_key",
     "with_passphrase",
     "with_private_key",
-    "with_public_key",
 ]
 
 _FORMAT, _SCHEMA = "secureml key export", 1
@@ -130,7 +131,7 @@ class KeyExport:
             KeyMaterialError: it is no export, was changed, or the key is another one.
         """
         document = _document(file)
-        export = _read(lambda: _header_in(document))
+        export: KeyExport = _read(lambda: _header_in(document))
         about = document.get("protection")
         if not isinstance(about, dict) or not all(isinstance(v, str) for v in about.values()):
             raise _wrong("has no protection that can be read")
@@ -139,13 +140,7 @@ class KeyExport:
         content = _read(lambda: _decrypted(document, key, _octets(header)))
         if content is None:
             raise _wrong("was changed, or the passphrase or key is not the one it was sealed with")
-        return cls(
-            name=export.name,
-            environment=export.environment,
-            exported=export.exported,
-            custom_metadata=export.custom_metadata,
-            versions=_read(lambda: _filled(export.versions, content)),
-        )
+        return replace(export, versions=_read(lambda: _filled(export.versions, content)))
 
     def _header(self) -> dict[str, object]:
         return {
@@ -159,32 +154,28 @@ class KeyExport:
         }
 
 
-def with_passphrase(passphrase: SecretText) -> tuple[Callable[[], Protection], Opener]:
-    """Return what seals and opens exports with a passphrase.
+def for_passphrase(passphrase: SecretText) -> Protection:
+    """Return what seals an export with a passphrase.
 
     Raises:
         KeyMaterialError: it is too short.
     """
-    if len(passphrase) < _SHORTEST_PASSPHRASE:
-        raise KeyMaterialError(f"a passphrase has {_SHORTEST_PASSPHRASE} characters or more")
+    salt = token_bytes(16)
+    return _stretched(passphrase, salt), {"kind": "passphrase", "salt": salt.hex()}
 
-    def derived(salt: bytes) -> SecretBytes:
-        kdf = Scrypt(salt=salt, length=32, n=2**17, r=8, p=1)
-        return SecretBytes(kdf.derive(passphrase.reveal().encode()))
 
-    def seal() -> Protection:
-        salt = token_bytes(16)
-        return derived(salt), {"kind": "passphrase", "salt": salt.hex()}
+def with_passphrase(passphrase: SecretText) -> Opener:
+    """Return what opens exports that were sealed with a passphrase."""
 
     def opened(about: Mapping[str, str], _: KeyExport) -> SecretBytes:
         check_kind(about, "passphrase")
-        return derived(_read(lambda: bytes.fromhex(about["salt"])))
+        return _stretched(passphrase, _read(lambda: bytes.fromhex(about["salt"])))
 
-    return seal, opened
+    return opened
 
 
-def with_public_key(pem: bytes) -> Callable[[], Protection]:
-    """Return what seals exports for the holder of a private key.
+def for_public_key(pem: bytes) -> Protection:
+    """Return what seals an export for the holder of a private key.
 
     Args:
         pem: the public key, X25519, as ``openssl pkey -pubout`` writes it.
@@ -195,15 +186,10 @@ def with_public_key(pem: bytes) -> Callable[[], Protection]:
     recipient = _loaded(lambda: load_pem_public_key(pem))
     if not isinstance(recipient, X25519PublicKey):
         raise KeyMaterialError("the public key is no X25519 key in PEM")
-
-    def seal() -> Protection:
-        ephemeral = X25519PrivateKey.generate()
-        ours = ephemeral.public_key().public_bytes_raw()
-        theirs = recipient.public_bytes_raw()
-        about = {"kind": "x25519", "ephemeral": ours.hex(), "recipient": theirs.hex()}
-        return _agreed(ephemeral, recipient, ours + theirs), about
-
-    return seal
+    ephemeral = X25519PrivateKey.generate()
+    ours, theirs = ephemeral.public_key().public_bytes_raw(), recipient.public_bytes_raw()
+    about = {"kind": "x25519", "ephemeral": ours.hex(), "recipient": theirs.hex()}
+    return _agreed(ephemeral, recipient, ours + theirs), about
 
 
 def with_private_key(pem: SecretBytes) -> Opener:
@@ -240,6 +226,13 @@ def check_kind(about: Mapping[str, str], kind: str) -> None:
         found = about.get("kind", "")
         shown = found if found in ("passphrase", "x25519", "transit") else "something else"
         raise _wrong(f"is protected by {shown}, and not by {kind}")
+
+
+def _stretched(passphrase: SecretText, salt: bytes) -> SecretBytes:
+    if len(passphrase) < _SHORTEST_PASSPHRASE:
+        raise KeyMaterialError(f"a passphrase has {_SHORTEST_PASSPHRASE} characters or more")
+    kdf = Scrypt(salt=salt, length=32, n=2**17, r=8, p=1)
+    return SecretBytes(kdf.derive(passphrase.reveal().encode()))
 
 
 def _agreed(private: X25519PrivateKey, public: X25519PublicKey, both: bytes) -> SecretBytes:
@@ -318,15 +311,7 @@ def _with_material(version: ExportedVersion, found: Any) -> ExportedVersion:
     material = SecretBytes(base64.b64decode(found["material"]))
     if fingerprint_of(material) != version.fingerprint:
         raise ValueError
-    return ExportedVersion(
-        version=version.version,
-        state=version.state,
-        created=version.created,
-        fingerprint=version.fingerprint,
-        encoding=version.encoding,
-        material=material,
-        beside=SecretFields(found["beside"]),
-    )
+    return replace(version, material=material, beside=SecretFields(found["beside"]))
 
 
 def _octets(header: Mapping[str, object]) -> bytes:

@@ -34,7 +34,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}|[A-Za-z0-9_-]+={0,2}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyInfo:
-    """What may be told of one version of a key; it holds no material.
+    """One version of a key without its material.
 
     Args:
         name: the key's name.
@@ -43,16 +43,16 @@ class KeyInfo:
         source: ``vault``, ``environment variable`` or ``development default``.
         environment: the environment it belongs to; None if none is selected.
         path: its path in Vault, or the name of the variable or file it came from.
-        created: when this version was written, in UTC, where the source tells.
+        created: when this version was written, in UTC, if the source tells.
         stale: whether it was read before, and is served because Vault is unavailable.
         state: ``enabled`` for the newest version, ``decrypt-only`` for an older one that is still
             in use, or ``disabled``, ``deleted``, ``destroyed``; ``unknown`` if somebody has
             replaced the custom metadata, and nothing tells whether it is disabled. Reading one
             version alone tells that it is an older one only if a newer one has been seen.
             ``denied`` in a list if nothing but the name may be seen.
-        purpose: what the key is for, where whoever made it said so.
+        purpose: what the key is for, if its maker said so.
         created_by: what made the key; None if an operator wrote it.
-        rotation_period: after how long it is to be rotated; None if nobody said.
+        rotation_period: after how long it is to be rotated; None for never.
         transit_key: the transit key in Vault that wraps it; None if it is kept as it is.
         deletion_time: when Vault deleted this version, or is to; None for never.
     """
@@ -82,7 +82,7 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A key with its provenance; the material comes out through ``reveal()`` alone.
+    """A key with its provenance; only ``reveal()`` returns the material.
 
     Args:
         info: where the key came from.
@@ -155,7 +155,7 @@ def check_version(version: int) -> None:
 
 
 def fingerprint_of(material: bytes | SecretBytes) -> str:
-    """Tell keys apart without giving away anything that a guess could be checked against cheaply.
+    """Return the fingerprint of a key: a keyed digest that does not help to guess the key.
 
     Args:
         material: the key, 16 bytes or more.
@@ -191,7 +191,7 @@ def encode(material: bytes | SecretBytes, encoding: Encoding) -> str:
 def format_material(
     material: bytes | SecretBytes, encoding: Literal["bytes", "hex", "base64"]
 ) -> bytes | str:
-    """Give key material in the form that was asked for.
+    """Return key material in the form asked for.
 
     Args:
         material: the octets.

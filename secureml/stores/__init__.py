@@ -1,4 +1,4 @@
-"""Where secrets are looked for. A source reports what happened; it decides nothing."""
+"""Sources of secrets. A source reports what happened; it decides nothing."""
 
 from secureml.stores.base import Finding, Outcome, Record, SecretStore, VersionInfo
 from secureml.stores.development import DevelopmentSource

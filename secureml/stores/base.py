@@ -1,4 +1,4 @@
-"""What a source can report, and the interface of a versioned store."""
+"""The results that sources report, and the interface of a versioned store."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Record:
         source: the kind of source.
         path: the path, variable or file it came from.
         version: its version; None if the source keeps none.
-        created: when this version was written, in UTC, where known.
-        state: ``enabled``, ``disabled``, or ``decrypt-only`` where a newer version is known.
+        created: when this version was written, in UTC, if known.
+        state: ``enabled``, ``disabled``, or ``decrypt-only`` if a newer version is known.
         custom_metadata: what is kept beside all versions of the secret.
         request_id: Vault's own id of the request that read or wrote it.
-        cached: whether it was held in memory, and its source was not asked again.
-        stale: whether it was held for longer than that, because its source is unavailable.
+        cached: whether it comes from the cache, and its source was not asked again.
+        stale: whether it was served after its time there, because its source is unavailable.
         envelope: what the key in it was unwrapped from; None if it is kept as it is.
         deletion_time: when the store is to delete this version; None for never.
         fetched_at: when it was read from its source, in UTC.
@@ -145,7 +145,7 @@ class SecretStore(ABC):
 
     @property
     def transit(self) -> Transit | None:
-        """What wraps keys for this store; None if there is no such thing."""
+        """The transit engine that wraps keys for this store; None if there is none."""
         return None
 
     def now(self) -> datetime:
@@ -183,7 +183,7 @@ class SecretStore(ABC):
         """
 
     def check_writable(self, name: str, *, exists: bool) -> None:  # noqa: B027  # can't tell
-        """See to it that a version can be written, before anything is made for it.
+        """Check that a version can be written, before anything is made for it.
 
         Args:
             name: the secret's name.
@@ -197,7 +197,7 @@ class SecretStore(ABC):
     def keep_all_versions(
         self, name: str, custom_metadata: Mapping[str, str] | None = None
     ) -> None:
-        """See to it that the next write of a version prunes no old one that has content.
+        """Ensure that the next write of a version prunes no old one that has content.
 
         Args:
             name: the secret's name; it need not exist yet.
@@ -231,12 +231,16 @@ class SecretStore(ABC):
     def expect(  # noqa: B027  # a store of one node is always up to date
         self, name: str, version: int, created: datetime | None
     ) -> None:
-        """Take an answer from before a version was written for out of date.
+        """Wait until the store knows a version that is known to be there.
 
         Args:
             name: the secret's name.
-            version: a version that is known to be there.
-            created: when it was written, if that is known.
+            version: the version.
+            created: when it was written, if that is known; a later secret that begins at 1 again
+                ends the wait.
+
+        Raises:
+            SecretError: the store can't be asked, or does not know it in time.
         """
 
     @abstractmethod
@@ -249,4 +253,4 @@ class SecretStore(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""

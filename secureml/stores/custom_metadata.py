@@ -1,4 +1,4 @@
-"""What secureml keeps in a secret's custom metadata, beside its versions."""
+"""What secureml keeps in the custom metadata of a secret."""
 
 from __future__ import annotations
 

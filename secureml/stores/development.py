@@ -1,4 +1,4 @@
-"""Deterministic defaults for development: the same on every machine, public, worth nothing."""
+"""Deterministic defaults for development: the same on every machine, public, no protection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PUBLIC_SEED = b"secureml development default: public, protects nothing"
 
 
 class DevelopmentSource:
-    """Derives a value from a secret's name and a seed that everybody can read here."""
+    """Derives a value from a secret's name and a public seed."""
 
     def read(self, name: str, size: int = 32) -> Outcome:
         """Make the default of a name.

@@ -41,7 +41,7 @@ class EnvironmentSource:
             name: the secret's name.
 
         Returns:
-            Present, absent, or refused where the variables contradict each other or the file
+            Present, absent, or refused if the variables contradict each other or the file
             can't be read.
         """
         if not name.isascii():

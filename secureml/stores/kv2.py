@@ -1,4 +1,4 @@
-"""What the answers of a KV v2 secrets engine say."""
+"""Reads the answers of a KV v2 secrets engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ __all__ = [
     "SecretMetadata",
     "deleted_state",
     "malformed",
-    "request_id_in",
     "sent_at",
     "version_in",
 ]
@@ -29,7 +28,7 @@ _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 @dataclass(frozen=True, slots=True)
 class SecretMetadata:
-    """What an engine keeps of a secret beside its content.
+    """The metadata of a secret.
 
     Args:
         newest: the highest version that was ever written; 0 for none.
@@ -71,11 +70,6 @@ class SecretMetadata:
         )
         limit = data.integer("max_versions") or 0
         return cls(newest, limit, lifetime_in(data), custom_metadata, tuple(infos))
-
-    @property
-    def created(self) -> datetime | None:
-        """When the newest version was written."""
-        return self.versions[-1].created if self.versions else None
 
     def lost_by_next(self, limit: int) -> int | None:
         """Return the oldest version with content that the next write would prune; None for none.
@@ -125,11 +119,6 @@ def version_in(metadata: Members, where: str) -> int:
     return version
 
 
-def request_id_in(answer: Answer) -> str | None:
-    """Return what finds the request in Vault's audit log."""
-    return answer.body.request_id
-
-
 def malformed(where: str) -> MalformedAnswerError:
-    """Return the error of an answer that no KV v2 engine gives."""
+    """Return the error for an answer that no KV v2 engine gives."""
     return MalformedAnswerError(f"{where}: the answer is not that of a KV v2 secrets engine")

@@ -70,7 +70,7 @@ class MemoryStore(SecretStore):
         record = self._record(name, number, found)
         if record.state == DISABLED and not even_disabled:
             refused = KeyDisabledError(f"version {number} of {name!r} is disabled")
-            return Outcome(finding=Finding.DISABLED, where=where, error=refused)
+            return Outcome.failed(where, refused)
         return Outcome(finding=Finding.PRESENT, where=where, record=record)
 
     def write(self, name: str, fields: Mapping[str, object], *, cas: int | None) -> Record:

@@ -18,7 +18,7 @@ __all__ = ["Transit"]
 class Transit:
     """Makes, wraps and unwraps the data keys of one environment.
 
-    Every method raises a ``SecretError`` where Vault can't be asked or denies it.
+    Every method raises a ``SecretError`` if Vault can't be asked or denies it.
 
     Args:
         session: the connection to Vault.
@@ -63,7 +63,7 @@ class Transit:
 
         Args:
             name: the key's name, which it is bound to.
-            size: its length in bytes; where it is none of those that Vault makes, the key is made
+            size: its length in bytes; if Vault does not make keys of this length, the key is made
                 here and wrapped there.
             transit_key: what to wrap it under.
 

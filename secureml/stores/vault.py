@@ -26,7 +26,6 @@ from secureml.stores.kv2 import (
     SecretMetadata,
     deleted_state,
     malformed,
-    request_id_in,
     sent_at,
     version_in,
 )
@@ -40,7 +39,7 @@ from secureml.vault.client.session import Answer, Objection, VaultSession
 __all__ = ["VaultStore"]
 
 _MOUNT_DEFAULT = 10
-"""What KV v2 keeps where neither secret nor mount says otherwise."""
+"""How many versions KV v2 keeps if neither secret nor mount says otherwise."""
 
 _DEEPEST_FOLDER = 16
 
@@ -77,7 +76,7 @@ class VaultStore(SecretStore):
         self._mount = settings.vault_mount
         self._kv_mount = KvMount(session, self._mount)
         self._folder = "/".join(filter(None, (settings.vault_path, settings.environment)))
-        # Where no environment is selected, the folders beside the secrets are those of others.
+        # If no environment is selected, the folders beside the secrets are other environments'.
         self._hidden = frozenset() if settings.environment else frozenset(ENVIRONMENTS)
         self._newest: dict[str, int] = {}
         self._ahead = timedelta()
@@ -117,7 +116,7 @@ class VaultStore(SecretStore):
             f"Vault {self.path_of(name)} version {record.version} {_OUT_OF_USE[record.state]}"
         )
         refused.request_id = record.request_id
-        return Outcome(finding=Finding.DISABLED, where=where, error=refused)
+        return Outcome.failed(where, refused)
 
     def write(self, name: str, fields: Mapping[str, object], *, cas: int | None) -> Record:
         """Write a new version."""
@@ -148,12 +147,12 @@ class VaultStore(SecretStore):
             version=self._newest[name],
             created=answer.data.time("created_time"),
             custom_metadata=answer.data.labels("custom_metadata"),
-            request_id=request_id_in(answer),
+            request_id=answer.body.request_id,
             deletion_time=answer.data.time("deletion_time"),
         )
 
     def check_writable(self, name: str, *, exists: bool) -> None:
-        """See to it that a version can be written, before its metadata is."""
+        """Check that a version can be written, before its metadata is."""
         path, beside = self._api_path("data", name), self._api_path("metadata", name)
         held = Capabilities.of(self._session, [path, beside])
         if held is None:
@@ -174,7 +173,7 @@ class VaultStore(SecretStore):
     ) -> None:
         """Raise ``max_versions`` of the secret, so that no rotation destroys an old key.
 
-        Its ``delete_version_after`` is taken away. That of the mount can't be, for one secret.
+        Its ``delete_version_after`` is removed. That of the mount can't be, for one secret.
         """
         config = self._mount_config()
         lifetime = "" if config is None else lifetime_in(config)
@@ -314,7 +313,7 @@ class VaultStore(SecretStore):
         fields = answer.data.mapping("data")
         if answer.status == 404 or (fields is None and deleted_state(metadata, self.now())):
             error = SecretDeletedError(_gone(where, metadata), looked_in=(where,))
-            error.request_id = request_id_in(answer)
+            error.request_id = answer.body.request_id
             gone = VersionInfo(
                 version=number,
                 created=metadata.time("created_time"),
@@ -341,7 +340,7 @@ class VaultStore(SecretStore):
             created=metadata.time("created_time"),
             state=record_state(fields, custom_metadata, number, self._newest[name]),
             custom_metadata=custom_metadata,
-            request_id=request_id_in(answer),
+            request_id=answer.body.request_id,
             deletion_time=metadata.time("deletion_time"),
         )
         return Outcome(finding=Finding.PRESENT, where=where, record=record)
@@ -403,13 +402,15 @@ class VaultStore(SecretStore):
             raise VaultUnavailableError(f"Vault is still preparing the mount {self._mount!r}")
         if answer.status == 404:
             raise SecretNotFoundError(f"Vault has nothing at {path!r}", looked_in=(path,))
-        raise MalformedAnswerError(f"Vault rejected the request to {path!r} as invalid (HTTP 400)")
+        raise MalformedAnswerError(
+            f"Vault rejected the request to {path!r} as invalid (HTTP {answer.status})"
+        )
 
 
 def _limit(metadata: SecretMetadata, config: Members | None) -> int:
-    """Return how many versions the engine keeps: the larger of the secret's and the mount's."""
+    """Return how many versions the engine keeps: the larger number of secret and mount."""
     if config is None:
-        # The mount may ask for fewer than are kept if nobody says anything.
+        # The mount may be configured to keep fewer than by default.
         return metadata.limit or 1
     return max(metadata.limit, config.integer("max_versions") or 0) or _MOUNT_DEFAULT
 
