@@ -37,19 +37,24 @@ _lock = ForkSafeLock()
 class _State:
     """The settings of one recipe, built on first use, and what was made for them."""
 
-    def __init__(self, layers: Layers, central: RemoteSettings | None = None) -> None:
+    def __init__(self, layers: Layers, remote: RemoteSettings | None = None) -> None:
         self.layers = layers
         self.attachments: dict[str, object] = {}
-        self._central = central
+        self._remote = remote
 
     @property
-    def central(self) -> RemoteSettings:
+    def remote(self) -> RemoteSettings:
         """The settings; all threads get the same, so that Vault is asked once."""
-        if self._central is None:
+        if self._remote is None:
             with _lock.mutex:
-                if self._central is None:
-                    self._central = _central(self.layers)
-        return self._central
+                if self._remote is None:
+                    self._remote = _remote_settings(self.layers)
+        return self._remote
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the host's section is still the one that the settings were built from."""
+        return self._remote is None or self._remote.is_current
 
 
 class _Override:
@@ -85,18 +90,20 @@ def configure(
     *,
     files: Sequence[str | Path] | None = None,
     environment: str | None = None,
-    host: Mapping[str, object] | None = None,
+    host: Mapping[str, object] | Callable[[], Mapping[str, object]] | None = None,
     **settings: object,
 ) -> Settings:
     """Set up this process: build the settings from all layers and put them in place.
 
-    Nothing changes where the new settings are wrong or Vault's layer can't be read.
+    Nothing changes if the new settings are wrong or Vault's layer can't be read.
 
     Args:
         files: the settings files to read, weakest first, instead of those found from the working
             directory upwards.
-        environment: the environment; ``SECUREML_ENV`` decides where it is None.
-        host: a section of the host application's own settings; it is read and never changed.
+        environment: the environment; None leaves it to ``SECUREML_ENV``.
+        host: a section of the host application's own settings, or a function that returns it; it
+            is read and never changed. A section at the top of a Dynaconf object is followed: after
+            ``reload`` and in ``using_env`` the settings are built anew. So is a function.
         **settings: settings by name; they win over every other layer.
 
     Returns:
@@ -118,8 +125,8 @@ def configure(
 def get_settings() -> Settings:
     """Return the settings of this process, built on first use.
 
-    Where ``vault_settings`` is on, Vault's layer is read again after ``settings_ttl`` seconds.
-    Where that fails, the last good settings stay in force.
+    If ``vault_settings`` is on, Vault's layer is read again after ``settings_ttl`` seconds. If that
+    fails, the last good settings stay in force.
 
     Raises:
         ConfigurationError: with every problem found.
@@ -128,7 +135,7 @@ def get_settings() -> Settings:
     Warns:
         FallbackWarning: Vault's layer can't be read again.
     """
-    return _in_force().central.current()
+    return _in_force(_followed()).remote.current()
 
 
 def reset() -> None:
@@ -178,12 +185,12 @@ def current_layers(environment: str | None, arguments: Mapping[str, object]) -> 
         environment: the environment; None leaves it as it is.
         arguments: settings by name; those that are None are left to the other layers.
     """
-    return _on_top(_in_force().layers, environment, _given(arguments))
+    return _on_top(_in_force(_state).layers, environment, _given(arguments))
 
 
 def attachments() -> dict[str, object]:
     """Return what was made for the settings in force; it goes as soon as they are replaced."""
-    return _in_force().attachments
+    return _in_force(_followed()).attachments
 
 
 def is_overridden() -> bool:
@@ -224,21 +231,35 @@ def open_store(settings: Settings) -> SecretStore | None:
 
 def _install(layers: Layers) -> Settings:
     global _state
-    central = _central(layers)
-    settings = central.current()
-    _state = _State(layers, central)
+    remote = _remote_settings(layers)
+    settings = remote.current()
+    with _lock.mutex:
+        _state = _State(layers, remote)
     return settings
+
+
+def _followed() -> _State:
+    """Return the process's state, a new one if the host has put another section in place."""
+    global _state
+    if _state.is_current:
+        return _state
+    with _lock.mutex:
+        before = _state
+        if not before.is_current:
+            renewed = _State(before.layers, _remote_settings(before.layers))
+            # Meanwhile `configure` may have put its own in place.
+            _state = renewed if _state is before else _state
+        return _state
+
+
+def _in_force(state: _State) -> _State:
+    for each in _active_overrides():
+        state = each.on(state)
+    return state
 
 
 def _active_overrides() -> tuple[_Override, ...]:
     return tuple(each for each in _overrides.get() if not each.over)
-
-
-def _in_force() -> _State:
-    state = _state
-    for each in _active_overrides():
-        state = each.on(state)
-    return state
 
 
 def _on_top(layers: Layers, environment: str | None, arguments: Mapping[str, object]) -> Layers:
@@ -250,20 +271,16 @@ def _on_top(layers: Layers, environment: str | None, arguments: Mapping[str, obj
     )
 
 
-def _central(layers: Layers) -> RemoteSettings:
-    return RemoteSettings(layers, _Asking(), clock=_clock)
+def _remote_settings(layers: Layers) -> RemoteSettings:
+    """Return the settings of a recipe, whose record is read through one store."""
+    store: SecretStore | None = None
 
+    def fetch(local: Settings) -> Mapping[str, object] | None:
+        nonlocal store
+        store = store or open_store(local)
+        return read_record(store)
 
-class _Asking:
-    """Reads the record of settings, through one store for as long as the settings are needed."""
-
-    def __init__(self) -> None:
-        self._store: SecretStore | None = None
-
-    def __call__(self, local: Settings) -> Mapping[str, object] | None:
-        if self._store is None:
-            self._store = open_store(local)
-        return read_record(self._store)
+    return RemoteSettings(layers, fetch, clock=_clock)
 
 
 def _given(arguments: Mapping[str, object]) -> dict[str, object]:

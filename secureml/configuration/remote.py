@@ -34,7 +34,7 @@ class RemoteSettings:
 
     Args:
         layers: the recipe of the other layers.
-        ask: returns what the record in Vault holds, None if there is none; it is given the
+        fetch: returns what the record in Vault holds, None if there is none; it is given the
             settings of the other layers.
         clock: returns seconds that only ever increase.
         chance: returns numbers from 0 up to 1, so that a fleet does not ask at the same moment.
@@ -49,7 +49,7 @@ class RemoteSettings:
     def __init__(
         self,
         layers: Layers,
-        ask: Callable[[Settings], Mapping[str, object] | None],
+        fetch: Callable[[Settings], Mapping[str, object] | None],
         *,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -57,18 +57,18 @@ class RemoteSettings:
         self._layers = read_layers(layers)
         self.local = self._layers.merged()
         self._layers.warn(self.local)
-        self._ask = ask
+        self._fetch = fetch
         self._clock = clock
         self._chance = chance
-        self._flights: SingleFlight[None, _Dated] = SingleFlight()
+        self._flights: SingleFlight[None, _DatedSettings] = SingleFlight()
         self._lock = ForkSafeLock()
-        self._current = None if self.local.vault_settings else _Dated(self.local, math.inf)
+        self._current = None if self.local.vault_settings else _DatedSettings(self.local, math.inf)
 
     def current(self) -> Settings:
         """Return the settings in force.
 
-        One thread reads the record again, and the others go on with what they have. Where that
-        fails, the last good settings stay in force, and the next attempt comes seconds later.
+        One thread reads the record again, and the others go on with what they have. If that fails,
+        the last good settings stay in force, and the next attempt comes seconds later.
 
         Raises:
             ConfigurationError: the record was never read, and holds what it may not, or Vault is
@@ -86,6 +86,11 @@ class RemoteSettings:
         return dated.settings
 
     @property
+    def is_current(self) -> bool:
+        """Whether the host's section is still the one that was read."""
+        return self._layers.is_current
+
+    @property
     def known(self) -> Settings:
         """The settings as they are known by now; nothing is read for this."""
         dated = self._current
@@ -100,13 +105,13 @@ class RemoteSettings:
             if self._current is not None:
                 self._current = replace(self._current, due=-math.inf)
 
-    def _read_first(self) -> _Dated:
+    def _read_first(self) -> _DatedSettings:
         return self._current or self._read()
 
-    def _keep_first(self, dated: _Dated) -> None:
+    def _keep_first(self, dated: _DatedSettings) -> None:
         self._current = dated
 
-    def _read_again(self, old: _Dated) -> _Dated:
+    def _read_again(self, old: _DatedSettings) -> _DatedSettings:
         # Whoever is to read says so by putting off the next attempt to when this one is over.
         begun = replace(old, due=self._clock() + self.local.vault_timeout + _PAUSE)
         if not self._swap(old, begun):
@@ -126,12 +131,12 @@ class RemoteSettings:
             )
         return self._current or old
 
-    def _read(self) -> _Dated:
+    def _read(self) -> _DatedSettings:
         now = self._clock()
-        settings = self._layers.merged(self._ask(self.local))
-        return _Dated(settings, now + jitter(settings.settings_ttl, self._chance))
+        settings = self._layers.merged(self._fetch(self.local))
+        return _DatedSettings(settings, now + jitter(settings.settings_ttl, self._chance))
 
-    def _swap(self, old: _Dated, new: _Dated) -> bool:
+    def _swap(self, old: _DatedSettings, new: _DatedSettings) -> bool:
         with self._lock.mutex:
             if self._current is not old:
                 return False
@@ -140,7 +145,7 @@ class RemoteSettings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Dated:
+class _DatedSettings:
     """Settings, and when the record is to be read again."""
 
     settings: Settings

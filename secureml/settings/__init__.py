@@ -5,8 +5,8 @@ from __future__ import annotations
 from secureml.settings.checks import check_path, check_transit_key
 from secureml.settings.environments import ENVIRONMENTS, Tier, tier_of
 from secureml.settings.files import FoundFiles, find_files, local_of
-from secureml.settings.layers import Layers, ReadLayers, load_settings, read_layers
-from secureml.settings.offers import decisive
+from secureml.settings.layers import Holder, decisive
+from secureml.settings.merge import Layers, ReadLayers, load_settings, read_layers
 from secureml.settings.origins import Origin
 from secureml.settings.reference import json_schema, reference
 from secureml.settings.schema import RESERVED_SECRET_NAMES, SETTINGS, Settings, clashes, is_reserved
@@ -17,6 +17,7 @@ __all__ = [
     "RESERVED_SECRET_NAMES",
     "SETTINGS",
     "FoundFiles",
+    "Holder",
     "Layers",
     "Origin",
     "ReadLayers",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from secureml.errors import ExposedSecretWarning, IgnoredSettingWarning, SecureMLWarning
 from secureml.settings.environments import Tier, tier_of
-from secureml.settings.offers import BY_NAME, Offer
+from secureml.settings.layers import BY_NAME, Layer
 from secureml.settings.schema import Settings
 from secureml.settings.variables import misspelt, nested
 
@@ -61,7 +61,7 @@ def ignored_files(folder: Path, read: Collection[Path]) -> Iterator[Notice]:
             yield notice, IgnoredSettingWarning
 
 
-def exposed(settings: Settings, files: Iterable[Offer]) -> Iterator[Notice]:
+def exposed(settings: Settings, files: Iterable[Layer]) -> Iterator[Notice]:
     """Tell of secrets that others may read.
 
     Args:
@@ -69,10 +69,10 @@ def exposed(settings: Settings, files: Iterable[Offer]) -> Iterator[Notice]:
         files: the sections in force of settings files.
     """
     strict = settings.environment is not None and tier_of(settings.environment) is Tier.STRICT
-    for offer in files if strict else ():
-        for name in offer.values:
+    for layer in files if strict else ():
+        for name in layer.found:
             if name in BY_NAME and BY_NAME[name].secret:
-                notice = f"{offer.place}: {name} stands in a settings file; use {name}_file"
+                notice = f"{layer.place}: {name} stands in a settings file; use {name}_file"
                 yield notice, ExposedSecretWarning
     for name in _SECRET_FILES:
         file = getattr(settings, name)

@@ -199,14 +199,14 @@ def test_what_configure_sets_in_another_thread_survives_a_block_that_fails_or_en
 
 
 def test_a_wrong_override_does_not_undo_what_another_thread_configures_meanwhile(monkeypatch):
-    build = process._central
+    build = process._remote_settings
 
     def meanwhile(layers):
-        monkeypatch.setattr(process, "_central", build)
+        monkeypatch.setattr(process, "_remote_settings", build)
         configure(vault_path="configured")
         return build(layers)
 
-    monkeypatch.setattr(process, "_central", meanwhile)
+    monkeypatch.setattr(process, "_remote_settings", meanwhile)
     with pytest.raises(ConfigurationError), override(cache_ttl="soon"):
         pass
     assert get_settings().vault_path == "configured"

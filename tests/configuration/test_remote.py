@@ -381,15 +381,15 @@ def test_the_process_keeps_its_settings_while_vault_is_away(
 def test_configure_while_the_settings_are_being_built_is_not_undone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    build = process._central
+    build = process._remote_settings
 
     def slowly(layers: Layers) -> RemoteSettings:
-        monkeypatch.setattr(process, "_central", build)
+        monkeypatch.setattr(process, "_remote_settings", build)
         made = build(layers)
         configure(vault_path="configured")
         return made
 
-    monkeypatch.setattr(process, "_central", slowly)
+    monkeypatch.setattr(process, "_remote_settings", slowly)
     get_settings()
     assert get_settings().vault_path == "configured"
 

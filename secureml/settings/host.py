@@ -1,0 +1,102 @@
+"""The section of settings that a host application hands over, read and never changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from secureml.errors import ConfigurationError
+
+__all__ = ["Host"]
+
+_TRIES = 50
+_SETTLED = 0.02
+"""Seconds for which a section stays the same before it counts as loaded."""
+
+_EXPECTED = (
+    "host must be a mapping: one section of the host's settings, or a function that gives it"
+)
+
+
+class Host:
+    """The section of a host application, followed if it comes from a Dynaconf object.
+
+    ``using_env`` and ``reload`` of Dynaconf put another section in the place of the one there was.
+    A mapping that is no section at the top of a Dynaconf object stays what it is; a function is
+    asked for the section at each use.
+
+    Args:
+        given: the section, or a function that returns it.
+
+    Raises:
+        TypeError: it is neither, or the function returns no mapping.
+    """
+
+    def __init__(self, given: Mapping[str, object] | Callable[[], Mapping[str, object]]) -> None:
+        self._given = given
+        self._store, self._key = _home(given)
+        if isinstance(given, Mapping):
+            return
+        # A whole Dynaconf object can be called as well.
+        if not callable(given) or hasattr(given, "execute_loaders"):
+            raise TypeError(_EXPECTED)
+        if not isinstance(given(), Mapping):
+            raise TypeError(_EXPECTED)
+
+    def section(self) -> Any:
+        """Return the section as it is by now; None while there is none."""
+        if self._store is not None:
+            # Without what Dynaconf does at each access.
+            return dict.get(self._store, self._key)
+        if isinstance(self._given, Mapping):
+            return self._given
+        try:
+            return self._given()
+        except (AttributeError, KeyError):
+            return None
+
+    def settled(self, *, pause: Callable[[float], None] = time.sleep) -> Any:
+        """Return the section once it is loaded.
+
+        Another thread may be reloading the host's settings: the section is missing meanwhile, or
+        there without what the selected environment says.
+
+        Args:
+            pause: waits for some seconds.
+
+        Raises:
+            ConfigurationError: there is no such section, or another one each time.
+        """
+        if self._store is None and isinstance(self._given, Mapping):
+            return self._given
+        for _ in range(_TRIES):
+            section = self.section()
+            pause(_SETTLED)
+            if isinstance(section, Mapping) and self.is_current(section):
+                return section
+        # No local may show what a section holds.
+        del section
+        raise ConfigurationError("host application: its settings have no section for secureml")
+
+    def is_current(self, read: object) -> bool:
+        """Tell whether the section is still the one that was read.
+
+        Args:
+            read: what ``settled`` returned.
+        """
+        section = self.section()
+        return section is read or section == read
+
+
+def _home(section: object) -> tuple[dict[str, object] | None, str]:
+    """Return the store at whose top Dynaconf keeps a section, and the key there, if it does."""
+    box = getattr(section, "_box_config", None)  # before Dynaconf 3.3
+    meta = getattr(section, "__meta__", None)
+    settings = box.get("box_settings") if isinstance(box, dict) else getattr(meta, "core", None)
+    store = getattr(settings, "store", None)
+    if isinstance(store, dict):
+        for key, value in dict.items(store):
+            if value is section:
+                return store, key
+    return None, ""

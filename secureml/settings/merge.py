@@ -1,0 +1,396 @@
+"""Settings from all layers, merged by Dynaconf into one frozen object.
+
+Each layer is a loader, read and checked before Dynaconf runs it, and each value is in a holder
+that Dynaconf can't look into. So no ``@token`` is evaluated, nothing is cast, and the variables
+and files that steer Dynaconf have nothing to act on. Nothing reads Dynaconf after the merge.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from secureml.errors import ConfigurationError, IgnoredSettingWarning, warn
+from secureml.forksafe import unforked
+from secureml.secret_types import conceal, reveal
+from secureml.settings.environments import ENVIRONMENTS, Tier, canonical, resolve, tier_of
+from secureml.settings.files import (
+    FoundFiles,
+    Sections,
+    find_files,
+    is_local,
+    read_sections,
+)
+from secureml.settings.host import Host
+from secureml.settings.layers import BY_NAME, Layer
+from secureml.settings.notices import Notice, exposed, ignored_files, ignored_variables
+from secureml.settings.origins import Origin, Place
+from secureml.settings.packaged import packaged_layers
+from secureml.settings.schema import Settings, environment_violations
+from secureml.settings.setting import absolute
+from secureml.settings.variables import ENVIRONMENT_VARIABLE, set_variables
+
+__all__ = ["Layers", "ReadLayers", "load_settings", "read_layers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The recipe for settings: what to read besides the environment variables and Vault.
+
+    Args:
+        files: the settings files, weakest first, instead of those found; they must exist. Of one
+            that is named twice the last place counts.
+        environment: the environment, instead of ``SECUREML_ENV``.
+        host: a section of the host application's own settings, keys in any case, or a function that
+            returns it. It is read at every load and never changed; entries that are None are passed
+            over.
+        arguments: settings given in code, above all layers; those that are None are passed over.
+
+    Raises:
+        TypeError: an argument has the wrong Python type.
+        ConfigurationError: a path is relative and the working directory is gone.
+    """
+
+    files: tuple[Path, ...] | None = None
+    environment: str | None = None
+    host: Host | Mapping[str, object] | Callable[[], Mapping[str, object]] | None = field(
+        default=None, repr=False
+    )
+    arguments: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.files, str | os.PathLike):
+            raise TypeError("files must be a sequence of paths, not one path")
+        if self.environment is not None and not isinstance(self.environment, str):
+            raise TypeError("environment must be a str or None")
+        host = reveal(self.host)
+        if host is not None and not isinstance(host, Host):
+            object.__setattr__(self, "host", Host(host))
+        if self.files is not None:
+            files = tuple(Path(absolute(str(Path(file)), "files")) for file in self.files)
+            object.__setattr__(self, "files", files)
+        arguments = {
+            name: conceal(_located(name, value))
+            for name, value in self.arguments.items()
+            if value is not None
+        }
+        object.__setattr__(self, "arguments", MappingProxyType(arguments))
+
+
+def load_settings(
+    layers: Layers,
+    *,
+    environ: Mapping[str, str] | None = None,
+    vault_record: Mapping[str, object] | None = None,
+) -> Settings:
+    """Build the settings from all layers; nothing is fetched over the network.
+
+    Weakest first: the packaged defaults, ``settings.toml``, ``settings.local.toml`` (not in
+    production, nor in an environment that a file declares), the host application's section, the
+    record in Vault, the environment variables, the arguments. In each file ``[default]`` comes
+    before the environment's section.
+
+    Args:
+        layers: the recipe.
+        environ: the environment variables, ``os.environ`` by default. One that is set to nothing
+            counts as unset.
+        vault_record: what the record ``settings`` in Vault holds, if it was read.
+
+    Returns:
+        The settings, checked as a whole.
+
+    Raises:
+        ConfigurationError: with every problem of every layer, and the value of none.
+
+    Warns:
+        IgnoredSettingWarning: a file is passed over, or a variable looks like a setting's.
+        ExposedSecretWarning: a secret lies where others may read it.
+    """
+    read = read_layers(layers, environ=environ)
+    settings = read.merged(vault_record)
+    read.warn(settings)
+    return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadLayers:
+    """All layers but Vault's, as they were when they were read.
+
+    Args:
+        environment: the selected environment, or None.
+        environments: all that there are.
+        chosen_by: what selected it.
+        loaders: one for each layer, weakest first; that of Vault, at its place, is empty.
+        problems: what is wrong with them, a sentence each.
+        notices: what to warn of once the settings are in use.
+        host: where the host's section came from, if there is one.
+        section: that section.
+    """
+
+    environment: str | None
+    environments: frozenset[str]
+    chosen_by: str
+    loaders: tuple[Layer, ...]
+    problems: tuple[str, ...]
+    notices: tuple[Notice, ...]
+    host: Host | None
+    section: object = field(repr=False)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the host's section is still the one that was read."""
+        return self.host is None or self.host.is_current(self.section)
+
+    def merged(self, vault_record: Mapping[str, object] | None = None) -> Settings:
+        """Build the settings; nothing is read again.
+
+        Args:
+            vault_record: what the record ``settings`` in Vault holds, if it was read.
+
+        Raises:
+            ConfigurationError: with every problem of every layer, and the value of none.
+        """
+        record = self._vault_layer(vault_record or {})
+        loaders = [record if layer.from_vault else layer for layer in self.loaders]
+        values: dict[str, Any] = {name: setting.default for name, setting in BY_NAME.items()}
+        origins = dict.fromkeys(BY_NAME, "default")
+        for name, value, origin in _merge(loaders, self.environment):
+            values[name], origins[name] = value, origin
+        problems = [*self.problems, *record.problems]
+        problems += environment_violations(self.environment, values, origins)
+        if problems:
+            raise ConfigurationError.of(list(dict.fromkeys(problems)))
+        return Settings(
+            environment=self.environment,
+            environments=self.environments,
+            origins={**origins, "environment": self.chosen_by},
+            **values,
+        )
+
+    def warn(self, settings: Settings) -> None:
+        """Warn of what is ignored, and of secrets that others may read; of all that is new.
+
+        Args:
+            settings: those that were built of these layers.
+        """
+        files = [layer for layer in self.loaders if layer.file]
+        for notice, category in (*self.notices, *exposed(settings, files)):
+            warn(notice, category)
+
+    def _vault_layer(self, record: Mapping[str, object]) -> Layer:
+        # How Vault is reached is never set in Vault, so the other layers decide it.
+        known = {name: value for layer in self.loaders for name, value in layer.values.items()}
+        mount, path = (
+            str(known.get(name, BY_NAME[name].default)) for name in ("vault_mount", "vault_path")
+        )
+        origin = "Vault " + "/".join(filter(None, (mount, path, self.environment, "settings")))
+        return Layer(origin, record, textual=True, from_vault=True)
+
+
+def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> ReadLayers:
+    """Read and check all layers but Vault's; what is wrong shows when they are merged.
+
+    Args:
+        layers: the recipe.
+        environ: the environment variables, ``os.environ`` by default.
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    wanted, chosen_by = _wanted(layers, environ)
+    paths, passed_over, owners = _paths(layers, environ, wanted, problems)
+    files = _read(paths, owners, problems)
+    declared = {section for sections in files.values() for section in sections} - {"default"}
+    environment = _environment(wanted, declared, problems)
+    selected, others = _file_layers(files, environment)
+    host = layers.host if isinstance(layers.host, Host) else None
+    section = None if host is None else host.settled()
+    loaders = (
+        *(Layer(origin, values) for origin, values in packaged_layers(environment).items()),
+        *selected,
+        _host_layer(section or {}, problems),
+        Layer("Vault", {}, from_vault=True),
+        *(_variable_layer(environ, variables) for variables in set_variables(environ)),
+        Layer("argument", layers.arguments),
+    )
+    problems += [problem for layer in (*loaders, *others) for problem in layer.problems]
+    problems += [problem for layer in (*selected, *others) for problem in _below_the_floor(layer)]
+    notices: list[Notice] = [
+        (f"{path} is not read in {environment}", IgnoredSettingWarning) for path in passed_over
+    ]
+    notices += ignored_variables(environ)
+    searched = [path.parent for path in paths] or ([Path()] if layers.files is None else [])
+    for folder in dict.fromkeys(searched):
+        notices += ignored_files(folder, paths)
+    return ReadLayers(
+        environment=environment,
+        environments=frozenset({*ENVIRONMENTS, *declared}),
+        chosen_by=chosen_by,
+        loaders=loaders,
+        problems=tuple(problems),
+        notices=tuple(notices),
+        host=host,
+        section=section,
+    )
+
+
+def _located(name: str, value: object) -> object:
+    """Make a path absolute: where it is relative to must not change with the working directory."""
+    if name not in BY_NAME or not BY_NAME[name].is_path:
+        return value
+    path = reveal(value)
+    path = os.fspath(path) if isinstance(path, os.PathLike) else path
+    return absolute(path, name) if isinstance(path, str) and path else value
+
+
+def _wanted(layers: Layers, environ: Mapping[str, str]) -> tuple[str | None, str]:
+    """Return the environment asked for, and what asks for it."""
+    if layers.environment is not None:
+        return layers.environment, "argument"
+    variable = environ.get(ENVIRONMENT_VARIABLE)
+    return (variable, ENVIRONMENT_VARIABLE) if variable else (None, "default")
+
+
+def _paths(
+    layers: Layers, environ: Mapping[str, str], wanted: str | None, problems: list[str]
+) -> tuple[list[Path], list[Path], frozenset[int] | None]:
+    """List the files to read, the local ones passed over, and who may own those that were found."""
+    found = FoundFiles()
+    if layers.files is None:
+        try:
+            found = find_files(environ)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    # Of a file that is named twice the last place counts.
+    named = list(dict.fromkeys(reversed(layers.files or ())))[::-1]
+    paths = [*named, *filter(None, [found.main])]
+    beside = [found.local] if found.local else []
+    if wanted is None or tier_of(wanted) is not Tier.STRICT:
+        return [*paths, *beside], [], found.owners
+    problems += [
+        f"{path} is a local file, and none is read in {canonical(wanted)}: name another one"
+        for path in paths
+        if is_local(path)
+    ]
+    return [path for path in paths if not is_local(path)], beside, found.owners
+
+
+def _read(
+    paths: Iterable[Path], owners: frozenset[int] | None, problems: list[str]
+) -> dict[Path, Sections]:
+    files = {}
+    for path in paths:
+        try:
+            files[path] = read_sections(path, owners)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    return files
+
+
+def _environment(wanted: str | None, declared: Collection[str], problems: list[str]) -> str | None:
+    if wanted is None:
+        return None
+    try:
+        return resolve(wanted, declared)
+    except ConfigurationError as error:
+        problems.extend(error.problems)
+    return None
+
+
+def _file_layers(
+    files: Mapping[Path, Sections], environment: str | None
+) -> tuple[list[Layer], list[Layer]]:
+    """Return a layer for each section: those in force, weakest first, and the others."""
+    names = [path.name for path in files]
+    selected: list[Layer] = []
+    others: list[Layer] = []
+    for path, sections in files.items():
+        for section in sorted(sections, key=lambda name: name != "default"):
+            words = f"{path.name if names.count(path.name) == 1 else path} [{section}]"
+            layer = Layer(
+                Origin(Place(words, path, section)),
+                sections[section],
+                place=f"{path} [{section}]",
+                file=path,
+                section=section,
+            )
+            (selected if section in {"default", environment} else others).append(layer)
+    return selected, others
+
+
+def _host_layer(section: Mapping[str, object], problems: list[str]) -> Layer:
+    """Return what the host's section sets, by names in lower case."""
+    found: dict[Any, object] = {}
+    for spelling, value in section.items():
+        name = spelling.lower() if isinstance(spelling, str) else spelling
+        if value is None:
+            continue
+        if name in found:
+            problems.append(f"host application: {name} is set in two spellings")
+        found[name] = value
+    return Layer("host application", found)
+
+
+def _variable_layer(environ: Mapping[str, str], variables: Mapping[str, str]) -> Layer:
+    found = {name: environ[variable] for name, variable in variables.items()}
+    return Layer("environment variable", found, origins=variables, textual=True)
+
+
+def _below_the_floor(layer: Layer) -> list[str]:
+    """Say what the floor forbids of the section of an environment, selected or not."""
+    if layer.section == "default":
+        return []
+    # Which file takes the audit may be said in any layer.
+    defaults = {name: setting.default for name, setting in BY_NAME.items()}
+    whole = {**defaults, "audit_log": True, **layer.values}
+    return environment_violations(layer.section, whole, dict.fromkeys(whole, layer.origin))
+
+
+def _merge(loaders: Iterable[Layer], environment: str | None) -> Iterator[tuple[str, object, str]]:
+    """Have Dynaconf run the loaders; yield what they set, by name, with its origin."""
+    # Loading Dynaconf takes 0.1 s, which a program that reads no settings need not pay.
+    try:
+        with unforked():
+            from dynaconf import get_history
+            from dynaconf.base import Settings as Merged
+    except ValueError:
+        broken = True
+    else:
+        broken = False
+    if broken:
+        raise ConfigurationError("an environment variable that ends in _FOR_DYNACONF is malformed")
+
+    # The class itself and not the `Dynaconf` wrapper, which reads a .env file and reloads a
+    # module that all threads share.
+    merged = Merged(
+        dynaconf_skip_loaders=True,
+        dynaconf_skip_validators=True,
+        APPLY_DEFAULT_ON_NONE_FOR_DYNACONF=None,
+        AUTO_CAST_FOR_DYNACONF=False,
+        DOTTED_LOOKUP_FOR_DYNACONF=False,
+        ENVIRONMENTS_FOR_DYNACONF=False,
+        FRESH_VARS_FOR_DYNACONF=[],
+        INDEX_SEPARATOR_FOR_DYNACONF=None,
+        LOADERS_FOR_DYNACONF=[],
+        LOWERCASE_READ_FOR_DYNACONF=True,
+        MERGE_ENABLED_FOR_DYNACONF=False,
+        NESTED_SEPARATOR_FOR_DYNACONF=False,
+        SILENT_ERRORS_FOR_DYNACONF=False,
+        SYSENV_FALLBACK_FOR_DYNACONF=False,
+        VALIDATE_ON_UPDATE_FOR_DYNACONF=False,
+    )
+    # Only for a load without a key does Dynaconf set its own defaults, which variables steer. With
+    # an empty one, each loader loads all of its settings, and the options above are all there are.
+    merged.execute_loaders(env=environment or "default", silent=False, key="", loaders=loaders)
+    sources: dict[str, list[str]] = {}
+    for entry in get_history(merged):
+        for key in entry["value"]:
+            sources.setdefault(key.lower(), []).append(entry["identifier"])
+    for name, setting in BY_NAME.items():
+        holder = merged.get(name)
+        if holder is not None:
+            first = 0 if setting.read is not None else -1
+            yield name, holder.value, Origin.of(*sources[name][first:])
