@@ -13,7 +13,7 @@ from secureml.stores import DevelopmentSource
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DOCS = EXAMPLES.with_name("docs")
-SCRIPTS = ("quickstart.py", "vault.py", "fallbacks.py", "rotation.py")
+SCRIPTS = ("quickstart.py", "vault.py", "fallbacks.py", "rotation.py", "dynaconf_app.py")
 
 
 @pytest.fixture
@@ -58,6 +58,21 @@ def test_quickstart_takes_the_key_of_the_variable(run):
     done = run("quickstart.py", SECUREML_MASTER_KEY=key)
     assert "recovered exactly: True" in done.stdout
     assert done.stdout != run("quickstart.py").stdout
+    assert done.stderr == ""
+
+
+def test_an_application_has_secrets_and_keys_in_its_own_dynaconf(run, to_vault, vault):
+    for environment in ("development", "production"):
+        vault.client().secrets.kv.v2.create_or_update_secret(
+            f"secureml/{environment}/dynaconf", {"db_password": "@int 5"}
+        )
+    done = run("dynaconf_app.py", **to_vault)
+    assert done.stdout.splitlines() == [
+        "reports logs in with a password of 6 characters",
+        "key: reports_key",
+        "key in production: reports_key_2027",
+        "key in development: reports_key",
+    ]
     assert done.stderr == ""
 
 

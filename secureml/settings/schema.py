@@ -74,8 +74,8 @@ def check_key_name(text: str, what: str) -> str:
     return text
 
 
-def _about(doc: str, **traits: Any) -> dict[str, Any]:
-    return {"doc": doc, **traits}
+def _setting(default: Any, doc: str, /, **traits: Any) -> Any:
+    return field(default=default, metadata={"doc": doc, **traits})
 
 
 def _either(group: str) -> dict[str, Any]:
@@ -97,285 +97,201 @@ class Settings:
     """
 
     environment: str | None = None
-    vault_url: str | None = field(
-        default=None,
-        metadata=_about(
-            "Address of the Vault or OpenBao server; several with commas between are tried in "
-            "turn, and `unix:///path` is a socket.",
-            check=check_urls,
-        ),
+    vault_url: str | None = _setting(
+        None,
+        "Address of the Vault or OpenBao server; several with commas between are tried in "
+        "turn, and `unix:///path` is a socket.",
+        check=check_urls,
     )
-    vault_token: SecretText | None = field(
-        default=None,
-        metadata=_about(
-            "Token to log in with; keep it out of settings files.",
-            check=check_token,
-            **_either("token"),
-        ),
+    vault_token: SecretText | None = _setting(
+        None,
+        "Token to log in with; keep it out of settings files.",
+        check=check_token,
+        **_either("token"),
     )
-    vault_token_file: str | None = field(
-        default=None,
-        metadata=_about(
-            "File that holds the token; read again when the token is refused.",
-            is_path=True,
-            **_either("token"),
-        ),
+    vault_token_file: str | None = _setting(
+        None,
+        "File that holds the token; read again when the token is refused.",
+        is_path=True,
+        **_either("token"),
     )
-    vault_path: str = field(
-        default="secureml",
-        metadata=_about("Path under the mount below which the secrets lie.", check=check_path),
+    vault_path: str = _setting(
+        "secureml", "Path under the mount below which the secrets lie.", check=check_path
     )
-    vault_mount: str = field(
-        default="secret",
-        metadata=_about("Where the KV version 2 engine is mounted.", check=check_path),
+    vault_mount: str = _setting(
+        "secret", "Where the KV version 2 engine is mounted.", check=check_path
     )
-    vault_transit_mount: str = field(
-        default="transit",
-        metadata=_about("Where the transit engine is mounted.", check=check_path),
+    vault_transit_mount: str = _setting(
+        "transit", "Where the transit engine is mounted.", check=check_path
     )
-    vault_transit_key: str | None = field(
-        default=None,
-        metadata=_about(
-            "Transit key that wraps new keys, if not one for each of them, named after its path.",
-            check=check_transit_key,
-        ),
+    vault_transit_key: str | None = _setting(
+        None,
+        "Transit key that wraps new keys, if not one for each of them, named after its path.",
+        check=check_transit_key,
     )
-    vault_namespace: str | None = field(
-        default=None,
-        metadata=_about("Namespace in Vault Enterprise or OpenBao.", check=check_namespace),
+    vault_namespace: str | None = _setting(
+        None, "Namespace in Vault Enterprise or OpenBao.", check=check_namespace
     )
-    vault_auth: str = field(
-        default="token", metadata=_about("How to log in.", allowed=LOGIN_METHODS)
+    vault_auth: str = _setting("token", "How to log in.", allowed=LOGIN_METHODS)
+    vault_auth_mount: str | None = _setting(
+        None, "Where the login method is mounted, if not under its own name.", check=check_path
     )
-    vault_auth_mount: str | None = field(
-        default=None,
-        metadata=_about(
-            "Where the login method is mounted, if not under its own name.", check=check_path
-        ),
+    vault_role: str | None = _setting(
+        None,
+        "Role to log in with: kubernetes, jwt, cert; with approle, the role that a wrapped "
+        "secret ID must be for.",
+        check=check_name,
     )
-    vault_role: str | None = field(
-        default=None,
-        metadata=_about(
-            "Role to log in with: kubernetes, jwt, cert; with approle, the role that a wrapped "
-            "secret ID must be for.",
-            check=check_name,
-        ),
+    vault_role_id: str | None = _setting(None, "Role ID of an AppRole.", check=check_token)
+    vault_secret_id: SecretText | None = _setting(
+        None, "Secret ID of an AppRole; keep it out of settings files.", **_either("secret ID")
     )
-    vault_role_id: str | None = field(
-        default=None, metadata=_about("Role ID of an AppRole.", check=check_token)
+    vault_secret_id_file: str | None = _setting(
+        None, "File that holds the secret ID.", is_path=True, **_either("secret ID")
     )
-    vault_secret_id: SecretText | None = field(
-        default=None,
-        metadata=_about(
-            "Secret ID of an AppRole; keep it out of settings files.", **_either("secret ID")
-        ),
+    vault_secret_id_wrapped: bool = _setting(
+        False, "Whether what is given as secret ID is a wrapping token for it."
     )
-    vault_secret_id_file: str | None = field(
-        default=None,
-        metadata=_about("File that holds the secret ID.", is_path=True, **_either("secret ID")),
+    vault_username: str | None = _setting(
+        None, "User name for ldap and userpass.", check=check_name
     )
-    vault_secret_id_wrapped: bool = field(
-        default=False,
-        metadata=_about("Whether what is given as secret ID is a wrapping token for it."),
+    vault_password: SecretText | None = _setting(
+        None,
+        "Password for ldap and userpass; keep it out of settings files.",
+        **_either("password"),
     )
-    vault_username: str | None = field(
-        default=None, metadata=_about("User name for ldap and userpass.", check=check_name)
+    vault_password_file: str | None = _setting(
+        None, "File that holds the password.", is_path=True, **_either("password")
     )
-    vault_password: SecretText | None = field(
-        default=None,
-        metadata=_about(
-            "Password for ldap and userpass; keep it out of settings files.", **_either("password")
-        ),
+    vault_jwt: SecretText | None = _setting(
+        None,
+        "JWT to log in with; keep it out of settings files.",
+        check=check_token,
+        **_either("JWT"),
     )
-    vault_password_file: str | None = field(
-        default=None,
-        metadata=_about("File that holds the password.", is_path=True, **_either("password")),
+    vault_jwt_file: str | None = _setting(
+        None,
+        "File that holds the JWT; for kubernetes the pod's own, by default.",
+        is_path=True,
+        **_either("JWT"),
     )
-    vault_jwt: SecretText | None = field(
-        default=None,
-        metadata=_about(
-            "JWT to log in with; keep it out of settings files.",
-            check=check_token,
-            **_either("JWT"),
-        ),
+    vault_client_cert: str | None = _setting(
+        None,
+        "PEM file of the client certificate, for TLS and cert.",
+        is_path=True,
+        group="client certificate",
     )
-    vault_jwt_file: str | None = field(
-        default=None,
-        metadata=_about(
-            "File that holds the JWT; for kubernetes the pod's own, by default.",
-            is_path=True,
-            **_either("JWT"),
-        ),
+    vault_client_key: str | None = _setting(
+        None,
+        "PEM file of its private key, if not in vault_client_cert.",
+        is_path=True,
+        group="client certificate",
     )
-    vault_client_cert: str | None = field(
-        default=None,
-        metadata=_about(
-            "PEM file of the client certificate, for TLS and cert.",
-            is_path=True,
-            group="client certificate",
-        ),
+    vault_timeout: float = _setting(5.0, "Seconds that a request may take in all.", above=0.0)
+    vault_connect_timeout: float = _setting(
+        2.0, "Seconds that it may take to reach one address.", above=0.0
     )
-    vault_client_key: str | None = field(
-        default=None,
-        metadata=_about(
-            "PEM file of its private key, if not in vault_client_cert.",
-            is_path=True,
-            group="client certificate",
-        ),
+    vault_max_response_bytes: int = _setting(
+        16 * 1024 * 1024, "Bytes that an answer may have, once it is inflated.", minimum=1024
     )
-    vault_timeout: float = field(
-        default=5.0,
-        metadata=_about("Seconds that a request may take in all.", above=0.0),
+    vault_tls_verify: bool = _setting(
+        True, "Whether Vault must prove who it is; false only in development."
     )
-    vault_connect_timeout: float = field(
-        default=2.0,
-        metadata=_about("Seconds that it may take to reach one address.", above=0.0),
+    vault_tls_server_name: str | None = _setting(
+        None, "Name on Vault's certificate, if not that of its host.", check=check_host
     )
-    vault_max_response_bytes: int = field(
-        default=16 * 1024 * 1024,
-        metadata=_about("Bytes that an answer may have, once it is inflated.", minimum=1024),
+    vault_proxy: str | None = _setting(
+        None,
+        "Address of a proxy, or `environment` for the one that the usual variables name; "
+        "otherwise these are not used.",
+        check=check_proxy,
     )
-    vault_tls_verify: bool = field(
+    vault_cluster_hosts: str | None = _setting(
+        None, "Further hosts, with commas between, that Vault may redirect to.", check=check_hosts
+    )
+    vault_ca_cert: str | None = _setting(
+        None, "File or folder of CA certificates to trust.", is_path=True
+    )
+    vault_settings: bool = _setting(
+        False, "Whether to read further settings from the record `settings` in Vault."
+    )
+    settings_ttl: float = _setting(
+        60.0, "Seconds after which that record is read again.", minimum=1.0, vault_may_set=True
+    )
+    master_key_name: str = _setting(
+        "master_key", "The key used where none is named.", check=check_key_name, vault_may_set=True
+    )
+    key_backend: str = _setting(
+        "kv",
+        "How new keys are kept: `kv` as they are, `transit` wrapped under a key that never "
+        "leaves Vault.",
+        allowed=KEY_BACKENDS,
+        vault_may_set=True,
+    )
+    use_env_fallback: bool = _setting(
+        _BY_TIER,
+        "Whether an environment variable may stand in for a secret that Vault lacks.",
         default=True,
-        metadata=_about("Whether Vault must prove who it is; false only in development."),
     )
-    vault_tls_server_name: str | None = field(
-        default=None,
-        metadata=_about("Name on Vault's certificate, if not that of its host.", check=check_host),
+    use_default_fallback: bool = _setting(
+        False, "Whether development may fall back on a public, worthless default secret."
     )
-    vault_proxy: str | None = field(
-        default=None,
-        metadata=_about(
-            "Address of a proxy, or `environment` for the one that the usual variables name; "
-            "otherwise these are not used.",
-            check=check_proxy,
-        ),
+    cache_ttl: float = _setting(
+        300.0, "Seconds for which a fetched secret is reused.", minimum=0.0, vault_may_set=True
     )
-    vault_cluster_hosts: str | None = field(
-        default=None,
-        metadata=_about(
-            "Further hosts, with commas between, that Vault may redirect to.", check=check_hosts
-        ),
+    cache_size: int = _setting(
+        1024,
+        "How many fetched secrets are held; the one not used for longest goes first.",
+        minimum=1,
+        vault_may_set=True,
     )
-    vault_ca_cert: str | None = field(
-        default=None, metadata=_about("File or folder of CA certificates to trust.", is_path=True)
+    cache_max_uses: int = _setting(
+        0,
+        "How often a fetched secret is reused; 0 is any number of times.",
+        minimum=0,
+        vault_may_set=True,
     )
-    vault_settings: bool = field(
-        default=False,
-        metadata=_about("Whether to read further settings from the record `settings` in Vault."),
+    cache_negative_ttl: float = _setting(
+        1.0,
+        "Seconds for which Vault is not asked again for a secret that it does not have; at "
+        "most `cache_ttl`.",
+        minimum=0.0,
+        vault_may_set=True,
     )
-    settings_ttl: float = field(
-        default=60.0,
-        metadata=_about(
-            "Seconds after which that record is read again.", minimum=1.0, vault_may_set=True
-        ),
+    stale_ttl: float = _setting(
+        0.0,
+        "Seconds for which a secret that was read before is served while Vault is down.",
+        minimum=0.0,
+        vault_may_set=True,
     )
-    master_key_name: str = field(
-        default="master_key",
-        metadata=_about(
-            "The key used where none is named.", check=check_key_name, vault_may_set=True
-        ),
+    columns: Rules = _setting(
+        Rules(),
+        'Rules by column: a table for each name, or pattern such as `"*email*"`.',
+        read=Rules.read,
     )
-    key_backend: str = field(
-        default="kv",
-        metadata=_about(
-            "How new keys are kept: `kv` as they are, `transit` wrapped under a key that never "
-            "leaves Vault.",
-            allowed=KEY_BACKENDS,
-            vault_may_set=True,
-        ),
+    profiles: Profiles = _setting(
+        Profiles(),
+        "What holds for one recipient, by name: rules in `profiles.<name>.columns`, and a "
+        "`domain_prefix`; `profile=` selects one.",
+        read=Profiles.read,
     )
-    use_env_fallback: bool = field(
-        default=_BY_TIER,
-        metadata=_about(
-            "Whether an environment variable may stand in for a secret that Vault lacks.",
-            default=True,
-        ),
+    domain_prefix: str | None = _setting(
+        None,
+        "What sets the domains of all columns apart from those of others, such as the name of "
+        "a recipient: equal values then have other pseudonyms.",
     )
-    use_default_fallback: bool = field(
-        default=False,
-        metadata=_about("Whether development may fall back on a public, worthless default secret."),
+    strict_columns: bool = _setting(False, "Whether a column that no rule names is an error.")
+    audit_log: str | None = _setting(
+        None, "File that takes a line of JSON for each access to a key.", is_path=True
     )
-    cache_ttl: float = field(
-        default=300.0,
-        metadata=_about(
-            "Seconds for which a fetched secret is reused.", minimum=0.0, vault_may_set=True
-        ),
+    audit_required: bool = _setting(
+        False, "Whether an access fails when `audit_log` can't take its line."
     )
-    cache_size: int = field(
-        default=1024,
-        metadata=_about(
-            "How many fetched secrets are held; the one not used for longest goes first.",
-            minimum=1,
-            vault_may_set=True,
-        ),
-    )
-    cache_max_uses: int = field(
-        default=0,
-        metadata=_about(
-            "How often a fetched secret is reused; 0 is any number of times.",
-            minimum=0,
-            vault_may_set=True,
-        ),
-    )
-    cache_negative_ttl: float = field(
-        default=1.0,
-        metadata=_about(
-            "Seconds for which Vault is not asked again for a secret that it does not have; at "
-            "most `cache_ttl`.",
-            minimum=0.0,
-            vault_may_set=True,
-        ),
-    )
-    stale_ttl: float = field(
-        default=0.0,
-        metadata=_about(
-            "Seconds for which a secret that was read before is served while Vault is down.",
-            minimum=0.0,
-            vault_may_set=True,
-        ),
-    )
-    columns: Rules = field(
-        default=Rules(),
-        metadata=_about(
-            'Rules by column: a table for each name, or pattern such as `"*email*"`.',
-            read=Rules.read,
-        ),
-    )
-    profiles: Profiles = field(
-        default=Profiles(),
-        metadata=_about(
-            "What holds for one recipient, by name: rules in `profiles.<name>.columns`, and a "
-            "`domain_prefix`; `profile=` selects one.",
-            read=Profiles.read,
-        ),
-    )
-    domain_prefix: str | None = field(
-        default=None,
-        metadata=_about(
-            "What sets the domains of all columns apart from those of others, such as the name of "
-            "a recipient: equal values then have other pseudonyms."
-        ),
-    )
-    strict_columns: bool = field(
-        default=False,
-        metadata=_about("Whether a column that no rule names is an error."),
-    )
-    audit_log: str | None = field(
-        default=None,
-        metadata=_about("File that takes a line of JSON for each access to a key.", is_path=True),
-    )
-    audit_required: bool = field(
-        default=False,
-        metadata=_about("Whether an access fails when `audit_log` can't take its line."),
-    )
-    known_keys: str | None = field(
-        default=None,
-        metadata=_about(
-            "File that remembers which versions of keys were seen, so that a Vault that went back "
-            "is noticed; by default `secureml/known_keys` in `XDG_STATE_HOME`.",
-            is_path=True,
-        ),
+    known_keys: str | None = _setting(
+        None,
+        "File that remembers which versions of keys were seen, so that a Vault that went back "
+        "is noticed; by default `secureml/known_keys` in `XDG_STATE_HOME`.",
+        is_path=True,
     )
     environments: frozenset[str] = field(default=frozenset(ENVIRONMENTS), repr=False, compare=False)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
