@@ -1,4 +1,8 @@
-"""What the text of a setting may look like, where it ends up in a request to Vault."""
+"""What the text of a setting may look like that ends up in a request to Vault.
+
+Each check takes the text and what it is, for the message. It returns the text, some in their normal
+form, or raises a ConfigurationError, whose message doesn't repeat the text: it may be a secret.
+"""
 
 from __future__ import annotations
 
@@ -71,15 +75,9 @@ def check_path(text: str, what: str) -> str:
 
 
 def check_name(text: str, what: str) -> str:
-    """Return the name of a user or a role, which may travel in a URL, or refuse it.
+    """Check the name of a user or a role, which may travel in a URL.
 
-    Args:
-        text: the name; ``/``, ``@``, a backslash and spaces may be in it.
-        what: what the text is, for the message.
-
-    Raises:
-        ConfigurationError: it holds a control character, or between two ``/`` nothing, ``.`` or
-            ``..``.
+    ``/``, ``@``, a backslash and spaces may be in it; an empty, ``.`` or ``..`` segment may not.
     """
     if not text.isprintable():
         raise ConfigurationError(f"{what} holds a control character or one that does not print")
@@ -88,15 +86,7 @@ def check_name(text: str, what: str) -> str:
 
 
 def check_transit_key(text: str, what: str) -> str:
-    """Return the name of a key of Vault's transit engine, or refuse it.
-
-    Args:
-        text: the name, without the engine's mount.
-        what: what the text is, for the message.
-
-    Raises:
-        ConfigurationError: it holds a character that the engine does not take.
-    """
+    """Check the name of a key of Vault's transit engine, given without the engine's mount."""
     if not _TRANSIT_KEY.fullmatch(text):
         raise ConfigurationError(
             f"{what} must be letters of ASCII, digits and '_', and within it also '-' and '.'"
@@ -105,15 +95,7 @@ def check_transit_key(text: str, what: str) -> str:
 
 
 def check_namespace(text: str, what: str) -> str:
-    """Return a Vault namespace, which travels in an HTTP header, or refuse it.
-
-    Args:
-        text: segments separated by ``/``.
-        what: what the text is, for the message.
-
-    Raises:
-        ConfigurationError: a segment is empty, ``.`` or ``..``, or a character is not ASCII.
-    """
+    """Check a Vault namespace, which travels in an HTTP header."""
     if not (text.isascii() and text.isprintable()):
         raise ConfigurationError(f"{what} must be printable ASCII, as it travels in a header")
     _check_segments(text, what)
@@ -121,14 +103,9 @@ def check_namespace(text: str, what: str) -> str:
 
 
 def check_token(text: str, what: str) -> str:
-    """Return a token fit for an HTTP header, or refuse it.
+    """Check a token, which travels in an HTTP header.
 
-    Args:
-        text: the token; HTTP libraries put one that is unfit into their own error messages.
-        what: what the text is, for the message.
-
-    Raises:
-        ConfigurationError: it holds white space, a line break or a character beyond ASCII.
+    HTTP libraries put a token that is unfit into their own error messages.
     """
     if not (text.isascii() and text.isprintable()) or " " in text:
         raise ConfigurationError(
@@ -138,15 +115,10 @@ def check_token(text: str, what: str) -> str:
 
 
 def check_url(text: str, what: str) -> str:
-    """Return the address of a Vault server without a trailing slash, or refuse it.
+    """Check the address of a Vault server; return it without a trailing slash.
 
-    Args:
-        text: an http or https URL with a host and, where a proxy wants one, a path prefix.
-        what: what the text is, for the message.
-
-    Raises:
-        ConfigurationError: another scheme, no host, an impossible port, credentials, a query or
-            a fragment. The message doesn't repeat the text, which may hold credentials.
+    It is an http or https URL with a host and, if a proxy wants one, a path prefix. Credentials, a
+    query and a fragment are refused.
     """
     if not (text.isascii() and text.isprintable()) or " " in text:
         raise ConfigurationError(f"{what} holds white space or a character beyond ASCII")
@@ -166,15 +138,9 @@ def check_url(text: str, what: str) -> str:
 
 
 def check_urls(text: str, what: str) -> str:
-    """Return the addresses of Vault servers, or refuse them.
+    """Check addresses of Vault servers, with commas between.
 
-    Args:
-        text: one address as for ``check_url``, or ``unix:///path`` for a socket; or several with
-            commas between.
-        what: what the text is, for the message.
-
-    Raises:
-        ConfigurationError: one of them is no such address.
+    Each is one as for ``check_url``, or ``unix:///path`` for a socket.
     """
     addresses: list[str] = []
     problems: list[str] = []
@@ -240,15 +206,7 @@ def is_loopback(url: str) -> bool:
 
 
 def check_host(text: str, what: str) -> str:
-    """Return the name or the IP address of a host, or refuse it.
-
-    Args:
-        text: the name, of ASCII.
-        what: what the text is, for the message.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
+    """Check the name, of ASCII, or the IP address of a host."""
     is_name = "[" not in text and _is_host(text.lower())
     if not is_name and (_ip_address(text) is None or "%" in text):
         raise ConfigurationError(f"{what} must be the name of a host, such as vault.example.com")
@@ -256,28 +214,12 @@ def check_host(text: str, what: str) -> str:
 
 
 def check_proxy(text: str, what: str) -> str:
-    """Return the address of a proxy, or ``environment``, or refuse it.
-
-    Args:
-        text: an http or https URL, or the word ``environment``.
-        what: what the text is, for the message.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
+    """Check the http or https URL of a proxy, or the word ``environment``."""
     return text if text == "environment" else check_url(text, what)
 
 
 def check_hosts(text: str, what: str) -> str:
-    """Return names of hosts, with or without a port and with commas between, or refuse them.
-
-    Args:
-        text: the names.
-        what: what the text is, for the message.
-
-    Raises:
-        ConfigurationError: one of them is no name of a host.
-    """
+    """Check names of hosts, with or without a port and with commas between."""
     for host in text.split(","):
         check_url(f"https://{host.strip()}", what)
         if "/" in host:

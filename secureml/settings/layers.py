@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from secureml.errors import ConfigurationError
 from secureml.settings.environments import nearest
-from secureml.settings.schema import SETTINGS, clashes
+from secureml.settings.schema import BY_NAME, SETTINGS, clashes
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, FILE_VARIABLE
 
-__all__ = ["BY_NAME", "Holder", "Layer", "decisive"]
+__all__ = ["Holder", "Layer", "decisive"]
 
-BY_NAME = MappingProxyType({setting.name: setting for setting in SETTINGS})
 _GROUPS = {setting.name: setting.group for setting in SETTINGS if setting.group is not None}
 _SUGGESTIONS = 20
 """For how many unknown names of a layer the nearest known one is looked for, which takes long."""

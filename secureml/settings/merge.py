@@ -26,11 +26,11 @@ from secureml.settings.files import (
     read_sections,
 )
 from secureml.settings.host import Host
-from secureml.settings.layers import BY_NAME, Layer
+from secureml.settings.layers import Layer
 from secureml.settings.notices import Notice, exposed, ignored_files, ignored_variables
 from secureml.settings.origins import Origin, Place
 from secureml.settings.packaged import packaged_layers
-from secureml.settings.schema import Settings, environment_violations
+from secureml.settings.schema import BY_NAME, Settings, environment_violations
 from secureml.settings.setting import absolute
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, set_variables
 
@@ -368,22 +368,12 @@ def _merge(loaders: Iterable[Layer], environment: str | None) -> Iterator[tuple[
     merged = Merged(
         dynaconf_skip_loaders=True,
         dynaconf_skip_validators=True,
-        APPLY_DEFAULT_ON_NONE_FOR_DYNACONF=None,
         AUTO_CAST_FOR_DYNACONF=False,
-        DOTTED_LOOKUP_FOR_DYNACONF=False,
-        ENVIRONMENTS_FOR_DYNACONF=False,
         FRESH_VARS_FOR_DYNACONF=[],
-        INDEX_SEPARATOR_FOR_DYNACONF=None,
-        LOADERS_FOR_DYNACONF=[],
-        LOWERCASE_READ_FOR_DYNACONF=True,
-        MERGE_ENABLED_FOR_DYNACONF=False,
-        NESTED_SEPARATOR_FOR_DYNACONF=False,
         SILENT_ERRORS_FOR_DYNACONF=False,
-        SYSENV_FALLBACK_FOR_DYNACONF=False,
-        VALIDATE_ON_UPDATE_FOR_DYNACONF=False,
     )
-    # Only for a load without a key does Dynaconf set its own defaults, which variables steer. With
-    # an empty one, each loader loads all of its settings, and the options above are all there are.
+    # Dynaconf sets its own options, which variables steer, only in a load without a key. An empty
+    # key means all settings to a loader, and leaves no options but those above.
     merged.execute_loaders(env=environment or "default", silent=False, key="", loaders=loaders)
     sources: dict[str, list[str]] = {}
     for entry in get_history(merged):

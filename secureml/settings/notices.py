@@ -9,8 +9,8 @@ from pathlib import Path
 
 from secureml.errors import ExposedSecretWarning, IgnoredSettingWarning, SecureMLWarning
 from secureml.settings.environments import Tier, tier_of
-from secureml.settings.layers import BY_NAME, Layer
-from secureml.settings.schema import Settings
+from secureml.settings.layers import Layer
+from secureml.settings.schema import BY_NAME, Settings
 from secureml.settings.variables import misspelt, nested
 
 __all__ = ["Notice", "exposed", "ignored_files", "ignored_variables"]

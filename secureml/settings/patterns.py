@@ -5,18 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from secureml.settings.checks import (
-    LONGEST_SOCKET,
-    check_host,
-    check_hosts,
-    check_name,
-    check_namespace,
-    check_path,
-    check_proxy,
-    check_token,
-    check_transit_key,
-    check_urls,
-)
+from secureml.settings import checks
 
 __all__ = ["END", "NO_NUL", "PATTERNS", "PROTECTED_URLS"]
 
@@ -41,7 +30,7 @@ _PORT = (
     "|655[0-2][0-9]|6553[0-5]))?"
 )
 _HTTP, _HTTPS = "[Hh][Tt][Tt][Pp]", "[Hh][Tt][Tt][Pp][Ss]"
-_SOCKET = rf"unix:///[^,\x00-\x1f\x7f]{{0,{LONGEST_SOCKET - 1}}}"
+_SOCKET = rf"unix:///[^,\x00-\x1f\x7f]{{0,{checks.LONGEST_SOCKET - 1}}}"
 
 
 def _url(scheme: str, host: str = _HOST, reserved: str = "v1", comma: str = "") -> str:
@@ -57,15 +46,15 @@ def _list(element: str) -> str:
 
 PATTERNS: Mapping[Callable[[str, str], str], str] = MappingProxyType(
     {
-        check_host: rf"^({_NAME}|{_IP4}|{_IP6}){END}",
-        check_hosts: _list(_HOST + _PORT),
-        check_name: rf"{_PRINTS}{_SEGMENTS}",
-        check_namespace: rf"^(?![\s\S]*[^ -~]){_SEGMENTS}",
-        check_path: rf"{_PRINTS}(?![\s\S]*[%?#\\]){_SEGMENTS}",
-        check_proxy: rf"^(environment|{_url(f'{_HTTP}[Ss]?', reserved='', comma=',')}){END}",
-        check_token: r"^(?![\s\S]*[^!-~])",
-        check_transit_key: rf"^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?{END}",
-        check_urls: _list(f"{_url(f'{_HTTP}[Ss]?')}|{_SOCKET}"),
+        checks.check_host: rf"^({_NAME}|{_IP4}|{_IP6}){END}",
+        checks.check_hosts: _list(_HOST + _PORT),
+        checks.check_name: rf"{_PRINTS}{_SEGMENTS}",
+        checks.check_namespace: rf"^(?![\s\S]*[^ -~]){_SEGMENTS}",
+        checks.check_path: rf"{_PRINTS}(?![\s\S]*[%?#\\]){_SEGMENTS}",
+        checks.check_proxy: rf"^(environment|{_url(f'{_HTTP}[Ss]?', reserved='', comma=',')}){END}",
+        checks.check_token: r"^(?![\s\S]*[^!-~])",
+        checks.check_transit_key: rf"^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?{END}",
+        checks.check_urls: _list(f"{_url(f'{_HTTP}[Ss]?')}|{_SOCKET}"),
     }
 )
 """What each check lets through."""

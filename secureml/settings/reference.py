@@ -18,7 +18,7 @@ from secureml.settings.rules import (
     Profiles,
     Rules,
 )
-from secureml.settings.schema import SETTINGS, check_key_name
+from secureml.settings.schema import RIVALS, SETTINGS, check_key_name
 from secureml.settings.setting import LARGEST, Setting
 
 __all__ = ["json_schema", "reference"]
@@ -74,7 +74,11 @@ def json_schema() -> dict[str, Any]:
                 "type": "object",
                 "properties": {setting.name: _schema_of(setting) for setting in SETTINGS},
                 "additionalProperties": False,
-                "allOf": [{"not": {"required": names}} for names in _rivals()],
+                "allOf": [
+                    {"not": {"required": list(pair)}}
+                    for names in RIVALS
+                    for pair in itertools.combinations(names, 2)
+                ],
             },
             "rules": {"type": "object", "additionalProperties": {"$ref": "#/$defs/rule"}},
             "rule": {
@@ -112,15 +116,6 @@ def reference() -> str:
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
-
-
-def _rivals() -> list[list[str]]:
-    """Return the pairs of settings that one section may not have both."""
-    groups: dict[str | None, list[str]] = {}
-    for setting in SETTINGS:
-        if setting.exclusive:
-            groups.setdefault(setting.group, []).append(setting.name)
-    return [list(pair) for names in groups.values() for pair in itertools.combinations(names, 2)]
 
 
 def _schema_of(setting: Setting) -> dict[str, Any]:

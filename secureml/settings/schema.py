@@ -10,22 +10,12 @@ import dataclasses
 import typing
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from secureml.errors import ConfigurationError
 from secureml.secret_types import SecretText, conceals, reveal
-from secureml.settings.checks import (
-    check_host,
-    check_hosts,
-    check_name,
-    check_namespace,
-    check_path,
-    check_proxy,
-    check_token,
-    check_transit_key,
-    check_urls,
-    is_loopback,
-)
+from secureml.settings import checks
 from secureml.settings.environments import (
     ENVIRONMENTS,
     NAME_RULE,
@@ -39,7 +29,9 @@ from secureml.settings.rules import Profiles, Rules
 from secureml.settings.setting import Setting, normalized
 
 __all__ = [
+    "BY_NAME",
     "RESERVED_SECRET_NAMES",
+    "RIVALS",
     "SETTINGS",
     "Settings",
     "check_key_name",
@@ -69,7 +61,7 @@ _BY_TIER: Any = None
 
 def check_key_name(text: str, what: str) -> str:
     """Return the name of a key, or refuse it; that of a setting can't be one."""
-    if is_reserved(check_path(text, what)):
+    if is_reserved(checks.check_path(text, what)):
         raise ConfigurationError(f"{what} can't be the name of a setting, nor end in '_file'")
     return text
 
@@ -101,12 +93,12 @@ class Settings:
         None,
         "Address of the Vault or OpenBao server; several with commas between are tried in "
         "turn, and `unix:///path` is a socket.",
-        check=check_urls,
+        check=checks.check_urls,
     )
     vault_token: SecretText | None = _setting(
         None,
         "Token to log in with; keep it out of settings files.",
-        check=check_token,
+        check=checks.check_token,
         **_either("token"),
     )
     vault_token_file: str | None = _setting(
@@ -116,33 +108,35 @@ class Settings:
         **_either("token"),
     )
     vault_path: str = _setting(
-        "secureml", "Path under the mount below which the secrets lie.", check=check_path
+        "secureml", "Path under the mount below which the secrets lie.", check=checks.check_path
     )
     vault_mount: str = _setting(
-        "secret", "Where the KV version 2 engine is mounted.", check=check_path
+        "secret", "Where the KV version 2 engine is mounted.", check=checks.check_path
     )
     vault_transit_mount: str = _setting(
-        "transit", "Where the transit engine is mounted.", check=check_path
+        "transit", "Where the transit engine is mounted.", check=checks.check_path
     )
     vault_transit_key: str | None = _setting(
         None,
         "Transit key that wraps new keys, if not one for each of them, named after its path.",
-        check=check_transit_key,
+        check=checks.check_transit_key,
     )
     vault_namespace: str | None = _setting(
-        None, "Namespace in Vault Enterprise or OpenBao.", check=check_namespace
+        None, "Namespace in Vault Enterprise or OpenBao.", check=checks.check_namespace
     )
     vault_auth: str = _setting("token", "How to log in.", allowed=LOGIN_METHODS)
     vault_auth_mount: str | None = _setting(
-        None, "Where the login method is mounted, if not under its own name.", check=check_path
+        None,
+        "Where the login method is mounted, if not under its own name.",
+        check=checks.check_path,
     )
     vault_role: str | None = _setting(
         None,
         "Role to log in with: kubernetes, jwt, cert; with approle, the role that a wrapped "
         "secret ID must be for.",
-        check=check_name,
+        check=checks.check_name,
     )
-    vault_role_id: str | None = _setting(None, "Role ID of an AppRole.", check=check_token)
+    vault_role_id: str | None = _setting(None, "Role ID of an AppRole.", check=checks.check_token)
     vault_secret_id: SecretText | None = _setting(
         None, "Secret ID of an AppRole; keep it out of settings files.", **_either("secret ID")
     )
@@ -153,7 +147,7 @@ class Settings:
         False, "Whether what is given as secret ID is a wrapping token for it."
     )
     vault_username: str | None = _setting(
-        None, "User name for ldap and userpass.", check=check_name
+        None, "User name for ldap and userpass.", check=checks.check_name
     )
     vault_password: SecretText | None = _setting(
         None,
@@ -166,7 +160,7 @@ class Settings:
     vault_jwt: SecretText | None = _setting(
         None,
         "JWT to log in with; keep it out of settings files.",
-        check=check_token,
+        check=checks.check_token,
         **_either("JWT"),
     )
     vault_jwt_file: str | None = _setting(
@@ -198,16 +192,18 @@ class Settings:
         True, "Whether Vault must prove who it is; false only in development."
     )
     vault_tls_server_name: str | None = _setting(
-        None, "Name on Vault's certificate, if not that of its host.", check=check_host
+        None, "Name on Vault's certificate, if not that of its host.", check=checks.check_host
     )
     vault_proxy: str | None = _setting(
         None,
         "Address of a proxy, or `environment` for the one that the usual variables name; "
         "otherwise these are not used.",
-        check=check_proxy,
+        check=checks.check_proxy,
     )
     vault_cluster_hosts: str | None = _setting(
-        None, "Further hosts, with commas between, that Vault may redirect to.", check=check_hosts
+        None,
+        "Further hosts, with commas between, that Vault may redirect to.",
+        check=checks.check_hosts,
     )
     vault_ca_cert: str | None = _setting(
         None, "File or folder of CA certificates to trust.", is_path=True
@@ -399,7 +395,7 @@ def environment_violations(
         problems.append(f"vault_tls_verify can be false only in development (set by: {origin})")
     if tier_of(environment) is Tier.STRICT and environment is not None:
         urls = str(values["vault_url"] or "").split(",")
-        if any(url.lower().startswith("http://") and not is_loopback(url) for url in urls):
+        if any(url.lower().startswith("http://") and not checks.is_loopback(url) for url in urls):
             origin = origins["vault_url"]
             problems.append(
                 f"vault_url can't be plain http to another machine in {environment} "
@@ -417,11 +413,8 @@ def clashes(names: Collection[str]) -> Iterator[tuple[list[str], str]]:
     Yields:
         The settings concerned, and a sentence about them.
     """
-    rivals: dict[str | None, list[str]] = {}
-    for declared in SETTINGS:
-        if declared.exclusive and declared.name in names:
-            rivals.setdefault(declared.group, []).append(declared.name)
-    for several in rivals.values():
+    for rivals in RIVALS:
+        several = [name for name in rivals if name in names]
         if len(several) > 1:
             yield several, f"{' and '.join(several)} exclude each other; set one of them"
 
@@ -485,6 +478,14 @@ def _declared() -> Iterator[Setting]:
 
 
 SETTINGS: tuple[Setting, ...] = tuple(_declared())
+
+BY_NAME: Mapping[str, Setting] = MappingProxyType({each.name: each for each in SETTINGS})
+
+RIVALS: tuple[tuple[str, ...], ...] = tuple(
+    tuple(each.name for each in SETTINGS if each.exclusive and each.group == group)
+    for group in dict.fromkeys(each.group for each in SETTINGS if each.exclusive)
+)
+"""Settings that exclude each other in one layer."""
 
 # An address may hold credentials, for which it is refused.
 _secret = {declared.name for declared in SETTINGS if declared.secret} | {"vault_url", "vault_proxy"}
