@@ -1,8 +1,6 @@
-"""Requests to Vault by its API paths, for those who set it up."""
+"""Reads of Vault's API paths that tell an absent path from an error."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from secureml.errors import SecretError
 from secureml.vault.client.answers import Members
@@ -12,7 +10,7 @@ __all__ = ["Api"]
 
 
 class Api:
-    """Reads and writes API paths; every error is one of the session's.
+    """Reads API paths; every error is one of the session's.
 
     Args:
         session: the connection to Vault.
@@ -26,7 +24,7 @@ class Api:
         return self._session.request("get", path, capability=capability)
 
     def expect(self, path: str) -> Members:
-        """Read a path that is there.
+        """Read a path that exists.
 
         Args:
             path: the path below ``/v1/``.
@@ -35,7 +33,7 @@ class Api:
             The object under ``data``.
 
         Raises:
-            SecretError: it is not there, or Vault can't be asked.
+            SecretError: it is absent, or Vault can't be asked.
         """
         found = self.find(path)
         if found is None:
@@ -49,7 +47,7 @@ class Api:
             path: the path below ``/v1/``.
 
         Returns:
-            The object under ``data``; None if nothing is there.
+            The object under ``data``; None if it is absent.
 
         Raises:
             SecretError: Vault can't be asked.
@@ -57,52 +55,13 @@ class Api:
         return _found(self.get(path), path)
 
     def entries(self, path: str) -> list[str]:
-        """List a folder; one that is not there is empty.
+        """List a folder; an absent one is empty.
 
         Raises:
             SecretError: Vault can't be asked.
         """
         found = _found(self._session.request("list", path), path)
         return [] if found is None else found.texts("keys")
-
-    def post(
-        self,
-        path: str,
-        body: Mapping[str, object],
-        *,
-        capability: str = "update",
-        repeatable: bool = True,
-    ) -> Answer:
-        """Write to a path.
-
-        Args:
-            path: the path below ``/v1/``.
-            body: what to send, as JSON.
-            capability: the policy capability that it takes, for messages.
-            repeatable: whether sending it twice does no harm.
-
-        Returns:
-            The answer, which is 2xx.
-
-        Raises:
-            SecretError: Vault does not accept it, or can't be asked.
-        """
-        answer = self.write(path, body, capability=capability, repeatable=repeatable)
-        self.accepted(answer, path)
-        return answer
-
-    def write(
-        self,
-        path: str,
-        body: Mapping[str, object],
-        *,
-        capability: str = "update",
-        repeatable: bool = True,
-    ) -> Answer:
-        """Write to a path as ``post`` does; the answer is 2xx, 400 or 404."""
-        return self._session.request(
-            "post", path, body=body, capability=capability, repeatable=repeatable
-        )
 
     def accepted(self, answer: Answer, path: str) -> None:
         """Raise a SecretError unless the answer accepts what was written."""

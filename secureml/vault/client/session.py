@@ -222,20 +222,6 @@ class VaultSession:
         """
         return self.request("get", LOOKUP_SELF.path, mount="auth/token")
 
-    def is_sealed(self) -> bool:
-        """Ask whether Vault is sealed; this needs no login.
-
-        Raises:
-            VaultUnavailableError: no usable answer.
-            AuthenticationError: the server's certificate is not trusted.
-        """
-        with deadline(self._settings.vault_timeout):
-            answer = self._here().client.send(Request("get", "sys/seal-status"), None)
-        sealed = answer.body.get("sealed")
-        if not isinstance(sealed, bool):
-            raise answer.body.malformed("sealed")
-        return sealed
-
     def close(self) -> None:
         """Close the connections, and revoke the token if no other session of the process uses it.
 

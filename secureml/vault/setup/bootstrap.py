@@ -126,9 +126,10 @@ class Bootstrap:
         access = Access() if self._audit is None else self._audit.access("bootstrap")
         with access:
             access.attempt(change.title)
-            answer = self._api.write(
+            answer = self._session.request(
+                "post",
                 change.path,
-                change.body,
+                body=change.body,
                 capability=" and ".join(change.capabilities),
                 repeatable=change.repeatable,
             )
