@@ -1,7 +1,7 @@
 """Registry of formats and strategies: names, classes, and options with their types.
 
-Settings check rules with it and must start without numpy, so a class is named here and imported
-when it is first used. Other packages register theirs as entry points.
+Settings check rules with it and start without numpy, so a class is named here and imported when it
+is first used. Other packages register theirs as entry points.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Entry:
     """A built-in format or strategy.
 
     Args:
-        location: its module in the package of its kind, and its class.
-        options: the types that each of its options may have.
-        argument: the option that may be written after the format's short name and a colon.
+        location: its module, in the package of formats or of strategies, and its class.
+        options: the allowed types of each option.
+        argument: the option that is written after the format's short name and a colon, if any.
     """
 
     location: str
@@ -44,8 +44,8 @@ class Registry:
 
     Args:
         what: "format" or "strategy".
-        plural: of that; the package of the built-in ones, and the group of entry points in which
-            other packages register theirs, end so.
+        plural: the last part of the package of the built-in ones, and of the group of entry points
+            in which other packages register theirs.
         built_in: by name; a name or version that was once here stays.
     """
 
@@ -145,10 +145,10 @@ STRATEGIES = Registry(
 )
 """Strategies, by name; their versions stand in the algorithms that manifests hold."""
 
-VENDOR_NAME = "(?!({}):){}:{}/[1-9][0-9]*".format(
-    "|".join(name.partition("/")[0] for name in FORMATS.built_in), *2 * ["[a-z0-9][a-z0-9._-]*"]
-)
-"""The pattern of names in other packages; no vendor is called like a format with an argument."""
+_BUILT_IN = "|".join(name.partition("/")[0] for name in FORMATS.built_in)
+_WORD = "[a-z0-9][a-z0-9._-]*"
+VENDOR_NAME = f"(?!({_BUILT_IN}):){_WORD}:{_WORD}/[1-9][0-9]*"
+"""Pattern of names in other packages. ``alphabet:ab/1`` is a format with its argument instead."""
 
 
 def is_vendor_name(name: str) -> bool:

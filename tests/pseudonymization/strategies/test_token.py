@@ -91,7 +91,7 @@ def test_a_row_tweak_makes_equal_values_unlinkable() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [str.upper, lambda t: t[:-1], lambda t: t + "a", lambda t: t[2:]]
+    "change", [str.upper, lambda t: t[:-1], lambda t: t + "a", lambda t: t[2:], lambda t: t[:2]]
 )
 def test_a_changed_token_is_refused(change) -> None:  # type: ignore[no-untyped-def]  # str -> str
     strategy = Token(keys(), prefix="t-")
