@@ -1,4 +1,4 @@
-"""The formats of ``fpe``: by name, and made again from what a manifest says."""
+"""Formats of ``fpe``, made from a name and options."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LATEST = {name.partition("/")[0]: name for name in FORMATS.built_in}
 
 
 def resolve_format(written: str, options: Mapping[str, Option]) -> Format:
-    """Make the format that a person wrote, such as "ssn" or "alphabet:0123ABCD".
+    """Make the newest version of a format as rules name it: "ssn" or "alphabet:0123ABCD".
 
     Raises:
         PseudonymizationError: there is no such format, or an option does not fit.
@@ -75,10 +75,10 @@ def make_format(name: str, options: Mapping[str, Option]) -> Format:
 
 
 def newest_format(name: str, options: Mapping[str, Option]) -> Format:
-    """Make the newest version of a format, which values that are replaced anew are of.
+    """Make the newest version of a format, for new pseudonyms.
 
     Args:
-        name: of any version; that of another package stays, as its newest is not known here.
+        name: of any version; one of another package is kept.
         options: of that version.
 
     Raises:

@@ -37,7 +37,7 @@ class Outcome:
         tokens: the rows that hold tokens in place of a pseudonym of their format.
         nulled: the rows that become null; in ``values`` they are empty.
         small: the values that are refused because their domain is too small; in ``values`` they
-            show no more than their format.
+            are empty, or 0.
         invalid: the rows that are refused because they are not of the format; likewise.
         domain: the size of the smallest domain that was permuted, 0 if none was.
     """
