@@ -21,6 +21,7 @@ from secureml.stores import MemoryStore
 
 Install = Callable[..., None]
 CODE = """
+from secureml.pseudonymization.formats import Format
 from secureml.pseudonymization.formats.characters import DigitsFormat
 from secureml.pseudonymization.strategies.token import Token
 
@@ -29,6 +30,9 @@ class Digits(DigitsFormat):
 
 class Other(DigitsFormat):
     name = "acme:other/2"
+
+class Nameless(Format):
+    pass
 
 class Sealed(Token):
     algorithm = "acme-siv"
@@ -188,9 +192,12 @@ def test_a_broken_package_is_named_with_what_is_wrong(
     assert resolve_format("ssn", {}).name == "ssn/1"
 
 
-def test_a_class_of_another_name_than_it_is_registered_by_is_refused(install: Install) -> None:
-    install(formats={"acme:digits/1": "Other"})
-    with pytest.raises(PseudonymizationError, match="its name is 'acme:other/2'"):
+@pytest.mark.parametrize(("kind", "own"), [("Other", "'acme:other/2'"), ("Nameless", "None")])
+def test_a_class_of_another_name_than_it_is_registered_by_is_refused(
+    install: Install, kind: str, own: str
+) -> None:
+    install(formats={"acme:digits/1": kind})
+    with pytest.raises(PseudonymizationError, match=f"its name is {own}"):
         make_format("acme:digits/1", {})
 
 

@@ -95,8 +95,9 @@ def format_type(name: str) -> type[Format]:
         PseudonymizationError: there is none of this name, or its package is broken.
     """
     kind = FORMATS.load(name, Format)  # type: ignore[type-abstract]  # a subclass of it is loaded
-    if kind.name != name:
-        raise PseudonymizationError(f"the format {name!r} can't be used: its name is {kind.name!r}")
+    own = getattr(kind, "name", None)
+    if own != name:
+        raise PseudonymizationError(f"the format {name!r} can't be used: its name is {own!r}")
     return kind
 
 
