@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.ranking.digits import Digits
+from secureml.pseudonymization.ranking.digits import TemplateDigits
 from secureml.pseudonymization.ranking.threads import cut, on_cores
 from secureml.pseudonymization.tables.character_classes import CLASS_SYMBOL, Alphabets, Codes
 from secureml.pseudonymization.values.text import Text
@@ -122,7 +122,7 @@ class Templates:
             pairs[one] = shape
         return pairs
 
-    def digits(self, numbers: Index) -> Digits:
+    def digits(self, numbers: Index) -> TemplateDigits:
         """Return the encrypted characters of some templates that have any, side by side.
 
         Args:
@@ -134,7 +134,7 @@ class Templates:
         real = places >= self.bounds[numbers][:, None]
         places = np.maximum(places, self.bounds[numbers][:, None])
         sizes = np.where(real, self.sizes[places], np.uint32(1))
-        return Digits(self.positions[places], sizes, self.firsts[places], real)
+        return TemplateDigits(self.positions[places], sizes, self.firsts[places], real)
 
 
 def find_templates(table: Alphabets, text: Text) -> tuple[Templates, Index | None]:

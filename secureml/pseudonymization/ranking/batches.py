@@ -1,40 +1,41 @@
-"""Cutting a column into rows that are ranked, and then encrypted, together, on all cores.
+"""Rows of one column in batches, which are ranked and then encrypted together, on all cores.
 
-A batch is all templates that have about as many encrypted characters and ranks of one arithmetic:
-its rows go through the same few array operations, whatever their number. What is prepared for
-thousands of templates, is prepared once for the cores that share it.
+The templates of a batch have about as many encrypted characters, and ranks of one width: its rows
+go through the same few array operations, whatever their number. What is prepared for thousands of
+templates is prepared once, for all cores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from itertools import groupby, pairwise
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.parsing.templates import Templates
 from secureml.pseudonymization.ranking.digits import (
-    Cells,
     CodeBuffer,
     Digits,
-    GridCells,
-    RaggedCells,
+    DigitWeights,
     RaggedDigits,
-    cut_blocks,
+    TemplateDigits,
+    UniformDigits,
 )
-from secureml.pseudonymization.ranking.mixed_radix import Index, MixedRadix
+from secureml.pseudonymization.ranking.limbs import from_halves, from_words, to_halves, to_words
+from secureml.pseudonymization.ranking.mixed_radix import Index, MixedRadix, Words
 from secureml.pseudonymization.ranking.permutation import CHUNK, RankPermutation
-from secureml.pseudonymization.ranking.threads import cores, cut, on_cores
+from secureml.pseudonymization.ranking.threads import cut, cut_weighted, on_cores
 
-__all__ = ["Arithmetic", "Part", "permute_grid", "permute_ragged"]
+__all__ = ["RankWidth", "permute_ragged", "permute_uniform"]
 
-_CELLS = 1 << 20
-"""Characters that are worked on together where each has numbers of its own."""
+_CHARACTERS = 1 << 20
+"""Characters that are worked on together if each has numbers of its own."""
 
 _STEP = 4
 """Encrypted characters by which the templates of two batches differ at least."""
@@ -43,93 +44,97 @@ _SMALL = 64
 """The size of classes of which a block holds several characters."""
 
 
-class Arithmetic(IntEnum):
-    """How the ranks of a template are held."""
+class RankWidth(IntEnum):
+    """How wide the ranks of a template are, in limbs of 32 bits at most; so they are held."""
 
-    SHORT = 0  # two words with a base of at most 2**32
-    LONG = 1  # two words with a larger base
-    WORDS = 2  # three words
-    INTEGERS = 3
-
-
-_LIMBS = {Arithmetic.SHORT: 2, Arithmetic.LONG: 4, Arithmetic.WORDS: 6}
-"""Those that a rank has at most."""
+    U64 = 2  # two words, with a base of at most 2**32
+    U112 = 4  # two words, with a larger base
+    U192 = 6  # three words
+    BIGINT = 8  # Python integers, of more limbs too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Rows of one batch.
+class Batch:
+    """Rows whose values are ranked together.
 
     Args:
-        arithmetic: of their ranks.
+        width: of their ranks.
         radix: ranks in the templates of the batch.
-        cells: the encrypted characters of the rows.
+        digits: the encrypted characters of the rows.
         member: the place of each row's template in the batch, or None if the batch has one.
-        group: each row's template as the plan numbers it, shape (rows,).
+        group: each row's template as the permutation numbers it, shape (rows,).
+        base: of the permutation, of each row or of all.
     """
 
-    arithmetic: Arithmetic
+    width: RankWidth
     radix: MixedRadix
-    cells: Cells
+    digits: Digits
     member: Index | None
     group: Index
+    base: Words | np.uint64
 
-    def __len__(self) -> int:
-        return len(self.group)
+    def ranks(self) -> tuple[NDArray[Any], ...]:
+        """Return the rank of each row: high and low, or one array."""
+        if self.width is RankWidth.BIGINT:
+            return (self.radix.rank_integers(self.digits, self.member),)
+        limbs = self.radix.rank(self.digits, self.member)
+        return (to_words(limbs),) if self.width is RankWidth.U192 else to_halves(limbs, self.base)
+
+    def write(self, *ranks: NDArray[Any]) -> None:
+        """Write the characters of other ranks; the inverse of ``ranks``."""
+        if self.width is RankWidth.BIGINT:
+            self.radix.unrank_integers(ranks[0], self.digits, self.member)
+            return
+        count = self.radix.limbs
+        if self.width is RankWidth.U192:
+            limbs = from_words(ranks[0], count)
+        else:
+            limbs = from_halves(ranks[0], ranks[1], self.base, count)
+        self.radix.unrank(limbs, self.digits, self.member)
 
 
-Permute = Callable[[list[Part]], None]
-"""Replaces the values of parts, whose ranks are of one arithmetic or of SHORT and LONG."""
-
-
-def permute_grid(
-    canvas: CodeBuffer, templates: Templates, plan: RankPermutation, *, permute: Permute
-) -> None:
+def permute_uniform(buffer: CodeBuffer, templates: Templates, ranked: RankPermutation) -> None:
     """Permute a column whose values that are not empty all have the same template.
 
     Args:
-        canvas: the column.
+        buffer: the column.
         templates: the one template.
-        plan: with this template as group 0.
-        permute: takes parts to encrypt together; several threads may call it.
+        ranked: with this template as group 0.
     """
-    arithmetic = Arithmetic(_arithmetic(plan)[0])
-    digits = templates.digits(np.zeros(1, np.intp))
-    blocks, radix = _radix(digits, arithmetic)
-    width = int(templates.widths[0])
+    rank_width = RankWidth(_rank_widths(ranked)[0])
+    template = templates.digits(np.zeros(1, np.intp))
+    radix, width = _radix(template, rank_width), int(templates.widths[0])
 
-    def piece(rows: slice) -> None:
-        cells = GridCells(canvas, width, rows, digits, blocks)
-        permute([Part(arithmetic, radix, cells, None, np.zeros(rows.stop - rows.start, np.intp))])
+    def permute(rows: slice) -> None:
+        digits = UniformDigits(buffer, width, rows, template)
+        group = np.zeros(rows.stop - rows.start, np.intp)
+        _permute(ranked, [Batch(rank_width, radix, digits, None, group, ranked.base[0])])
 
-    count = len(canvas.source) // width
-    on_cores(piece, cut(count, CHUNK), count)
+    count = len(buffer.source) // width
+    on_cores(permute, cut(count, CHUNK), count)
 
 
 def permute_ragged(
-    canvas: CodeBuffer,
+    buffer: CodeBuffer,
     templates: Templates,
     template: Index,
-    plan: RankPermutation,
     chosen: Index,
-    *,
-    permute: Permute,
+    ranked: RankPermutation,
 ) -> None:
     """Permute a column of many templates.
 
     Args:
-        canvas: the column.
+        buffer: the column.
         templates: all templates of the column.
         template: of each row.
-        plan: of the chosen templates, in their order.
         chosen: the templates to encrypt, ascending.
-        permute: takes parts to encrypt together; several threads may call it.
+        ranked: of the chosen templates, in their order.
     """
-    arithmetic = _arithmetic(plan)
+    widths = _rank_widths(ranked)
     counts = -(-np.diff(templates.bounds)[chosen] // _STEP)
     # Templates between two chosen ones count with the first, which at worst costs some time.
     large = np.maximum.reduceat(templates.sizes, templates.bounds[chosen]) > _SMALL
-    label = (2 * arithmetic + large) * (counts.max() + 1) + counts
+    label = (2 * widths + large) * (counts.max() + 1) + counts
     by_batch = np.argsort(label, kind="stable")
     label = label[by_batch]
     bounds = np.append(np.flatnonzero(np.diff(label, prepend=-1)), len(label)).tolist()
@@ -139,68 +144,71 @@ def permute_ragged(
     place_of[chosen[by_batch]] = np.arange(len(chosen))
 
     @cache
-    def batch(one: int) -> tuple[Arithmetic, MixedRadix, RaggedDigits]:
-        groups = by_batch[bounds[one] : bounds[one + 1]]
-        how, digits = Arithmetic(arithmetic[groups[0]]), templates.digits(chosen[groups])
-        blocks, radix = _radix(digits, how)
-        return how, radix, RaggedDigits(digits, blocks)
+    def prepared(number: int) -> tuple[RankWidth, MixedRadix, DigitWeights]:
+        groups = by_batch[bounds[number] : bounds[number + 1]]
+        width, digits = RankWidth(widths[groups[0]]), templates.digits(chosen[groups])
+        return width, _radix(digits, width), DigitWeights(digits)
 
-    def parts(rows: Index, place: Index) -> Iterator[Part]:
+    def batches(rows: Index, place: Index) -> Iterator[Batch]:
         ends = np.searchsorted(place, bounds).tolist()
-        for one, (first, last) in enumerate(pairwise(ends)):
+        for number, (first, last) in enumerate(pairwise(ends)):
             if first < last:
-                how, radix, digits = batch(one)
+                width, radix, weights = prepared(number)
                 here = place[first:last]
-                member = here - bounds[one]
-                cells = RaggedCells(canvas, canvas.offsets[rows[first:last]], digits, member)
-                yield Part(how, radix, cells, member, by_batch[here])
+                member, group = here - bounds[number], by_batch[here]
+                digits = RaggedDigits(buffer, buffer.offsets[rows[first:last]], weights, member)
+                yield Batch(width, radix, digits, member, group, ranked.base[group])
 
     # Few ranks are long. To walk on with a few of them takes as long as with many: they wait.
-    short = int((arithmetic <= Arithmetic.LONG).sum())
+    short = int((widths <= RankWidth.U112).sum())
 
-    def short_ranks(piece: slice) -> tuple[Index, Index]:
+    def permute_short(piece: slice) -> tuple[Index, Index]:
         place = place_of[template[piece]]
         order = np.argsort(place, kind="stable")
         place = place[order].astype(np.intp)
         first, last = np.searchsorted(place, [short, len(chosen)]).tolist()
         order += piece.start
         if first:
-            permute(list(parts(order[:first], place[:first])))
+            _permute(ranked, list(batches(order[:first], place[:first])))
         return order[first:last], place[first:last]
 
-    held = on_cores(short_ranks, _pieces(canvas.offsets), len(template))
+    held = on_cores(permute_short, cut_weighted(buffer.offsets, _CHARACTERS), len(template))
     rows, place = (np.concatenate(pieces) for pieces in zip(*held, strict=True))
     order = np.argsort(place, kind="stable")
 
-    def long_ranks(piece: slice) -> None:
+    def permute_long(piece: slice) -> None:
         here = order[piece]
-        for _, together in groupby(parts(rows[here], place[here]), attrgetter("arithmetic")):
-            permute(list(together))
+        for _, alike in groupby(batches(rows[here], place[here]), attrgetter("width")):
+            _permute(ranked, list(alike))
 
-    lengths = canvas.offsets[rows + 1] - canvas.offsets[rows]
-    on_cores(long_ranks, _pieces(np.append(0, np.cumsum(lengths[order]))), len(order))
-
-
-def _pieces(offsets: NDArray[np.int64]) -> list[slice]:
-    """Cut rows into pieces of about as many characters, one at least for each core.
-
-    Args:
-        offsets: where each row starts, and the end.
-    """
-    end = int(offsets[-1])
-    marks = np.arange(0, end, max(min(_CELLS, end // cores()), 1))
-    bounds = np.unique(np.append(np.searchsorted(offsets, marks), len(offsets) - 1))
-    return [slice(*pair) for pair in pairwise(bounds.tolist())]
+    lengths = buffer.offsets[rows + 1] - buffer.offsets[rows]
+    ends = np.append(0, np.cumsum(lengths[order]))
+    on_cores(permute_long, cut_weighted(ends, _CHARACTERS), len(order))
 
 
-def _radix(digits: Digits, arithmetic: Arithmetic) -> tuple[list[range], MixedRadix]:
-    blocks = cut_blocks(digits.sizes)
-    return blocks, MixedRadix(digits.sizes, blocks, _LIMBS.get(arithmetic))
+def _permute(ranked: RankPermutation, batches: Sequence[Batch]) -> None:
+    """Replace the values of batches whose ranks are held alike, with one call to the cipher."""
+    ranks = [_joined(arrays) for arrays in zip(*(one.ranks() for one in batches), strict=True)]
+    group = _joined([one.group for one in batches])
+    new = ranked.halves(group, *ranks) if len(ranks) == 2 else (ranked.permute(group, *ranks),)
+    end = 0
+    for one in batches:
+        rows = slice(end, end := end + len(one.group))
+        one.write(*(array[rows] for array in new))
 
 
-def _arithmetic(plan: RankPermutation) -> NDArray[np.intp]:
-    """Tell how the ranks of each group are held."""
-    arithmetic = np.where(plan.base <= 1 << 32, Arithmetic.SHORT, Arithmetic.LONG)
-    arithmetic[plan.base == 0] = Arithmetic.INTEGERS
-    arithmetic[plan.bits] = Arithmetic.WORDS
-    return arithmetic
+def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _radix(digits: TemplateDigits, width: RankWidth) -> MixedRadix:
+    most = None if width is RankWidth.BIGINT else int(width)
+    return MixedRadix(digits.sizes, digits.blocks, most)
+
+
+def _rank_widths(ranked: RankPermutation) -> NDArray[np.intp]:
+    """Tell how wide the ranks of each group are."""
+    widths = np.where(ranked.base <= 1 << 32, RankWidth.U64, RankWidth.U112)
+    widths[ranked.base == 0] = RankWidth.BIGINT
+    widths[ranked.bits] = RankWidth.U192
+    return widths

@@ -1,8 +1,8 @@
 """The encrypted characters of rows, read and written as the digits of mixed-radix numbers.
 
-Digits are put together in blocks of 32 bits, so that most of the work is 32-bit arithmetic. Where
-rows have one template, that is a column of characters at a time; where each has another one, all
-characters of many rows at a time, so that numpy is called a few times for them and not for each.
+Digits are combined in blocks of 32 bits, so that most of the work is 32-bit arithmetic. If all rows
+have one template, one column of characters is worked on at a time; otherwise all characters of many
+rows at once, so that numpy is called a few times for them and not for each.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from secureml.pseudonymization.tables.character_classes import Alphabets, Codes
 
 __all__ = [
-    "Cells",
     "CodeBuffer",
+    "DigitWeights",
     "Digits",
-    "GridCells",
-    "RaggedCells",
     "RaggedDigits",
-    "cut_blocks",
+    "TemplateDigits",
+    "UniformDigits",
 ]
 
 Index = NDArray[np.intp]
@@ -33,7 +32,7 @@ Numbers = NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodeBuffer:
-    """A column that is read and written at the places of its encrypted characters.
+    """A column whose encrypted characters are read, and written elsewhere.
 
     Args:
         table: the classes.
@@ -49,11 +48,11 @@ class CodeBuffer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Digits:
+class TemplateDigits:
     """The encrypted characters of some templates, a row of digits for each template.
 
-    A template with fewer than the others has digits of size 1 in front, which stand at the place
-    of its first encrypted character.
+    A template with fewer digits than the others is filled up in front with digits of size 1, which
+    stand at the place of its first encrypted character.
 
     Args:
         positions: where each stands in the value, shape (templates, digits).
@@ -67,23 +66,19 @@ class Digits:
     firsts: Numbers
     real: NDArray[np.bool_]
 
-
-def cut_blocks(sizes: Numbers) -> list[range]:
-    """Cut digits into blocks whose values are below 2**32.
-
-    Args:
-        sizes: shape (templates, digits).
-    """
-    blocks, start, product = [], 0, 1
-    for digit, size in enumerate(sizes.max(axis=0).tolist()):
-        product *= size
-        if digit > start and product > 1 << 32:
-            blocks.append(range(start, digit))
-            start, product = digit, size
-    return [*blocks, range(start, sizes.shape[1])]
+    @property
+    def blocks(self) -> list[range]:
+        """The digits, cut into blocks whose values are below 2**32."""
+        blocks, start, product = [], 0, 1
+        for digit, size in enumerate(self.sizes.max(axis=0).tolist()):
+            product *= size
+            if digit > start and product > 1 << 32:
+                blocks.append(range(start, digit))
+                start, product = digit, size
+        return [*blocks, range(start, self.sizes.shape[1])]
 
 
-class Cells(Protocol):
+class Digits(Protocol):
     """The encrypted characters of some rows."""
 
     def read(self) -> Iterator[Words]:
@@ -95,32 +90,29 @@ class Cells(Protocol):
         ...
 
 
-class GridCells:
-    """Cells of a column whose values that are not empty all have one template.
+class UniformDigits:
+    """Digits of a column whose values that are not empty all have one template.
 
     Args:
-        canvas: the column.
+        buffer: the column.
         width: the number of characters of a value.
         rows: which of the values that are not empty.
         digits: of the template.
-        blocks: of them.
     """
 
     __slots__ = ("_blocks", "_digits", "_source", "_table", "_target")
 
-    def __init__(
-        self, canvas: CodeBuffer, width: int, rows: slice, digits: Digits, blocks: list[range]
-    ) -> None:
-        self._table = canvas.table
-        self._source = canvas.source.reshape(-1, width)[rows]
-        self._target = canvas.target.reshape(-1, width)[rows]
-        self._digits, self._blocks = digits, blocks
+    def __init__(self, buffer: CodeBuffer, width: int, rows: slice, digits: TemplateDigits) -> None:
+        self._table = buffer.table
+        self._source = buffer.source.reshape(-1, width)[rows]
+        self._target = buffer.target.reshape(-1, width)[rows]
+        self._digits, self._blocks = digits, digits.blocks
 
     def read(self) -> Iterator[Words]:
         """Return the value of each block, the most significant first; uint64, shape (rows,)."""
         sizes, firsts = self._digits.sizes[0], self._digits.firsts[0]
         for block in self._blocks:
-            # Digits are read as ordinals; what the first ones add up to is taken off in the end.
+            # Digits are read as ordinals; subtracts their combined class offset once, at the end.
             value, bias = self._ordinals(block[0]).astype(np.uint32), int(firsts[block[0]])
             for digit in block[1:]:
                 value *= sizes[digit]
@@ -150,12 +142,11 @@ class GridCells:
         column[:] = _codes(self._table, ordinals, column)
 
 
-class RaggedDigits:
-    """What is read and written with the digits of some templates.
+class DigitWeights:
+    """The factors by which the digits of some templates become values of blocks, and back.
 
     Args:
         digits: of the templates.
-        blocks: of them.
 
     Attributes:
         positions: as of the digits.
@@ -163,14 +154,15 @@ class RaggedDigits:
         weights: uint32: what one digit counts for in the value of its block; 0 if it is not real.
         shares: float64: the reciprocals, 0 if a digit is not real.
         steps: uint32: the sizes, 0 for the first digit of a block.
-        biases: uint32, shape (templates, blocks): what the first members of the classes add up to.
+        biases: uint32, shape (templates, blocks): the combined offset of the classes of a block.
         block: of each digit, shape (digits,).
-        blocks: those that were given.
+        blocks: as of the digits.
     """
 
     __slots__ = ("biases", "block", "blocks", "firsts", "positions", "shares", "steps", "weights")
 
-    def __init__(self, digits: Digits, blocks: list[range]) -> None:
+    def __init__(self, digits: TemplateDigits) -> None:
+        blocks = digits.blocks
         self.positions, self.firsts, self.blocks = digits.positions, digits.firsts, blocks
         self.steps = digits.sizes.copy()
         weights = np.ones(digits.sizes.shape, np.uint64)
@@ -185,34 +177,34 @@ class RaggedDigits:
         self.block = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
 
 
-class RaggedCells:
-    """Cells of rows that lie anywhere and may each have a template of their own.
+class RaggedDigits:
+    """Digits of rows that lie anywhere and may each have a template of their own.
 
     Args:
-        canvas: the column.
+        buffer: the column.
         starts: where each row starts, shape (rows,).
-        digits: of the templates.
+        digits: of the templates of all rows.
         member: the template of each row, shape (rows,).
     """
 
-    __slots__ = ("_canvas", "_digits", "_member", "_places")
+    __slots__ = ("_buffer", "_digits", "_member", "_places")
 
     def __init__(
-        self, canvas: CodeBuffer, starts: Index, digits: RaggedDigits, member: Index
+        self, buffer: CodeBuffer, starts: Index, digits: DigitWeights, member: Index
     ) -> None:
         # numpy copies rows of a table several times as fast as it picks numbers one by one.
         self._places = digits.positions.take(member, axis=0)
         self._places += starts[:, None]
-        self._canvas, self._digits, self._member = canvas, digits, member
+        self._buffer, self._digits, self._member = buffer, digits, member
 
     def read(self) -> Iterator[Words]:
         """Return the value of each block, the most significant first; uint64, shape (rows,)."""
         digits = self._digits
         weighted = digits.weights.take(self._member, axis=0)
-        weighted *= self._canvas.table.ordinals(self._canvas.source.take(self._places))
+        weighted *= self._buffer.table.ordinals(self._buffer.source.take(self._places))
         biases = digits.biases.take(self._member, axis=0)
         for block, bias in zip(digits.blocks, biases.T, strict=True):
-            # Digits are read as ordinals; what the first ones add up to is taken off in the end.
+            # Digits are read as ordinals; subtracts their combined class offset once, at the end.
             value = weighted[:, block[0]] - bias
             for digit in block[1:]:
                 value += weighted[:, digit]
@@ -235,8 +227,8 @@ class RaggedCells:
         flat[1:] -= steps[1:]
         numbers += digits.firsts.take(self._member, axis=0)
         # Where a place occurs twice, the last one stays, which is the real digit.
-        target = self._canvas.target
-        target[self._places] = _codes(self._canvas.table, numbers, target)
+        target = self._buffer.target
+        target[self._places] = _codes(self._buffer.table, numbers, target)
 
 
 def _codes(table: Alphabets, ordinals: Numbers, target: Codes) -> Codes:

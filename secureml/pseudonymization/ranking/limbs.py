@@ -2,8 +2,7 @@
 
 A column of numbers is a list of uint64 arrays, the least significant limb first: the upper half of
 each word is room for the product of a limb and a factor of 32 bits. A single limb is a whole word:
-numbers that need no more need no such room. Where a parameter may be a
-scalar, it is one for all numbers, else one for each.
+numbers that need no more need no such room. If a parameter is a scalar, it is that of all numbers.
 """
 
 from __future__ import annotations
@@ -37,6 +36,10 @@ def multiply_add(limbs: list[Words], factor: Any, addend: Words, count: int) -> 
         addend: below 2**32.
         count: the limbs that hold the results, as many as there are or one more.
     """
+    if count == 1:
+        limbs[0] *= factor
+        limbs[0] += addend
+        return
     carry = addend
     for place, limb in enumerate(limbs):
         product = limb * factor

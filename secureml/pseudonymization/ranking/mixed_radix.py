@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.ranking.digits import Cells, Numbers
+from secureml.pseudonymization.ranking.digits import Digits, Numbers
 from secureml.pseudonymization.ranking.limbs import divide, multiply_add
 
 __all__ = ["Index", "MixedRadix", "Words"]
@@ -41,67 +41,54 @@ class MixedRadix:
         starts = [block[0] for block in blocks]
         self._products = np.multiply.reduceat(sizes, starts, axis=1, dtype=np.uint64)
         self._blocks, self._sizes = range(len(blocks)), dict[range, Integers]()
-        self.limbs, self._limbs = 0, list[int]()
         if most is None:
             return
         largest = accumulate(self._products.max(axis=0).tolist(), operator.mul)
         limbs = [-(-(product - 1).bit_length() // 32) or 1 for product in largest]
+        most = most if min(limbs[-1], most) > 2 else 1
         self._limbs = [min(count, most) for count in limbs]
-        self.limbs = self._limbs[-1] if self._limbs[-1] > 2 else 1
+        self.limbs = self._limbs[-1]
 
-    def rank(self, cells: Cells, group: Index | None) -> list[Words]:
+    def rank(self, digits: Digits, group: Index | None) -> list[Words]:
         """Return the limbs of each row's rank.
 
         Args:
-            cells: the rows' encrypted characters, each a member of the class at its place.
+            digits: the rows' encrypted characters, each a member of the class at its place.
             group: the group of each row, or None if there is one group.
         """
-        values = cells.read()
+        values = digits.read()
         limbs = [next(values)]
-        if self.limbs == 1:
-            for factor, value in zip(self._factors(group)[1:], values, strict=True):
-                limbs[0] *= factor
-                limbs[0] += value
-            return limbs
         factors = zip(self._factors(group)[1:], values, self._limbs[1:], strict=True)
         for factor, value, count in factors:
             multiply_add(limbs, factor, value, count)
         return limbs
 
-    def unrank(self, limbs: list[Words], cells: Cells, group: Index | None) -> None:
+    def unrank(self, limbs: list[Words], digits: Digits, group: Index | None) -> None:
         """Write the characters of each row's rank; the inverse of ``rank``.
 
         Args:
             limbs: as many as ``limbs``; they are used up.
-            cells: as for ``rank``.
+            digits: as for ``rank``.
             group: as for ``rank``.
         """
-        if self.limbs == 1:
-            values = []
-            for divisor in self._factors(group)[:0:-1]:
-                quotient = limbs[0] // divisor
-                values.append(limbs[0] - quotient * divisor)
-                limbs[0] = quotient
-            cells.write([limbs[0], *reversed(values)])
-            return
         divisors = zip(self._factors(group)[:0:-1], self._limbs[-2::-1], strict=True)
         values = [divide(limbs, divisor, count) for divisor, count in divisors]
-        cells.write([limbs[0], *reversed(values)])
+        digits.write([limbs[0], *reversed(values)])
 
-    def rank_integers(self, cells: Cells, group: Index | None) -> Integers:
+    def rank_integers(self, digits: Digits, group: Index | None) -> Integers:
         """Return each row's rank as a Python integer.
 
         Halves are joined, and their halves before, so that a long rank takes few large products.
 
         Args:
-            cells: as for ``rank``.
+            digits: as for ``rank``.
             group: as for ``rank``.
         """
-        return self._joined(cells.read(), self._blocks, group)
+        return self._joined(digits.read(), self._blocks, group)
 
-    def unrank_integers(self, ranks: Integers, cells: Cells, group: Index | None) -> None:
+    def unrank_integers(self, ranks: Integers, digits: Digits, group: Index | None) -> None:
         """Write the characters of each row's rank; the inverse of ``rank_integers``."""
-        cells.write([*self._split(ranks, self._blocks, group)])
+        digits.write([*self._split(ranks, self._blocks, group)])
 
     def _joined(self, values: Iterator[Words], blocks: range, group: Index | None) -> Integers:
         if len(blocks) == 1:

@@ -14,8 +14,9 @@ from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "cores", "cut", "on_cores"]
+__all__ = ["FEWEST", "cores", "cut", "cut_weighted", "on_cores"]
 
 FEWEST = 1 << 16
 """Rows from which on a thread is worth its start."""
@@ -36,11 +37,24 @@ def cut(rows: int, longest: int) -> list[slice]:
 
     Args:
         rows: of the column.
-        longest: of a part. Where every core can have a part of FEWEST rows, each has one at least.
+        longest: of a part. If every core can have a part of FEWEST rows, each has one at least.
     """
     parts = max(min(cores(), rows // FEWEST), -(-rows // longest), 1)
     bounds = np.linspace(0, rows, parts + 1).astype(int).tolist()
     return [slice(*pair) for pair in pairwise(bounds)]
+
+
+def cut_weighted(ends: NDArray[np.int64], most: int) -> list[slice]:
+    """Cut a column into parts of about one weight, one at least for each core.
+
+    Args:
+        ends: the weight of the rows before each row, and that of all rows.
+        most: of a part, about.
+    """
+    whole = int(ends[-1])
+    marks = np.arange(0, whole, max(min(most, whole // cores()), 1))
+    bounds = np.unique(np.append(np.searchsorted(ends, marks), len(ends) - 1))
+    return [slice(*pair) for pair in pairwise(bounds.tolist())]
 
 
 def on_cores(work: Callable[[_Part], _Made], parts: Sequence[_Part], rows: int) -> list[_Made]:

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.ranking.digits import (
-    Cells,
     CodeBuffer,
     Digits,
-    GridCells,
-    RaggedCells,
+    DigitWeights,
     RaggedDigits,
-    cut_blocks,
+    TemplateDigits,
+    UniformDigits,
 )
 from secureml.pseudonymization.ranking.mixed_radix import MixedRadix
 from secureml.pseudonymization.tables.character_classes import Alphabets
@@ -36,31 +35,30 @@ class _Ordinals(Alphabets):
 
 
 class Case:
-    """Values of one template or several, and their cells."""
+    """Values of one template or several, and their digits."""
 
     def __init__(self, sizes: list[list[int]], firsts: list[list[int]], most: int = 99) -> None:
         width = max(map(len, sizes))
         real = [[False] * (width - len(one)) + [True] * len(one) for one in sizes]
-        self.digits = Digits(
+        self.digits = TemplateDigits(
             np.array([[max(0, i - width + len(one)) for i in range(width)] for one in sizes]),
             matrix([[1] * (width - len(one)) + one for one in sizes]),
             matrix([one[:1] * (width - len(one)) + one for one in firsts]),
             np.array(real),
         )
-        self.blocks = cut_blocks(self.digits.sizes)
-        self.radix = MixedRadix(self.digits.sizes, self.blocks, most)
+        self.radix = MixedRadix(self.digits.sizes, self.digits.blocks, most)
 
-    def ragged(self, source: np.ndarray, starts: list[int], member: np.ndarray) -> Cells:
+    def ragged(self, source: np.ndarray, starts: list[int], member: np.ndarray) -> Digits:
         self.target = np.zeros_like(source)
-        canvas = CodeBuffer(_Ordinals(), source, self.target, np.zeros(0, np.int64))
-        digits = RaggedDigits(self.digits, self.blocks)
-        return RaggedCells(canvas, np.array(starts), digits, member)
+        buffer = CodeBuffer(_Ordinals(), source, self.target, np.zeros(0, np.int64))
+        digits = DigitWeights(self.digits)
+        return RaggedDigits(buffer, np.array(starts), digits, member)
 
-    def grid(self, source: np.ndarray) -> Cells:
+    def uniform(self, source: np.ndarray) -> Digits:
         self.target = np.zeros_like(source)
-        canvas = CodeBuffer(_Ordinals(), source, self.target, np.zeros(0, np.int64))
+        buffer = CodeBuffer(_Ordinals(), source, self.target, np.zeros(0, np.int64))
         width = self.digits.sizes.shape[1]
-        return GridCells(canvas, width, slice(None), self.digits, self.blocks)
+        return UniformDigits(buffer, width, slice(None), self.digits)
 
 
 SIZES = st.lists(st.sampled_from([2, 10, 26, 32, 33, 48, 256, 11172, 20992, 32768]), max_size=24)
@@ -97,11 +95,11 @@ def test_ranks_are_mixed_radix_numbers(
     most = -(-math.prod(sizes).bit_length() // 32)
     beside = Case([[2, *sizes], sizes], [[7, *firsts], firsts], most)
     for case, member in ((alone, None), (alone, np.array([0])), (beside, np.array([1]))):
-        cells = case.grid(source) if member is None else case.ragged(source, [0], member)
-        limbs = case.radix.rank(cells, member)
+        column = case.uniform(source) if member is None else case.ragged(source, [0], member)
+        limbs = case.radix.rank(column, member)
         assert to_integers(limbs).tolist() == [expected_rank(digits, sizes)]
         assert len(limbs) == case.radix.limbs
-        case.radix.unrank(limbs, cells, member)
+        case.radix.unrank(limbs, column, member)
         assert (case.target == source).all()
 
 
@@ -113,9 +111,9 @@ def test_every_digit_of_a_block_is_exact(size: int) -> None:
     numbers = sorted({(edge + step) % size**count for edge in edges for step in (-1, 0, 1)})
     source = np.zeros(len(numbers) * count, np.uint32)
     starts = list(range(0, len(source), count))
-    cells = case.ragged(source, starts, np.zeros(len(numbers), np.intp))
-    padding = [np.zeros(len(numbers), np.uint64)] * (len(case.blocks) - 1)
-    cells.write([*padding, np.array(numbers, np.uint64)])
+    digits = case.ragged(source, starts, np.zeros(len(numbers), np.intp))
+    padding = [np.zeros(len(numbers), np.uint64)] * (len(case.digits.blocks) - 1)
+    digits.write([*padding, np.array(numbers, np.uint64)])
     for start, number in zip(starts, numbers, strict=True):
         assert expected_rank(case.target[start : start + count].tolist(), [size] * count) == number
 
@@ -129,25 +127,24 @@ def test_rows_of_several_templates_together() -> None:
         there = slice(starts[row], starts[row] + len(digits[row]))
         flat[there] = matrix([firsts[group]])[0] + matrix([digits[row]])[0]
     case = Case(sizes, firsts)
-    cells = case.ragged(flat, starts, member)
-    limbs = case.radix.rank(cells, member)
+    column = case.ragged(flat, starts, member)
+    limbs = case.radix.rank(column, member)
     expected = [expected_rank(d, sizes[group]) for d, group in zip(digits, member, strict=True)]
     assert to_integers(limbs).tolist() == expected
-    case.radix.unrank(limbs, cells, member)
+    case.radix.unrank(limbs, column, member)
     assert (case.target == flat).all()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint32])
-def test_only_the_cells_of_the_rows_are_written(dtype: type) -> None:
+def test_only_the_digits_of_the_rows_are_written(dtype: type) -> None:
     values = np.full((3, 4), ord("7"), dtype)
     target = np.zeros_like(values)
-    digits = Digits(
+    digits = TemplateDigits(
         np.array([[1, 3]]), matrix([[10, 10]]), matrix([[48, 48]]), np.ones((1, 2), bool)
     )
-    blocks = cut_blocks(digits.sizes)
-    canvas = CodeBuffer(_Ordinals(), values.reshape(-1), target.reshape(-1), np.zeros(0, np.int64))
-    cells = GridCells(canvas, 4, slice(None), digits, blocks)
-    cells.write(list(cells.read()))
+    buffer = CodeBuffer(_Ordinals(), values.reshape(-1), target.reshape(-1), np.zeros(0, np.int64))
+    column = UniformDigits(buffer, 4, slice(None), digits)
+    column.write(list(column.read()))
     assert target.tolist() == [[0, ord("7"), 0, ord("7")]] * 3
 
 

@@ -58,7 +58,7 @@ def test_slices_make_what_the_whole_column_makes(
 ) -> None:
     values, written = COLUMNS[name]
     form = resolve_format(written, {})
-    monkeypatch.setattr(batches, "_CELLS", 500)
+    monkeypatch.setattr(batches, "_CHARACTERS", 500)
     tweaks = RowTweaks([b"a", b"b"], np.arange(ROWS) % 2) if with_tweaks else None
     permutation = Permutation(IntegerFF1(bytes(32)), row_tweaks=tweaks)
     with monkeypatch.context() as alone:
