@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from secureml.errors import ConfigurationError
 from secureml.settings.environments import nearest
 from secureml.settings.schema import BY_NAME, SETTINGS, clashes
+from secureml.settings.setting import collecting
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, FILE_VARIABLE
 
 __all__ = ["Holder", "Layer", "decisive"]
@@ -97,18 +97,15 @@ class Layer:
             if setting is None:
                 strangers.append(name)
                 continue
+            problems: list[str] = []
             if self.from_vault and not setting.vault_may_set:
-                yield self._told([name], f"{name} can't be set in Vault")
-                continue
-            try:
-                if self.textual and isinstance(value, str):
+                problems = [f"{name} can't be set in Vault"]
+            elif self.textual and isinstance(value, str):
+                with collecting(problems):
                     values[name] = setting.parse(value)
-                else:
-                    values[name] = setting.convert(value, folder)
-            except ConfigurationError as error:
-                problems = error.problems
             else:
-                continue
+                with collecting(problems):
+                    values[name] = setting.convert(value, folder)
             yield from (self._told([name], problem) for problem in problems)
         for names, problem in clashes({n for n, value in self.found.items() if value is not None}):
             yield self._told(names, problem)

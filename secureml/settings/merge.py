@@ -8,7 +8,7 @@ and files that steer Dynaconf have nothing to act on. Nothing reads Dynaconf aft
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -31,7 +31,7 @@ from secureml.settings.notices import Notice, exposed, ignored_files, ignored_va
 from secureml.settings.origins import Origin, Place
 from secureml.settings.packaged import packaged_layers
 from secureml.settings.schema import BY_NAME, Settings, environment_violations
-from secureml.settings.setting import absolute
+from secureml.settings.setting import absolute, collecting
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, set_variables
 
 __all__ = ["Layers", "ReadLayers", "load_settings", "read_layers"]
@@ -156,20 +156,20 @@ class ReadLayers:
         """
         record = self._vault_layer(vault_record or {})
         loaders = [record if layer.from_vault else layer for layer in self.loaders]
-        values: dict[str, Any] = {name: setting.default for name, setting in BY_NAME.items()}
-        origins = dict.fromkeys(BY_NAME, "default")
-        for name, value, origin in _merge(loaders, self.environment):
-            values[name], origins[name] = value, origin
+        merged = list(_merge(loaders, self.environment))
+        values: dict[str, Any] = {name: value for name, value, _ in merged}
+        origins = {name: origin for name, _, origin in merged}
         problems = [*self.problems, *record.problems]
-        problems += environment_violations(self.environment, values, origins)
+        with collecting(problems):
+            settings = Settings(
+                environment=self.environment,
+                environments=self.environments,
+                origins={**origins, "environment": self.chosen_by},
+                **values,
+            )
         if problems:
             raise ConfigurationError.of(list(dict.fromkeys(problems)))
-        return Settings(
-            environment=self.environment,
-            environments=self.environments,
-            origins={**origins, "environment": self.chosen_by},
-            **values,
-        )
+        return settings
 
     def warn(self, settings: Settings) -> None:
         """Warn of what is ignored, and of secrets that others may read; of all that is new.
@@ -204,7 +204,9 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
     paths, passed_over, owners = _paths(layers, environ, wanted, problems)
     files = _read(paths, owners, problems)
     declared = {section for sections in files.values() for section in sections} - {"default"}
-    environment = _environment(wanted, declared, problems)
+    environment = None
+    with collecting(problems):
+        environment = None if wanted is None else resolve(wanted, declared)
     selected, others = _file_layers(files, environment)
     host = layers.host if isinstance(layers.host, Host) else None
     section = None if host is None else host.settled()
@@ -260,10 +262,8 @@ def _paths(
     """List the files to read, the local ones passed over, and who may own those that were found."""
     found = FoundFiles()
     if layers.files is None:
-        try:
+        with collecting(problems):
             found = find_files(environ)
-        except ConfigurationError as error:
-            problems.extend(error.problems)
     # Of a file that is named twice the last place counts.
     named = list(dict.fromkeys(reversed(layers.files or ())))[::-1]
     paths = [*named, *filter(None, [found.main])]
@@ -283,21 +283,9 @@ def _read(
 ) -> dict[Path, Sections]:
     files = {}
     for path in paths:
-        try:
+        with collecting(problems):
             files[path] = read_sections(path, owners)
-        except ConfigurationError as error:
-            problems.extend(error.problems)
     return files
-
-
-def _environment(wanted: str | None, declared: Collection[str], problems: list[str]) -> str | None:
-    if wanted is None:
-        return None
-    try:
-        return resolve(wanted, declared)
-    except ConfigurationError as error:
-        problems.extend(error.problems)
-    return None
 
 
 def _file_layers(

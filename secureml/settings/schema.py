@@ -26,7 +26,7 @@ from secureml.settings.environments import (
 )
 from secureml.settings.packaged import default_in, is_default
 from secureml.settings.rules import Profiles, Rules
-from secureml.settings.setting import Setting, normalized
+from secureml.settings.setting import Setting, collecting, normalized
 
 __all__ = [
     "BY_NAME",
@@ -293,7 +293,7 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        problems = []
+        problems: list[str] = []
         chosen_by = "default" if self.environment is None else "argument"
         values: dict[str, object] = {}
         if self.environment is not None:
@@ -303,13 +303,10 @@ class Settings:
         origins = {"environment": self._kept_origin("environment") or chosen_by}
         for declared in SETTINGS:
             value = getattr(self, declared.name)
-            try:
-                if value is not None or default_in(self.environment, declared.name) is None:
-                    value = declared.convert(value)
-            except ConfigurationError as error:
-                problems += error.problems
-                value = declared.default
-            object.__setattr__(self, declared.name, value)
+            if value is not None or default_in(self.environment, declared.name) is None:
+                object.__setattr__(self, declared.name, declared.default)
+                with collecting(problems):
+                    object.__setattr__(self, declared.name, declared.convert(value))
             values[declared.name], origins[declared.name] = self._given(declared)
             object.__setattr__(self, declared.name, values[declared.name])
         known = {**values, "environment": self.environment}
@@ -370,37 +367,29 @@ def environment_violations(
     Returns:
         One sentence for each problem. No layer can lift these: they are code, not configuration.
     """
-    problems = []
+    problems: list[str] = []
+
+    def refuse(name: str, why: str) -> None:
+        problems.append(f"{name} {why} (set by: {origins[name]})")
+
     if values["audit_required"] and not values["audit_log"]:
-        origin = origins["audit_required"]
-        problems.append(f"audit_required needs audit_log, which names the file (set by: {origin})")
+        refuse("audit_required", "needs audit_log, which names the file")
     folder = str(values["master_key_name"]).split("/", 1)[0]
     if environment is None and folder in ENVIRONMENTS:
-        problems.append(
-            f"master_key_name lies in an environment's folder; select {folder} instead "
-            f"(set by: {origins['master_key_name']})"
-        )
+        refuse("master_key_name", f"lies in an environment's folder; select {folder} instead")
     if tier_of(environment) is Tier.DEVELOPMENT:
         return problems
-    origin = origins["use_default_fallback"]
     if values["use_default_fallback"] and environment is not None:
-        problems.append(f"use_default_fallback can't be true in {environment} (set by: {origin})")
-    elif values["use_default_fallback"] and origin != "argument":
-        problems.append(
-            "use_default_fallback can be true only in development, or by a Python argument where "
-            f"no environment is selected (set by: {origin})"
-        )
+        refuse("use_default_fallback", f"can't be true in {environment}")
+    elif values["use_default_fallback"] and origins["use_default_fallback"] != "argument":
+        only = "can be true only in development, or by a Python argument"
+        refuse("use_default_fallback", f"{only} where no environment is selected")
     if not values["vault_tls_verify"]:
-        origin = origins["vault_tls_verify"]
-        problems.append(f"vault_tls_verify can be false only in development (set by: {origin})")
+        refuse("vault_tls_verify", "can be false only in development")
     if tier_of(environment) is Tier.STRICT and environment is not None:
         urls = str(values["vault_url"] or "").split(",")
         if any(url.lower().startswith("http://") and not checks.is_loopback(url) for url in urls):
-            origin = origins["vault_url"]
-            problems.append(
-                f"vault_url can't be plain http to another machine in {environment} "
-                f"(set by: {origin})"
-            )
+            refuse("vault_url", f"can't be plain http to another machine in {environment}")
     return problems
 
 

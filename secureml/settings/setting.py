@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from secureml.errors import ConfigurationError
 from secureml.secret_types import SecretText, reveal
 
-__all__ = ["LARGEST", "Setting", "absolute", "normalized", "variable_of"]
+__all__ = ["LARGEST", "Setting", "absolute", "collecting", "normalized", "variable_of"]
 
 _PREFIX = "SECUREML_"
 _BOOLEANS = {
@@ -24,14 +25,7 @@ _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 LARGEST = 1e9
 """A bound for all numbers: clocks and sockets take no more than 292 years of seconds."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_EXPECTED: dict[type, str] = {
-    bool: "a boolean",
-    float: "a number",
-    int: "a whole number",
-    str: "text",
-    SecretText: "text",
-}
-_FOUND = {
+_WORDS = {
     "bool": "a boolean",
     "date": "a date",
     "datetime": "a date and time",
@@ -40,9 +34,11 @@ _FOUND = {
     "int": "a number",
     "list": "an array",
     "NoneType": "nothing",
+    "SecretText": "text",
     "str": "text",
     "time": "a time",
 }
+"""How a message tells a type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,10 +151,9 @@ class Setting:
             return self._text(value, folder)
         if self.kind is SecretText and isinstance(value, str):
             return SecretText(self._text(value, folder))
-        found = type(value).__name__
-        raise ConfigurationError(
-            f"{self.name} must be {_EXPECTED[self.kind]}, and is {_FOUND.get(found, found)}"
-        )
+        expected = "a whole number" if self.kind is int else _WORDS[self.kind.__name__]
+        found = _WORDS.get(type(value).__name__, type(value).__name__)
+        raise ConfigurationError(f"{self.name} must be {expected}, and is {found}")
 
     def shown(self, value: object) -> str:
         """Return a value of this setting as ``settings show`` prints it."""
@@ -200,6 +195,15 @@ class Setting:
         if _SURROGATE.search(text):
             raise ConfigurationError(f"{self.name} is not UTF-8 text")
         return absolute(text, self.name, folder) if self.is_path else text
+
+
+@contextmanager
+def collecting(problems: list[str]) -> Iterator[None]:
+    """Add what is wrong inside the block to a list of problems, so that all are told at once."""
+    try:
+        yield
+    except ConfigurationError as error:
+        problems += error.problems
 
 
 def absolute(path: str, what: str, folder: Path | None = None) -> str:
