@@ -15,7 +15,7 @@ from pathlib import Path
 from secureml.configuration.remote import RemoteSettings, read_record
 from secureml.forksafe import ForkSafeLock, unforked
 from secureml.secret_types import conceals
-from secureml.settings import Layers, Settings, decisive
+from secureml.settings import Layers, Settings, over
 from secureml.stores.base import SecretStore
 
 __all__ = [
@@ -117,7 +117,7 @@ def configure(
         files=None if files is None else tuple(Path(file) for file in files),
         environment=environment,
         host=host,
-        arguments=_given(settings),
+        arguments=settings,
     )
     return _install(layers)
 
@@ -169,7 +169,7 @@ def override(*, environment: str | None = None, **settings: object) -> Iterator[
     Raises:
         ConfigurationError: with every problem found.
     """
-    mine = _Override(environment, _given(settings))
+    mine = _Override(environment, settings)
     _overrides.set((*_active_overrides(), mine))
     try:
         yield get_settings()
@@ -185,7 +185,7 @@ def current_layers(environment: str | None, arguments: Mapping[str, object]) -> 
         environment: the environment; None leaves it as it is.
         arguments: settings by name; those that are None are left to the other layers.
     """
-    return _on_top(_in_force(_state).layers, environment, _given(arguments))
+    return _on_top(_in_force(_state).layers, environment, arguments)
 
 
 def attachments() -> dict[str, object]:
@@ -263,11 +263,11 @@ def _active_overrides() -> tuple[_Override, ...]:
 
 
 def _on_top(layers: Layers, environment: str | None, arguments: Mapping[str, object]) -> Layers:
-    weaker, stronger = decisive([layers.arguments, arguments])
+    given = {name: value for name, value in arguments.items() if value is not None}
     return replace(
         layers,
         environment=layers.environment if environment is None else environment,
-        arguments={**weaker, **stronger},
+        arguments=over(given, layers.arguments),
     )
 
 
@@ -281,7 +281,3 @@ def _remote_settings(layers: Layers) -> RemoteSettings:
         return read_record(store)
 
     return RemoteSettings(layers, fetch, clock=_clock)
-
-
-def _given(arguments: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in arguments.items() if value is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from secureml.settings.checks import check_path, check_transit_key
 from secureml.settings.environments import ENVIRONMENTS, Tier, tier_of
 from secureml.settings.files import FoundFiles, find_files, local_of
-from secureml.settings.layers import Holder, decisive
+from secureml.settings.layers import Holder, over
 from secureml.settings.merge import Layers, ReadLayers, load_settings, read_layers
 from secureml.settings.origins import Origin
 from secureml.settings.reference import json_schema, reference
@@ -28,12 +28,12 @@ __all__ = [
     "check_path",
     "check_transit_key",
     "clashes",
-    "decisive",
     "find_files",
     "is_reserved",
     "json_schema",
     "load_settings",
     "local_of",
+    "over",
     "read_layers",
     "reference",
     "tier_of",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from secureml.errors import ConfigurationError
@@ -13,10 +14,6 @@ __all__ = ["Host"]
 _TRIES = 50
 _SETTLED = 0.02
 """Seconds for which a section stays the same before it counts as loaded."""
-
-_EXPECTED = (
-    "host must be a mapping: one section of the host's settings, or a function that gives it"
-)
 
 
 class Host:
@@ -34,25 +31,27 @@ class Host:
     """
 
     def __init__(self, given: Mapping[str, object] | Callable[[], Mapping[str, object]]) -> None:
-        self._given = given
-        self._store, self._key = _home(given)
-        if isinstance(given, Mapping):
-            return
-        # A whole Dynaconf object can be called as well.
-        if not callable(given) or hasattr(given, "execute_loaders"):
-            raise TypeError(_EXPECTED)
-        if not isinstance(given(), Mapping):
-            raise TypeError(_EXPECTED)
+        store, key = _home(given)
+        self._is_followed = store is not None or not isinstance(given, Mapping)
+        if store is not None:
+            # Without what Dynaconf does at each access.
+            self._read: Callable[[], Any] = partial(dict.get, store, key)
+        elif isinstance(given, Mapping):
+            self._read = lambda: given
+        else:
+            self._read = given
+        # A whole Dynaconf object can be called, and gives no section.
+        is_object = hasattr(given, "execute_loaders")
+        if is_object or not callable(self._read) or not isinstance(self._read(), Mapping):
+            raise TypeError(
+                "host must be a mapping, one section of the host's settings, or a function that "
+                "returns it"
+            )
 
     def section(self) -> Any:
         """Return the section as it is by now; None while there is none."""
-        if self._store is not None:
-            # Without what Dynaconf does at each access.
-            return dict.get(self._store, self._key)
-        if isinstance(self._given, Mapping):
-            return self._given
         try:
-            return self._given()
+            return self._read()
         except (AttributeError, KeyError):
             return None
 
@@ -68,8 +67,8 @@ class Host:
         Raises:
             ConfigurationError: there is no such section, or another one each time.
         """
-        if self._store is None and isinstance(self._given, Mapping):
-            return self._given
+        if not self._is_followed:
+            return self.section()
         for _ in range(_TRIES):
             section = self.section()
             pause(_SETTLED)

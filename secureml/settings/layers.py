@@ -12,7 +12,7 @@ from secureml.settings.schema import BY_NAME, SETTINGS, clashes
 from secureml.settings.setting import collecting
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, FILE_VARIABLE
 
-__all__ = ["Holder", "Layer", "decisive"]
+__all__ = ["Holder", "Layer", "over"]
 
 _GROUPS = {setting.name: setting.group for setting in SETTINGS if setting.group is not None}
 _SUGGESTIONS = 20
@@ -73,7 +73,7 @@ class Layer:
             silent: ignored.
             key: ignored.
         """
-        decided = {_GROUPS[name] for name in self.values if name in _GROUPS}
+        decided = _decided(self.values)
         for name, group in _GROUPS.items():
             if group in decided:
                 obj.unset(name)
@@ -117,21 +117,15 @@ class Layer:
         return f"{place}: {problem}"
 
 
-def decisive(layers: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
-    """Leave each meaning to the strongest layer that says something of it.
+def over(stronger: Mapping[str, object], weaker: Mapping[str, object]) -> dict[str, object]:
+    """Return settings over weaker ones; of those that mean one thing, only the stronger count."""
+    decided = _decided(stronger)
+    kept = {name: weaker[name] for name in weaker if _GROUPS.get(name) not in decided}
+    return {**kept, **stronger}
 
-    Args:
-        layers: settings by name, the weakest layer first.
 
-    Returns:
-        The layers without the settings whose group a stronger one decides.
-    """
-    decided: set[str] = set()
-    kept = []
-    for values in reversed(layers):
-        kept.append({name: values[name] for name in values if _GROUPS.get(name) not in decided})
-        decided |= {_GROUPS[name] for name in values if name in _GROUPS}
-    return kept[::-1]
+def _decided(names: Iterable[str]) -> set[str]:
+    return {_GROUPS[name] for name in names if name in _GROUPS}
 
 
 def _strange(names: Sequence[object], file: Path | None) -> list[str]:

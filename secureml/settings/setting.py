@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,10 @@ _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+_NUMBERS = {
+    int: (re.compile(r"[+-]?[0-9]{1,18}"), "a whole number such as 5"),
+    float: (re.compile(r"[+-]?[0-9]+(\.[0-9]+)?"), "a plain number such as 5 or 0.5"),
+}
 LARGEST = 1e9
 """A bound for all numbers: clocks and sockets take no more than 292 years of seconds."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -105,14 +107,11 @@ class Setting:
             if text.lower() not in _BOOLEANS:
                 raise ConfigurationError(f"{self.name} must be true or false")
             return _BOOLEANS[text.lower()]
-        if self.kind is int:
-            if not _WHOLE_NUMBER.fullmatch(text):
-                raise ConfigurationError(f"{self.name} must be a whole number such as 5")
-            return self.convert(int(text))
-        if self.kind is float:
-            if not _NUMBER.fullmatch(text):
-                raise ConfigurationError(f"{self.name} must be a plain number such as 5 or 0.5")
-            return self.convert(float(text))
+        if self.kind in _NUMBERS:
+            number, such = _NUMBERS[self.kind]
+            if not number.fullmatch(text):
+                raise ConfigurationError(f"{self.name} must be {such}")
+            return self.convert(self.kind(text))
         return self.convert(text)
 
     def convert(self, value: object, folder: Path | None = None) -> object:
@@ -166,13 +165,10 @@ class Setting:
         return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
     def _finite(self, value: float) -> float:
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise ConfigurationError(f"{self.name} must be a finite number")
-        return number
+        with suppress(OverflowError):
+            if math.isfinite(value):
+                return float(value)
+        raise ConfigurationError(f"{self.name} must be a finite number")
 
     def _within_limits(self, number: float) -> float:
         if self.minimum is not None and number < self.minimum:
