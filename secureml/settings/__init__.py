@@ -6,8 +6,9 @@ from secureml.settings.checks import check_path, check_transit_key
 from secureml.settings.environments import ENVIRONMENTS, Tier, tier_of
 from secureml.settings.files import FoundFiles, find_files, local_of
 from secureml.settings.layers import Holder, over
-from secureml.settings.merge import Layers, ReadLayers, load_settings, read_layers
+from secureml.settings.merge import ReadLayers, load_settings, read_layers
 from secureml.settings.origins import Origin
+from secureml.settings.recipe import Layers
 from secureml.settings.reference import json_schema, reference
 from secureml.settings.schema import RESERVED_SECRET_NAMES, SETTINGS, Settings, clashes, is_reserved
 from secureml.settings.setting import Setting, absolute, variable_of

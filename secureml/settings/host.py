@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 from secureml.errors import ConfigurationError
+from secureml.settings.layers import Layer
 
-__all__ = ["Host"]
+__all__ = ["Host", "host_layer"]
 
 _TRIES = 50
 _SETTLED = 0.02
@@ -86,6 +87,19 @@ class Host:
         """
         section = self.section()
         return section is read or section == read
+
+
+def host_layer(section: Mapping[str, object], problems: list[str]) -> Layer:
+    """Return what the host's section sets, by names in lower case."""
+    found: dict[Any, object] = {}
+    for spelling, value in section.items():
+        name = spelling.lower() if isinstance(spelling, str) else spelling
+        if value is None:
+            continue
+        if name in found:
+            problems.append(f"host application: {name} is set in two spellings")
+        found[name] = value
+    return Layer("host application", found)
 
 
 def _home(section: object) -> tuple[dict[str, object] | None, str]:

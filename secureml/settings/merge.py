@@ -8,77 +8,26 @@ and files that steer Dynaconf have nothing to act on. Nothing reads Dynaconf aft
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from secureml.errors import ConfigurationError, IgnoredSettingWarning, warn
 from secureml.forksafe import unforked
-from secureml.secret_types import conceal, reveal
-from secureml.settings.environments import ENVIRONMENTS, Tier, canonical, resolve, tier_of
-from secureml.settings.files import (
-    FoundFiles,
-    Sections,
-    find_files,
-    is_local,
-    read_sections,
-)
-from secureml.settings.host import Host
+from secureml.settings.environments import ENVIRONMENTS, resolve
+from secureml.settings.file_layers import file_layers, paths_to_read, read_files
+from secureml.settings.host import Host, host_layer
 from secureml.settings.layers import Layer
 from secureml.settings.notices import Notice, exposed, ignored_files, ignored_variables
-from secureml.settings.origins import Origin, Place
+from secureml.settings.origins import Origin
 from secureml.settings.packaged import packaged_layers
+from secureml.settings.recipe import Layers
 from secureml.settings.schema import BY_NAME, Settings, environment_violations
-from secureml.settings.setting import absolute, collecting
+from secureml.settings.setting import collecting
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, set_variables
 
-__all__ = ["Layers", "ReadLayers", "load_settings", "read_layers"]
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """The recipe for settings: what to read besides the environment variables and Vault.
-
-    Args:
-        files: the settings files, weakest first, instead of those found; they must exist. Of one
-            that is named twice the last place counts.
-        environment: the environment, instead of ``SECUREML_ENV``.
-        host: a section of the host application's own settings, keys in any case, or a function that
-            returns it. It is read at every load and never changed; entries that are None are passed
-            over.
-        arguments: settings given in code, above all layers; those that are None are passed over.
-
-    Raises:
-        TypeError: an argument has the wrong Python type.
-        ConfigurationError: a path is relative and the working directory is gone.
-    """
-
-    files: tuple[Path, ...] | None = None
-    environment: str | None = None
-    host: Host | Mapping[str, object] | Callable[[], Mapping[str, object]] | None = field(
-        default=None, repr=False
-    )
-    arguments: Mapping[str, object] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.files, str | os.PathLike):
-            raise TypeError("files must be a sequence of paths, not one path")
-        if self.environment is not None and not isinstance(self.environment, str):
-            raise TypeError("environment must be a str or None")
-        host = reveal(self.host)
-        if host is not None and not isinstance(host, Host):
-            object.__setattr__(self, "host", Host(host))
-        if self.files is not None:
-            files = tuple(Path(absolute(str(Path(file)), "files")) for file in self.files)
-            object.__setattr__(self, "files", files)
-        arguments = {
-            name: conceal(_located(name, value))
-            for name, value in self.arguments.items()
-            if value is not None
-        }
-        object.__setattr__(self, "arguments", MappingProxyType(arguments))
+__all__ = ["ReadLayers", "load_settings", "read_layers"]
 
 
 def load_settings(
@@ -201,19 +150,19 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
     environ = os.environ if environ is None else environ
     problems: list[str] = []
     wanted, chosen_by = _wanted(layers, environ)
-    paths, passed_over, owners = _paths(layers, environ, wanted, problems)
-    files = _read(paths, owners, problems)
+    paths, passed_over, owners = paths_to_read(layers, environ, wanted, problems)
+    files = read_files(paths, owners, problems)
     declared = {section for sections in files.values() for section in sections} - {"default"}
     environment = None
     with collecting(problems):
         environment = None if wanted is None else resolve(wanted, declared)
-    selected, others = _file_layers(files, environment)
+    selected, others = file_layers(files, environment)
     host = layers.host if isinstance(layers.host, Host) else None
     section = None if host is None else host.settled()
     loaders = (
         *(Layer(origin, values) for origin, values in packaged_layers(environment).items()),
         *selected,
-        _host_layer(section or {}, problems),
+        host_layer(section or {}, problems),
         Layer("Vault", {}, from_vault=True),
         *(_variable_layer(environ, variables) for variables in set_variables(environ)),
         Layer("argument", layers.arguments),
@@ -239,87 +188,12 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
     )
 
 
-def _located(name: str, value: object) -> object:
-    """Make a path absolute: where it is relative to must not change with the working directory."""
-    if name not in BY_NAME or not BY_NAME[name].is_path:
-        return value
-    path = reveal(value)
-    path = os.fspath(path) if isinstance(path, os.PathLike) else path
-    return absolute(path, name) if isinstance(path, str) and path else value
-
-
 def _wanted(layers: Layers, environ: Mapping[str, str]) -> tuple[str | None, str]:
     """Return the environment asked for, and what asks for it."""
     if layers.environment is not None:
         return layers.environment, "argument"
     variable = environ.get(ENVIRONMENT_VARIABLE)
     return (variable, ENVIRONMENT_VARIABLE) if variable else (None, "default")
-
-
-def _paths(
-    layers: Layers, environ: Mapping[str, str], wanted: str | None, problems: list[str]
-) -> tuple[list[Path], list[Path], frozenset[int] | None]:
-    """List the files to read, the local ones passed over, and who may own those that were found."""
-    found = FoundFiles()
-    if layers.files is None:
-        with collecting(problems):
-            found = find_files(environ)
-    # Of a file that is named twice the last place counts.
-    named = list(dict.fromkeys(reversed(layers.files or ())))[::-1]
-    paths = [*named, *filter(None, [found.main])]
-    beside = [found.local] if found.local else []
-    if wanted is None or tier_of(wanted) is not Tier.STRICT:
-        return [*paths, *beside], [], found.owners
-    problems += [
-        f"{path} is a local file, and none is read in {canonical(wanted)}: name another one"
-        for path in paths
-        if is_local(path)
-    ]
-    return [path for path in paths if not is_local(path)], beside, found.owners
-
-
-def _read(
-    paths: Iterable[Path], owners: frozenset[int] | None, problems: list[str]
-) -> dict[Path, Sections]:
-    files = {}
-    for path in paths:
-        with collecting(problems):
-            files[path] = read_sections(path, owners)
-    return files
-
-
-def _file_layers(
-    files: Mapping[Path, Sections], environment: str | None
-) -> tuple[list[Layer], list[Layer]]:
-    """Return a layer for each section: those in force, weakest first, and the others."""
-    names = [path.name for path in files]
-    selected: list[Layer] = []
-    others: list[Layer] = []
-    for path, sections in files.items():
-        for section in sorted(sections, key=lambda name: name != "default"):
-            words = f"{path.name if names.count(path.name) == 1 else path} [{section}]"
-            layer = Layer(
-                Origin(Place(words, path, section)),
-                sections[section],
-                place=f"{path} [{section}]",
-                file=path,
-                section=section,
-            )
-            (selected if section in {"default", environment} else others).append(layer)
-    return selected, others
-
-
-def _host_layer(section: Mapping[str, object], problems: list[str]) -> Layer:
-    """Return what the host's section sets, by names in lower case."""
-    found: dict[Any, object] = {}
-    for spelling, value in section.items():
-        name = spelling.lower() if isinstance(spelling, str) else spelling
-        if value is None:
-            continue
-        if name in found:
-            problems.append(f"host application: {name} is set in two spellings")
-        found[name] = value
-    return Layer("host application", found)
 
 
 def _variable_layer(environ: Mapping[str, str], variables: Mapping[str, str]) -> Layer:
