@@ -20,7 +20,7 @@ from dynaconf.loaders.base import SourceMetadata
 from secureml.configuration.process import current_layers, open_store
 from secureml.errors import ConfigurationError
 from secureml.secret_types import revealed
-from secureml.settings import Holder, Layers, check_path, load_settings
+from secureml.settings import Layers, check_path, load_settings
 
 __all__ = ["load"]
 
@@ -78,7 +78,7 @@ def load(
     source = SourceMetadata("secureml", path, settings.environment or "default")
     for field in fields if key is None else fields.keys() & {key.upper()}:
         # What is given to `set` is parsed, and stands in the history; what is in the store is not.
-        obj.set(field, Holder(None), loader_identifier=source, merge=False)
+        obj.set(field, "<hidden>", loader_identifier=source, merge=False)
         obj.store[field] = values[field]
 
 

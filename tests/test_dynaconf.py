@@ -195,6 +195,26 @@ def test_the_section_of_the_same_object_may_say_how_vault_is_reached(
     assert host.a == "b"
 
 
+def test_any_login_will_do(reached: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(reached, "", a="b")
+    client = reached.client()
+    client.sys.create_or_update_policy(
+        "reader", 'path "secret/data/secureml/dynaconf" { capabilities = ["read"] }'
+    )
+    client.sys.enable_auth_method("approle")
+    client.auth.approle.create_or_update_approle("host", token_policies=["reader"])
+    role_id = client.auth.approle.read_role_id("host")["data"]["role_id"]
+    secret_id = client.auth.approle.generate_secret_id("host")["data"]["secret_id"]
+    monkeypatch.delenv("SECUREML_VAULT_TOKEN")
+    monkeypatch.setenv("SECUREML_VAULT_AUTH", "approle")
+    monkeypatch.setenv("SECUREML_VAULT_ROLE_ID", role_id)
+    monkeypatch.setenv("SECUREML_VAULT_SECRET_ID", secret_id)
+    host = build()
+    assert host.a == "b"
+    host.reload()
+    assert host.a == "b"
+
+
 # Failures: each is raised, although Dynaconf is silent by default.
 
 

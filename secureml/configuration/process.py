@@ -52,9 +52,9 @@ class _State:
         return self._remote
 
     @property
-    def is_current(self) -> bool:
-        """Whether the host's section is still the one that the settings were built from."""
-        return self._remote is None or self._remote.is_current
+    def host_changed(self) -> bool:
+        """Whether the host has another section than the one that the settings were built from."""
+        return self._remote is not None and self._remote.host_changed
 
 
 class _Override:
@@ -113,13 +113,18 @@ def configure(
         ConfigurationError: with every problem found.
         SecretError: ``vault_settings`` is on and Vault's layer can't be read.
     """
+    global _state
     layers = Layers(
         files=None if files is None else tuple(Path(file) for file in files),
         environment=environment,
         host=host,
         arguments=settings,
     )
-    return _install(layers)
+    remote = _remote_settings(layers)
+    built = remote.current()
+    with _lock.mutex:
+        _state = _State(layers, remote)
+    return built
 
 
 def get_settings() -> Settings:
@@ -229,23 +234,14 @@ def open_store(settings: Settings) -> SecretStore | None:
     return VaultStore(VaultSession(settings), settings)
 
 
-def _install(layers: Layers) -> Settings:
-    global _state
-    remote = _remote_settings(layers)
-    settings = remote.current()
-    with _lock.mutex:
-        _state = _State(layers, remote)
-    return settings
-
-
 def _followed() -> _State:
     """Return the process's state, a new one if the host has put another section in place."""
     global _state
-    if _state.is_current:
+    if not _state.host_changed:
         return _state
     with _lock.mutex:
         before = _state
-        if not before.is_current:
+        if before.host_changed:
             renewed = _State(before.layers, _remote_settings(before.layers))
             # Meanwhile `configure` may have put its own in place.
             _state = renewed if _state is before else _state

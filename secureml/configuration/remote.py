@@ -86,9 +86,9 @@ class RemoteSettings:
         return dated.settings
 
     @property
-    def is_current(self) -> bool:
-        """Whether the host's section is still the one that was read."""
-        return self._layers.is_current
+    def host_changed(self) -> bool:
+        """Whether the host has another section than the one that was read."""
+        return self._layers.host_changed
 
     @property
     def known(self) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from secureml.settings.checks import check_path, check_transit_key
 from secureml.settings.environments import ENVIRONMENTS, Tier, tier_of
 from secureml.settings.files import FoundFiles, find_files, local_of
-from secureml.settings.layers import Holder, over
+from secureml.settings.layers import over
 from secureml.settings.merge import ReadLayers, load_settings, read_layers
 from secureml.settings.origins import Origin
 from secureml.settings.recipe import Layers
@@ -18,7 +18,6 @@ __all__ = [
     "RESERVED_SECRET_NAMES",
     "SETTINGS",
     "FoundFiles",
-    "Holder",
     "Layers",
     "Origin",
     "ReadLayers",

@@ -254,7 +254,7 @@ def _is_host(host: str) -> bool:
     labels = host.removesuffix(".").split(".")
     if len(host) > _LONGEST_HOST or not all(map(_LABEL.fullmatch, labels)):
         return False
-    # The resolver reads a name that ends in a number as an IPv4 address, also where it is short,
+    # The resolver reads a name that ends in a number as an IPv4 address, even if it is short,
     # octal or hexadecimal.
     numeric = labels[-1].isdigit() or labels[-1].startswith("0x")
     return not numeric or _ip_address(host) is not None

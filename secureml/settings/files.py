@@ -55,7 +55,7 @@ class FoundFiles:
 
     Attributes:
         main: the file, or None if there is none.
-        local: its ``.local`` companion, for one machine and not for version control; None where
+        local: its ``.local`` companion, for one machine and not for version control; None if
             there is none.
         owners: ids of the users to whom they may belong; None if files have no such owners.
     """
@@ -101,7 +101,7 @@ def find_files(environ: Mapping[str, str], start: Path | None = None) -> FoundFi
 
 
 def local_of(path: Path) -> Path:
-    """Return where the local companion of a settings file lies, be it there or not."""
+    """Return the path of a settings file's local companion, which need not exist."""
     return path.with_name(f"{path.stem}.local{path.suffix}")
 
 
@@ -136,7 +136,7 @@ def read_sections(path: Path, owners: frozenset[int] | None = None) -> Sections:
 def is_trusted(path: Path, owners: frozenset[int] | None) -> bool:
     """Tell whether a file and its folder belong to some users.
 
-    Where the file is a link, its target and that one's folder count as well.
+    If the file is a link, its target and the target's folder count as well.
 
     Args:
         path: the file. One that can't be looked at is left for its reader to refuse.

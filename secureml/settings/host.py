@@ -73,13 +73,13 @@ class Host:
         for _ in range(_TRIES):
             section = self.section()
             pause(_SETTLED)
-            if isinstance(section, Mapping) and self.is_current(section):
+            if isinstance(section, Mapping) and self.is_still(section):
                 return section
         # No local may show what a section holds.
         del section
         raise ConfigurationError("host application: its settings have no section for secureml")
 
-    def is_current(self, read: object) -> bool:
+    def is_still(self, read: object) -> bool:
         """Tell whether the section is still the one that was read.
 
         Args:
@@ -92,7 +92,9 @@ class Host:
 def host_layer(section: Mapping[str, object], problems: list[str]) -> Layer:
     """Return what the host's section sets, by names in lower case."""
     found: dict[Any, object] = {}
-    for spelling, value in section.items():
+    for spelling in section:
+        # Dynaconf evaluates what the host writes as `@format` at this access alone.
+        value = section[spelling]
         name = spelling.lower() if isinstance(spelling, str) else spelling
         if value is None:
             continue

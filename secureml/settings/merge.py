@@ -90,9 +90,9 @@ class ReadLayers:
     section: object = field(repr=False)
 
     @property
-    def is_current(self) -> bool:
-        """Whether the host's section is still the one that was read."""
-        return self.host is None or self.host.is_current(self.section)
+    def host_changed(self) -> bool:
+        """Whether the host has another section than the one that was read."""
+        return self.host is not None and not self.host.is_still(self.section)
 
     def merged(self, vault_record: Mapping[str, object] | None = None) -> Settings:
         """Build the settings; nothing is read again.
@@ -149,7 +149,10 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
     """
     environ = os.environ if environ is None else environ
     problems: list[str] = []
-    wanted, chosen_by = _wanted(layers, environ)
+    wanted, chosen_by = layers.environment, "argument"
+    if wanted is None:
+        wanted = environ.get(ENVIRONMENT_VARIABLE) or None
+        chosen_by = ENVIRONMENT_VARIABLE if wanted else "default"
     paths, passed_over, owners = paths_to_read(layers, environ, wanted, problems)
     files = read_files(paths, owners, problems)
     declared = {section for sections in files.values() for section in sections} - {"default"}
@@ -186,14 +189,6 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
         host=host,
         section=section,
     )
-
-
-def _wanted(layers: Layers, environ: Mapping[str, str]) -> tuple[str | None, str]:
-    """Return the environment asked for, and what asks for it."""
-    if layers.environment is not None:
-        return layers.environment, "argument"
-    variable = environ.get(ENVIRONMENT_VARIABLE)
-    return (variable, ENVIRONMENT_VARIABLE) if variable else (None, "default")
 
 
 def _variable_layer(environ: Mapping[str, str], variables: Mapping[str, str]) -> Layer:

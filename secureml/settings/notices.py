@@ -1,4 +1,4 @@
-"""What settings are warned of: what is ignored, and secrets that lie where others may read them."""
+"""Warnings about settings: what is ignored, and secrets that other users may read."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ignored_files(folder: Path, read: Collection[Path]) -> Iterator[Notice]:
     """Tell of files that name settings and are not read.
 
     Args:
-        folder: where the settings file lies, or would.
+        folder: the folder of the settings file, or where one is looked for first.
         read: the files that are read.
     """
     for path in (folder / name for name in _NEIGHBOURS):

@@ -13,7 +13,7 @@ class Place(NamedTuple):
     """One layer that a value comes from.
 
     Attributes:
-        words: how it is told.
+        words: the layer in words, for messages and listings.
         file: the settings file, if it is one.
         section: the section of that file.
     """
@@ -23,7 +23,7 @@ class Place(NamedTuple):
     section: str | None = None
 
     def line(self, name: str) -> int | None:
-        """Return the line, from 1, at which a setting stands there by now; None if nowhere."""
+        """Return the line, from 1, of a setting as the file is now; None if it isn't in it."""
         if self.file is None or self.section is None:
             return None
         try:

@@ -10,7 +10,7 @@ from secureml.settings import checks
 __all__ = ["END", "NO_NUL", "PATTERNS", "PROTECTED_URLS"]
 
 END = r"(?![\s\S])"
-"""The end of the text; in Python ``$`` also stands before a line end there."""
+"""The end of the text; in Python ``$`` also matches before a final line break."""
 
 NO_NUL = r"^[^\x00]*$"
 

@@ -215,7 +215,7 @@ class Settings:
         60.0, "Seconds after which that record is read again.", minimum=1.0, vault_may_set=True
     )
     master_key_name: str = _setting(
-        "master_key", "The key used where none is named.", check=check_key_name, vault_may_set=True
+        "master_key", "The key used if none is named.", check=check_key_name, vault_may_set=True
     )
     key_backend: str = _setting(
         "kv",
@@ -354,9 +354,9 @@ def environment_violations(
 ) -> list[str]:
     """Say what an environment does not allow, whatever layer asks for it.
 
-    Development defaults are for development, and where no environment is selected for a Python
-    argument. An audit that is required has a file. The proof of who Vault is can be waived in
-    development alone. In production, and in environments that a user declares, nothing travels
+    Development defaults are allowed in development, or if a Python argument asks for them while no
+    environment is selected. An audit that is required has a file. Vault proves who it is, except in
+    development. In production, and in environments that a user declares, nothing travels
     unencrypted to another machine.
 
     Args:

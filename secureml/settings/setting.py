@@ -51,7 +51,7 @@ class Setting:
         name: as in the settings file and in Python.
         kind: ``str``, ``bool``, ``int``, ``float``, `SecretText`, or what ``read`` returns.
         optional: whether it may be None.
-        default: the value where no layer sets one.
+        default: the value if no layer sets one.
         doc: what it is for, in one line.
         allowed: the values it may take; empty if any will do.
         minimum: the least number allowed.
@@ -203,7 +203,7 @@ def collecting(problems: list[str]) -> Iterator[None]:
 
 
 def absolute(path: str, what: str, folder: Path | None = None) -> str:
-    """Return a path from the root on, with ``~`` taken for the home folder where there is one.
+    """Return a path from the root on, with ``~`` taken for the home folder if there is one.
 
     Args:
         path: the path.

@@ -77,6 +77,21 @@ def test_a_section_below_the_top_is_followed_by_a_function(host: Any, file: Path
     assert get_settings().vault_path == "changed"
 
 
+def test_a_section_is_taken_as_the_host_sees_it_with_its_tables(host: Any, file: Path) -> None:
+    file.write_text(
+        "[default]\nplace = 'eu'\n[default.secureml]\nvault_path = '@format {this.place}/app'\n"
+        "[default.secureml.columns.SSN]\nstrategy = 'fpe'\nformat = 'ssn'\n"
+        "[default.secureml.profiles.lab.columns.name]\nstrategy = 'mask'\n"
+    )
+    host.reload()
+    settings = configure(host=host.secureml)
+    assert settings.vault_path == "eu/app"
+    rule = settings.columns.of("ssn")
+    assert rule is not None
+    assert (rule.strategy, rule.format) == ("fpe", "ssn")
+    assert list(settings.profiles) == ["lab"]
+
+
 def test_overrides_stay_on_top_of_a_section_that_changes(host: Any) -> None:
     configure(host=host.secureml)
     with override(cache_ttl=1):
