@@ -25,7 +25,7 @@ from secureml import KeyManager
 from secureml.errors import SecureMLError
 from secureml.files import anonymize_file, key_usage, preview_file, reidentify_file, rekey_file
 from secureml.files.frames import sample_of
-from secureml.files.tables import open_table
+from secureml.files.kinds import open_table
 from secureml.scanning import scan
 from secureml.stores import MemoryStore
 

@@ -22,13 +22,14 @@ __all__ = [
     "get_settings",
     "merge_manifests",
     "override",
+    "preview",
     "reidentify",
     "rekey",
     "reset",
 ]
 
 if TYPE_CHECKING:
-    from secureml.anonymization import anonymize, merge_manifests, reidentify, rekey
+    from secureml.anonymization import anonymize, merge_manifests, preview, reidentify, rekey
     from secureml.configuration.process import configure, get_settings, override, reset
     from secureml.key_management import (
         KeyManager,
@@ -45,6 +46,7 @@ _MODULES = {
     "get_settings": "configuration",
     "merge_manifests": "anonymization",
     "override": "configuration",
+    "preview": "anonymization",
     "reidentify": "anonymization",
     "rekey": "anonymization",
     "reset": "configuration",

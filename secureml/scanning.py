@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.errors import MissingExtraError, PseudonymizationError
 from secureml.frames.arrow import PLAIN, combined
 from secureml.frames.columns import read_column
-from secureml.frames.pandas import check_frame, detached
+from secureml.frames.pandas import detached
 from secureml.pseudonymization.formats import resolve_format
 from secureml.pseudonymization.ranking.permutation import Permutation
 from secureml.pseudonymization.ranking.pipeline import transform
@@ -26,6 +26,7 @@ __all__ = ["Proposal", "scan"]
 
 _SAMPLE = 10_000
 _ANY_KEY = bytes(32)  # validity does not depend on it
+_PART_OF_NAME = frozenset({"first", "last", "full", "family", "given", "middle"})
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
@@ -53,27 +54,16 @@ Share = Callable[[pd.Series], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """What columns of personal data look like.
-
-    Args:
-        name: of the kind.
-        words: in a column's name, any one of which points to it.
-        against: words that point elsewhere, whatever else there is.
-        fits: the share of the values that are of the kind.
-        said: what a value is, for the evidence.
-        rule: what to propose.
-        alone: the share from which the values are enough, whatever the name; above 1 for never.
-        with_name: the share that is enough where the name speaks for it too.
-    """
+    """What columns of personal data look like."""
 
     name: str
-    words: frozenset[str]
-    against: frozenset[str] = frozenset()
-    fits: Share
-    said: str
+    words: frozenset[str]  # in a column's name, any one of which points to the kind
+    against: frozenset[str] = frozenset()  # words that point elsewhere, whatever else there is
+    fits: Share  # of the values, those that are of the kind
+    evidence: str  # what a value is
     rule: ColumnRule
-    alone: float = 2.0
-    with_name: float = 0.5
+    alone: float = 2.0  # the share that is enough whatever the name; above 1 for never
+    with_name: float = 0.5  # the share that is enough if the name points to the kind
 
 
 def scan(data: pd.DataFrame, *, sample: int = _SAMPLE) -> tuple[Proposal, ...]:
@@ -91,9 +81,9 @@ def scan(data: pd.DataFrame, *, sample: int = _SAMPLE) -> tuple[Proposal, ...]:
         TypeError: the data is not a pandas DataFrame.
         PseudonymizationError: columns have no distinct names, or strings that are not UTF-8.
     """
-    frame, _ = detached(check_frame(data))
-    found = (_decodable(name, frame[name], sample) for name in frame.columns)
-    return tuple(proposal for proposal in found if proposal is not None)
+    frame, _ = detached(data)
+    proposals = (_decodable(name, frame[name], sample) for name in frame.columns)
+    return tuple(proposal for proposal in proposals if proposal is not None)
 
 
 def _decodable(name: object, series: pd.Series, sample: int) -> Proposal | None:
@@ -116,7 +106,7 @@ def _proposal(name: object, series: pd.Series, sample: int) -> Proposal | None:
         return None
     words = frozenset(word.lower() for word in _WORD.findall(name))
     for kind in _KINDS:
-        named = bool(words & kind.words) or _joined(words & _WORDS_OF_NAMES, kind.words)
+        named = bool(words & kind.words) or ("name" in kind.words and bool(words & _PART_OF_NAME))
         if words & kind.against or not (named or kind.alone <= 1):
             continue
         share = kind.fits(values)
@@ -126,7 +116,7 @@ def _proposal(name: object, series: pd.Series, sample: int) -> Proposal | None:
                 column=name,
                 kind=kind.name,
                 rule=kind.rule,
-                evidence=f"{pointing}{share:.1%} of {len(values):,} values: {kind.said}",
+                evidence=f"{pointing}{share:.1%} of {len(values):,} values: {kind.evidence}",
                 share=share,
             )
     return None
@@ -146,14 +136,6 @@ def _pickable(series: pd.Series) -> pd.Series:
     return pd.Series(pd.arrays.ArrowExtensionArray(array))
 
 
-_WORDS_OF_NAMES: frozenset[str] = frozenset({"first", "last", "full", "family", "given", "middle"})
-
-
-def _joined(words: frozenset[str], wanted: frozenset[str]) -> bool:
-    """Tell whether a name such as "first" alone points to what is called so."""
-    return "name" in wanted and bool(words)
-
-
 def _of_format(written: str, **options: str | int) -> Share:
     """Return what tells the share of values that a format takes for its own."""
 
@@ -165,8 +147,8 @@ def _of_format(written: str, **options: str | int) -> Share:
             return 0.0
         if not isinstance(column.values, Text) or Text not in form.takes:
             return 0.0
-        made = transform(form, column.values, Permutation(IntegerFF1(_ANY_KEY)))
-        return 1 - len(made.invalid) / len(values)
+        transformed = transform(form, column.values, Permutation(IntegerFF1(_ANY_KEY)))
+        return 1 - len(transformed.invalid) / len(values)
 
     return share
 
@@ -193,12 +175,21 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def _of_values(name: str, words: str, form: str, evidence: str, alone: float = 2.0) -> _Kind:
+    """Return the kind of columns whose values a format takes for its own."""
+    rule = ColumnRule(strategy="fpe", format=form, on_invalid="token")
+    fits = _of_format(form)
+    return _Kind(
+        name=name, words=_words(words), fits=fits, evidence=evidence, rule=rule, alone=alone
+    )
+
+
 def _kinds() -> Iterator[_Kind]:
     yield _Kind(
         name="e-mail address",
         words=_words("email mail e-mail"),
         fits=_matching(r"[^@\s]+@[^@\s]+\.[^@\s.]+"),
-        said="an e-mail address",
+        evidence="an e-mail address",
         rule=ColumnRule(
             strategy="fpe",
             format="email",
@@ -208,60 +199,33 @@ def _kinds() -> Iterator[_Kind]:
         ),
         alone=0.8,
     )
-    yield _Kind(
-        name="IBAN",
-        words=_words("iban account bank"),
-        fits=_of_format("iban"),
-        said="an IBAN with valid check digits",
-        rule=ColumnRule(strategy="fpe", format="iban", on_invalid="token"),
-        alone=0.8,
+    yield _of_values("IBAN", "iban account bank", "iban", "an IBAN with valid check digits", 0.8)
+    card = "card credit cc pan debit"
+    yield _of_values("card number", card, "credit_card", "digits with a valid Luhn check", 0.8)
+    ssn = _of_values(
+        "US social security number",
+        "ssn social security tin",
+        "ssn",
+        "a social security number that can be assigned",
     )
-    yield _Kind(
-        name="card number",
-        words=_words("card credit cc pan debit"),
-        fits=_of_format("credit_card"),
-        said="digits with a valid Luhn check",
-        rule=ColumnRule(strategy="fpe", format="credit_card", on_invalid="token"),
-        alone=0.8,
-    )
-    yield _Kind(
-        name="US social security number",
-        words=_words("ssn social security tin"),
-        fits=_of_format("ssn"),
-        said="a social security number that can be assigned",
-        rule=ColumnRule(strategy="fpe", format="ssn", on_invalid="token"),
-    )
-    yield _Kind(
-        name="US social security number",
+    yield ssn
+    yield replace(
+        ssn,
         words=_words("ssn"),
-        fits=_both(_of_format("ssn"), _matching(r"\d{3}-\d{2}-\d{4}", re.ASCII)),
-        said="a social security number written with hyphens",
-        rule=ColumnRule(strategy="fpe", format="ssn", on_invalid="token"),
+        fits=_both(ssn.fits, _matching(r"\d{3}-\d{2}-\d{4}", re.ASCII)),
+        evidence="a social security number written with hyphens",
         alone=0.8,
     )
-    yield _Kind(
-        name="UUID",
-        words=_words("uuid guid"),
-        fits=_of_format("uuid"),
-        said="a UUID",
-        rule=ColumnRule(strategy="fpe", format="uuid", on_invalid="token"),
-        alone=0.9,
-    )
-    for version in ("ipv4", "ipv6"):
-        yield _Kind(
-            name="IP address",
-            words=_words("ip ipv4 ipv6 host client remote"),
-            fits=_of_format(version),
-            said=f"an {version[:2].upper()}{version[2:]} address",
-            rule=ColumnRule(strategy="fpe", format=version, on_invalid="token"),
-            alone=0.9,
-        )
+    yield _of_values("UUID", "uuid guid", "uuid", "a UUID", 0.9)
+    address = "ip ipv4 ipv6 host client remote"
+    yield _of_values("IP address", address, "ipv4", "an IPv4 address", 0.9)
+    yield _of_values("IP address", address, "ipv6", "an IPv6 address", 0.9)
     yield _Kind(
         name="telephone number",
         words=_words("phone telephone mobile cell fax tel handy telefon"),
         against=_words("model brand"),
         fits=_matching(r"(?=(?:\D*\d){7,15}\D*)[+(\d][\d\s().\-/]+(?:\s?(?:x|ext\.?)\s?\d+)?"),
-        said="7 to 15 digits written as a telephone number",
+        evidence="7 to 15 digits written as a telephone number",
         rule=ColumnRule(strategy="fpe", small_domain="token"),
         with_name=0.6,
     )
@@ -269,7 +233,7 @@ def _kinds() -> Iterator[_Kind]:
         name="telephone number",
         words=_words("contact"),
         fits=_matching(r"\+\d[\d\s().\-/]{6,20}"),
-        said="a telephone number with its country code",
+        evidence="a telephone number with its country code",
         rule=ColumnRule(strategy="fpe", small_domain="token"),
         alone=0.8,
     )
@@ -278,7 +242,7 @@ def _kinds() -> Iterator[_Kind]:
         words=_words("birth birthday birthdate born dob geburtsdatum naissance"),
         against=_words("place country city order"),
         fits=_matching(r"\d{4}-\d{2}-\d{2}(?:[T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}", re.ASCII),
-        said="a date",
+        evidence="a date",
         rule=ColumnRule(strategy="fpe", format="date", small_domain="permute", on_invalid="token"),
     )
     yield _Kind(
@@ -292,7 +256,7 @@ def _kinds() -> Iterator[_Kind]:
             " id number no code status type date count group category"
         ),
         fits=_matching(r"[^\W\d_][^\d_@/\\:;=<>{}\[\]]*"),
-        said="words without digits",
+        evidence="words without digits",
         rule=ColumnRule(strategy="fpe", small_domain="token"),
         with_name=0.9,
     )
@@ -301,14 +265,14 @@ def _kinds() -> Iterator[_Kind]:
         words=_words("address street addr strasse rue calle"),
         against=_words("email mail ip mac"),
         fits=_matching(r"(?=.*[^\W\d_])(?=.*\d).{6,}|.*\s.*", re.DOTALL),
-        said="words, most with a number",
+        evidence="words, most with a number",
         rule=ColumnRule(strategy="token"),
     )
     yield _Kind(
         name="postcode",
         words=_words("postcode zip zipcode postal plz postleitzahl"),
         fits=_matching(r"[A-Z0-9][A-Z0-9 \-]{2,9}", re.IGNORECASE),
-        said="up to ten letters and digits",
+        evidence="up to ten letters and digits",
         rule=ColumnRule(strategy="fpe", small_domain="token"),
         with_name=0.8,
     )
@@ -317,7 +281,7 @@ def _kinds() -> Iterator[_Kind]:
         words=_words("login username user passport licence license nhs member mrn patient"),
         against=_words("agent type count"),
         fits=_both(_distinct, _matching(r"[\w.@\-]{2,64}")),
-        said="short, and most of them distinct",
+        evidence="short, and most of them distinct",
         rule=ColumnRule(strategy="token"),
     )
     yield _Kind(
@@ -325,14 +289,14 @@ def _kinds() -> Iterator[_Kind]:
         words=_words("customer client account employee person subject"),
         against=_words("type count segment name since status group"),
         fits=_both(_distinct, _matching(r"[A-Za-z]{0,6}[\-_]?\d{4,}")),
-        said="a number, and most of them distinct",
+        evidence="a number, and most of them distinct",
         rule=ColumnRule(strategy="fpe", small_domain="token"),
     )
     yield _Kind(
         name="free text",
         words=_words("note notes comment comments remarks remark message"),
         fits=_matching(r".*\s.*\s.*", re.DOTALL),
-        said="several words, which may say anything",
+        evidence="several words, which may say anything",
         rule=ColumnRule(strategy="redact"),
     )
 

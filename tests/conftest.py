@@ -208,8 +208,8 @@ def in_child() -> Callable[..., Child]:
 @pytest.fixture
 def opened() -> Callable[[dict[str, Any], KeyManager], dict[str, Any]]:
     """Returns a manifest as all of equal tables are: without its MAC, and sketches decrypted."""
-    from secureml.anonymization.keyrings import keyring_of
-    from secureml.pseudonymization.manifest import Sketch
+    from secureml.pseudonymization.keys import keyring_of
+    from secureml.pseudonymization.sketch import Sketch
 
     def opened(document: dict[str, Any], manager: KeyManager) -> dict[str, Any]:
         made = deepcopy(document)

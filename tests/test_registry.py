@@ -143,7 +143,7 @@ def test_one_format_is_imported_without_the_others(
     run_python: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     program = (
-        "import sys, secureml.anonymization.tables\n"
+        "import sys, secureml.anonymization.apply\n"
         "from secureml.pseudonymization.formats import resolve_format\n"
         "resolve_format('ssn', {})\n"
         "room = 'secureml.pseudonymization.formats.'\n"

@@ -1,6 +1,9 @@
 """Pseudonymize the columns of a table, recover them, and move them to another key."""
 
+from secureml.anonymization.apply import anonymize
 from secureml.anonymization.merging import merge_manifests
-from secureml.anonymization.tables import anonymize, reidentify, rekey
+from secureml.anonymization.previewing import preview
+from secureml.anonymization.recovery import reidentify
+from secureml.anonymization.rekeying import rekey
 
-__all__ = ["anonymize", "merge_manifests", "reidentify", "rekey"]
+__all__ = ["anonymize", "merge_manifests", "preview", "reidentify", "rekey"]

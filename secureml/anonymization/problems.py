@@ -1,45 +1,43 @@
-"""Errors that name their columns."""
+"""Errors about values of several columns, which show what the values look like, and no value."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from secureml.anonymization.jobs import Job
-from secureml.errors import DomainTooSmallError, InvalidValueError, PseudonymizationError
-from secureml.frames.columns import CategoryColumn, Column
-from secureml.frames.repeated import RepeatedColumn
-from secureml.frames.unread import UnreadColumn
-from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.errors import DomainTooSmallError, InvalidValueError
 from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, MIN_TABLE
 from secureml.pseudonymization.ranking.pipeline import MOST_CHARACTERS
 from secureml.pseudonymization.values.kinds import as_numbers
 from secureml.pseudonymization.values.text import Text
 
-__all__ = ["in_column", "invalid_values", "refusal", "rows_at"]
+if TYPE_CHECKING:
+    from secureml.anonymization.apply import ReplacedColumn
+    from secureml.anonymization.plan import Pseudonymizer
+
+__all__ = ["invalid_values", "rows_of", "too_small_domains"]
 
 _LOOKED_AT = 100
 _SHOWN = 32
 
 
-def in_column(name: str, function: Callable[..., Any], *arguments: object) -> Any:
-    """Call a function, and name the column in its error."""
-    kind, problem = PseudonymizationError, ""
-    try:
-        return function(*arguments)
-    except PseudonymizationError as error:
-        kind, problem = type(error), str(error)
-    raise kind(f"column {name!r}: {problem}")
+def rows_of(count: int) -> str:
+    """Return how many rows, in words."""
+    return f"{count} row" if count == 1 else f"{count} rows"
 
 
-def refusal(refused: Mapping[str, tuple[int, int]]) -> DomainTooSmallError:
+def too_small_domains(replaced: Mapping[str, ReplacedColumn]) -> DomainTooSmallError:
     """Make one error of all columns with values that are too short, the smallest first."""
-    ordered = sorted(refused.items(), key=lambda item: item[1])
+    figures = {
+        name: (each.outcome.small.domain, each.column.occurrences(each.outcome.small.rows))
+        for name, each in replaced.items()
+    }
+    ordered = sorted(figures.items(), key=lambda item: item[1])
     listing = "; ".join(
-        f"column {name!r}: {rows} rows, with as few as {domain}" for name, (domain, rows) in ordered
+        f"column {name!r}: {rows_of(rows)}, with as few as {domain}"
+        for name, (domain, rows) in ordered
     )
     name, (domain, rows) = ordered[0]
     return DomainTooSmallError(
@@ -52,15 +50,13 @@ def refusal(refused: Mapping[str, tuple[int, int]]) -> DomainTooSmallError:
     )
 
 
-def invalid_values(refused: Mapping[str, tuple[Job, Index]]) -> InvalidValueError:
-    """Make one error of all columns with values that are not of their format.
-
-    Args:
-        refused: by column, what was to be done with it, and the places of these values.
-    """
+def invalid_values(
+    plan: Pseudonymizer, replaced: Mapping[str, ReplacedColumn]
+) -> InvalidValueError:
+    """Make one error of all columns with values that are not of their format."""
     listing = []
-    for name, (job, places) in refused.items():
-        values = job.column.values
+    for name, each in replaced.items():
+        values, places = each.column.values, each.outcome.invalid
         some, long = places[:_LOOKED_AT], 0
         if isinstance(values, Text):
             strings = values.strings_at(some)
@@ -68,32 +64,23 @@ def invalid_values(refused: Mapping[str, tuple[Job, Index]]) -> InvalidValueErro
         else:
             strings = as_numbers(values).at(some).strings()
         examples = list(dict.fromkeys(map(_masked, strings)))[:3]
-        rows = np.flatnonzero(rows_at(job.column, places))
+        rows = np.flatnonzero(each.column.rows_at(places))
+        are = f"{rows_of(len(rows))} {'is' if len(rows) == 1 else 'are'}"
         first = f", the first of them row {rows[0] + 1}" if len(rows) else ""
         listing.append(
-            f"column {name!r}: {len(rows)} rows are not of the format {job.recipe.format!r}{first},"
+            f"column {name!r}: {are} not of the format {plan.columns[name].format!r}{first},"
             f" such as {', '.join(map(repr, examples))} (letters as x, digits as 9)"
         )
         if long:
-            listing[-1] += f"; {long} have more than {MOST_CHARACTERS:,} characters"
-    name, (job, places) = next(iter(refused.items()))
+            has = "1 has" if long == 1 else f"{long} have"
+            listing[-1] += f"; {has} more than {MOST_CHARACTERS:,} characters"
+    name, first_column = next(iter(replaced.items()))
     return InvalidValueError(
         "; ".join(listing) + ". Pass on_invalid='token' to replace them by reversible tokens, or"
         " 'null' to remove them",
         column=name,
-        rows=job.column.occurrences(places),
+        rows=first_column.column.occurrences(first_column.outcome.invalid),
     )
-
-
-def rows_at(column: Column | UnreadColumn, places: Index) -> NDArray[np.bool_]:
-    """Tell which rows hold the values at these places, shape (rows,)."""
-    if isinstance(column, CategoryColumn | RepeatedColumn):
-        return np.isin(column.codes, places)
-    # A column of text has a value for every row, others for those that are not null.
-    rows = np.flatnonzero(~column.nulls) if len(column.values) < len(column.nulls) else None
-    marked = np.zeros(len(column.nulls), np.bool_)
-    marked[places if rows is None else rows[places]] = True
-    return marked
 
 
 def _masked(text: str) -> str:

@@ -1,65 +1,144 @@
-"""From the pseudonyms of a table to the values of its columns."""
+"""``reidentify``: from the pseudonyms of a table to the values of its columns."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from secureml.anonymization.keyrings import keyring_of_rows
-from secureml.anonymization.problems import in_column
-from secureml.anonymization.protection import row_tweaks
-from secureml.anonymization.sketches import check_sketch, check_tweak_type
-from secureml.anonymization.versions import joined, rows_by_version
+from secureml.anonymization.arguments import check_key, check_manifest, check_switch
+from secureml.anonymization.plan import in_column
+from secureml.anonymization.tweaks import row_tweaks, tweak_type
+from secureml.anonymization.versions import rows_by_version, version_column
 from secureml.errors import (
     IrreversibleWarning,
+    ManifestError,
+    MissingColumnWarning,
     PseudonymizationError,
+    UncheckedVersionWarning,
     WrongTableError,
     warn,
 )
-from secureml.frames.columns import Column, TextColumn, read_column
-from secureml.frames.pandas import with_columns
-from secureml.frames.recovery import numbers_before, recover
-from secureml.key_management import KeyManager
-from secureml.pseudonymization.keyring import Keyring
+from secureml.frames.columns import CodedColumn, Column, NumberColumn, TextColumn, read_column
+from secureml.frames.dtypes import dtype_of, numbers_before
+from secureml.frames.pandas import ATTRIBUTE, detached, with_columns
+from secureml.frames.quantities import converted, parse_numbers, write_numbers
+from secureml.key_management import KeyManager, get_default_key_manager
+from secureml.pseudonymization.formats import NO_ROWS
+from secureml.pseudonymization.keys import Keyring, keyring_of, keyring_that_made
 from secureml.pseudonymization.manifest import Column as Entry
-from secureml.pseudonymization.manifest import Manifest, Sketch
+from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.ranking.permutation import RowTweaks
+from secureml.pseudonymization.sketch import Sketch
+from secureml.pseudonymization.values.numbers import WholeNumbers
+from secureml.pseudonymization.values.text import Text
 
-__all__ = ["check_complete", "check_rows", "missing_columns", "recovered"]
+__all__ = [
+    "check_complete",
+    "check_rows",
+    "manifest_of",
+    "missing_columns",
+    "recover_columns",
+    "reidentify",
+]
 
 
-def _present(names: Collection[str], found: Manifest) -> dict[str, Entry]:
-    """Return the entries of those columns of the manifest that a table has.
+def reidentify(
+    data: pd.DataFrame,
+    manifest: Mapping[str, Any] | str | None = None,
+    *,
+    check_table: bool = True,
+    key_manager: KeyManager | None = None,
+) -> pd.DataFrame:
+    """Recover the values that ``anonymize`` replaced.
+
+    Args:
+        data: the table, with all or some of the pseudonymized columns; it is not changed.
+        manifest: as ``anonymize`` left it in ``attrs["secureml"]``, or its JSON text; by default
+            that of the data.
+        check_table: refuse a table with pseudonyms that the one of the manifest did not have,
+            as far as the sketches in the manifest tell.
+        key_manager: where keys come from; by default the process's own.
+
+    Returns:
+        A new table without the manifest. Integers have the dtype they had before, unless it
+        can't hold the nulls that came since. Columns of strategies that can't be reversed stay as
+        they are.
 
     Raises:
-        WrongTableError: it has none.
+        TypeError: the data is not a pandas DataFrame.
+        ManifestError: there is no manifest; its children: it was changed (ManifestChangedError),
+            the key is another one (WrongKeyError), or the table (WrongTableError).
+        PseudonymizationError: a column holds what can't be pseudonyms.
+        SecretError: the key can't be had.
+
+    Warns:
+        IrreversibleWarning: some columns can't be recovered; its details name them.
+        MissingColumnWarning: the table lacks columns of the manifest; its details name them.
     """
-    present = {name: entry for name, entry in found.columns.items() if name in names}
+    check_manifest(manifest)
+    check_switch("check_table", check_table)
+    check_key(key_manager)
+    frame, attributes = detached(data)
+    parsed = manifest_of(manifest, attributes.pop(ATTRIBUTE, None))
+    manager = get_default_key_manager() if key_manager is None else key_manager
+    keyring = keyring_that_made(manager, parsed.key)
+    parsed.check(keyring)
+    values = recover_columns(frame, parsed, keyring, manager, check_table=check_table)
+    missing = missing_columns(frame.columns, parsed)
+    if missing:
+        message = "pseudonymized columns of the manifest are missing, or were renamed"
+        named = ", ".join(map(repr, missing))
+        warn(message, MissingColumnWarning, f"{message}: {named}")
+    added = [version_column(name) for name in values if parsed.columns[name].versions]
+    result = with_columns(frame.drop(columns=added), values)
+    result.attrs = attributes
+    return result
+
+
+def manifest_of(given: Mapping[str, Any] | str | None, attached: object) -> Manifest:
+    """Return the manifest that the caller names, or else that of the table.
+
+    Raises:
+        ManifestError: there is none, or it can't be read.
+    """
+    if given is None and attached is None:
+        raise ManifestError(
+            f"the table has no manifest in attrs[{ATTRIBUTE!r}], which some operations of pandas"
+            " and most file formats drop: pass the one that anonymize made as manifest="
+        )
+    return Manifest.parse(attached if given is None else given)
+
+
+def _present(names: Collection[str], manifest: Manifest) -> dict[str, Entry]:
+    """Return the entries of those columns of the manifest that a table has."""
+    present = {name: entry for name, entry in manifest.columns.items() if name in names}
     if not present:
         raise WrongTableError(
             "the table has none of the columns of the manifest: "
-            + ", ".join(map(repr, found.columns))
+            + ", ".join(map(repr, manifest.columns))
             + ". Pass the manifest that was made with this table"
         )
     return present
 
 
-def missing_columns(names: Collection[str], found: Manifest) -> list[str]:
+def missing_columns(names: Collection[str], manifest: Manifest) -> list[str]:
     """Return the columns of the manifest that could be recovered and are not among the names."""
-    entries = found.columns.items()
+    entries = manifest.columns.items()
     return [name for name, entry in entries if entry.recipe.reversible and name not in names]
 
 
-def check_complete(names: Collection[str], found: Manifest) -> None:
+def check_complete(names: Collection[str], manifest: Manifest) -> None:
     """Check that a table has all columns of the manifest that can be recovered.
 
     Raises:
         WrongTableError: it lacks some.
     """
-    _present(names, found)
-    missing = missing_columns(names, found)
+    _present(names, manifest)
+    missing = missing_columns(names, manifest)
     if missing:
         raise WrongTableError(
             f"the table lacks {', '.join(map(repr, missing))} of the manifest: a column that was"
@@ -68,39 +147,39 @@ def check_complete(names: Collection[str], found: Manifest) -> None:
         )
 
 
-def check_rows(frame: pd.DataFrame, found: Manifest, keyring: Keyring) -> None:
+def check_rows(frame: pd.DataFrame, manifest: Manifest, keyring: Keyring) -> None:
     """Check that a frame, of whose rows no versions are told, has rows of the manifest's table.
 
     Raises:
         WrongTableError: it has other columns or pseudonyms.
     """
-    for name, entry in _present(frame.columns, found).items():
+    for name, entry in _present(frame.columns, manifest).items():
         if entry.recipe.reversible:
             column = _read(frame[name], entry)
-            sketch = keyring.opened(name, entry.sketch(found.key.version))
+            sketch = keyring.opened(name, entry.sketch(manifest.key.version))
             tweak, tweaks = entry.recipe.tweak, None
-            if tweak in frame.columns and tweak not in found.columns:
-                in_column(name, check_tweak_type, frame[tweak], entry)
+            if tweak in frame.columns and tweak not in manifest.columns:
+                in_column(name, _check_tweak_type, frame[tweak], entry)
                 tweaks = in_column(name, row_tweaks, frame, entry.recipe, column)
-            in_column(name, check_sketch, column, tweaks, entry, keyring, sketch)
+            in_column(name, _check_sketch, column, tweaks, entry, keyring, sketch)
 
 
-def recovered(
+def recover_columns(
     frame: pd.DataFrame,
-    found: Manifest,
+    manifest: Manifest,
     keyring: Keyring,
     manager: KeyManager,
     *,
     check_table: bool,
 ) -> dict[str, Any]:
     """Recover those columns of the manifest that the frame has, as an array each."""
-    present = _present(frame.columns, found)
+    present = _present(frame.columns, manifest)
     lost = [name for name, entry in present.items() if not entry.recipe.reversible]
     if lost:
         named = ", ".join(f"{name!r} ({present[name].recipe.strategy})" for name in lost)
         message = "columns that can't be turned back stay as they are"
         warn(message, IrreversibleWarning, f"{message}: {named}")
-    newest = found.key.version
+    newest = manifest.key.version
     keyrings = {newest: keyring}
     arrays: dict[str, Any] = {}
     hidden_later = _tweaks_hidden_later(present)
@@ -112,26 +191,30 @@ def recovered(
                 f"column {name!r}: its tweaks in {tweak!r} were replaced for good"
             )
         if tweak is not None:
-            table = with_columns(frame, {tweak: arrays[tweak]}, None)
+            table = with_columns(frame, {tweak: arrays[tweak]})
         if not entry.versions:
             sketch = entry.sketch(newest) if check_table else None
-            arrays[name] = in_column(name, _column, table, name, entry, keyring, sketch)
+            arrays[name] = in_column(name, _recovered, table, name, entry, keyring, sketch)
             continue
         parts = in_column(name, rows_by_version, table, name, newest)
         # What is cut in parts is no more than what is needed.
         columns = dict.fromkeys((name, entry.recipe.tweak))
-        needed = table[[one for one in columns if one in table.columns]]
+        needed = table[[column for column in columns if column in table.columns]]
         if len(parts) > 1 and isinstance(needed[name].dtype, pd.CategoricalDtype):
             # Which version a category is of depends on the row.
             needed = needed.assign(**{name: needed[name].astype(needed[name].cat.categories.dtype)})
-        made = []
+        pieces = []
         for version, rows in parts.items():
             if version not in keyrings:
-                keyrings[version] = in_column(name, keyring_of_rows, manager, found, version)
+                keyrings[version] = in_column(name, _keyring_of_rows, manager, manifest, version)
             part = needed if len(parts) == 1 else needed.iloc[rows]
-            sketch = entry.sketch(version) if check_table and version in found.keys else None
-            made.append(in_column(name, _column, part, name, entry, keyrings[version], sketch))
-        arrays[name] = made[0] if len(made) == 1 else joined(made, list(parts.values()))
+            sketch = entry.sketch(version) if check_table and version in manifest.keys else None
+            pieces.append(in_column(name, _recovered, part, name, entry, keyrings[version], sketch))
+        if len(pieces) == 1:
+            arrays[name] = pieces[0]
+        else:
+            order = np.argsort(np.concatenate(list(parts.values())))
+            arrays[name] = pd.concat(map(pd.Series, pieces)).iloc[order].array
     return arrays
 
 
@@ -154,29 +237,105 @@ def _in_order(entries: Mapping[str, Entry], hidden_later: Mapping[str, str]) -> 
     return [*first, *(name for name in names if name not in tweaks)]
 
 
-def _column(
+def _recovered(
     frame: pd.DataFrame, name: str, entry: Entry, keyring: Keyring, sketch: Sketch | None
 ) -> Any:
-    """Recover one column of rows that are all of one version, as an array.
-
-    Args:
-        frame: the rows.
-        name: of the column.
-        entry: what the manifest tells of it.
-        keyring: of the version.
-        sketch: that the rows are held against; None for no check.
-    """
+    """Recover one column of rows of one version, held against a sketch if there is one."""
     column, tweak = _read(frame[name], entry), entry.recipe.tweak
     if sketch is not None and tweak in frame.columns:
-        check_tweak_type(frame[tweak], entry)
+        _check_tweak_type(frame[tweak], entry)
     tweaks = row_tweaks(frame, entry.recipe, column, bounded=False)
     if sketch is not None:
-        check_sketch(column, tweaks, entry, keyring, keyring.opened(name, sketch))
-    if tweaks is not None and numbers_before(entry) is not None and isinstance(column, TextColumn):
+        _check_sketch(column, tweaks, entry, keyring, keyring.opened(name, sketch))
+    like, dtype = numbers_before(entry), dtype_of(entry.dtype)
+    if tweaks is not None and like is not None and isinstance(column, TextColumn):
         tweaks = tweaks.at(np.flatnonzero(~column.nulls))  # of which there are no values then
     keys = keyring.domain(entry.recipe.key_domain, entry.recipe.domain_prefix)
     strategy = entry.recipe.make(keys, tweaks)
-    return recover(frame[name], column, entry, strategy)
+    if like is None:
+        if isinstance(column, NumberColumn):
+            raise PseudonymizationError(
+                f"it was pseudonymized as text and now has dtype {frame[name].dtype}: read it as"
+                " text"
+            )
+        recovered = strategy.recover(column.values, Text.of)
+        assert isinstance(recovered, Text)
+        return column.rebuilt(recovered, NO_ROWS)
+    if isinstance(column, CodedColumn):
+        column = read_column(frame[name].astype(object))
+    assert not isinstance(column, CodedColumn)
+    values = (
+        converted(column.values, like)
+        if isinstance(column, NumberColumn)
+        else Text.of(column.values.strings_at(np.flatnonzero(~column.nulls)))
+    )
+    numbers = strategy.recover(values, partial(parse_numbers, like))
+    assert isinstance(numbers, WholeNumbers)
+    return write_numbers(numbers, column.nulls, dtype)
+
+
+def _keyring_of_rows(manager: KeyManager, manifest: Manifest, version: int | None) -> Keyring:
+    """Fetch the version of the key that rows of a table are marked with."""
+    if version in manifest.keys:
+        return keyring_that_made(manager, manifest.keys[version])
+    if manifest.schema > 2:
+        raise WrongTableError(
+            f"rows are marked with version {version} of {manifest.key.name!r}, which the manifest"
+            " does not list. If rows of another table were appended, merge both manifests with"
+            " merge_manifests, and pass the result"
+        )
+    warn(
+        "rows of an older version of the key are recovered without a check, because the manifest"
+        " is of schema 2; rekey makes one that checks them",
+        UncheckedVersionWarning,
+    )
+    return keyring_of(manager, manifest.key.name, version)
+
+
+def _check_sketch(
+    column: Column, tweaks: RowTweaks | None, entry: Entry, keyring: Keyring, sketch: Sketch
+) -> None:
+    """Check that a column, of one version of the key, holds rows of the manifest's table."""
+    held, rows = column.values, column.places_in_rows()
+    like = numbers_before(entry)
+    if like is not None and isinstance(held, Text) and not entry.recipe.makes_text:
+        rows = np.flatnonzero(held.lengths)
+        held = parse_numbers(like, held.strings_at(rows))
+    elif rows is not None:
+        held = held.at(rows)
+    if like is not None and not isinstance(held, Text):
+        held = converted(held, like)
+        held = Text.of(held.strings()) if entry.recipe.makes_text else held
+    if not isinstance(held, Text if like is None else Text | WholeNumbers):
+        return  # recovery tells what is wrong with its dtype
+    if sketch.values is not None and not keyring.sketcher().fits(sketch.values, held):
+        raise WrongTableError(
+            "it holds values that are not of this table: the manifest is of other rows or of"
+            " another version of the key, or rows were added or edited since. Pass the manifest"
+            " that was made with these rows (merge_manifests makes one of several), or"
+            " check_table=False if this is the right one"
+        )
+    if sketch.pairs is None or tweaks is None:
+        return
+    tweaks = tweaks if rows is None else tweaks.at(rows)
+    if not keyring.sketcher(pairs=True).fits(sketch.pairs, held, tweaks):
+        raise WrongTableError(
+            f"its tweaks in {entry.recipe.tweak!r} are not those that its rows had: they were"
+            " edited, put in another order or read in another way since, such as empty text as"
+            " null. Restore that column, or pass check_table=False if it is right"
+        )
+
+
+def _check_tweak_type(series: pd.Series, entry: Entry) -> None:
+    """Check that tweaks of text are no numbers by now."""
+    before, now = entry.tweak_arrow or "", tweak_type(series)
+    if "string" in before and "string" not in now and not series.isna().all():
+        raise WrongTableError(
+            f"its tweaks in {entry.recipe.tweak!r} were text, and are {series.dtype} by now, which"
+            ' has no leading zeros ("007" is 7): read that column as text, for instance with'
+            f" pandas.read_csv(..., dtype={{{entry.recipe.tweak!r}: 'str'}}), or pass"
+            " check_table=False if its digits are as they were"
+        )
 
 
 def _read(series: pd.Series, entry: Entry) -> Column:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from secureml.anonymization.problems import rows_of
 from secureml.errors import PseudonymizationError
 from secureml.frames.pandas import with_columns
-from secureml.pseudonymization.manifest import KeyReference
+from secureml.pseudonymization.keys import KeyReference
 from secureml.pseudonymization.ranking.mixed_radix import Index
 
 __all__ = [
     "check_version_columns",
-    "joined",
     "rows_by_version",
     "version_column",
     "with_versions",
@@ -50,9 +49,6 @@ def with_versions(frame: pd.DataFrame, names: Iterable[str], key: KeyReference) 
     Raises:
         PseudonymizationError: the key has no versions.
     """
-    names = list(names)
-    if not names:
-        return frame
     if key.version is None:
         raise PseudonymizationError(
             f"the {key} has no versions, because it is not kept in Vault: leave key_versions out"
@@ -62,7 +58,7 @@ def with_versions(frame: pd.DataFrame, names: Iterable[str], key: KeyReference) 
     there = {name: array for name, array in columns.items() if name in frame.columns}
     new = [name for name in columns if name not in there]
     added = pd.DataFrame(dict.fromkeys(new, versions), index=frame.index)
-    return pd.concat([with_columns(frame, there, None), added], axis=1)
+    return pd.concat([with_columns(frame, there), added], axis=1)
 
 
 def rows_by_version(frame: pd.DataFrame, name: str, newest: int | None) -> dict[int | None, Index]:
@@ -87,7 +83,7 @@ def rows_by_version(frame: pd.DataFrame, name: str, newest: int | None) -> dict[
     nulls = frame[name].isna().to_numpy()
     wrong = int((~fits & ~nulls).sum())
     if wrong:
-        raise PseudonymizationError(f"{beside!r} holds no version of the key in {wrong} rows")
+        raise PseudonymizationError(f"{beside!r} holds no version of the key in {rows_of(wrong)}")
     if not len(frame):
         return {newest: np.empty(0, np.intp)}
     # In a column of nulls alone no row has a version.
@@ -96,14 +92,3 @@ def rows_by_version(frame: pd.DataFrame, name: str, newest: int | None) -> dict[
     return {
         version: np.flatnonzero(group == number) for number, version in enumerate(distinct.tolist())
     }
-
-
-def joined(arrays: list[Any], rows: list[Index]) -> Any:
-    """Put the parts of a column together.
-
-    Args:
-        arrays: the values of each part.
-        rows: where they go.
-    """
-    order = np.argsort(np.concatenate(rows))
-    return pd.concat([pd.Series(array) for array in arrays]).iloc[order].array

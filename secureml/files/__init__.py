@@ -1,9 +1,8 @@
 """Tables in CSV and Parquet files: pseudonymized, recovered and moved to another key in chunks."""
 
 from secureml.files.manifests import manifest_of
-from secureml.files.preview import preview_file
 from secureml.files.rekeying import rekey_file
-from secureml.files.transfer import Written, anonymize_file, reidentify_file
+from secureml.files.transfer import Written, anonymize_file, preview_file, reidentify_file
 from secureml.files.usage import KeyUsage, key_usage
 
 __all__ = [

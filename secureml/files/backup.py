@@ -6,13 +6,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from secureml.anonymization.keyrings import keyring_that_made
 from secureml.errors import ManifestError, SecretError, SecretNotFoundError
-from secureml.files.manifests import document_in, find_manifest
-from secureml.files.tables import open_table
+from secureml.files.manifests import manifest_of
 from secureml.files.usage import key_usage
 from secureml.key_management import KeyManager
 from secureml.keys.export import KeyExport
+from secureml.pseudonymization.keys import keyring_that_made
 from secureml.pseudonymization.manifest import Manifest
 from secureml.settings import Settings
 from secureml.stores import MemoryStore
@@ -40,7 +39,7 @@ def lacking_for(
     if (usage.key, usage.environment) != (export.name, export.environment):
         place = "no environment" if usage.environment is None else repr(usage.environment)
         return (f"it needs the key {usage.key!r} of {place}",)
-    manifest = _manifest_of(path, delimiter)
+    manifest = Manifest.parse(manifest_of(path))
     settings = Settings(environment=export.environment, use_env_fallback=False)
     # Into memory, and without the states: a version that is disabled is there.
     with KeyManager(settings=settings, store=MemoryStore()) as manager:
@@ -59,15 +58,9 @@ def _problem(manager: KeyManager, manifest: Manifest, version: int | None) -> st
         # Wrapped in the manifest, it is no matter of the export's.
         keyring = keyring_that_made(manager, replace(manifest.keys[version], envelope=None))
         if version == manifest.key.version:
-            keyring.verify(manifest)
+            manifest.check(keyring)
     except SecretNotFoundError:
         return f"it needs version {version}, which the export lacks"
     except (SecretError, ManifestError) as error:
         return str(error)
     return ""
-
-
-def _manifest_of(path: Path, delimiter: str) -> Manifest:
-    if path.suffix == ".json":
-        return Manifest.parse(document_in(path)[0])
-    return Manifest.parse(find_manifest(open_table(path, delimiter), None))

@@ -75,12 +75,18 @@ def check_absent(*files: Path | None, force: bool) -> None:
             raise SecureMLError(f"{file} exists already; --force (force=True) replaces it")
 
 
-def check_columns(table: Table, names: Iterable[str]) -> None:
+def check_columns(table: Table, names: Iterable[str] | None) -> list[str] | str | None:
     """Check that a table has columns, without showing its first line, which may be a value.
+
+    Returns:
+        The names as a list; what is no list for ``anonymize`` to refuse, or None.
 
     Raises:
         ArgumentError: one is missing.
     """
+    if names is None or isinstance(names, str):
+        return names
+    names = list(names)
     there = dict.fromkeys(table.schema.names)
     for name in names:
         if name in there:
@@ -89,6 +95,7 @@ def check_columns(table: Table, names: Iterable[str]) -> None:
         hint = f"did you mean {near[0]!r}?" if near else "its first line must name the columns"
         problem = f"{table.path} has no column {name!r}; {hint}"
         raise ArgumentError(problem, argument="sensitive_columns")
+    return names
 
 
 @contextlib.contextmanager
@@ -118,5 +125,6 @@ def in_rows(first: int, count: int) -> Iterator[None]:
     except ArgumentError:
         raise
     except PseudonymizationError as error:
-        error.args = (f"rows {first + 1} to {first + count}: {error}", *error.args[1:])
+        rows = f"row {first + 1}" if count == 1 else f"rows {first + 1} to {first + count}"
+        error.args = (f"{rows}: {error}", *error.args[1:])
         raise

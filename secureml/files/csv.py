@@ -119,11 +119,7 @@ class CsvTable(Table):
         )
 
     def _check_end(self, last: str) -> None:
-        """Refuse a file that ends inside of quotation marks, which a reader takes for closed.
-
-        Args:
-            last: the last value of the last row.
-        """
+        """Refuse a file whose last value is in quotation marks that are not closed."""
         ending = b'"' + last.replace('"', '""').encode()
         with self.path.open("rb") as file:
             file.seek(-min(len(ending), self.path.stat().st_size), 2)
@@ -184,12 +180,7 @@ class _CsvWriter(TableWriter):
 
 
 def _check_delimiter(path: Path, head: bytes) -> None:
-    """Refuse what looks like several columns that another delimiter separates.
-
-    Args:
-        path: the file, which has one column.
-        head: what it begins with.
-    """
+    """Refuse a file of one column that looks like several with another delimiter."""
     lines = re.sub(rb'"[^"]*"', b"", head).splitlines()[:2]
     for other in b";\t|,":
         counts = {line.count(other) for line in lines}

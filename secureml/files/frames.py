@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.arrow import PLAIN, combined, is_text
-from secureml.frames.recovery import numbers_before
+from secureml.frames.dtypes import numbers_before
 from secureml.pseudonymization.manifest import Column as Entry
 
 __all__ = ["frame_of", "pseudonyms_of", "sample_of", "with_frame"]
@@ -71,8 +71,6 @@ def with_frame(
     """
     arrays = {}
     columns = dict(zip(chunk.column_names, chunk.columns, strict=True))
-    frame = frame.copy(deep=False)
-    frame.attrs = {}  # pandas copies them with every column that is taken out
     for name in frame.columns:
         column = columns.get(name)
         if column is not None and name not in replaced:

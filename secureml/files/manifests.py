@@ -9,29 +9,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from secureml.errors import ManifestError, SecureMLError
 from secureml.files.base import Table
+from secureml.files.kinds import is_parquet, open_table
 from secureml.files.storage import Digest, belongs_to, digest_of
-from secureml.files.tables import is_parquet, open_table
-from secureml.pseudonymization.canonical_json import read_json
-from secureml.pseudonymization.keyring import Keyring
-from secureml.pseudonymization.manifest import Column, Manifest
-from secureml.pseudonymization.merging import merge_columns, merge_keys
+from secureml.pseudonymization.manifest import Manifest, read_json
 
 __all__ = [
     "SIDECAR",
     "GivenManifest",
-    "attached_text",
     "document_in",
     "earlier_manifest",
     "find_manifest",
     "manifest_of",
-    "merged",
     "pair_text",
     "pending_of",
     "sidecar_of",
@@ -172,37 +167,6 @@ def document_in(path: Path) -> tuple[dict[str, Any], Digest | None]:
 def pair_text(document: Mapping[str, Any], of: Digest) -> str:
     """Return what lies beside a CSV file."""
     return json.dumps({"manifest": document, "data": asdict(of)}, indent=1) + "\n"
-
-
-def attached_text(document: Mapping[str, Any]) -> str:
-    """Return what lies in a Parquet file."""
-    return json.dumps(document)
-
-
-def merged(
-    parts: Iterable[Mapping[str, Any] | str], whole: Mapping[str, Column], keyring: Keyring
-) -> dict[str, Any]:
-    """Make the manifest of a file of those of its chunks.
-
-    Args:
-        parts: of the chunks; each is merged as it comes, so that one is held at a time.
-        whole: the entries that are of the whole file in each part, because they are older.
-        keyring: of the key of all of them.
-
-    Raises:
-        ManifestError: a part was changed.
-    """
-    merged: Manifest | None = None
-    for document in parts:
-        part = Manifest.parse(document)
-        keyring.verify(part)
-        part = replace(part, columns={n: c for n, c in part.columns.items() if n not in whole})
-        parts_here = [part] if merged is None else [merged, part]
-        merge_keys(parts_here)
-        columns = merge_columns(parts_here, lambda version: keyring)
-        merged = replace(part, columns=columns)
-    assert merged is not None
-    return keyring.sign({**whole, **merged.columns}, merged.older).document()
 
 
 def _pending(path: Path) -> Iterator[Path]:

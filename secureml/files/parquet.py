@@ -64,8 +64,8 @@ class ParquetTable(Table):
         self._chunk_rows = max(1, CHUNK_BYTES * self._rows // max(size, 1))
         self._compression = "SNAPPY"
         if groups and about.num_columns:
-            found = groups[0].column(0).compression
-            self._compression = "NONE" if found == "UNCOMPRESSED" else found
+            compression = groups[0].column(0).compression
+            self._compression = "NONE" if compression == "UNCOMPRESSED" else compression
 
     @property
     def attached(self) -> str | None:
@@ -73,14 +73,16 @@ class ParquetTable(Table):
         metadata = self.schema.metadata or {}
         if _KEY in metadata:
             return str(metadata[_KEY], "utf-8", "replace")
-        found = _attributes(metadata).get(ATTRIBUTE)
-        return None if found is None else _json(found)
+        manifest = _attributes(metadata).get(ATTRIBUTE)
+        return None if manifest is None else _json(manifest)
 
     @property
     def levels(self) -> list[object]:
         """The names of an index of pandas' whose columns in the file have others."""
         columns = _columns_in(_object_in((self.schema.metadata or {}).get(_DTYPES, b"")), "columns")
-        return [one.get("name") for one in columns if one.get("name") != one["field_name"]]
+        return [
+            column.get("name") for column in columns if column.get("name") != column["field_name"]
+        ]
 
     def writer(self, file: BinaryIO, schema: pa.Schema) -> TableWriter:
         """Start a file with the same compression and metadata."""
@@ -133,17 +135,12 @@ class _ParquetWriter(TableWriter):
 def _dtypes(text: bytes, before: pa.Schema, after: pa.Schema) -> bytes:
     """Return what pandas keeps of the columns, without those that have another type now.
 
-    What it kept of these is put aside, and is back where a column has that type again: of whole
-    numbers with nulls, pandas would otherwise make floating-point numbers.
-
-    Args:
-        text: what the file has.
-        before: its schema.
-        after: that of the new file; its metadata tell the dtypes of new columns, where pandas has
-            one of its own for them.
+    What it kept of these is put aside, and is back if a column has that type again: of whole
+    numbers with nulls, pandas would otherwise make floating-point numbers. The metadata of the new
+    schema tell the dtypes of new columns that pandas has one of its own for.
     """
     dtypes = _object_in(text)
-    stay, aside = [], [one for one in _columns_in(dtypes, _ASIDE) if _TYPE in one]
+    stay, aside = [], [entry for entry in _columns_in(dtypes, _ASIDE) if _TYPE in entry]
     dtypes.pop(_ASIDE, None)
     types, new_types = _types_in(before), _types_in(after)
     for column in _columns_in(dtypes, "columns"):
@@ -153,29 +150,31 @@ def _dtypes(text: bytes, before: pa.Schema, after: pa.Schema) -> bytes:
             stay.append(column)
         elif name in new_types:
             aside.append({**column, _TYPE: kind})
-    back = [one for one in aside if one[_TYPE] == new_types.get(one["field_name"])]
-    told = {one["field_name"] for one in (*stay, *back)}
+    back = [entry for entry in aside if entry[_TYPE] == new_types.get(entry["field_name"])]
+    told = {entry["field_name"] for entry in (*stay, *back)}
     new = _columns_in(_object_in((after.metadata or {}).get(_DTYPES, b"{}")), "columns")
     columns = [
         *stay,
-        *({key: value for key, value in one.items() if key != _TYPE} for one in back),
-        *(one for one in new if one["field_name"] not in told),
+        *({key: value for key, value in entry.items() if key != _TYPE} for entry in back),
+        *(entry for entry in new if entry["field_name"] not in told),
     ]
     place = {name: number for number, name in enumerate(after.names)}
-    dtypes["columns"] = sorted(columns, key=lambda one: place.get(one["field_name"], len(place)))
-    if rest := [one for one in aside if one["field_name"] not in told]:
+    dtypes["columns"] = sorted(
+        columns, key=lambda entry: place.get(entry["field_name"], len(place))
+    )
+    if rest := [entry for entry in aside if entry["field_name"] not in told]:
         dtypes[_ASIDE] = rest
     return _json(dtypes).encode()
 
 
 def _columns_in(dtypes: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
     """Return entries of columns with a name; a file may hold anything in their place."""
-    found = dtypes.get(kind)
-    found = found if isinstance(found, list) else []
+    entries = dtypes.get(kind)
+    entries = entries if isinstance(entries, list) else []
     return [
-        one
-        for one in found
-        if isinstance(one, dict) and isinstance(one.setdefault("field_name", None), str | None)
+        entry
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.setdefault("field_name", None), str | None)
     ]
 
 
@@ -188,20 +187,15 @@ def _attributes(metadata: dict[bytes, bytes]) -> dict[str, Any]:
 
 
 def _object_in(text: bytes) -> dict[str, Any]:
-    found = None
+    content = None
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else {}
+        content = None
+    return content if isinstance(content, dict) else {}
 
 
 def _json(content: object) -> str:
-    """Write JSON.
-
-    Raises:
-        PseudonymizationError: what the file holds is nested too deeply for it.
-    """
     text = None
     try:
         text = json.dumps(content)

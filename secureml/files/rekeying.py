@@ -7,13 +7,16 @@ the record, the file is as it was; from it on, every later run puts in place wha
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from secureml.anonymization import rekey
-from secureml.anonymization.keyrings import keyring_of
+from secureml.anonymization.arguments import check_levels
+from secureml.anonymization.merging import merge_columns
 from secureml.anonymization.recovery import check_complete
+from secureml.anonymization.rekeying import rekey_columns
 from secureml.anonymization.versions import version_column
 from secureml.errors import SecureMLError
 from secureml.files.base import Table
@@ -26,24 +29,22 @@ from secureml.files.checks import (
     target_of,
 )
 from secureml.files.frames import pseudonyms_of, with_frame
+from secureml.files.kinds import open_table
 from secureml.files.manifests import (
     GivenManifest,
-    attached_text,
     document_in,
     find_manifest,
-    merged,
     pair_text,
     sidecar_of,
     work_folder_of,
 )
-from secureml.files.plan import Plan
-from secureml.files.storage import digest_of, mode_of
-from secureml.files.tables import open_table
+from secureml.files.rekey_plan import RekeyPlan
+from secureml.files.storage import digest_of
 from secureml.files.transfer import Written
 from secureml.files.work import Work
-from secureml.frames.pandas import ATTRIBUTE, check_levels
 from secureml.key_management import KeyManager, get_default_key_manager
-from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.keys import Keyring, keyring_of, keyring_that_made
+from secureml.pseudonymization.manifest import Column, Manifest
 
 __all__ = ["rekey_file"]
 
@@ -100,26 +101,29 @@ def rekey_file(
         if table.keeps_manifest:
             place = None
         document = find_manifest(table, manifest)
-        found = Manifest.parse(document)
-        check_levels(table.levels, found.columns)
+        parsed = Manifest.parse(document)
+        check_levels(table.levels, parsed.columns)
         if not drop_missing:
-            check_complete(table.schema.names, found)
+            check_complete(table.schema.names, parsed)
         if plan is None:
             if output is not None:
                 check_absent(target, place, force=force)
-            name = found.key.name if to_key is None else to_key
+            name = parsed.key.name if to_key is None else to_key
             # A cached version may have been followed by a newer one, which is what is wanted.
             manager.invalidate(name)
-            key = manager.get_key(name)
-            versions = any(column.versions for column in found.columns.values())
-            current = keyring_of(manager, key.name, key.version)
+            current = keyring_of(manager, name)
+            key = current.reference
+            versions = any(column.versions for column in parsed.columns.values())
             # A number alone may have become another key's.
-            is_of_it = _is_of(found, key.name, key.version) and current.is_of(found.key)
-            if output is None and not versions and is_of_it:
-                current.verify(found)
-                rows = max((column.rows for column in found.columns.values()), default=0)
+            is_same = current.is_of(parsed.key) and (key.name, key.version) == (
+                parsed.key.name,
+                parsed.key.version,
+            )
+            if output is None and not versions and is_same:
+                parsed.check(current)
+                rows = max((column.rows for column in parsed.columns.values()), default=0)
                 return Written(path=target, rows=rows, manifest=document, manifest_path=place)
-            plan = Plan(
+            plan = RekeyPlan(
                 data=digest_of(table.path),
                 manifest=document,
                 key_name=key.name,
@@ -131,75 +135,82 @@ def rekey_file(
         else:
             plan.check(digest_of(table.path), document, to_key, work.folder)
             work.resume()
-        job = _Job(work, plan, table, found, manager)
-        job.do_chunks(on_progress, drop_missing=drop_missing, check_table=check_table)
+        new = keyring_of(manager, plan.key_name, plan.key_version)
+        rekey = _Rekey(work, plan, table, parsed, manager, new)
+        rekey.do_chunks(on_progress, check_table=check_table)
         if output is not None:
             check_absent(target, place, force=force)
-        job.complete(target, place)
+        rekey.complete(target, place)
         return _put_in_place(work, target, place, work.rows)
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """One rekey, as planned."""
+class _Rekey:
+    """One rekey of a file, as planned."""
 
     work: Work
-    plan: Plan
+    plan: RekeyPlan
     table: Table
-    found: Manifest
+    parsed: Manifest
     manager: KeyManager
+    new: Keyring
 
-    def do_chunks(
-        self, on_progress: Progress | None, *, drop_missing: bool, check_table: bool
-    ) -> None:
+    def do_chunks(self, on_progress: Progress | None, *, check_table: bool) -> None:
         """Do the chunks that are not done yet."""
-        work, entries = self.work, self.found.columns
+        work, entries = self.work, self.parsed.columns
+        old = keyring_that_made(self.manager, self.parsed.key)
+        self.parsed.check(old)
         columns = [name for name, entry in entries.items() if entry.recipe.reversible]
         replaced = {*columns, *map(version_column, columns)}
         for chunk in self.table.chunks(skip=work.rows):
             with in_rows(work.rows, len(chunk)):
-                moved = rekey(
+                frame, moved = rekey_columns(
                     pseudonyms_of(chunk, entries),
-                    self.plan.key_name,
-                    self.plan.manifest,
-                    to_version=self.plan.key_version,
-                    drop_missing=drop_missing,
+                    self.parsed,
+                    (old, self.new),
+                    self.manager,
                     check_table=check_table,
-                    key_manager=self.manager,
                 )
-            work.add(with_frame(chunk, moved, replaced, work.schema), moved.attrs[ATTRIBUTE])
+            part = Manifest.of(self.new, moved).document()
+            work.add(with_frame(chunk, frame, replaced, work.schema), part)
             if on_progress is not None:
                 on_progress(self.table.fraction)
 
     def complete(self, target: Path, place: Path | None) -> None:
         """Make the new file and its manifest, and record that they are complete."""
-        work, entries = self.work, self.found.columns
-        kept = {name: entry for name, entry in entries.items() if not entry.recipe.reversible}
-        keyring = keyring_of(self.manager, self.plan.key_name, self.plan.key_version)
-        document = merged(work.manifests(), kept, keyring)
-        mode = mode_of(target if target.exists() else self.table.path) & 0o666
+        work = self.work
+        document = self._merged().document()
+        mode = (target if target.exists() else self.table.path).stat().st_mode & 0o666
         with work.new_data(mode) as file:
             writer = self.table.writer(file, work.schema)
             for part in work.tables():
                 writer.write(part)
-            writer.close(attached_text(document))
+            writer.close(json.dumps(document))
         if place is not None:
             work.write_manifest(pair_text(document, work.digest()), mode)
         # The file may have been changed while this went on.
         self.plan.check(digest_of(self.table.path), self.plan.manifest, None, work.folder)
         work.complete(replace(self.plan, rows=work.rows).sealed(self.manager))
 
+    def _merged(self) -> Manifest:
+        """Make the manifest of the new file of those of its chunks, each checked."""
+        columns = self.parsed.columns.items()
+        stay = {name: entry for name, entry in columns if not entry.recipe.reversible}
+        entries: Mapping[str, Column] = {}
+        for document in self.work.manifests():
+            part = Manifest.parse(document)
+            part.check(self.new)
+            new = {name: entry for name, entry in part.columns.items() if name not in stay}
+            entries = merge_columns([entries, new], lambda _: self.new) if entries else new
+        return Manifest.of(self.new, {**stay, **entries})
 
-def _begun(work: Work, target: Path, place: Path | None, manager: KeyManager) -> Plan | None:
-    """Return the plan of a rekey of this file that was begun and stopped, or None.
 
-    Raises:
-        SecureMLError: it is not as it was noted down, or not of this file and manifest.
-    """
+def _begun(work: Work, target: Path, place: Path | None, manager: KeyManager) -> RekeyPlan | None:
+    """Return the plan of a rekey of this file that was begun and stopped, or None."""
     note = work.plan
     if note is None:
         return None
-    plan = Plan.opened(note, manager)
+    plan = RekeyPlan.opened(note, manager)
     if plan is None:
         work.unreadable()
     if plan.target != target.name or plan.place not in (None, _relative(place, target)):
@@ -217,7 +228,3 @@ def _put_in_place(work: Work, target: Path, place: Path | None, rows: int) -> Wr
 
 def _relative(place: Path | None, target: Path) -> str | None:
     return None if place is None else os.path.relpath(place, target.parent)
-
-
-def _is_of(found: Manifest, name: str, version: int | None) -> bool:
-    return (found.key.name, found.key.version) == (name, version)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from secureml.errors import SecureMLError
 
-__all__ = ["Digest", "belongs_to", "digest_of", "digest_of_open", "mode_of"]
+__all__ = ["Digest", "belongs_to", "digest_of", "digest_of_open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,7 @@ def digest_of_open(file: BinaryIO) -> Digest:
     return Digest(sha256, file.tell())
 
 
-def belongs_to(found: os.stat_result, *users: int) -> bool:
+def belongs_to(status: os.stat_result, *users: int) -> bool:
     """Tell whether something is a folder of one of some users, and nobody else may write in it."""
-    others_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return stat.S_ISDIR(found.st_mode) and found.st_uid in users and not others_write
-
-
-def mode_of(path: Path) -> int:
-    """Return the permission bits of a file."""
-    return stat.S_IMODE(path.stat().st_mode)
+    others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid in users and not others_write

@@ -1,16 +1,25 @@
-"""From one file to another: pseudonymize its columns, or recover them."""
+"""From one file to another: pseudonymize a table, preview that, or recover it."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
-from secureml.anonymization import anonymize, reidentify
-from secureml.anonymization.keyrings import keyring_of
+import pandas as pd
+import pyarrow as pa
+
+from secureml.anonymization import reidentify
+from secureml.anonymization.apply import apply
+from secureml.anonymization.arguments import Arguments, check_levels, check_method
+from secureml.anonymization.merging import merge_columns
+from secureml.anonymization.plan import plan_table
+from secureml.anonymization.previewing import Preview, preview
 from secureml.atomic_files import check_replaceable, new_file, put_in_place, write_file
+from secureml.files.base import Table, TableWriter
 from secureml.files.checks import (
     Progress,
     check_absent,
@@ -19,25 +28,24 @@ from secureml.files.checks import (
     in_rows,
     of_file,
 )
-from secureml.files.frames import frame_of, pseudonyms_of, with_frame
+from secureml.files.frames import frame_of, pseudonyms_of, sample_of, with_frame
+from secureml.files.kinds import open_table
 from secureml.files.manifests import (
     GivenManifest,
-    attached_text,
     earlier_manifest,
     find_manifest,
-    merged,
     pair_text,
     pending_of,
     sidecar_of,
 )
-from secureml.files.storage import digest_of_open, mode_of
-from secureml.files.tables import open_table
-from secureml.frames.pandas import ATTRIBUTE, check_levels
+from secureml.files.storage import digest_of_open
 from secureml.key_management import KeyManager, get_default_key_manager
+from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.manifest import Manifest
 
-__all__ = ["Written", "anonymize_file", "reidentify_file"]
+__all__ = ["Written", "anonymize_file", "preview_file", "reidentify_file"]
 
+_LOOKED_AT = 100_000  # rows of a preview
 _PRIVATE = 0o600
 
 
@@ -101,50 +109,29 @@ def anonymize_file(
     check_absent(target, sidecar, force=force)
     if sidecar is not None:
         check_replaceable(pending_of(target))
-    if sensitive_columns is not None and not isinstance(sensitive_columns, str):
-        sensitive_columns = list(sensitive_columns)
-        check_columns(table, sensitive_columns)
-    earlier = earlier_manifest(table, manifest)
-    manager = get_default_key_manager() if key_manager is None else key_manager
-    key = manager.get_key(master_key_name)
-    whole = {} if earlier is None else dict(Manifest.parse(earlier).columns)
-    mode = mode_of(table.path) & 0o666
+    check_method(rules.pop("method", "pseudonymization"))
+    plan, keyring, earlier = plan_table(
+        frame_of(table.schema.empty_table()),
+        rules.pop("strategy", None),
+        check_columns(table, sensitive_columns),
+        cast(Arguments, {**rules, "master_key_name": master_key_name, "key_manager": key_manager}),
+        earlier_manifest(table, manifest),
+    )
+    older_columns = {} if earlier is None else earlier.columns
+    check_levels(table.levels, {**older_columns, **plan.columns})
+    entries: dict[str, Entry] = {}
 
-    rows, writer, schema = 0, None, None
+    def replaced(chunk: pa.Table) -> pd.DataFrame:
+        frame, new = apply(plan, frame_of(chunk), keyring)
+        entries.update(merge_columns([entries, new], lambda _: keyring) if entries else new)
+        return frame
+
+    mode = table.path.stat().st_mode & 0o666
     with new_file(target, mode) as file:
-
-        def parts() -> Iterator[Mapping[str, Any]]:
-            """Write the chunks, and give the manifest of each."""
-            nonlocal rows, writer, schema
-            for chunk in table.chunks():
-                frame = frame_of(chunk)
-                if earlier is not None:
-                    frame.attrs[ATTRIBUTE] = earlier
-                with in_rows(rows, chunk.num_rows):
-                    hidden = anonymize(
-                        frame,
-                        sensitive_columns=sensitive_columns,
-                        key_manager=manager,
-                        master_key_name=key.name,
-                        master_key_version=key.version,
-                        **rules,
-                    )
-                part = hidden.attrs[ATTRIBUTE]
-                check_levels(table.levels, part["columns"])
-                made = with_frame(chunk, hidden, part["columns"].keys() - whole.keys(), schema)
-                if writer is None:
-                    schema = made.schema
-                    writer = table.writer(file, schema)
-                with in_rows(rows, chunk.num_rows):
-                    writer.write(made)
-                rows += chunk.num_rows
-                yield part
-                if on_progress is not None:
-                    on_progress(table.fraction)
-
-        document = merged(parts(), whole, keyring_of(manager, key.name, key.version))
-        assert writer is not None
-        writer.close(attached_text(document))
+        rows, writer = _transfer(table, file, replaced, plan.columns, on_progress)
+        older = () if earlier is None else earlier.older
+        document = Manifest.of(keyring, {**older_columns, **entries}, older).document()
+        writer.close(json.dumps(document))
         if sidecar is not None:
             # Before the table: whoever sees the table has its manifest. Beside that of the table
             # that is there, which is good until it is replaced.
@@ -153,6 +140,51 @@ def anonymize_file(
     if sidecar is not None:
         put_in_place(pending_of(target), sidecar)
     return Written(path=target, rows=rows, manifest=document, manifest_path=sidecar)
+
+
+def preview_file(
+    path: str | os.PathLike[str],
+    sensitive_columns: Iterable[str] | None = None,
+    *,
+    rows: int = 5,
+    manifest: GivenManifest | None = None,
+    delimiter: str = ",",
+    **arguments: Any,
+) -> Preview:
+    """Show what ``anonymize_file`` would make of the first 100,000 rows of a file.
+
+    Args:
+        path: a CSV or Parquet file.
+        sensitive_columns: as for ``anonymize``.
+        rows: how many rows to show before and after.
+        manifest: as for ``anonymize_file``.
+        delimiter: of CSV.
+        **arguments: the other arguments of ``anonymize``.
+
+    Raises:
+        SecureMLError: the file can't be read.
+        PseudonymizationError: the file is no table, or an argument does not fit.
+        SecretError: the key can't be had.
+    """
+    table = open_table(path, delimiter)
+    sensitive_columns = check_columns(table, sensitive_columns)
+    frames: list[pd.DataFrame] = []
+    wanted = _LOOKED_AT
+    for chunk in table.chunks():
+        frames.append(sample_of(chunk.slice(0, wanted)))
+        wanted -= len(frames[-1])
+        if wanted <= 0:
+            break
+    frame = pd.concat(frames, ignore_index=True)
+    shown = preview(
+        frame,
+        rows,
+        sensitive_columns=sensitive_columns,
+        manifest=earlier_manifest(table, manifest),
+        **arguments,
+    )
+    check_levels(table.levels, [column.column for column in shown.columns])
+    return shown
 
 
 def reidentify_file(
@@ -191,25 +223,47 @@ def reidentify_file(
     document = find_manifest(table, manifest)
     entries = Manifest.parse(document).columns
     manager = get_default_key_manager() if key_manager is None else key_manager
-    rows, writer, schema = 0, None, None
+
+    def recovered(chunk: pa.Table) -> pd.DataFrame:
+        frame = pseudonyms_of(chunk, entries)
+        return reidentify(frame, document, check_table=check_table, key_manager=manager)
+
+    columns = [name for name, entry in entries.items() if entry.recipe.reversible]
     with new_file(target, _PRIVATE) as file, of_file(table.path):
-        for chunk in table.chunks():
-            with in_rows(rows, chunk.num_rows):
-                plain = reidentify(
-                    pseudonyms_of(chunk, entries),
-                    document,
-                    check_table=check_table,
-                    key_manager=manager,
-                )
-            replaced = {name for name, entry in entries.items() if entry.recipe.reversible}
-            made = with_frame(chunk, plain, replaced, schema)
-            if writer is None:
-                schema = made.schema
-                writer = table.writer(file, schema)
-            writer.write(made)
-            rows += chunk.num_rows
-            if on_progress is not None:
-                on_progress(table.fraction)
-        assert writer is not None
+        rows, writer = _transfer(table, file, recovered, columns, on_progress)
         writer.close(None)
     return Written(path=target, rows=rows)
+
+
+def _transfer(
+    table: Table,
+    file: BinaryIO,
+    work: Callable[[pa.Table], pd.DataFrame],
+    columns: Collection[str],
+    on_progress: Progress | None,
+) -> tuple[int, TableWriter]:
+    """Write a table anew, chunk by chunk.
+
+    Args:
+        table: what is read.
+        file: what is written.
+        work: makes a frame of a chunk.
+        columns: those that it replaces.
+        on_progress: is called after each chunk.
+
+    Returns:
+        How many rows there are, and the writer, which is to be closed.
+    """
+    rows, writer, schema = 0, None, None
+    for chunk in table.chunks():
+        with in_rows(rows, chunk.num_rows):
+            replaced = with_frame(chunk, work(chunk), columns, schema)
+            if writer is None:
+                schema = replaced.schema
+                writer = table.writer(file, schema)
+            writer.write(replaced)
+        rows += chunk.num_rows
+        if on_progress is not None:
+            on_progress(table.fraction)
+    assert writer is not None
+    return rows, writer

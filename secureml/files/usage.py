@@ -14,9 +14,10 @@ from secureml.anonymization.versions import rows_by_version, version_column
 from secureml.errors import ManifestError
 from secureml.files.base import Table
 from secureml.files.frames import frame_of
-from secureml.files.manifests import SIDECAR, document_in, find_manifest
-from secureml.files.tables import open_table
-from secureml.pseudonymization.manifest import KeyReference, Manifest
+from secureml.files.kinds import open_table
+from secureml.files.manifests import SIDECAR, manifest_of
+from secureml.pseudonymization.keys import KeyReference
+from secureml.pseudonymization.manifest import Manifest
 
 __all__ = ["KeyUsage", "key_usage"]
 
@@ -55,36 +56,30 @@ def key_usage(path: str | os.PathLike[str], *, delimiter: str = ",") -> KeyUsage
         SecureMLError: a file can't be read.
     """
     path = Path(path)
-    table = None
-    if path.suffix == ".json":
-        document = document_in(path)[0]
-    else:
-        table = open_table(path, delimiter)
-        document = find_manifest(table, None)
-    found = Manifest.parse(document)
-    columns = {name: one for name, one in found.columns.items() if one.recipe.reversible}
-    several = [name for name, one in columns.items() if one.versions]
+    manifest = Manifest.parse(manifest_of(path))
+    columns = {name: entry for name, entry in manifest.columns.items() if entry.recipe.reversible}
+    several = [name for name, entry in columns.items() if entry.versions]
     versions: Counter[int | None] = Counter()
     if len(several) < len(columns):
-        versions[found.key.version] = max(one.rows for one in columns.values())
+        versions[manifest.key.version] = max(entry.rows for entry in columns.values())
     if several:
-        versions |= _counted(table or _table_of(path, delimiter), several, found.key.version)
+        versions |= _counted(_table_of(path, delimiter), several, manifest.key.version)
     return KeyUsage(
         path=path,
-        key=found.key.name,
-        environment=found.key.environment,
+        key=manifest.key.name,
+        environment=manifest.key.environment,
         columns=tuple(columns),
         versions=dict(versions),
-        references=found.keys,
+        references=manifest.keys,
     )
 
 
-def _table_of(manifest: Path, delimiter: str) -> Table:
-    """Open the table that a manifest lies beside."""
-    table = manifest.with_name(manifest.name.removesuffix(SIDECAR))
-    if table == manifest or not table.is_file():
+def _table_of(path: Path, delimiter: str) -> Table:
+    """Open a table, or the one that a manifest lies beside."""
+    table = path.with_name(path.name.removesuffix(SIDECAR))
+    if path.suffix == ".json" and (table == path or not table.is_file()):
         raise ManifestError(
-            f"{manifest} is of rows under several versions, which only the table tells: name that"
+            f"{path} is of rows under several versions, which only the table tells: name that"
         )
     return open_table(table, delimiter)
 

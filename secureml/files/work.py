@@ -125,11 +125,9 @@ class Work:
         """
         return map(self._table, range(len(self.parts)))
 
-    @contextlib.contextmanager
-    def new_data(self, mode: int) -> Iterator[BinaryIO]:
+    def new_data(self, mode: int) -> contextlib.AbstractContextManager[BinaryIO]:
         """Write the new file."""
-        with self._new(_DATA, mode) as file:
-            yield file
+        return self._new(_DATA, mode)
 
     def digest(self) -> Digest:
         """Digest the new file."""
@@ -195,12 +193,12 @@ class Work:
     def _tidy(self) -> None:
         """Remove what was not written whole, and refuse a folder with anything of another kind."""
         for name in self._listed():
-            found = _NAMES.fullmatch(name)
-            if found is None:
+            match = _NAMES.fullmatch(name)
+            if match is None:
                 raise SecureMLError(
                     f"{self.folder} holds {name!r}, which is of no rekey: move it elsewhere"
                 )
-            if found["name"] != name:
+            if match["name"] != name:
                 with contextlib.suppress(OSError):
                     os.unlink(name, dir_fd=self._descriptor)
 
@@ -276,12 +274,7 @@ def _part(number: int, kind: str) -> str:
 
 
 def _taken(folder: Path) -> int:
-    """Lock a folder, made where it is not there.
-
-    Raises:
-        SecureMLError: it is not this user's alone, or the system has no such locks.
-        OSError: it can't be had; BlockingIOError where another process has it.
-    """
+    """Lock a folder, and make it if it is not there."""
     try:
         import fcntl
     except ImportError:
@@ -293,11 +286,12 @@ def _taken(folder: Path) -> int:
             folder.mkdir(0o700)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            found = os.fstat(descriptor)
-            _check_own(found, folder)
+            status = os.fstat(descriptor)
+            _check_own(status, folder)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still(folder, found):
-                return descriptor
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(folder.lstat(), status):
+                    return descriptor
         except BaseException:
             os.close(descriptor)
             raise
@@ -305,16 +299,9 @@ def _taken(folder: Path) -> int:
         os.close(descriptor)
 
 
-def _check_own(found: os.stat_result, folder: Path) -> None:
-    if not belongs_to(found, os.geteuid()):
+def _check_own(status: os.stat_result, folder: Path) -> None:
+    if not belongs_to(status, os.geteuid()):
         raise SecureMLError(
             f"{folder} is another user's, or others may write in it: a rekey takes a folder of its"
             " own. Remove it"
         )
-
-
-def _is_still(folder: Path, found: os.stat_result) -> bool:
-    try:
-        return os.path.samestat(folder.lstat(), found)
-    except FileNotFoundError:
-        return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.tables.character_classes import Codes
-from secureml.pseudonymization.values.text import Text, common_width
+from secureml.pseudonymization.values.text import Text
 
-__all__ = ["PLAIN", "Nulls", "combined", "encoded", "is_text", "read_text", "write_text"]
+__all__ = ["PLAIN", "Nulls", "combined", "is_text", "read_text", "write_text"]
 
 PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 """Types that pandas can't pick rows of, and others for the same values."""
@@ -40,26 +39,6 @@ def combined(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     if not isinstance(array, pa.ChunkedArray):
         return array
     return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
-
-
-def encoded(array: pa.Array) -> pa.DictionaryArray:
-    """Tell the distinct strings of an array, and which of them each value is.
-
-    Args:
-        array: of a type for strings.
-    """
-    offsets = _offsets(array)
-    width = common_width(offsets)
-    if not width or array.null_count:
-        return array.dictionary_encode()
-    # Arrow compares octets of one width half as fast again as strings of any.
-    data = array.buffers()[2].slice(int(offsets[0]))
-    fixed = pa.Array.from_buffers(pa.binary(width), len(array), [None, data]).dictionary_encode()
-    count = len(fixed.dictionary)
-    ends = pa.py_buffer(np.arange(count + 1, dtype=offsets.dtype) * width)
-    buffers = [None, ends, fixed.dictionary.buffers()[1]]
-    strings = pa.Array.from_buffers(array.type, count, buffers)
-    return pa.DictionaryArray.from_arrays(fixed.indices, strings)
 
 
 def read_text(array: pa.Array | pa.ChunkedArray) -> tuple[Text, Nulls]:
@@ -122,15 +101,6 @@ def write_text(text: Text, nulls: Nulls, arrow_type: pa.DataType) -> pa.Array:
     return narrowed
 
 
-def _offsets(array: pa.Array) -> NDArray[np.integer[Any]]:
-    """Return where each string starts, and the end; of a type without such, an end alone."""
-    if pa.types.is_string_view(array.type):
-        return np.zeros(1, np.int64)
-    dtype = np.dtype(np.int64 if pa.types.is_large_string(array.type) else np.int32)
-    start = dtype.itemsize * array.offset
-    return np.frombuffer(array.buffers()[1], dtype, len(array) + 1, offset=start)
-
-
 def _octet_offsets(text: Text) -> Offsets:
     """Return where each value starts in UTF-8, and the end."""
     offsets = text.offsets.copy()
@@ -148,13 +118,7 @@ def _octet_offsets(text: Text) -> Offsets:
 
 
 def _decoded(octets: NDArray[np.uint8], offsets: Offsets, starts: Offsets) -> Codes:
-    """Return the code points of values in UTF-8.
-
-    Args:
-        octets: of all values.
-        offsets: where each value starts in them, and the end.
-        starts: where each starts in the code points.
-    """
+    """Return the code points of values in UTF-8, which start at offsets and at starts."""
     narrow = octets.max() < 0xF0  # no character has four octets
     codes = np.empty(starts[-1], np.uint16 if narrow else np.uint32)
     width, name = ("<u2", "utf-16-le") if narrow else ("<u4", "utf-32-le")
@@ -174,12 +138,7 @@ def _decoded(octets: NDArray[np.uint8], offsets: Offsets, starts: Offsets) -> Co
 
 
 def _encoded(text: Text, offsets: Offsets) -> NDArray[np.uint8]:
-    """Return the octets of a text in UTF-8.
-
-    Args:
-        text: the values.
-        offsets: where each starts in UTF-8, and the end.
-    """
+    """Return the octets of a text in UTF-8, in which values start at offsets."""
     octets = np.empty(offsets[-1], np.uint8)
     bad = False
     for piece in _pieces(len(text)):

@@ -12,25 +12,15 @@ from secureml.errors import PseudonymizationError
 from secureml.frames.arrow import Nulls
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 
-__all__ = ["integer_limits", "read_integers", "write_integers"]
+__all__ = ["integer_limits", "numpy_dtype", "read_integers", "write_integers"]
 
-_NULLABLE = (
-    pd.Int8Dtype,
-    pd.Int16Dtype,
-    pd.Int32Dtype,
-    pd.Int64Dtype,
-    pd.UInt8Dtype,
-    pd.UInt16Dtype,
-    pd.UInt32Dtype,
-    pd.UInt64Dtype,
-)
 _EXACT = {4: 1 << 24, 8: 1 << 53}
 """Octets of a float dtype, and where it starts to skip whole numbers."""
 
 
 def integer_limits(dtype: Any) -> Limits | None:
     """Return the whole numbers that a dtype holds exactly, or None if it is not for numbers."""
-    plain = _numpy_dtype(dtype)
+    plain = _whole(dtype)
     if plain is None:
         return None
     if plain.kind == "f":
@@ -49,7 +39,7 @@ def read_integers(series: pd.Series) -> tuple[WholeNumbers, Nulls]:
         PseudonymizationError: some floats are not whole, or too large to be exact.
     """
     nulls = series.isna().to_numpy()
-    plain, limits = _numpy_dtype(series.dtype), integer_limits(series.dtype)
+    plain, limits = _whole(series.dtype), integer_limits(series.dtype)
     assert plain is not None
     assert limits is not None
     if plain.kind == "f":
@@ -81,7 +71,7 @@ def write_integers(numbers: WholeNumbers, nulls: Nulls, dtype: Any) -> Any:
         nulls: which rows are null, shape (rows,).
         dtype: one that ``integer_limits`` knows.
     """
-    plain = _numpy_dtype(dtype)
+    plain = _whole(dtype)
     assert plain is not None
     if plain.kind == "f":
         floats = np.full(len(nulls), np.nan, plain)
@@ -102,13 +92,22 @@ def write_integers(numbers: WholeNumbers, nulls: Nulls, dtype: Any) -> Any:
     return pd.arrays.IntegerArray(integers, nulls.copy())
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype[Any] | None:
-    """Return the numpy dtype of the numbers, or None if the dtype is not for whole numbers."""
-    plain: np.dtype[Any] | None = dtype if isinstance(dtype, np.dtype) else None
-    if isinstance(dtype, _NULLABLE):
-        plain = dtype.numpy_dtype
-    elif isinstance(dtype, pd.ArrowDtype) and pa.types.is_integer(dtype.pyarrow_dtype):
-        plain = np.dtype(dtype.pyarrow_dtype.to_pandas_dtype())
-    if plain is None or plain.kind in "iu":
-        return plain
-    return plain if plain.kind == "f" and plain.itemsize in _EXACT else None
+def numpy_dtype(dtype: Any, kinds: str) -> np.dtype[Any] | None:
+    """Return the numpy dtype of a column's numbers, or None if they are of other kinds.
+
+    Args:
+        dtype: of pandas, its nullable and Arrow's dtypes too.
+        kinds: as numpy calls them, such as "iu".
+    """
+    plain = getattr(dtype, "numpy_dtype", dtype)  # which Arrow's dtypes have for all types
+    if isinstance(dtype, pd.ArrowDtype):
+        arrow = dtype.pyarrow_dtype
+        numbers = pa.types.is_integer(arrow) or pa.types.is_floating(arrow)
+        plain = np.dtype(arrow.to_pandas_dtype()) if numbers else None
+    return plain if isinstance(plain, np.dtype) and plain.kind in kinds else None
+
+
+def _whole(dtype: Any) -> np.dtype[Any] | None:
+    """Return the numpy dtype of integers, or of numpy's floats, whose whole numbers are read."""
+    plain = numpy_dtype(dtype, "iu" if pd.api.types.is_extension_array_dtype(dtype) else "iuf")
+    return plain if plain is None or plain.kind != "f" or plain.itemsize in _EXACT else None

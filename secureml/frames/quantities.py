@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.arrow import Nulls, combined
-from secureml.frames.numbers import integer_limits, read_integers, write_integers
+from secureml.frames.numbers import integer_limits, numpy_dtype, read_integers, write_integers
 from secureml.pseudonymization.parsing.iso8601 import parse_moments
 from secureml.pseudonymization.values.decimals import Decimals, parse_decimals
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
@@ -135,7 +135,7 @@ def read_decimals(objects: Any, nulls: Nulls) -> Decimals:
     """
     present: list[Decimal] = objects[~nulls].tolist()
     exponents = {number.as_tuple().exponent for number in present} or {0}
-    scales = sorted(-one for one in exponents if isinstance(one, int))
+    scales = sorted(-exponent for exponent in exponents if isinstance(exponent, int))
     if len(scales) != 1 or len(exponents) != 1 or scales[0] < 0:
         raise PseudonymizationError(
             "its decimal numbers do not all have the same number of digits after the point:"
@@ -213,11 +213,11 @@ def _write_moments(moments: Moments, nulls: Nulls, dtype: Any) -> Any:
             array = pa.array(ticks.astype(np.int32), mask=nulls).view(pa.date32())
             return dtype.__from_arrow__(array.cast(dtype.pyarrow_dtype))
         return dtype.__from_arrow__(pa.array(ticks, mask=nulls).view(dtype.pyarrow_dtype))
-    made = np.full(len(nulls), "NaT", f"M8[{moments.unit}]")
-    made[~nulls] = moments.ticks.view(made.dtype)
+    instants = np.full(len(nulls), "NaT", f"M8[{moments.unit}]")
+    instants[~nulls] = moments.ticks.view(instants.dtype)
     if not isinstance(dtype, pd.DatetimeTZDtype):
-        return made
-    return pd.Series(made).dt.tz_localize("UTC").dt.tz_convert(dtype.tz).array
+        return instants
+    return pd.Series(instants).dt.tz_localize("UTC").dt.tz_convert(dtype.tz).array
 
 
 def _read_floats(series: pd.Series, like: Decimals) -> tuple[Decimals, Nulls]:
@@ -242,15 +242,15 @@ def _read_floats(series: pd.Series, like: Decimals) -> tuple[Decimals, Nulls]:
 def _write_floats(decimals: Decimals, nulls: Nulls, dtype: Any) -> Any:
     plain = _float_type(dtype)
     assert plain is not None
-    made = np.full(len(nulls), np.nan, plain)
+    values = np.full(len(nulls), np.nan, plain)
     units = decimals.magnitudes.astype(np.float64)
-    made[~nulls] = _floats(np.where(decimals.negative, -units, units), decimals, plain)
+    values[~nulls] = _floats(np.where(decimals.negative, -units, units), decimals, plain)
     if isinstance(dtype, pd.ArrowDtype):
-        return dtype.__from_arrow__(pa.array(made, dtype.pyarrow_dtype, mask=nulls))
+        return dtype.__from_arrow__(pa.array(values, dtype.pyarrow_dtype, mask=nulls))
     if isinstance(dtype, np.dtype):
-        return made
-    made[nulls] = 0
-    return pd.arrays.FloatingArray(made, nulls.copy())
+        return values
+    values[nulls] = 0
+    return pd.arrays.FloatingArray(values, nulls.copy())
 
 
 def _floats(units: Any, like: Decimals, plain: np.dtype[Any]) -> Any:
@@ -274,10 +274,5 @@ def _read_arrow_decimals(series: pd.Series, like: Decimals) -> tuple[Decimals, N
 
 
 def _float_type(dtype: Any) -> np.dtype[Any] | None:
-    """Return the numpy dtype of floats, or None if the dtype is of others."""
-    plain: np.dtype[Any] | None = dtype if isinstance(dtype, np.dtype) else None
-    if isinstance(dtype, pd.Float32Dtype | pd.Float64Dtype):
-        plain = dtype.numpy_dtype
-    elif isinstance(dtype, pd.ArrowDtype) and pa.types.is_floating(dtype.pyarrow_dtype):
-        plain = np.dtype(dtype.pyarrow_dtype.to_pandas_dtype())
-    return plain if plain is not None and plain.kind == "f" and plain.itemsize in _FLOATS else None
+    plain = numpy_dtype(dtype, "f")
+    return plain if plain is not None and plain.itemsize in _FLOATS else None

@@ -10,6 +10,7 @@ import pandas as pd
 from pyarrow.types import is_dictionary
 
 from secureml.frames.arrow import Nulls
+from secureml.frames.columns import ColumnValues
 from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.values.kinds import Unread
 from secureml.pseudonymization.values.text import Text
@@ -20,7 +21,7 @@ _NULLABLE = {"i": "Int64", "u": "UInt64", "b": "boolean"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class UnreadColumn:
+class UnreadColumn(ColumnValues):
     """Values of any dtype.
 
     Args:
@@ -39,15 +40,6 @@ class UnreadColumn:
         """Which rows are null, shape (rows,)."""
         nulls: Nulls = self.series.isna().to_numpy()
         return nulls
-
-    @property
-    def empty(self) -> int:
-        """How many rows are the empty string: none that is known of."""
-        return 0
-
-    def occurrences(self, places: Index) -> int:
-        """Return how many rows hold the values at these places."""
-        return len(places)
 
     def rebuilt(self, values: Text | Unread, nulled: Index) -> Any:
         """Return an array of strings for text, or else of the same dtype with nulls alone."""

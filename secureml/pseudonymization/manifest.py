@@ -6,10 +6,12 @@ value tells a wrong key before anything is decrypted, and a MAC tells a changed 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from dataclasses import field as of_field
+from types import NoneType
 from typing import Any, NoReturn
 
 from cryptography.exceptions import InvalidSignature
@@ -17,28 +19,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from secureml.errors import ManifestChangedError, ManifestError, PseudonymizationError
-from secureml.pseudonymization.canonical_json import canonical, is_well_formed, read_json
 from secureml.pseudonymization.column_spec import ColumnSpec
+from secureml.pseudonymization.keys import KeyReference, Keyring
+from secureml.pseudonymization.sketch import Sketch
 from secureml.secret_types import SecretBytes, conceal
 from secureml.settings.rules import CHOICES
 
-__all__ = ["SCHEMA", "Column", "KeyReference", "Manifest", "Sketch"]
+__all__ = ["SCHEMA", "Column", "Manifest", "read_json"]
 
 SCHEMA = 3
 """The version of the manifest's own layout; every earlier one can be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sketch:
-    """What tells the rows of one key version of a column from those of another table.
-
-    Args:
-        values: of the pseudonyms: encrypted, or places, as schema 2 had them; None if not known.
-        pairs: of pseudonyms with their tweaks, in the same way; None if there are none.
-    """
-
-    values: str | tuple[str, ...] | None
-    pairs: str | tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +68,7 @@ class Column:
     def document(self) -> dict[str, Any]:
         """Return the entry as plain dicts, fit for JSON."""
         recipe = {field: getattr(self.recipe, name) for field, name in _RECIPE.items()}
-        entry = {one.name: getattr(self, one.name) for one in fields(Column)}
+        entry = {field.name: getattr(self, field.name) for field in fields(Column)}
         del entry["recipe"]
         options = deepcopy(dict(self.recipe.options))
         sketches = [
@@ -86,31 +76,6 @@ class Column:
             for version, sketch in sorted(self.sketches.items(), key=_by_version)
         ]
         return {**recipe, "options": options, **entry, "sketches": sketches}
-
-
-@dataclass(frozen=True, slots=True)
-class KeyReference:
-    """Which key a table was pseudonymized with.
-
-    Args:
-        name: as the key manager knows it.
-        version: of the key, None if its source has no versions.
-        environment: in which it was fetched, None if none was selected.
-        check: hexadecimal, derived from the key for this alone.
-        envelope: the key itself, wrapped under one that never leaves Vault; None for a key that
-            is kept elsewhere.
-    """
-
-    name: str
-    version: int | None
-    environment: str | None
-    check: str
-    envelope: Mapping[str, str] | None = None
-
-    def __str__(self) -> str:
-        version = "" if self.version is None else f" version {self.version}"
-        place = "" if self.environment is None else f" of environment {self.environment!r}"
-        return f"key {self.name!r}{version}{place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +97,32 @@ class Manifest:
     older: tuple[KeyReference, ...] = ()
 
     @classmethod
+    def of(
+        cls, keyring: Keyring, columns: Mapping[str, Column], older: Iterable[KeyReference] = ()
+    ) -> Manifest:
+        """Make the manifest of a table with these columns.
+
+        Args:
+            keyring: of the key that was used.
+            columns: by name; sketches that are not encrypted are of this key.
+            older: other versions of the key, under which there are rows.
+
+        Raises:
+            ManifestError: a column can't be in a manifest.
+        """
+        sealed = {
+            name: replace(
+                column,
+                sketches={
+                    version: keyring.sealed(name, sketch)
+                    for version, sketch in column.sketches.items()
+                },
+            )
+            for name, column in columns.items()
+        }
+        return cls.sign(keyring.reference, sealed, keyring.mac_key(), older)
+
+    @classmethod
     def sign(
         cls,
         key: KeyReference,
@@ -144,18 +135,20 @@ class Manifest:
         Raises:
             ManifestError: a column's name or recipe holds a lone surrogate.
         """
-        made = cls(key, dict(columns), "", SCHEMA, tuple(older))
-        body = made._body()
+        unsigned = cls(key, dict(columns), "", SCHEMA, tuple(older))
+        body = unsigned._body()
         if not is_well_formed(body):
             named = [
-                name for name, one in body["columns"].items() if not is_well_formed({name: one})
+                name
+                for name, column in body["columns"].items()
+                if not is_well_formed({name: column})
             ]
             where = f"column {named[0]!r}: its name, domain, tweak or" if named else "its key or"
             raise ManifestError(
                 f"{where} an option has a lone surrogate, which is no character and can't be in a"
                 " manifest: give it another name"
             )
-        return replace(made, mac=_hmac(body, conceal(mac_key)).finalize().hex())
+        return replace(unsigned, mac=_hmac(body, conceal(mac_key)).finalize().hex())
 
     @classmethod
     def parse(cls, document: object) -> Manifest:
@@ -189,7 +182,17 @@ class Manifest:
     @property
     def keys(self) -> Mapping[int | None, KeyReference]:
         """The versions of the key that the manifest lists."""
-        return {one.version: one for one in (*self.older, self.key)}
+        return {key.version: key for key in (*self.older, self.key)}
+
+    def check(self, keyring: Keyring) -> None:
+        """Check that the manifest was made with this key and not changed since.
+
+        Raises:
+            WrongKeyError: the key is another one.
+            ManifestChangedError: the manifest was changed.
+        """
+        keyring.check(self.key)
+        self.verify(keyring.mac_key())
 
     def verify(self, mac_key: bytes | SecretBytes) -> None:
         """Check the MAC.
@@ -234,60 +237,81 @@ class Manifest:
         return body
 
 
-def _text(value: object) -> bool:
-    return type(value) is str
+def read_json(text: str | bytes) -> Any:
+    """Read JSON in which every name is given once.
+
+    Raises:
+        ValueError: it is not JSON, or holds a name twice, of which others may take either.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
+
+
+def canonical(body: Mapping[str, Any]) -> bytes:
+    """Return the one text of a document: names sorted by code point, ASCII, no spaces.
+
+    Documents that are not well-formed may share a text: two surrogates are written as the one
+    character that they would make.
+    """
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return text.encode("ascii")
+
+
+def is_well_formed(document: object) -> bool:
+    """Tell whether no text in a document has a lone surrogate, which is no character."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_Check = Callable[[object], bool]
+
+
+def _is(*kinds: Any) -> _Check:
+    return lambda value: type(value) in kinds
+
+
+def _list_of(fits: _Check) -> _Check:
+    return lambda value: type(value) is list and all(map(fits, value))
+
+
+def _by_name(fits: _Check) -> _Check:
+    return lambda value: (
+        type(value) is dict and all(map(_text, value)) and all(map(fits, value.values()))
+    )
+
+
+_text = _is(str)
+_optional_text = _is(str, NoneType)
+_flag = _is(bool)
+_texts = _list_of(_text)
+_mapping = _by_name(lambda value: True)
+_mappings = _list_of(_mapping)
 
 
 def _count(value: object) -> bool:
     return type(value) is int and 0 <= value < 1 << 63
 
 
-def _whole(value: object) -> bool:
-    return type(value) is int and -1 << 127 <= value < 1 << 127
-
-
 def _version(value: object) -> bool:
     return value is None or (_count(value) and value != 0)
 
 
-def _optional_text(value: object) -> bool:
-    return value is None or _text(value)
+def _envelope(value: object) -> bool:
+    return value is None or _by_name(_text)(value)
 
 
-def _mapping(value: object) -> bool:
-    return type(value) is dict and all(map(_text, value))
+def _option(value: object) -> bool:
+    if type(value) is int:
+        return -1 << 127 <= value < 1 << 127
+    return value is None or type(value) in (str, bool) or _texts(value)
 
 
-def _texts(value: object) -> bool:
-    return type(value) is list and all(map(_text, value))
+_options = _by_name(_option)
 
-
-def _optional_texts(value: object) -> bool:
-    return value is None or (
-        isinstance(value, dict) and _mapping(value) and all(map(_text, value.values()))
-    )
-
-
-def _options(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and _mapping(value)
-        and all(
-            one is None or type(one) in (str, bool) or _whole(one) or _texts(one)
-            for one in value.values()
-        )
-    )
-
-
-def _flag(value: object) -> bool:
-    return type(value) is bool
-
-
-def _mappings(value: object) -> bool:
-    return type(value) is list and all(map(_mapping, value))
-
-
-_Checks = Mapping[str, Callable[[object], bool]]
+_Checks = Mapping[str, _Check]
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +335,7 @@ _COLUMN_1: _Checks = {
     **dict.fromkeys(("strategy", "algorithm", "format", "domain", "dtype", "small_domain"), _text),
     **dict.fromkeys(("rows", "nulls", "empty", "tokens", "nulled"), _count),
 }
-_KEY_2: _Checks = {**_KEY_1, "envelope": _optional_texts}
+_KEY_2: _Checks = {**_KEY_1, "envelope": _envelope}
 _COLUMN_2: _Checks = {
     **_COLUMN_1,
     **dict.fromkeys(("format", "normalize", "tweak"), _optional_text),
@@ -321,7 +345,7 @@ _COLUMN_2: _Checks = {
     "sample": _texts,
 }
 _KEY_3: _Checks = {"name": _text, "environment": _optional_text, "version": _version}
-_VERSION_3: _Checks = {"version": _version, "check": _text, "envelope": _optional_texts}
+_VERSION_3: _Checks = {"version": _version, "check": _text, "envelope": _envelope}
 _COLUMN_3: _Checks = {
     **{field: check for field, check in _COLUMN_2.items() if field != "sample"},
     **dict.fromkeys(("domain_prefix", "tables", "arrow", "tweak_arrow"), _optional_text),
@@ -333,7 +357,7 @@ _LAYOUTS = {
     2: _Layout(_MANIFEST_1, _KEY_2, None, _COLUMN_2),
     3: _Layout({**_MANIFEST_1, "versions": _mappings}, _KEY_3, _VERSION_3, _COLUMN_3),
 }
-_RECIPE = {one.name.removeprefix("key_"): one.name for one in fields(ColumnSpec)}
+_RECIPE = {field.name.removeprefix("key_"): field.name for field in fields(ColumnSpec)}
 """The fields of the recipe in a manifest, and the attributes that hold them."""
 
 
@@ -384,7 +408,7 @@ def _keys(named: Mapping[str, Any], content: Mapping[str, Any]) -> list[KeyRefer
     for version in content["versions"]:
         fields = _fields(version, "a version", _VERSION_3)
         keys.append(KeyReference(**{**named, **fields}))
-    versions = [one.version for one in keys]
+    versions = [key.version for key in keys]
     if versions != _ascending(versions) or versions[-1:] != [named["version"]]:
         _refuse("its versions are not listed once each, ascending, up to that of its key")
     return keys
@@ -427,3 +451,14 @@ def _hmac(body: Mapping[str, Any], mac_key: SecretBytes) -> HMAC:
     authenticator = HMAC(mac_key.reveal(), SHA256())
     authenticator.update(canonical(body))
     return authenticator
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a name is given twice")
+    return fields
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

@@ -9,33 +9,52 @@ tweaks, pairs of a pseudonym and its tweak have places in the same way.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from numpy.typing import NDArray
 
+from secureml.errors import ManifestError
 from secureml.pseudonymization.ranking.mixed_radix import Index, Words
 from secureml.pseudonymization.ranking.permutation import CHUNK, RowTweaks
-from secureml.pseudonymization.ranking.threads import cut, on_cores
 from secureml.pseudonymization.tables.character_classes import Codes
 from secureml.pseudonymization.values.numbers import WholeNumbers
 from secureml.pseudonymization.values.text import Text, common_width
 from secureml.secret_types import SecretBytes, conceal
 
-__all__ = ["SIZE", "Sketcher", "merged_sketches"]
+__all__ = ["SIZE", "Sketch", "SketchSeal", "Sketcher", "merged_sketches"]
 
 SIZE = 64
 """How many places a sketch has at most; with fewer it holds those of all pseudonyms."""
 
 _FEW = 1 << 12  # rows that are looked at one by one without a thought
+_NONCE = 16  # octets before a sealed sketch
+_PLACE = 8  # octets of a place
 _WIDTH = 8  # characters that are mixed at either end, and in the middle of long values
 _HALF = np.uint64(32)
 
 Mixes = NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What tells the rows of one key version of a column from those of another table.
+
+    Args:
+        values: of the pseudonyms: encrypted, or places, as schema 2 had them; None if not known.
+        pairs: of pseudonyms with their tweaks, in the same way; None if there are none.
+    """
+
+    values: str | tuple[str, ...] | None
+    pairs: str | tuple[str, ...] | None = None
 
 
 class Sketcher:
@@ -144,15 +163,14 @@ class Sketcher:
             texts = _text(tweaks.values)
             of_tweaks = self._sum(*_windows(texts)(slice(0, len(texts))))
 
-        def mix(rows: slice) -> None:
+        for start in range(0, len(values), CHUNK):
+            rows = slice(start, min(start + CHUNK, len(values)))
             mixed = self._sum(*words_of(rows))
             if tweaks is not None:
                 mixed += of_tweaks[tweaks.number[rows]] * second
             mixed *= third
             mixed >>= _HALF
             mixes[rows] = mixed
-
-        on_cores(mix, cut(len(values), CHUNK), len(values))
         return mixes
 
     def _sum(self, start: Any, end: Any, *others: Any) -> Any:
@@ -162,6 +180,60 @@ class Sketcher:
         for middle in others:
             mixed += middle * second
         return mixed
+
+
+class SketchSeal:
+    """Encrypts sketches with AES-256-SIV under a nonce each, and binds them to their column.
+
+    All are of one length, so that the number of distinct values does not show.
+
+    Args:
+        key: 64 octets, for this purpose alone.
+
+    Source: RFC 5297, section 3.
+    """
+
+    __slots__ = ("_cipher",)
+
+    def __init__(self, key: bytes | SecretBytes) -> None:
+        self._cipher = AESSIV(conceal(key).reveal())
+
+    def seal(
+        self, kind: str, column: str, places: tuple[str, ...], nonce: bytes | None = None
+    ) -> str:
+        """Encrypt a sketch.
+
+        Args:
+            kind: "values" or "pairs".
+            column: the name of the column.
+            places: up to SIZE places.
+            nonce: 16 octets; random by default.
+
+        Returns:
+            The nonce and what AES-SIV makes, hexadecimal.
+        """
+        nonce = os.urandom(_NONCE) if nonce is None else nonce
+        octets = bytes([len(places)]) + bytes.fromhex("".join(places))
+        octets = octets.ljust(1 + SIZE * _PLACE, b"\0")
+        return (nonce + self._cipher.encrypt(octets, [*_bound(kind, column), nonce])).hex()
+
+    def open(self, kind: str, column: str, sealed: str) -> tuple[str, ...]:
+        """Decrypt a sketch; the inverse of ``seal``.
+
+        Raises:
+            ManifestError: it is none that was sealed for this column under this key.
+        """
+        octets = None
+        try:
+            data = bytes.fromhex(sealed)
+            nonce = data[:_NONCE]
+            octets = self._cipher.decrypt(data[_NONCE:], [*_bound(kind, column), nonce])
+        except (ValueError, InvalidTag):
+            octets = None
+        if octets is None:
+            raise ManifestError("the manifest can't be used: a sketch in it can't be decrypted")
+        ends = range(1, 1 + octets[0] * _PLACE, _PLACE)
+        return tuple(octets[start : start + _PLACE].hex() for start in ends)
 
 
 def merged_sketches(*sketches: Sequence[str]) -> tuple[str, ...]:
@@ -196,26 +268,20 @@ def _distinct(
 ) -> tuple[Text | WholeNumbers, RowTweaks | None]:
     if not len(values):
         return values, tweaks
-    if tweaks is not None:
-        number, count = tweaks.number, len(tweaks.values)
-        if isinstance(values, WholeNumbers):
-            number, count = number * 2 + values.negative, 2 * count
-            column = pa.array(values.magnitudes)
-        else:
-            column = _octets(values)
-        pairs = column.dictionary_encode().indices.to_numpy() * np.int64(count) + number
-        return _at(np.unique(pairs, return_index=True)[1], values, tweaks)
     if isinstance(values, WholeNumbers):
-        minus, plus = (
-            pa.array(values.magnitudes[values.negative == one]).unique().to_numpy()
-            for one in (True, False)
-        )
-        negative = np.arange(len(minus) + len(plus)) < len(minus)
-        return WholeNumbers(np.append(minus, plus), negative, values.limits), None
-    column = _octets(values).unique()
-    _, ends, octets = column.buffers()
-    offsets = np.frombuffer(ends, np.int64, len(column) + 1) // values.codes.itemsize
-    return Text(np.frombuffer(octets, values.codes.dtype, offsets[-1]), offsets), None
+        codes = _codes(pa.array(values.magnitudes)) * 2 + values.negative
+    else:
+        codes = _codes(_octets(values))
+    if tweaks is not None:
+        codes = codes * len(tweaks.values) + tweaks.number
+    codes = _codes(pa.array(codes))
+    first = np.empty(codes.max() + 1, np.intp)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of equal places the last one written stays
+    return _at(first, values, tweaks)
+
+
+def _codes(array: pa.Array) -> Any:
+    return array.dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
 def _text(tweaks: Sequence[bytes]) -> Text:
@@ -272,3 +338,7 @@ def _middle(width: Any) -> Any:
 def _every(octets: Codes, offset: int, count: int, step: int) -> Words:
     """Return a view of octets as little-endian words, one each so many octets."""
     return np.ndarray((count,), "<u8", octets.data, offset, (step,))
+
+
+def _bound(kind: str, column: str) -> tuple[bytes, bytes]:
+    return kind.encode(), column.encode("utf-8", "surrogatepass")

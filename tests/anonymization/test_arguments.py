@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from secureml import KeyManager, anonymize, merge_manifests, reidentify, rekey
+from secureml.anonymization.arguments import Arguments, by_column, check_columns, listed
 from secureml.errors import ArgumentError, PseudonymizationError, SecretError, SecureMLError
 
 
@@ -111,6 +112,8 @@ def test_no_argument_of_a_wrong_kind_ends_in_an_error_that_is_not_ours(
     frame, hidden, manager, function
 ):
     parameters = list(inspect.signature(function).parameters)
+    if "arguments" in parameters:
+        parameters = [*parameters[:-1], *Arguments.__annotations__]
     sound = {"data": frame if function is anonymize else hidden, "key_manager": manager}
     sound["manifests"] = [hidden.attrs["secureml"]]
     sound = {name: value for name, value in sound.items() if name in parameters}
@@ -139,3 +142,39 @@ def test_the_kinds_of_error_are_those_that_callers_catch():
     assert issubclass(ArgumentError, PseudonymizationError)
     assert issubclass(ArgumentError, ValueError)
     assert not issubclass(ArgumentError, SecretError)
+
+
+def test_sensitive_columns_are_a_list_that_is_not_empty() -> None:
+    assert listed(("a", "b")) == ["a", "b"]
+    assert listed(pd.Index(["a"])) == ["a"]
+    with pytest.raises(PseudonymizationError, match=r"must be a list: write \['ssn'\]"):
+        listed("ssn")
+    for nothing in (None, 5):
+        with pytest.raises(PseudonymizationError, match="must list"):
+            listed(nothing)
+    with pytest.raises(PseudonymizationError, match="is empty"):
+        listed([])
+
+
+def test_an_argument_by_column_names_sensitive_columns_alone() -> None:
+    assert by_column("domains", None, ["a"]) == {}
+    assert by_column("domains", {"a": "x"}, ["a"]) == {"a": "x"}
+    with pytest.raises(PseudonymizationError, match="domains names 'b'"):
+        by_column("domains", {"b": "x"}, ["a"])
+    for wrong in ("", None, 7):
+        with pytest.raises(PseudonymizationError, match=r"domains\['a'\] must be a string"):
+            by_column("domains", {"a": wrong}, ["a"])  # type: ignore[dict-item]  # on purpose
+
+
+def test_columns_are_named_by_text_and_a_near_name_is_proposed() -> None:
+    frame = pd.DataFrame({"name": [1], "ssn": [2], 7: [3]})
+    assert check_columns(frame, ["ssn", "name", "ssn"]) == ["ssn", "name"]
+    with pytest.raises(PseudonymizationError, match="no column 'nmae'; did you mean 'name'"):
+        check_columns(frame, ["nmae"])
+    with pytest.raises(PseudonymizationError, match="no column 'zzz'; there are 'name', 'ssn', 7"):
+        check_columns(frame, ["zzz"])
+    with pytest.raises(PseudonymizationError, match="7 is not a string: rename"):
+        check_columns(frame, [7])
+    wide = pd.DataFrame(columns=[f"c{number}" for number in range(100)])
+    with pytest.raises(PseudonymizationError, match="and 92 more"):
+        check_columns(wide, ["zzz"])

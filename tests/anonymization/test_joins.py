@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from secureml import anonymize, merge_manifests, reidentify, rekey
-from secureml.anonymization.keyrings import keyring_of
 from secureml.errors import ManifestError
 from secureml.key_management import KeyManager
+from secureml.pseudonymization.keys import keyring_of
 from secureml.pseudonymization.manifest import Manifest
 
 MOMENTS = ["2026-03-01T12:30:45", "2026-03-01T12:30:00", None, "1969-12-31T23:59:59"]
@@ -99,7 +99,7 @@ def test_tokens_of_the_first_algorithm_are_recovered_and_moved_to_the_second(
     assert not (old["x"] == new["x"]).any()
     made = Manifest.parse(old.attrs["secureml"]).columns["x"]
     first = replace(made, recipe=replace(made.recipe, algorithm="AES-256-SIV"), dtype=entry.dtype)
-    old.attrs["secureml"] = keyring_of(manager, None).sign({"x": first}).document()
+    old.attrs["secureml"] = Manifest.of(keyring_of(manager, None), {"x": first}).document()
     pd.testing.assert_frame_equal(reidentify(old, key_manager=manager), frame)
     manager.rotate_key("master_key")
     moved = rekey(old, key_manager=manager)

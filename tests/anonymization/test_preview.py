@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from secureml import KeyManager, anonymize
-from secureml.anonymization.preview import Preview
+from secureml import preview as preview_of
+from secureml.anonymization.previewing import Preview
 from secureml.errors import DomainTooSmallError
 from secureml.stores import MemoryStore
 
@@ -42,6 +43,14 @@ def test_a_preview_shows_what_anonymize_makes(keys: KeyManager, preview: Preview
     assert preview.rows["ssn, after"].tolist()[:2] == ssn.tolist()[:2]
     assert preview.rows["size, after"].tolist() == ["xxl", "s", "s"]
     assert preview.rows["score, after"].isna().all()
+
+
+def test_anonymize_with_preview_is_a_call_of_it(keys: KeyManager) -> None:
+    how = {"sensitive_columns": ["ssn", "zip"], "key_manager": keys}
+    shown, called = preview_of(TABLE, 2, **how), anonymize(TABLE, preview=2, **how)
+    pd.testing.assert_frame_equal(shown.rows, called.rows)
+    assert shown.columns == called.columns
+    assert len(shown.rows) == 2
 
 
 def test_a_preview_refuses_nothing_and_says_what_would_be(

@@ -16,7 +16,7 @@ import pytest
 from dateutil import tz
 
 from secureml import anonymize, reidentify, rekey
-from secureml.anonymization import jobs
+from secureml.anonymization import apply
 from secureml.errors import DomainTooSmallError, InvalidValueError, PseudonymizationError
 from secureml.key_management import KeyManager
 
@@ -139,7 +139,7 @@ def test_tokens_for_what_has_no_pseudonym(manager: KeyManager, frame: pd.DataFra
 def test_values_outside_of_a_range(manager: KeyManager) -> None:
     frame = pd.DataFrame({"when": pd.to_datetime(["2020-01-01", "1850-01-01", None])})
     columns: dict[str, Any] = {"sensitive_columns": ["when"], "key_manager": manager}
-    with pytest.raises(InvalidValueError, match="'when': 1 rows are not of the format") as caught:
+    with pytest.raises(InvalidValueError, match="'when': 1 row is not of the format") as caught:
         anonymize(frame, **columns)
     assert "1850" not in str(caught.value)
     nulled = anonymize(frame, on_invalid="null", **columns)
@@ -231,7 +231,7 @@ def test_moments_whose_zone_an_earlier_manifest_does_not_name_come_back_in_utc(
     manager: KeyManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = pd.DataFrame({"when": NAIVE.tz_localize("UTC").tz_convert(tz.gettz("Europe/Berlin"))})
-    monkeypatch.setattr(jobs, "check_dtype", lambda name, column: None)
+    monkeypatch.setattr(apply, "check_dtype", lambda name, column: None)
     hidden = anonymize(frame, sensitive_columns=["when"], key_manager=manager)
     back = reidentify(hidden, key_manager=manager)
     assert back["when"].tolist() == NAIVE.tz_localize("UTC").tolist()

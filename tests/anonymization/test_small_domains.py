@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import string
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from secureml import anonymize, reidentify, rekey
-from secureml.anonymization import jobs
+from secureml.anonymization import apply
+from secureml.anonymization.plan import plan_table
 from secureml.errors import DomainTooSmallError
 from secureml.key_management import KeyManager
 
@@ -90,12 +92,18 @@ def test_a_domain_of_fewer_than_eight_has_too_few_pseudonyms(
     assert preview.columns[0].small == len(characters)
 
 
+def planned_for_every_size(*arguments: Any) -> Any:
+    """Plan as earlier versions did, which permuted domains of every size by tables."""
+    plan, keyring, earlier = plan_table(*arguments)
+    return replace(plan, smallest=2), keyring, earlier
+
+
 def test_smaller_domains_of_earlier_tables_are_recovered_and_rekeyed(
     manager: KeyManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = pd.DataFrame({"x": ["M", "F", "F", "M"] * 8})
     with monkeypatch.context() as earlier:
-        earlier.setattr(jobs.Job.__init__, "__defaults__", (None, 2))
+        earlier.setattr(apply, "plan_table", planned_for_every_size)
         made = permuted(frame, manager, formats={"x": "alphabet:MF"})
     pd.testing.assert_frame_equal(reidentify(made, key_manager=manager), frame)
     moved = rekey(made, "other_key", key_manager=manager)

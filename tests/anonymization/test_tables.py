@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from secureml import anonymize, reidentify, rekey
-from secureml.anonymization import problems
+from secureml.anonymization import problems, tweaks
 from secureml.ciphers.ff1 import FF1
 from secureml.errors import (
     DomainTooSmallError,
@@ -27,7 +27,6 @@ from secureml.errors import (
     SecretNotFoundError,
     WrongTableError,
 )
-from secureml.frames import recovery
 from secureml.key_management import KeyManager, configure_default_key_manager
 from secureml.pseudonymization.ranking import pipeline
 from secureml.scanning import scan
@@ -752,7 +751,7 @@ LONG = {
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lower the bound, so that what is within it takes no time."""
-    for module in (pipeline, problems, recovery):
+    for module in (pipeline, problems, tweaks):
         assert module.MOST_CHARACTERS == 1 << 16
         monkeypatch.setattr(module, "MOST_CHARACTERS", MOST)
 
@@ -769,7 +768,7 @@ def test_a_value_that_is_too_long_is_refused_with_its_column_and_row(
         "formats": {"note": written},
         "key_manager": manager,
     }
-    said = r"column 'note': 1 rows are .* the first of them row 3.*; 1 have more than 1,000 char"
+    said = r"column 'note': 1 row is .* the first of them row 3.*; 1 has more than 1,000 char"
     with pytest.raises(InvalidValueError, match=said):
         anonymize(frame, **how)
     hidden = anonymize(frame, **how, on_invalid="token")
@@ -787,7 +786,7 @@ def test_pseudonyms_above_the_bound_that_an_earlier_version_made_are_recovered(
     how: Any = {"sensitive_columns": ["note"], "key_manager": manager}
     how |= {"formats": {"note": written}, "tweaks": {"note": "salt"}}
     hidden = anonymize(frame, **how)  # no bound, as then
-    for module in (pipeline, problems, recovery):
+    for module in (pipeline, problems, tweaks):
         monkeypatch.setattr(module, "MOST_CHARACTERS", MOST)
     with pytest.raises(PseudonymizationError, match="at most 1,000 characters"):
         anonymize(frame, **how)

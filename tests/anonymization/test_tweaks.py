@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from secureml import anonymize, merge_manifests, reidentify, rekey
-from secureml.anonymization.keyrings import keyring_of
 from secureml.errors import IrreversibleWarning, PseudonymizationError, WrongTableError
 from secureml.files import anonymize_file, reidentify_file, rekey_file
 from secureml.key_management import KeyManager
+from secureml.pseudonymization.keys import keyring_of
 from secureml.pseudonymization.manifest import Manifest
 
 ROWS = 60
@@ -381,5 +381,5 @@ def dependent(order: tuple[str, ...], manager: KeyManager, **strategy: str) -> p
             tweaks={"ssn": "visit"} if name == "ssn" else None,
         )
         columns |= Manifest.parse(frame.attrs.pop("secureml")).columns
-    frame.attrs["secureml"] = keyring_of(manager, None).sign(columns).document()
+    frame.attrs["secureml"] = Manifest.of(keyring_of(manager, None), columns).document()
     return frame

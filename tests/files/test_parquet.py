@@ -18,7 +18,7 @@ from secureml import anonymize, reidentify
 from secureml.errors import ManifestError, PseudonymizationError
 from secureml.files import anonymize_file, manifest_of, preview_file, reidentify_file, rekey_file
 from secureml.files.base import CHUNK_BYTES
-from secureml.files.tables import open_table
+from secureml.files.kinds import open_table
 
 N = 400
 DAY = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
@@ -263,7 +263,7 @@ def test_a_codec_that_can_not_be_read_is_an_error_that_names_the_file(sheet, cod
     program = """
 import sys
 from secureml.errors import PseudonymizationError
-from secureml.files.tables import open_table
+from secureml.files.kinds import open_table
 try:
     open_table(sys.argv[1])
 except PseudonymizationError as error:

@@ -25,7 +25,7 @@ from secureml.files import (
     reidentify_file,
     rekey_file,
 )
-from secureml.files.tables import open_table
+from secureml.files.kinds import open_table
 
 VALUE = b"123-45-6789"
 

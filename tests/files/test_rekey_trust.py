@@ -10,12 +10,12 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from secureml.anonymization.keyrings import keyring_of
 from secureml.errors import SecretNotFoundError, SecureMLError
 from secureml.files import anonymize_file, manifest_of, reidentify_file, rekey_file
-from secureml.files.plan import Plan
+from secureml.files.rekey_plan import RekeyPlan
 from secureml.files.storage import digest_of
 from secureml.key_management import KeyManager
+from secureml.pseudonymization.keys import keyring_of
 from secureml.stores import MemoryStore
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
@@ -39,7 +39,7 @@ def folder(hidden):
 
 def plan_of(hidden, **changes):
     manifest = manifest_of(hidden)
-    plan = Plan(
+    plan = RekeyPlan(
         data=digest_of(hidden),
         manifest=manifest,
         key_name="master_key",

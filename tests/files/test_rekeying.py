@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from secureml import anonymize, merge_manifests
-from secureml.anonymization.keyrings import keyring_of
 from secureml.errors import (
     IrreversibleWarning,
     ManifestChangedError,
@@ -27,6 +26,7 @@ from secureml.files import (
     reidentify_file,
     rekey_file,
 )
+from secureml.pseudonymization.keys import keyring_of
 from secureml.pseudonymization.manifest import Manifest
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
@@ -352,7 +352,7 @@ def test_a_column_and_its_tweaks_come_back_in_whatever_order_they_were_hidden(
         columns |= Manifest.parse(made.manifest).columns
         path = moved
     place = tmp_path / "both.json"
-    place.write_text(json.dumps(keyring_of(manager, None).sign(columns).document()))
+    place.write_text(json.dumps(Manifest.of(keyring_of(manager, None), columns).document()))
     assert recovered(path, manager, manifest=place) == people.read_bytes()
     manager.rotate_key("master_key")
     before = path.read_bytes()

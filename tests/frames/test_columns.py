@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from secureml.errors import PseudonymizationError
-from secureml.frames.columns import CategoryColumn, NumberColumn, TextColumn, read_column
+from secureml.frames.columns import CodedColumn, NumberColumn, TextColumn, read_column
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.values.text import Text
 
@@ -80,7 +80,7 @@ def test_categories_are_sorted_or_keep_their_order_and_are_those_that_rows_have(
         pd.Categorical.from_codes([2, -1, 0, 2, 3], categories, ordered=ordered), name="c"
     )
     column = read_column(series)
-    assert isinstance(column, CategoryColumn)
+    assert isinstance(column, CodedColumn)
     assert column.values.strings() == ["lo", "mid", "hi", "", "unused"]
     assert (int(column.nulls.sum()), column.empty) == (1, 1)
     assert column.occurrences(rows(2, 4)) == 2

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.columns import NumberColumn, dtype_name, read_column
+from secureml.frames.dtypes import dtype_of
 from secureml.frames.quantities import converted, numbers_of, parse_numbers, write_numbers
-from secureml.frames.recovery import dtype_of
 from secureml.pseudonymization.values.decimals import Decimals
 from secureml.pseudonymization.values.timestamps import Days, Moments
 

@@ -8,10 +8,8 @@ import pyarrow as pa
 import pytest
 
 from secureml import KeyManager, anonymize, reidentify
-from secureml.frames import repeated
-from secureml.frames.columns import TextColumn, read_column
-from secureml.frames.repeated import RepeatedColumn, read_repeated
-from secureml.pseudonymization.ranking import threads
+from secureml.frames import columns
+from secureml.frames.columns import CodedColumn, TextColumn, read_column, read_repeated
 from secureml.stores import MemoryStore
 
 ROWS = 1 << 15
@@ -41,7 +39,7 @@ def test_few_distinct_values_are_read_once(dtype: object) -> None:
     series = repeating(dtype)
     column = read_column(series, distinct=True)
     plain = read_column(series)
-    assert isinstance(column, RepeatedColumn)
+    assert isinstance(column, CodedColumn)
     assert isinstance(plain, TextColumn)
     assert len(column.values) == len(NAMES) - 1
     assert column.nulls.tolist() == plain.nulls.tolist()
@@ -101,7 +99,7 @@ def test_other_columns_are_left_to_others(series: pd.Series) -> None:
 
 def test_a_sample_that_misleads_costs_no_more_than_time(monkeypatch: pytest.MonkeyPatch) -> None:
     series = pd.Series([f"{number:09d}" for number in range(ROWS)], dtype=ARROW[0])
-    monkeypatch.setattr(repeated, "few_distinct", lambda *_: True)
+    monkeypatch.setattr(columns, "few_distinct", lambda *_: True)
     assert read_repeated(series) is None
 
 
@@ -114,13 +112,8 @@ def test_values_that_come_again_after_a_period_are_few(period: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", ARROW)
-@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("first", [0, 1])
-def test_values_of_one_width_are_read_once(
-    dtype: object, count: int, first: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threads, "FEWEST", ROWS // 8)
-    monkeypatch.setattr(threads, "cores", lambda: count)
+def test_values_of_one_width_are_read_once(dtype: object, first: int) -> None:
     whole = repeating(dtype, OF_ONE_WIDTH)
     for series in (whole[first:], whole.mask(whole.index == ROWS - 1, "")[first:]):
         column = read_repeated(series)
@@ -131,11 +124,9 @@ def test_values_of_one_width_are_read_once(
 
 
 @pytest.mark.parametrize("dtype", ARROW)
-def test_every_core_reads_and_writes_a_part(dtype: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "FEWEST", ROWS // 8)
-    monkeypatch.setattr(threads, "cores", lambda: 3)
+def test_a_column_that_begins_with_nulls_is_read_once(dtype: object) -> None:
     series = repeating(dtype)
-    series[: ROWS // 3] = None  # the first part has no value at all
+    series[: ROWS // 3] = None
     column = read_repeated(series)
     assert column is not None
     assert column.nulls.tolist() == series.isna().tolist()

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.pseudonymization.keys import DomainKeys
+from secureml.errors import ManifestError
+from secureml.keys import derive
+from secureml.pseudonymization.formats import make_format
+from secureml.pseudonymization.keys import DomainKeys, Keyring
+from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.strategies.fpe import Fpe
+from secureml.pseudonymization.values.text import Text
 
 PURPOSES = ("fpe", "tokens", "strategy_tokens", "hash", "tweaked_hash", "tables")
 TEXT = st.text(st.sampled_from("a1/"), max_size=6) | st.sampled_from(
@@ -54,3 +63,64 @@ def test_no_two_domains_share_a_key(
 def test_a_prefix_is_no_part_of_the_domain() -> None:
     places = [("a", "b/c"), ("a/b", "c"), (None, "a/b/c"), (None, "1/a/b/c"), ("", "a/b/c")]
     assert len({purpose_of("fpe", *place) for place in places}) == len(places)
+
+
+MASTER = bytes(range(32))
+
+
+def keyring(master: bytes = MASTER) -> Keyring:
+    def derived(purpose: str, size: int) -> bytes:
+        return derive(master, purpose, size)
+
+    return Keyring(derived, "master_key", 1, "staging", "fingerprint 0123, from a test")
+
+
+def pseudonym(master: bytes, domain: str) -> str:
+    strategy = Fpe(keyring(master).domain(domain), make_format("class/1", {}))
+    outcome = strategy.protect(Text.of(["123-45-6789"]))
+    assert isinstance(outcome.values, Text)
+    return outcome.values.strings()[0]
+
+
+def test_purposes_and_sizes_are_part_of_the_format() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def recording(purpose: str, size: int) -> bytes:
+        asked.append((purpose, size))
+        return derive(MASTER, purpose, size)
+
+    ring = Keyring(recording, "master_key", None, None, "")
+    keys = ring.domain("ssn")
+    for key in (keys.fpe, keys.tokens, keys.strategy_tokens, keys.hash, keys.tables):
+        key()
+    Manifest.of(ring, {})
+    assert asked == [
+        ("pseudonymization/key-check", 16),
+        ("pseudonymization/fpe/ssn", 32),
+        ("pseudonymization/token/ssn", 64),
+        ("pseudonymization/siv/ssn", 64),
+        ("pseudonymization/hash/ssn", 32),
+        ("pseudonymization/table/ssn", 32),
+        ("pseudonymization/manifest", 32),
+    ]
+
+
+def test_domains_and_keys_separate_pseudonyms() -> None:
+    assert pseudonym(MASTER, "ssn") == pseudonym(MASTER, "ssn")
+    assert (
+        len({pseudonym(MASTER, "ssn"), pseudonym(MASTER, "id"), pseudonym(bytes(32), "ssn")}) == 3
+    )
+
+
+def test_the_manifest_is_tied_to_the_key() -> None:
+    manifest = Manifest.of(keyring(), {})
+    manifest.check(keyring())
+    assert manifest.key.check == derive(MASTER, "pseudonymization/key-check", 16).hex()
+    with pytest.raises(ManifestError, match="not the same") as caught:
+        manifest.check(keyring(bytes(32)))
+    assert "key 'master_key' version 1 of environment 'staging'" in str(caught.value)
+    assert "fingerprint 0123, from a test" in str(caught.value)
+    with pytest.raises(ManifestError, match="MAC"):
+        replace(manifest, mac="00" * 32).check(keyring())
+    with pytest.raises(ManifestError, match="not the same"):
+        replace(manifest, key=replace(manifest.key, check="é")).check(keyring())

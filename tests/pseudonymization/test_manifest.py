@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from secureml.errors import ManifestError
 from secureml.pseudonymization.column_spec import ColumnSpec
-from secureml.pseudonymization.manifest import SCHEMA, Column, KeyReference, Manifest, Sketch
+from secureml.pseudonymization.keys import KeyReference
+from secureml.pseudonymization.manifest import SCHEMA, Column, Manifest
+from secureml.pseudonymization.sketch import Sketch
 
 KEY = KeyReference("master_key", 3, "production", "00" * 16)
 RECIPE = ColumnSpec(strategy="fpe", algorithm="FF1-AES256", format="class/1", key_domain="ssn")

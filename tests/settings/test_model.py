@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from secureml.anonymization.rules import rules_in_force
+from secureml.anonymization.plan import rules_in_force
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,

@@ -21,7 +21,7 @@ from secureml.key_management import KeyManager
 
 if TYPE_CHECKING:
     from secureml.files import KeyUsage
-    from secureml.pseudonymization.manifest import KeyReference
+    from secureml.pseudonymization.keys import KeyReference
 
 __all__ = ["usage"]
 
@@ -115,7 +115,7 @@ def _found(
 
     Without its check, and if the key can't be read, the state is that of the number.
     """
-    from secureml.anonymization.keyrings import key_that_made  # which loads pandas
+    from secureml.pseudonymization.keys import key_that_made  # which loads numpy
 
     by_number = known.get(version, "missing")
     if reference is None:

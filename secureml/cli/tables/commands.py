@@ -27,7 +27,7 @@ from secureml.key_management import KeyManager
 from secureml.registry import is_vendor_name
 
 if TYPE_CHECKING:
-    from secureml.anonymization.preview import Preview
+    from secureml.anonymization.previewing import Preview
     from secureml.files import Written
 
 __all__ = ["anonymize", "reidentify", "rekey"]

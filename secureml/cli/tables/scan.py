@@ -72,7 +72,7 @@ def _sample(file: str, delimiter: str) -> pd.DataFrame:
     import pandas as pd
 
     from secureml.files.frames import sample_of
-    from secureml.files.tables import open_table
+    from secureml.files.kinds import open_table
 
     table = open_table(file, delimiter)
     kept = []

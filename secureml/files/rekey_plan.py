@@ -9,17 +9,17 @@ from typing import Any, Self
 
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
-from secureml.anonymization.keyrings import keyring_of, keyring_that_made
 from secureml.errors import SecureMLError
 from secureml.files.storage import Digest
 from secureml.key_management import KeyManager
+from secureml.pseudonymization.keys import keyring_of, keyring_that_made
 from secureml.pseudonymization.manifest import Manifest
 
-__all__ = ["Plan"]
+__all__ = ["RekeyPlan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class RekeyPlan:
     """What a rekey is to do; settled once, however often it is stopped.
 
     Args:
@@ -92,8 +92,8 @@ class Plan:
 
     def _mac(self, text: str, manager: KeyManager) -> str:
         """Return MACs with both keys: a new key alone could be anybody's."""
-        found = Manifest.parse(self.manifest)
-        old = keyring_that_made(manager, found.key)
-        old.verify(found)
+        manifest = Manifest.parse(self.manifest)
+        old = keyring_that_made(manager, manifest.key)
+        manifest.check(old)
         new = keyring_of(manager, self.key_name, self.key_version)
         return "".join(keyring.mac_of(text.encode()) for keyring in (old, new))

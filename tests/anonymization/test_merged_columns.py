@@ -5,12 +5,13 @@ from functools import partial
 
 import pytest
 
+from secureml.anonymization.merging import merge_columns, merge_keys
 from secureml.errors import ManifestError
 from secureml.keys import derive
 from secureml.pseudonymization.column_spec import ColumnSpec
-from secureml.pseudonymization.keyring import Keyring
-from secureml.pseudonymization.manifest import Column, KeyReference, Manifest, Sketch
-from secureml.pseudonymization.merging import merge_columns, merge_keys
+from secureml.pseudonymization.keys import KeyReference, Keyring
+from secureml.pseudonymization.manifest import Column, Manifest
+from secureml.pseudonymization.sketch import Sketch
 
 
 def keyring(version: int | None) -> Keyring:
@@ -33,7 +34,7 @@ def part(column: Column, key: KeyReference = KEY, older: tuple[KeyReference, ...
 
 
 def merged(*columns: Column) -> Column:
-    return merge_columns(list(map(part, columns)), keyring)["ssn"]
+    return merge_columns([{"ssn": column} for column in columns], keyring)["ssn"]
 
 
 def places(column: Column, version: int = 3) -> tuple[str, ...] | None:
@@ -96,13 +97,13 @@ def test_versions_that_one_part_has_keep_their_sketches_without_their_key() -> N
     one = part(old, keyring(2).reference)
     other = part(new, KEY, (keyring(2).reference,))
     assert merge_keys([one, other]) == [keyring(2).reference, KEY]
-    whole = merge_columns([one, other], keyring)["ssn"]
+    whole = merge_columns([one.columns, other.columns], keyring)["ssn"]
     assert (places(whole, 2), places(whole, 3)) == (("00" * 8, "44" * 8), ("33" * 8,))
     alone = part(replace(versioned, sketches=sketched("33" * 8)))
     asked: list[int | None] = []
-    whole = merge_columns([one, alone], lambda version: asked.append(version) or keyring(version))[
-        "ssn"
-    ]
+    whole = merge_columns(
+        [one.columns, alone.columns], lambda version: asked.append(version) or keyring(version)
+    )["ssn"]
     assert asked == []
     assert whole.sketches == {**old.sketches, **alone.columns["ssn"].sketches}
 

@@ -1,4 +1,4 @@
-"""Opening a table, whatever kind of file it is in."""
+"""The kinds of files that hold tables, told apart by what they begin with."""
 
 from __future__ import annotations
 

@@ -1,20 +1,22 @@
-"""What would become of a table: before and after, and figures for each column."""
+"""``preview``: rows of a table before and after, and figures for each column."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 
-from secureml.anonymization.jobs import Job
-from secureml.anonymization.problems import in_column, rows_at
-from secureml.anonymization.protection import applied, row_tweaks
-from secureml.pseudonymization.keyring import Keyring
-from secureml.pseudonymization.strategies import Outcome, collision_probability
+from secureml.anonymization.apply import ReplacedColumn, replace_column
+from secureml.anonymization.arguments import Arguments, Function, check_rows
+from secureml.anonymization.plan import in_column, plan_table
+from secureml.frames.pandas import ATTRIBUTE, detached
+from secureml.pseudonymization.column_spec import ColumnSpec
+from secureml.pseudonymization.strategies import collision_probability
 
-__all__ = ["ColumnPreview", "Preview", "previewed"]
+__all__ = ["ColumnPreview", "Preview", "preview"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,41 +98,53 @@ class Preview:
         return f"{self.rows.to_string()}\n\n{figures.to_string(index=False)}"
 
 
-def previewed(
-    frame: pd.DataFrame, jobs: Mapping[str, Job], keyring: Keyring, count: int
+def preview(
+    data: pd.DataFrame,
+    rows: int = 5,
+    *,
+    strategy: str | Function | Mapping[str, str | Function] | None = None,
+    sensitive_columns: Iterable[str] | None = None,
+    **arguments: Unpack[Arguments],
 ) -> Preview:
-    """Work on all rows, refuse none, and show the first.
+    """Show what ``anonymize`` would make of a table: rows before and after, and figures.
+
+    All rows are worked on, and none is refused.
 
     Args:
-        frame: the table.
-        jobs: what is to be done, by column.
-        keyring: the keys.
-        count: how many rows to show.
+        data: the table; it is not changed.
+        rows: how many rows to show.
+        strategy: as for ``anonymize``.
+        sensitive_columns: as for ``anonymize``.
+        **arguments: the other arguments of ``anonymize``.
+
+    Raises:
+        TypeError: the data is not a pandas DataFrame, or there is no such argument.
+        ManifestError: the table already has a manifest that can't be extended.
+        PseudonymizationError: an argument or a column can't be used.
+        SecretError: the key can't be had.
     """
+    check_rows(rows)
+    frame, attributes = detached(data)
+    attached = attributes.get(ATTRIBUTE)
+    plan, keyring, _ = plan_table(frame, strategy, sensitive_columns, arguments, attached)
     columns, shown = [], {}
-    for name, job in jobs.items():
-        column = job.column
-        if job.function is not None:
-            outcome = Outcome(values=column.values)
-            after = pd.Series(applied(job.function, frame[name]))
-        else:
-            tweaks = in_column(name, row_tweaks, frame, job.recipe, column)
-            keys = keyring.domain(job.recipe.key_domain, job.recipe.domain_prefix)
-            strategy = job.recipe.make(keys, tweaks)
-            prepared = in_column(name, job.recipe.prepared, column.values)
-            outcome = in_column(name, strategy.protect, prepared)
-            made = in_column(name, column.rebuilt, outcome.values, outcome.nulled)
-            after = pd.Series(made).astype(object)
-            refused = np.union1d(outcome.small.rows, outcome.invalid).astype(np.intp)
-            after[rows_at(column, refused)] = "<refused>"
-        shown[f"{name}, before"] = frame[name].head(count).reset_index(drop=True)
-        shown[f"{name}, after"] = after.head(count)
-        columns.append(_figures(name, job, frame[name], outcome))
+    for name in plan.columns:
+        replaced = in_column(name, replace_column, plan, name, frame, keyring)
+        after = pd.Series(in_column(name, replaced.rebuilt))
+        refused = np.union1d(replaced.outcome.small.rows, replaced.outcome.invalid).astype(np.intp)
+        if len(refused):
+            after = after.astype(object)
+            after[replaced.column.rows_at(refused)] = "<refused>"
+        shown[f"{name}, before"] = frame[name].head(rows).reset_index(drop=True)
+        shown[f"{name}, after"] = after.head(rows)
+        columns.append(_figures(name, plan.columns[name], frame[name], replaced))
     return Preview(columns=tuple(columns), rows=pd.DataFrame(shown))
 
 
-def _figures(name: str, job: Job, series: pd.Series, outcome: Outcome) -> ColumnPreview:
-    column, recipe = job.column, job.recipe
+def _figures(
+    name: str, spec: ColumnSpec, series: pd.Series, replaced: ReplacedColumn
+) -> ColumnPreview:
+    column, outcome = replaced.column, replaced.outcome
     small = column.occurrences(outcome.small.rows)
     invalid = column.occurrences(outcome.invalid)
     tokens = column.occurrences(outcome.tokens)
@@ -138,30 +152,30 @@ def _figures(name: str, job: Job, series: pd.Series, outcome: Outcome) -> Column
     nulls = int(column.nulls.sum())
     # Before version 3, pandas counts strings once in nunique that are equal up to a NUL.
     distinct = int((series.value_counts(sort=False) > 0).sum())
-    remark = "" if recipe.reversible else "can't be turned back"
-    bits = recipe.options.get("bits")
-    if recipe.strategy == "hash" and type(bits) is int:
+    remark = "" if spec.reversible else "can't be turned back"
+    bits = spec.options.get("bits")
+    if spec.strategy == "hash" and type(bits) is int:
         chance = collision_probability(distinct, bits)
         remark += f"; {bits} bits: two values collide with probability {chance:.1e}"
     if outcome.small.domain:
         remark = f"as few as {outcome.small.domain:,} possible pseudonyms"
-    kept = recipe.format is not None
+    valid = len(series) - nulls - small - invalid - tokens - nulled
     return ColumnPreview(
         column=name,
-        strategy=recipe.strategy,
-        format=recipe.format,
-        domain=recipe.key_domain,
-        domain_prefix=recipe.domain_prefix,
+        strategy=spec.strategy,
+        format=spec.format,
+        domain=spec.key_domain,
+        domain_prefix=spec.domain_prefix,
         rows=len(series),
         nulls=nulls,
         distinct=distinct,
         domain_size=outcome.domain,
-        valid=len(series) - nulls - small - invalid - tokens - nulled if kept else 0,
+        valid=0 if spec.format is None else valid,
         invalid=invalid,
         small=small,
         tokens=tokens,
         nulled=nulled,
-        reversible=recipe.reversible,
+        reversible=spec.reversible,
         remark=remark,
     )
 

@@ -1,0 +1,283 @@
+"""``anonymize``: a plan applied once, from the columns of a table to their pseudonyms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Unpack, overload
+
+import numpy as np
+import pandas as pd
+
+from secureml.anonymization.arguments import Arguments, Function, check_method
+from secureml.anonymization.plan import Pseudonymizer, in_column, plan_table
+from secureml.anonymization.problems import invalid_values, rows_of, too_small_domains
+from secureml.anonymization.tweaks import row_tweaks, tweak_type
+from secureml.anonymization.versions import with_versions
+from secureml.errors import PseudonymizationError
+from secureml.frames.columns import (
+    Column,
+    ColumnValues,
+    NumberColumn,
+    arrow_name,
+    dtype_name,
+    read_column,
+)
+from secureml.frames.dtypes import check_dtype
+from secureml.frames.pandas import ATTRIBUTE, detached, with_columns
+from secureml.frames.unread import UnreadColumn, without_remains
+from secureml.pseudonymization.column_spec import ColumnSpec
+from secureml.pseudonymization.keys import Keyring
+from secureml.pseudonymization.manifest import Column as Entry
+from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.ranking.permutation import RowTweaks
+from secureml.pseudonymization.sketch import Sketch
+from secureml.pseudonymization.strategies import Outcome, strategy_type
+from secureml.pseudonymization.values.numbers import WholeNumbers
+from secureml.pseudonymization.values.text import Text
+
+if TYPE_CHECKING:
+    from secureml.anonymization.previewing import Preview
+
+__all__ = ["ReplacedColumn", "anonymize", "apply", "replace_column"]
+
+
+@overload
+def anonymize(
+    data: pd.DataFrame,
+    method: str = "pseudonymization",
+    strategy: str | Function | Mapping[str, str | Function] | None = None,
+    sensitive_columns: Iterable[str] | None = None,
+    *,
+    preview: None = None,
+    **arguments: Unpack[Arguments],
+) -> pd.DataFrame: ...
+@overload
+def anonymize(
+    data: pd.DataFrame,
+    method: str = "pseudonymization",
+    strategy: str | Function | Mapping[str, str | Function] | None = None,
+    sensitive_columns: Iterable[str] | None = None,
+    *,
+    preview: int,
+    **arguments: Unpack[Arguments],
+) -> Preview: ...
+def anonymize(
+    data: pd.DataFrame,
+    method: str = "pseudonymization",
+    strategy: str | Function | Mapping[str, str | Function] | None = None,
+    sensitive_columns: Iterable[str] | None = None,
+    *,
+    preview: int | None = None,
+    **arguments: Unpack[Arguments],
+) -> pd.DataFrame | Preview:
+    """Replace the values of some columns by pseudonyms that the key can turn back.
+
+    A value becomes another one of its format: every character keeps its class (digit, upper case,
+    letters of a script, ...) and every other character stays; a whole number keeps its sign and
+    its number of digits. Equal values of one domain get equal pseudonyms, in every table. Nulls
+    and empty strings stay. What recovery needs is in ``attrs["secureml"]`` of the result.
+
+    Args:
+        data: the table; it is not changed.
+        method: "pseudonymization".
+        strategy: how values are replaced, for all columns or by column. Reversible are "fpe", the
+            default: format-preserving encryption, FF1 with AES-256, and "token": AES-SIV. Not
+            reversible are "hash": HMAC-SHA256, "mask", "redact", "null", and a function of the
+            caller's own, which gets the column as a Series and returns the new one.
+        sensitive_columns: the names of the columns to pseudonymize; by default those that the
+            rules of the settings name. What the rules say holds where no argument says otherwise.
+        preview: return what ``preview`` shows of so many rows, in place of the table.
+        master_key_name: the key; by default the setting of that name.
+        master_key_version: its version; by default the newest. A job of many tables names one,
+            so that a rotation meanwhile does not divide it.
+        domains: by column, the name of its domain; by default the column's own name. Columns of
+            one domain can be joined.
+        domain_prefix: what sets the domains of all columns apart, such as the name of a recipient:
+            only columns of the same prefix can be joined. By default that of the profile or the
+            settings; "" for none.
+        formats: by column, what its values are; by default "class" for text, "integer" for whole
+            numbers, "decimal", "date" and "datetime" for columns of such dtypes.
+        options: by column, the options of its strategy or format.
+        tweaks: by column, the name of another column that stays as it is: rows that differ in it
+            get unlinkable pseudonyms of equal values.
+        small_domain: what becomes of values with fewer than 1,000,000 possible pseudonyms:
+            "error" (the default) refuses the table, "token" replaces them by reversible tokens (a
+            column of integers becomes one of strings), "null" by nulls, for good, and "permute"
+            permutes the whole domain by a table, which is no standard.
+        on_invalid: what becomes of values that are not of the column's format: "error" (the
+            default), "token" or "null".
+        normalize: "NFC" to normalize text first, so that what looks the same can be joined; what
+            is recovered is then the normalized text.
+        on_ordered: what becomes of an ordered categorical: "error" (the default) refuses the
+            table, "keep" keeps the order, which tells much of the values.
+        key_versions: add a column ``<column>__key_version`` for each, so that rows of several
+            versions can be put together in one table.
+        manifest: of columns that were pseudonymized before; by default that of the data, if it
+            has one.
+        profile: the name of a set of rules in the settings, which stands over the rules for all.
+        key_manager: where keys come from; by default the process's own.
+
+    Returns:
+        A new table with the same index, columns and dtypes; or a ``Preview``.
+
+    Raises:
+        TypeError: the data is not a pandas DataFrame, or there is no such argument.
+        DomainTooSmallError: values are too short, and ``small_domain`` is "error".
+        ManifestError: the table already has a manifest that can't be extended.
+        PseudonymizationError: an argument or a column can't be used; nothing was done.
+        SecretError: the key can't be had.
+    """
+    check_method(method)
+    if preview is not None:
+        # A preview applies the plan too, so that its module imports this one.
+        from secureml.anonymization import previewing
+
+        return previewing.preview(
+            data, preview, strategy=strategy, sensitive_columns=sensitive_columns, **arguments
+        )
+    frame, attributes = detached(data)
+    attached = attributes.pop(ATTRIBUTE, None)
+    plan, keyring, earlier = plan_table(frame, strategy, sensitive_columns, arguments, attached)
+    result, entries = apply(plan, frame, keyring)
+    older = () if earlier is None else earlier.older
+    entries = entries if earlier is None else {**earlier.columns, **entries}
+    document = Manifest.of(keyring, entries, older).document()
+    result.attrs = {**attributes, ATTRIBUTE: document}
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReplacedColumn:
+    """A column, and what became of its values.
+
+    Args:
+        column: as it was.
+        outcome: what became of its values.
+        tweaks: of these, or None.
+        array: what a function of the caller's made in place of a strategy.
+    """
+
+    column: ColumnValues
+    outcome: Outcome
+    tweaks: RowTweaks | None = None
+    array: Any = None
+
+    def rebuilt(self) -> Any:
+        """Return an array of the new values."""
+        if self.array is not None:
+            return self.array
+        return self.column.rebuilt(self.outcome.values, self.outcome.nulled)
+
+
+def apply(
+    plan: Pseudonymizer, frame: pd.DataFrame, keyring: Keyring
+) -> tuple[pd.DataFrame, dict[str, Entry]]:
+    """Replace the columns of a plan, and return their entries for the manifest too.
+
+    The tweaks of a column are those that it has when the columns before it are done, which is what
+    recovery finds.
+
+    Raises:
+        PseudonymizationError: a column holds what can't be replaced; nothing was done.
+    """
+    if plan.versioned:
+        frame = with_versions(frame, plan.versioned, keyring.reference)
+    read = {spec.tweak for spec in plan.columns.values()}
+    arrays: dict[str, Any] = {}
+    entries: dict[str, Entry] = {}
+    small: dict[str, ReplacedColumn] = {}
+    invalid: dict[str, ReplacedColumn] = {}
+    for name in plan.columns:
+        replaced = in_column(name, replace_column, plan, name, frame, keyring)
+        if len(replaced.outcome.invalid):
+            invalid[name] = replaced
+        if len(replaced.outcome.small.rows):
+            small[name] = replaced
+        if small or invalid:
+            continue
+        arrays[name] = in_column(name, replaced.rebuilt)
+        entries[name] = _entry(plan, name, frame, replaced, keyring)
+        if name in read:
+            frame = with_columns(frame, {name: arrays[name]})
+    if invalid:
+        raise invalid_values(plan, invalid)
+    if small:
+        raise too_small_domains(small)
+    return with_columns(frame, arrays), entries
+
+
+def replace_column(
+    plan: Pseudonymizer, name: str, frame: pd.DataFrame, keyring: Keyring
+) -> ReplacedColumn:
+    """Replace the values of one column, whose errors do not name it."""
+    spec, series = plan.columns[name], frame[name]
+    column = _read(series, spec)
+    function = plan.functions.get(name)
+    if function is not None:
+        outcome = Outcome(values=column.values)
+        return ReplacedColumn(column=column, outcome=outcome, array=_call(function, series))
+    if spec.reversible and isinstance(column, NumberColumn):
+        check_dtype(dtype_name(series, column), column)
+    tweaks = None if spec.tweak is None else row_tweaks(frame, spec, column)
+    keys = keyring.domain(spec.key_domain, spec.domain_prefix)
+    strategy = spec.make(keys, tweaks, smallest=plan.smallest)
+    outcome = strategy.protect(spec.prepared(column.values))
+    return ReplacedColumn(column=column, outcome=outcome, tweaks=tweaks)
+
+
+def _read(series: pd.Series, spec: ColumnSpec) -> Column | UnreadColumn:
+    """Read a column; one that can't be read is none the less good for what does not look at it."""
+    read = partial(read_column, series, distinct=spec.tweak is None, scale=spec.scale)
+    if strategy_type(spec.strategy).reads:
+        return read()
+    try:
+        return read()
+    except PseudonymizationError:
+        return UnreadColumn(series)
+
+
+def _call(function: Function, series: pd.Series) -> Any:
+    """Call a function of the caller's in place of a strategy."""
+    result = function(series.copy())
+    if not isinstance(result, pd.Series):
+        raise PseudonymizationError(f"its function returned {type(result).__name__}, not a Series")
+    if len(result) != len(series):
+        raise PseudonymizationError(
+            f"its function returned {len(result)} values for {rows_of(len(series))}"
+        )
+    return without_remains(result.array)
+
+
+def _entry(
+    plan: Pseudonymizer, name: str, frame: pd.DataFrame, replaced: ReplacedColumn, keyring: Keyring
+) -> Entry:
+    spec, column, outcome = plan.columns[name], replaced.column, replaced.outcome
+    return Entry(
+        spec,
+        dtype=dtype_name(frame[name], column),
+        versions=name in plan.versioned,
+        rows=len(column.nulls),
+        nulls=int(np.count_nonzero(column.nulls)),
+        empty=column.empty,
+        tokens=column.occurrences(outcome.tokens),
+        nulled=column.occurrences(outcome.nulled),
+        arrow=arrow_name(frame[name], column),
+        tweak_arrow=None if replaced.tweaks is None else tweak_type(frame[spec.tweak]),
+        sketches=_sketches(replaced, keyring) if spec.reversible else {},
+    )
+
+
+def _sketches(replaced: ReplacedColumn, keyring: Keyring) -> dict[int | None, Sketch]:
+    """Take the sketches of a column's pseudonyms."""
+    values, tweaks = replaced.outcome.values, replaced.tweaks
+    assert isinstance(values, Text | WholeNumbers)
+    rows = replaced.column.places_in_rows(replaced.outcome.nulled)
+    if rows is not None:
+        values, tweaks = values.at(rows), tweaks and tweaks.at(rows)
+    pairs = None
+    if tweaks is not None:
+        pairs = keyring.sketcher(pairs=True).sketch(values, tweaks)
+    sketch = Sketch(keyring.sketcher().sketch(values), pairs)
+    return {keyring.reference.version: sketch}

@@ -1,0 +1,278 @@
+"""The plan of a table: all that is decided before a value is looked at."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from secureml.anonymization.arguments import (
+    Arguments,
+    Function,
+    by_column,
+    check_arguments,
+    check_columns,
+    check_formats,
+    check_levels,
+    chosen_strategies,
+    listed,
+    options_by_column,
+)
+from secureml.anonymization.versions import check_version_columns, version_column
+from secureml.errors import ArgumentError, ManifestError, PseudonymizationError
+from secureml.frames.columns import kind_of
+from secureml.key_management import KeyManager, get_default_key_manager
+from secureml.pseudonymization.column_spec import ColumnSpec, scale_of
+from secureml.pseudonymization.keys import KeyReference, Keyring, keyring_of, keyring_that_made
+from secureml.pseudonymization.manifest import Column as Entry
+from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.ranking.permutation import MIN_TABLE
+from secureml.pseudonymization.strategies import strategy_type
+from secureml.pseudonymization.values.kinds import Unread
+from secureml.pseudonymization.values.numbers import WholeNumbers
+from secureml.settings import Settings
+from secureml.settings.rules import KEEP, ColumnRule, Profile, Rules
+
+__all__ = ["Pseudonymizer", "in_column", "plan_table", "rules_in_force"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pseudonymizer:
+    """The plan of a table: how each column is replaced, and under which key.
+
+    It holds no key material, so that it can be compared, and pickled if its functions can.
+
+    Args:
+        columns: how the values of each column are replaced.
+        key: the key and its version.
+        functions: by column, the caller's own that replaces it.
+        versioned: the columns that get a column of key versions beside them.
+        smallest: how many members a domain has at least that is permuted by a table.
+    """
+
+    columns: Mapping[str, ColumnSpec]
+    key: KeyReference
+    functions: Mapping[str, Function] = field(default_factory=dict)
+    versioned: tuple[str, ...] = ()
+    smallest: int = MIN_TABLE
+
+    def keyring(self, manager: KeyManager | None = None) -> Keyring:
+        """Fetch the key with the credentials of this process.
+
+        Args:
+            manager: where it comes from; by default the process's own.
+
+        Raises:
+            SecretError: the key can't be had.
+            WrongKeyError: no version of the key is the one of the plan.
+        """
+        return keyring_that_made(
+            get_default_key_manager() if manager is None else manager, self.key
+        )
+
+
+def in_column(name: str, function: Callable[..., Any], *arguments: object) -> Any:
+    """Call a function, and name the column in its error."""
+    kind, problem = PseudonymizationError, ""
+    try:
+        return function(*arguments)
+    except PseudonymizationError as error:
+        kind, problem = type(error), str(error)
+    raise kind(f"column {name!r}: {problem}")
+
+
+def plan_table(
+    frame: pd.DataFrame,
+    strategy: str | Function | Mapping[str, str | Function] | None,
+    sensitive_columns: Iterable[str] | None,
+    arguments: Arguments,
+    attached: object = None,
+) -> tuple[Pseudonymizer, Keyring, Manifest | None]:
+    """Decide what is done with each column of a table, from its names and dtypes alone.
+
+    Args:
+        frame: the table.
+        strategy: as for ``anonymize``.
+        sensitive_columns: as for ``anonymize``.
+        arguments: the others of ``anonymize``.
+        attached: the manifest that the table has, or None.
+
+    Returns:
+        The plan, its key, and the manifest of columns that were pseudonymized before.
+
+    Raises:
+        ManifestError: the table already has a manifest that can't be extended.
+        PseudonymizationError: an argument or a column can't be used.
+        SecretError: the key can't be had.
+    """
+    check_arguments(arguments)
+    manager = arguments.get("key_manager")
+    manager = get_default_key_manager() if manager is None else manager
+    profile = rules_in_force(manager.settings, arguments.get("profile"))
+    prefix = arguments.get("domain_prefix")
+    prefix = profile.domain_prefix if prefix is None else prefix
+    strict = manager.settings.strict_columns
+    rules = _ruled_columns(frame, sensitive_columns, profile, strict=strict)
+    wanted, functions = _said(strategy, arguments, list(rules))
+    given = arguments.get("manifest")
+    document = attached if given is None else given
+    earlier = None if document is None else Manifest.parse(document)
+    specs = {
+        name: in_column(name, _spec_of, frame[name], wanted[name].over(rules[name]), prefix or None)
+        for name in rules
+    }
+    if earlier is not None:
+        _check_new(earlier, specs)
+    _check_tweaks(frame, specs, {} if earlier is None else earlier.columns)
+    reversible = (name for name, spec in specs.items() if spec.reversible)
+    versioned = tuple(reversible) if arguments.get("key_versions") else ()
+    if versioned:
+        check_version_columns(frame, versioned)
+    version = arguments.get("master_key_version")
+    keyring = keyring_of(manager, arguments.get("master_key_name"), version)
+    if earlier is not None:
+        _check_extension(earlier, keyring)
+    plan = Pseudonymizer(
+        columns=specs, key=keyring.reference, functions=functions, versioned=versioned
+    )
+    return plan, keyring, earlier
+
+
+def rules_in_force(settings: Settings, profile: str | None) -> Profile:
+    """Return what the settings say, with what a profile says over it."""
+    for_all = Profile(settings.columns.pairs, settings.domain_prefix)
+    if profile is None:
+        return for_all
+    if profile not in settings.profiles:
+        near = difflib.get_close_matches(profile, settings.profiles, 1)
+        known = ", ".join(map(repr, settings.profiles)) or "none"
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {known}"
+        problem = f"the settings have no profile {profile!r}; {hint}"
+        raise ArgumentError(problem, argument="profile")
+    return settings.profiles[profile].above(for_all)
+
+
+def _ruled_columns(
+    frame: pd.DataFrame, sensitive_columns: Iterable[str] | None, rules: Rules, *, strict: bool
+) -> Mapping[str, ColumnRule]:
+    """Return the columns to pseudonymize, and what the rules say of each."""
+    named = None if sensitive_columns is None else check_columns(frame, listed(sensitive_columns))
+    levels = [*frame.index.names, *frame.columns.names]
+    ruled = {name: rules.of(name) for name in (*frame.columns, *levels) if isinstance(name, str)}
+    unnamed = [name for name in frame.columns.difference(named or (), False) if not ruled.get(name)]
+    if strict and unnamed:
+        raise PseudonymizationError(
+            f"strict_columns is on, and no rule names {', '.join(map(repr, unnamed))}. Give each a"
+            " rule; strategy = 'keep' lets a column stay as it is"
+        )
+    hidden = {name: rule for name, rule in ruled.items() if rule and rule.strategy != KEEP}
+    if named is not None:
+        check_levels(levels, named)
+        return {name: hidden.get(name, ColumnRule()) for name in named}
+    check_levels(levels, hidden)
+    hidden = {name: hidden[name] for name in frame.columns if name in hidden}
+    if not hidden:
+        reason = "no rule names a column of the table" if rules else "there are no rules"
+        raise ArgumentError(
+            f"nothing would be pseudonymized: {reason}. Name the columns in sensitive_columns, or"
+            " write rules under [default.columns] in the settings file"
+        )
+    return hidden
+
+
+def _said(
+    strategy: str | Function | Mapping[str, str | Function] | None,
+    arguments: Arguments,
+    names: list[str],
+) -> tuple[dict[str, ColumnRule], dict[str, Function]]:
+    """Return what the arguments say of each column, and the functions in place of strategies."""
+    domains = by_column("domains", arguments.get("domains"), names)
+    tweaks = by_column("tweaks", arguments.get("tweaks"), names)
+    strategies, functions = chosen_strategies(strategy, names)
+    options = options_by_column(arguments.get("options"), names)
+    formats = by_column("formats", arguments.get("formats"), names)
+    check_formats(formats, options)
+    for_all = ColumnRule(
+        small_domain=arguments.get("small_domain"),
+        on_invalid=arguments.get("on_invalid"),
+        normalize=arguments.get("normalize"),
+        on_ordered=arguments.get("on_ordered"),
+    )
+    rules = {
+        name: replace(
+            for_all,
+            strategy="custom" if name in functions else strategies.get(name),
+            format=formats.get(name),
+            domain=domains.get(name),
+            tweak=tweaks.get(name),
+            options=options.get(name, {}),
+        )
+        for name in names
+    }
+    return rules, functions
+
+
+def _spec_of(series: pd.Series, rule: ColumnRule, domain_prefix: str | None) -> ColumnSpec:
+    kind: type = Unread
+    if strategy_type(rule.strategy or "fpe").reads:
+        if rule.on_ordered != "keep" and getattr(series.dtype, "ordered", False):
+            raise PseudonymizationError(
+                "it is an ordered categorical, and the order of its pseudonyms would tell its"
+                " values: drop the order with .cat.as_unordered(), or pass on_ordered='keep'"
+            )
+        kind = kind_of(series, scale_of(rule.format, rule.options))
+        if kind is WholeNumbers and (rule.format or "").partition("/")[0] == "decimal":
+            raise PseudonymizationError(
+                "whole numbers have the format 'integer', and floats the format 'decimal' with a"
+                " scale: choose one of them"
+            )
+    return replace(ColumnSpec.of(rule, str(series.name), kind), domain_prefix=domain_prefix)
+
+
+def _check_tweaks(
+    frame: pd.DataFrame, specs: Mapping[str, ColumnSpec], entries: Mapping[str, Entry]
+) -> None:
+    """Check that what recovery of a column reads in others stays as it is, after rekey too."""
+    for name, spec in specs.items():
+        tweak = spec.tweak
+        if tweak is None:
+            continue
+        check_columns(frame, [tweak])
+        if tweak in specs or (tweak in entries and entries[tweak].recipe.reversible):
+            raise PseudonymizationError(
+                f"column {name!r}: its tweaks can't lie in {tweak!r}, which is pseudonymized too"
+            )
+    for name, entry in entries.items():
+        read = (entry.recipe.tweak, version_column(name) if entry.versions else None)
+        for needed in read:
+            if needed in specs and entry.recipe.reversible:
+                raise PseudonymizationError(
+                    f"column {needed!r}: recovery of {name!r} reads {needed!r} as it is now"
+                )
+
+
+def _check_new(earlier: Manifest, names: Collection[str]) -> None:
+    again = [name for name in names if name in earlier.columns]
+    if again:
+        raise PseudonymizationError(
+            f"already pseudonymized: {', '.join(map(repr, again))}. To change the key use rekey,"
+            " to start over use reidentify first; rows in clear that were added are pseudonymized"
+            " alone, before tables and manifests are put together (merge_manifests)"
+        )
+
+
+def _check_extension(earlier: Manifest, keyring: Keyring) -> None:
+    if earlier.key != keyring.reference:
+        raise ManifestError(
+            f"other columns of the table were pseudonymized with {earlier.key}, and these would be"
+            f" with {keyring.reference}: a table has one key. Use rekey or reidentify first"
+        )
+    earlier.check(keyring)
+    if earlier.schema < 3 and any(entry.versions for entry in earlier.columns.values()):
+        raise ManifestError(
+            f"the manifest of the table is of schema {earlier.schema}, which does not list the"
+            " versions of the key that its rows have: rekey the table first"
+        )
