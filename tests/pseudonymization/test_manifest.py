@@ -317,7 +317,7 @@ def test_lone_surrogates_are_not_signed(columns: dict[str, Column], match: str) 
         Manifest.sign(replace(KEY, name="\ud800"), {"x": COLUMN}, MAC_KEY)
 
 
-RECIPE_FIELDS = ["domain", *ColumnSpec.__dataclass_fields__.keys() - {"key_domain"}]
+RECIPE_FIELDS = ["domain", *sorted(ColumnSpec.__dataclass_fields__.keys() - {"key_domain"})]
 COLUMN_FIELDS = [name for name in Column.__dataclass_fields__ if name != "recipe"]
 OPTIONAL = {"format", "normalize", "tweak", "domain_prefix", "tables", "arrow", "tweak_arrow"}
 
