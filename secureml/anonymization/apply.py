@@ -87,7 +87,7 @@ def anonymize(
             reversible are "hash": HMAC-SHA256, "mask", "redact", "null", and a function of the
             caller's own, which gets the column as a Series and returns the new one.
         sensitive_columns: the names of the columns to pseudonymize; by default those that the
-            rules of the settings name. What the rules say holds where no argument says otherwise.
+            rules of the settings name. An argument takes precedence over a rule.
         preview: return what ``preview`` shows of so many rows, in place of the table.
         master_key_name: the key; by default the setting of that name.
         master_key_version: its version; by default the newest. A job of many tables names one,
@@ -228,7 +228,7 @@ def replace_column(
 
 
 def _read(series: pd.Series, spec: ColumnSpec) -> Column | UnreadColumn:
-    """Read a column; one that can't be read is none the less good for what does not look at it."""
+    """Read a column; a strategy that does not look at values takes one that can't be read too."""
     read = partial(read_column, series, distinct=spec.tweak is None, scale=spec.scale)
     if strategy_type(spec.strategy).reads:
         return read()

@@ -32,7 +32,7 @@ class ColumnPreview:
         rows: how many rows there are.
         nulls: how many of them are null.
         distinct: how many distinct values the others have.
-        domain_size: the least number of possible pseudonyms of a value that is permuted; 0 where
+        domain_size: the least number of possible pseudonyms of a value that is permuted; 0 if
             none is.
         valid: how many rows get a pseudonym that is valid in the column's format.
         invalid: how many rows are not of the format and would be refused.

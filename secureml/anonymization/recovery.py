@@ -327,7 +327,7 @@ def _check_sketch(
 
 
 def _check_tweak_type(series: pd.Series, entry: Entry) -> None:
-    """Check that tweaks of text are no numbers by now."""
+    """Check that tweaks that were text have not become numbers."""
     before, now = entry.tweak_arrow or "", tweak_type(series)
     if "string" in before and "string" not in now and not series.isna().all():
         raise WrongTableError(

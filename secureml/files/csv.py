@@ -134,7 +134,7 @@ class CsvTable(Table):
 
 
 class _CsvWriter(TableWriter):
-    """Writes values with quotation marks where they need them, and nulls as nothing."""
+    """Writes values in quotation marks if they need them, and nulls as nothing."""
 
     def __init__(self, file: BinaryIO, schema: pa.Schema, delimiter: str, line_end: str) -> None:
         self._file = file

@@ -137,7 +137,7 @@ def _beside(path: Path, given: str | os.PathLike[str] | None) -> dict[str, Any]:
 
 
 def document_in(path: Path) -> tuple[dict[str, Any], Digest | None]:
-    """Read a manifest, and the digest of its data where the file has one.
+    """Read a manifest, and the digest of its data if the file has one.
 
     Raises:
         ManifestError: it is no manifest.

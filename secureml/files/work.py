@@ -48,7 +48,7 @@ class Work:
     @classmethod
     @contextlib.contextmanager
     def locked(cls, folder: Path) -> Iterator[Self]:
-        """Take the folder, and make it where it is not there.
+        """Lock the folder, and make it if it is not there.
 
         Raises:
             SecureMLError: another process has it, it is not this user's alone, or it can't be
@@ -67,7 +67,7 @@ class Work:
             yield cls(folder, descriptor)
         finally:
             with contextlib.suppress(OSError):
-                folder.rmdir()  # only where nothing is in it
+                folder.rmdir()  # only if nothing is in it
             os.close(descriptor)
 
     @property

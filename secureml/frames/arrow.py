@@ -48,7 +48,7 @@ def read_text(array: pa.Array | pa.ChunkedArray) -> tuple[Text, Nulls]:
         array: of a type for strings; sliced and chunked arrays too.
 
     Returns:
-        The text, with nothing where a null is, and which values are null, shape (values,).
+        The text, with an empty value for a null, and which values are null, shape (values,).
 
     Raises:
         PseudonymizationError: the strings are not UTF-8.

@@ -103,7 +103,7 @@ class TextColumn(ColumnValues):
     """Strings.
 
     Args:
-        values: one per row, nothing where a null is.
+        values: one per row, an empty one for a null.
         nulls: which rows are null, shape (rows,).
         make: makes an array of the column's dtype of text and nulls.
     """

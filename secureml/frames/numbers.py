@@ -64,7 +64,7 @@ def read_integers(series: pd.Series) -> tuple[WholeNumbers, Nulls]:
 
 
 def write_integers(numbers: WholeNumbers, nulls: Nulls, dtype: Any) -> Any:
-    """Make an array of a dtype; where a numpy integer dtype would have to hold a null, nullable.
+    """Make an array of a dtype, or of a nullable one if a numpy integer dtype had to hold nulls.
 
     Args:
         numbers: those that are not null, within the dtype's limits.

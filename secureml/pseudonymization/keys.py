@@ -130,7 +130,7 @@ class Keyring:
         version: of the master key, None if its source has no versions.
         environment: in which it was fetched, None if none was selected.
         origin: its fingerprint and source, for messages.
-        envelope: the master key, wrapped, where it is kept so.
+        envelope: the master key, wrapped, if it is kept so.
     """
 
     __slots__ = ("_derive", "_origin", "_seal", "reference")
