@@ -39,7 +39,7 @@ PLAIN = {
 } - {"vault_url", "vault_proxy"}
 """Arguments that hold no secret: messages may repeat them."""
 
-TABLES = {"anonymize", "merge_manifests", "reidentify", "rekey"}
+TABLES = {"anonymize", "merge_manifests", "preview", "reidentify", "rekey"}
 """Calls that take tables; they get keys from a manager, and no argument of theirs holds one."""
 
 SHAPES: dict[str, Callable[[Callable[[], bytes]], object]] = {
