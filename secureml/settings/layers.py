@@ -68,10 +68,8 @@ class Layer:
         file, what weaker layers say of the others is taken back. Tables add to weaker ones.
 
         Args:
-            obj: the settings object of Dynaconf.
-            env: ignored, as are the others: a layer is of one environment and loaded whole.
-            silent: ignored.
-            key: ignored.
+            obj: the settings object of Dynaconf. What else it passes is of no use here: a layer is
+                of one environment and loaded whole.
         """
         decided = _decided(self.values)
         for name, group in _GROUPS.items():

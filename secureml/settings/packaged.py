@@ -43,11 +43,8 @@ def default_in(environment: str | None, name: str) -> tuple[object, str] | None:
         environment: its canonical name; None if none is selected.
         name: the setting.
     """
-    found = None
-    for origin, values in packaged_layers(environment).items():
-        if name in values:
-            found = values[name], origin
-    return found
+    layers = packaged_layers(environment).items()
+    return next(((v[name], origin) for origin, v in reversed(layers) if name in v), None)
 
 
 def is_default(name: str, value: object, origin: str | None) -> bool:

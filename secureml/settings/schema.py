@@ -70,9 +70,13 @@ def _setting(default: Any, doc: str, /, **traits: Any) -> Any:
     return field(default=default, metadata={"doc": doc, **traits})
 
 
-def _either(group: str) -> dict[str, Any]:
-    """Traits of a secret and of the file that holds it: one of them is said, never both."""
-    return {"group": group, "exclusive": True}
+def _secret(group: str, doc: str, **traits: Any) -> Any:
+    doc = f"{doc.removesuffix('.')}; keep it out of settings files."
+    return _setting(None, doc, group=group, exclusive=True, **traits)
+
+
+def _secret_file(group: str, doc: str) -> Any:
+    return _setting(None, doc, group=group, exclusive=True, is_path=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,17 +99,11 @@ class Settings:
         "turn, and `unix:///path` is a socket.",
         check=checks.check_urls,
     )
-    vault_token: SecretText | None = _setting(
-        None,
-        "Token to log in with; keep it out of settings files.",
-        check=checks.check_token,
-        **_either("token"),
+    vault_token: SecretText | None = _secret(
+        "token", "Token to log in with.", check=checks.check_token
     )
-    vault_token_file: str | None = _setting(
-        None,
-        "File that holds the token; read again when the token is refused.",
-        is_path=True,
-        **_either("token"),
+    vault_token_file: str | None = _secret_file(
+        "token", "File that holds the token; read again when the token is refused."
     )
     vault_path: str = _setting(
         "secureml", "Path under the mount below which the secrets lie.", check=checks.check_path
@@ -137,37 +135,19 @@ class Settings:
         check=checks.check_name,
     )
     vault_role_id: str | None = _setting(None, "Role ID of an AppRole.", check=checks.check_token)
-    vault_secret_id: SecretText | None = _setting(
-        None, "Secret ID of an AppRole; keep it out of settings files.", **_either("secret ID")
-    )
-    vault_secret_id_file: str | None = _setting(
-        None, "File that holds the secret ID.", is_path=True, **_either("secret ID")
-    )
+    vault_secret_id: SecretText | None = _secret("secret ID", "Secret ID of an AppRole.")
+    vault_secret_id_file: str | None = _secret_file("secret ID", "File that holds the secret ID.")
     vault_secret_id_wrapped: bool = _setting(
         False, "Whether what is given as secret ID is a wrapping token for it."
     )
     vault_username: str | None = _setting(
         None, "User name for ldap and userpass.", check=checks.check_name
     )
-    vault_password: SecretText | None = _setting(
-        None,
-        "Password for ldap and userpass; keep it out of settings files.",
-        **_either("password"),
-    )
-    vault_password_file: str | None = _setting(
-        None, "File that holds the password.", is_path=True, **_either("password")
-    )
-    vault_jwt: SecretText | None = _setting(
-        None,
-        "JWT to log in with; keep it out of settings files.",
-        check=checks.check_token,
-        **_either("JWT"),
-    )
-    vault_jwt_file: str | None = _setting(
-        None,
-        "File that holds the JWT; for kubernetes the pod's own, by default.",
-        is_path=True,
-        **_either("JWT"),
+    vault_password: SecretText | None = _secret("password", "Password for ldap and userpass.")
+    vault_password_file: str | None = _secret_file("password", "File that holds the password.")
+    vault_jwt: SecretText | None = _secret("JWT", "JWT to log in with.", check=checks.check_token)
+    vault_jwt_file: str | None = _secret_file(
+        "JWT", "File that holds the JWT; for kubernetes the pod's own, by default."
     )
     vault_client_cert: str | None = _setting(
         None,
@@ -477,8 +457,11 @@ RIVALS: tuple[tuple[str, ...], ...] = tuple(
 """Settings that exclude each other in one layer."""
 
 # An address may hold credentials, for which it is refused.
-_secret = {declared.name for declared in SETTINGS if declared.secret} | {"vault_url", "vault_proxy"}
-Settings.__init__ = conceals(*_secret)(Settings.__init__)  # type: ignore[method-assign]
+_concealed = {declared.name for declared in SETTINGS if declared.secret} | {
+    "vault_url",
+    "vault_proxy",
+}
+Settings.__init__ = conceals(*_concealed)(Settings.__init__)  # type: ignore[method-assign]
 
 RESERVED_SECRET_NAMES: frozenset[str] = frozenset(
     {"ENV", "ENVIRONMENT", "SETTINGS", "SETTINGS_FILE"}
