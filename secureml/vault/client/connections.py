@@ -114,10 +114,6 @@ class _IdleConnections:
             return
         self._connections.append((os.getpid(), connection))
 
-    def qsize(self) -> int:
-        """Return how many connections are kept."""
-        return len(self._connections)
-
 
 class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:

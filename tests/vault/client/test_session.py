@@ -2,11 +2,14 @@
 
 import logging
 import pickle
+import socket
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+import secureml
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -177,6 +180,24 @@ def test_a_revoked_token_and_a_denied_path_are_told_apart(vault, caplog):
         read(session, "allowed")
     assert_tells_nothing(denied.value, caplog, token)
     assert_tells_nothing(expired.value, caplog, token)
+    session.close()
+
+
+def test_five_calls_lead_from_a_request_to_the_socket(vault, monkeypatch):
+    package = str(Path(secureml.__file__).parent)
+    depths = []
+    sendall = socket.socket.sendall
+
+    def counted(self, *arguments):
+        frames = [frame.f_code.co_filename for frame, _ in traceback.walk_stack(None)]
+        depths.append(sum(name.startswith(package) for name in frames))
+        sendall(self, *arguments)
+
+    session = session_in(vault)
+    read(session)
+    monkeypatch.setattr(socket.socket, "sendall", counted)
+    read(session)
+    assert depths == [5]
     session.close()
 
 
