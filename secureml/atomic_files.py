@@ -54,7 +54,7 @@ class NewFile:
     """A file as it is to be.
 
     Args:
-        path: where; a symbolic link there stays one.
+        path: its path; a symbolic link there stays one.
         content: what it is to hold.
         mode: its permission bits; by default those of the file that is there, or what the process
             gives a new one.
@@ -187,7 +187,7 @@ def private_folder(path: Path) -> Path:
 
 
 def put_in_place(path: Path, target: Path) -> None:
-    """Give a file that is complete another name, which may be taken.
+    """Rename a file that is complete, over another if there is one.
 
     Raises:
         SecureMLError: it can't be; both are as they were.
@@ -203,13 +203,13 @@ def put_in_place(path: Path, target: Path) -> None:
 
 
 def sync(file: BinaryIO) -> None:
-    """Make what was written last."""
+    """Flush what was written to the disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path | int) -> None:
-    """Make the names in a folder last, if the system can.
+    """Flush the names in a folder to the disk, if the system can.
 
     Args:
         folder: its path, or a descriptor of it.

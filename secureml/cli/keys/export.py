@@ -120,7 +120,7 @@ def verify_backup(
 ) -> None:
     """Check an exported key, against Vault and tables too.
 
-    Opens it, which tells whether it was changed, and checks the fingerprint of every version.
+    Opens it, which shows whether it was changed, and checks the fingerprint of every version.
     If Vault can be read, each version is compared with the one there. With --table, it is
     checked whether the file could be recovered with it. Ends with 1 if something differs.
 

@@ -38,8 +38,8 @@ def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_j
     """Tell which versions of keys files need.
 
     Takes tables, and manifests alone. A version whose key has another number in Vault by now is
-    told with both. A version that is missing is told too, and so is a file without a manifest that
-    can be read; then the exit code is 1.
+    listed with both. A version that is missing is listed too. If a file has no manifest that can be
+    read, the exit code is 1.
 
     Examples:
       secureml keys usage hidden.csv archive/*.parquet

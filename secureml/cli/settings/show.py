@@ -19,7 +19,7 @@ def show(environment: str | None, as_json: bool) -> None:
     """Print every setting and its origin.
 
     The origin is the layer that a value comes from, with the line of a file. Secrets stay hidden.
-    If the record in Vault can't be used, the other layers are printed, and the exit code tells.
+    If the record in Vault can't be used, the other layers are printed, and the exit code is not 0.
 
     Examples:
       secureml settings show

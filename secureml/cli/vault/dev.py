@@ -71,7 +71,7 @@ def dev(
     Without --persist all it held is gone when it stops. With it, whoever can read the folder can
     read the keys: seal key and root token lie beside the data, in files for you alone.
 
-    It takes the extra `server`, or --binary. It is no place for real keys.
+    It needs the extra `server`, or --binary. It is no place for real keys.
 
     Examples:
       secureml vault dev

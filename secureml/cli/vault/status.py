@@ -22,8 +22,8 @@ def status(environment: str | None, as_json: bool) -> None:
 
     Prints each address with its state and version, the leader, the login with its TTL and
     policies, the mount, and what may be done with each key: read, history, write, destroy, unwrap,
-    rewrap. Then what an operator should look at, and of keys whose versions this machine saw and
-    Vault has not, or others of the same number. Changes nothing.
+    rewrap. Then what an operator should look at, such as versions of keys that this machine saw
+    and Vault lacks, or has with another date. Changes nothing.
 
     Ends with 5 if Vault is unavailable or sealed at every address, with 4 if it does not accept the
     credentials or the key of the settings may not be read, and with 3 if that key is absent or

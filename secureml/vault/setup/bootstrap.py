@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from secureml.audit import Access, Audit
 from secureml.errors import (
@@ -16,7 +16,7 @@ from secureml.vault.client.session import VaultSession
 from secureml.vault.setup.changes import Change, SetupPlan, mount_change
 from secureml.vault.setup.key_mount import KeyMount
 from secureml.vault.setup.policies import KeyLayout
-from secureml.vault.setup.policy_changes import Policies
+from secureml.vault.setup.policy_changes import policy_changes, policy_has_changed
 from secureml.vault.setup.roles import role_changes
 
 __all__ = ["Bootstrap"]
@@ -52,7 +52,7 @@ class Bootstrap:
         self._api = Api(session)
         self._layout = layout
         self._role_fields = role_fields or {}
-        self._policies = Policies(self._api, layout, keep_wrapping=keep_wrapping)
+        self._keep_wrapping = keep_wrapping
         self._audit = audit
         self._mount = KeyMount(self._api, layout, sleep)
 
@@ -63,13 +63,15 @@ class Bootstrap:
             ConfigurationError: something else is mounted in place of the keys or AppRole.
             SecretError: Vault can't be asked.
         """
+        api, layout = self._api, self._layout
         remarks: list[str] = []
-        changes = [
-            *self._mount.changes(remarks),
-            *self._transit_changes(),
-            *self._policies.changes(remarks),
-            *role_changes(self._api, self._layout, self._role_fields),
-        ]
+        changes = [*self._mount.changes(remarks)]
+        if layout.transit is not None:
+            what = "vault_transit_mount"
+            transit = mount_change(api, "sys/mounts", layout.transit, what, "transit")
+            changes += [] if transit is None else [transit]
+        changes += policy_changes(api, layout, remarks, keep_wrapping=self._keep_wrapping)
+        changes += role_changes(api, layout, self._role_fields)
         return SetupPlan(tuple(changes), tuple(remarks))
 
     def check(self, plan: SetupPlan) -> None:
@@ -118,7 +120,7 @@ class Bootstrap:
             ConfigurationError: something else is mounted there by now.
             SecretError: Vault refuses it, or can't be asked.
         """
-        if self._policies.have_changed_since(change):
+        if policy_has_changed(self._api, change):
             again = [each for each in self.plan().changes if each.path == change.path]
             if not again:
                 return
@@ -164,13 +166,6 @@ class Bootstrap:
                 return tuple(sorted(answer.data))
             problem = "Vault lists them in its root namespace alone"
         raise AccessDeniedError(problem, path="sys/audit", capability="sudo")
-
-    def _transit_changes(self) -> Iterator[Change]:
-        if self._layout.transit is not None:
-            what = "vault_transit_mount"
-            change = mount_change(self._api, "sys/mounts", self._layout.transit, what, "transit")
-            if change is not None:
-                yield change
 
     def _role_id(self, environment: str) -> str:
         found = self._api.expect(f"{self._layout.role_path(environment)}/role-id")
