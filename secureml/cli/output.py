@@ -124,12 +124,12 @@ def discard() -> None:
 
 
 def ask(question: str) -> str:
-    """Return what is typed, without the blanks around it.
-
-    Raises:
-        click.Abort: the input ended.
-    """
-    return str(_asked(click.prompt, question)).strip()
+    """Return what is typed, without the blanks around it; empty if the input ended."""
+    try:
+        return str(_asked(click.prompt, question)).strip()
+    except click.Abort:
+        show("", err=True)
+    return ""
 
 
 def ask_hidden(question: str) -> str:

@@ -137,7 +137,9 @@ def destroy(
     with KeyManager(environment=environment) as manager:
         if fingerprint is None:
             _show(_version_of(manager, key_name, version))
-            fingerprint = _typed("Type its fingerprint to destroy it for good")
+            fingerprint = ask("Type its fingerprint to destroy it for good")
+            if not fingerprint:
+                fail("nothing was destroyed", 1)
         print_facts(manager.destroy_key_version(key_name, version, fingerprint), as_json=as_json)
 
 
@@ -198,11 +200,3 @@ def _show(info: KeyInfo) -> None:
         f"fingerprint {info.fingerprint or 'not known'}",
         err=True,
     )
-
-
-def _typed(question: str) -> str:
-    try:
-        return ask(question)
-    except click.Abort:
-        show("", err=True)
-    return fail("nothing was destroyed", 1)
