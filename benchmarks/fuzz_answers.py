@@ -376,7 +376,7 @@ OPERATIONS: Mapping[str, _Operation] = {
         "transit",
     ),
     "renewal": _renewed,
-    "is_sealed": _making(lambda fuzzer: VaultSession(fuzzer.settings()).is_sealed()),
+    "seal_status": _making(lambda fuzzer: VaultSession(fuzzer.settings()).seal_status()),
     "bootstrap plan": _making(lambda fuzzer: _bootstrap(fuzzer).plan()),
     "bootstrap audit": _making(lambda fuzzer: _bootstrap(fuzzer).audit_devices()),
     "vault status": _making(_status),

@@ -249,9 +249,7 @@ def _node(settings: Settings, address: str) -> Node:
 
 
 def _state_of(session: VaultSession, address: str) -> Node:
-    seal = Api(session).get("sys/seal-status").body
-    if "sealed" not in seal:
-        raise seal.malformed("sealed")
+    seal = session.seal_status()
     version = seal.text("version") or None
     if not seal.flag("initialized"):
         closed = VaultUnavailableError(f"Vault at {address} is not initialized")

@@ -29,6 +29,7 @@ from secureml.settings import Settings
 from secureml.settings.checks import is_loopback
 from secureml.vault.auth import AuthMethod, auth_from
 from secureml.vault.auth.shared import LoggedIn, SharedLogin, shared_login
+from secureml.vault.client.answers import Members
 from secureml.vault.client.deadline import deadline
 from secureml.vault.client.failover import LOOKUP_SELF, FailoverClient
 from secureml.vault.client.messages import Answer, Objection, Request
@@ -221,6 +222,19 @@ class VaultSession:
             SecretError: as for ``request``.
         """
         return self.request("get", LOOKUP_SELF.path, mount="auth/token")
+
+    def seal_status(self) -> Members:
+        """Ask whether Vault is initialized and sealed; this needs no login.
+
+        Raises:
+            VaultUnavailableError: no usable answer.
+            AuthenticationError: the server's certificate is not trusted.
+        """
+        with deadline(self._settings.vault_timeout):
+            answer = self._here().client.send(Request("get", "sys/seal-status"), None)
+        if not isinstance(answer.body.get("sealed"), bool):
+            raise answer.body.malformed("sealed")
+        return answer.body
 
     def close(self) -> None:
         """Close the connections, and revoke the token if no other session of the process uses it.

@@ -66,7 +66,7 @@ def test_each_request_with_a_token_tells_the_index_and_no_other_does(faulty) -> 
     try:
         for _ in range(2):
             session.lookup_self()
-        session.is_sealed()
+        session.seal_status()
     finally:
         session.close()
     first, *others, last = server.received

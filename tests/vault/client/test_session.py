@@ -217,10 +217,12 @@ def test_every_character_of_a_path_reaches_vault(vault, name):
 def test_a_sealed_server(private_bao, caplog):
     session = session_of(private_bao.url, private_bao.root_token, vault_timeout=5)
     private_bao.seal()
+    assert session.seal_status()["sealed"]
     with pytest.raises(VaultSealedError, match="is sealed") as caught:
         read(session)
     assert_tells_nothing(caught.value, caplog, private_bao.root_token.reveal())
     private_bao.unseal()
+    assert not session.seal_status()["sealed"]
     assert read(session).status == 404
     session.close()
 
