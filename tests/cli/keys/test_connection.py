@@ -114,8 +114,9 @@ def test_something_that_is_not_vault(tried, bao_tls):
     assert failures(ran)[0].startswith("reachable: what answers at ")
 
 
-def test_json_that_is_not_vaults(tried, faulty):
-    ran = tried(faulty(b'{"status": "ok"}').url, "a-token")
+@pytest.mark.parametrize("status", ["200 OK", "403 Forbidden"])
+def test_json_that_is_not_vaults(tried, faulty, status):
+    ran = tried(faulty(b'{"status": "ok"}', status=status).url, "a-token")
     assert ran.code == 5
     assert failures(ran)[0].startswith("reachable: what answers at ")
 
