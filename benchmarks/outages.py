@@ -32,10 +32,10 @@ import requests
 import trustme
 from requests.adapters import HTTPAdapter
 
+from helpers.cluster import DevCluster
 from helpers.network import FaultyServer, Relay, full_queue, http_answer
 from secureml import KeyManager
 from secureml.errors import SecretError
-from secureml.vault.devserver.cluster import DevCluster
 from secureml.vault.devserver.server import DevServer
 
 TOKEN, BODY = "s.canary-token-44d0", "canary-body-61e7"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import hvac
 import pytest
 
+from helpers.cluster import DevCluster
 from secureml.errors import KeyRolledBackError, SecretExistsError, SecureMLWarning
 from secureml.key_management import KeyManager
 from secureml.settings import Layers, load_settings
@@ -14,7 +15,6 @@ from secureml.stores import Finding
 from secureml.stores.custom_metadata import DISABLED, state_key
 from secureml.stores.vault import VaultStore
 from secureml.vault.client.session import VaultSession
-from secureml.vault.devserver.cluster import DevCluster
 from secureml.vault.devserver.server import DevServer
 
 TIMES = 20

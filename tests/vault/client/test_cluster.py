@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from helpers.cluster import DevCluster
 from secureml.errors import KeyDisabledError, SecretError, VaultUnavailableError
 from secureml.key_management import KeyManager
-from secureml.vault.devserver.cluster import DevCluster
 
 THREADS = 16
 DEADLINE = 5.0

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import hvac
 import pytest
 
+from helpers.cluster import DevCluster
 from secureml.key_management import KeyManager
-from secureml.vault.devserver.cluster import DevCluster
 
 
 @pytest.fixture(scope="module")
