@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, TypedDict
@@ -13,6 +12,7 @@ from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.key_management import KeyManager
 from secureml.pseudonymization.column_spec import check_choice, check_choices, check_strategy
 from secureml.pseudonymization.formats import resolve_format
+from secureml.settings.environments import did_you_mean
 from secureml.settings.rules import NAMED, Option
 
 __all__ = [
@@ -172,9 +172,9 @@ def check_columns(data: pd.DataFrame, names: Iterable[object]) -> list[str]:
                 " manifest and the key's derivation hold names as text"
             )
         if name not in columns:
-            near = difflib.get_close_matches(name, [c for c in columns if isinstance(c, str)], 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {_listed([*columns])}"
-            raise PseudonymizationError(f"there is no column {name!r}; {hint}")
+            near = did_you_mean(name, (each for each in columns if isinstance(each, str)))
+            hint = near or f"; there are {_listed([*columns])}"
+            raise PseudonymizationError(f"there is no column {name!r}{hint}")
     return list(dict.fromkeys(map(str, names)))
 
 
@@ -276,8 +276,7 @@ def _check_sensitive(argument: str, given: Iterable[str], names: Iterable[str]) 
     known = dict.fromkeys(names)
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(str(name), known)
             raise ArgumentError.of(argument, f"names {name!r}, which is no sensitive column{hint}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,6 +33,7 @@ from secureml.pseudonymization.strategies import strategy_type
 from secureml.pseudonymization.values.kinds import Unread
 from secureml.pseudonymization.values.numbers import WholeNumbers
 from secureml.settings import Settings
+from secureml.settings.environments import did_you_mean
 from secureml.settings.rules import KEEP, ColumnRule, Profile, Rules
 
 __all__ = ["Pseudonymizer", "in_column", "plan_table", "rules_in_force"]
@@ -147,10 +147,9 @@ def rules_in_force(settings: Settings, profile: str | None) -> Profile:
     if profile is None:
         return for_all
     if profile not in settings.profiles:
-        near = difflib.get_close_matches(profile, settings.profiles, 1)
         known = ", ".join(map(repr, settings.profiles)) or "none"
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {known}"
-        problem = f"the settings have no profile {profile!r}; {hint}"
+        hint = did_you_mean(profile, settings.profiles) or f"; there are: {known}"
+        problem = f"the settings have no profile {profile!r}{hint}"
         raise ArgumentError(problem, argument="profile")
     return settings.profiles[profile].above(for_all)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 from pathlib import Path
 
 from secureml.atomic_files import check_replaceable
 from secureml.errors import ArgumentError, PseudonymizationError, SecureMLError, WrongKeyError
 from secureml.files.base import Table
 from secureml.files.parquet import ParquetTable
+from secureml.settings.environments import did_you_mean
 
 __all__ = [
     "Progress",
@@ -91,9 +91,8 @@ def check_columns(table: Table, names: Iterable[str] | None) -> list[str] | str 
     for name in names:
         if name in there:
             continue
-        near = get_close_matches(name, there, 1)
-        hint = f"did you mean {near[0]!r}?" if near else "its first line must name the columns"
-        problem = f"{table.path} has no column {name!r}; {hint}"
+        hint = did_you_mean(name, there) or "; its first line must name the columns"
+        problem = f"{table.path} has no column {name!r}{hint}"
         raise ArgumentError(problem, argument="sensitive_columns")
     return names
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 
-from secureml.settings.environments import ENVIRONMENTS
+from secureml.settings.environments import ENVIRONMENTS, nearest
 from secureml.settings.schema import SETTINGS
 from secureml.settings.setting import variable_of
 
@@ -72,7 +71,8 @@ def misspelt(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         stem = upper.removeprefix("SECUREML_")
         cutoff = 0.75 if stem.startswith(("VAULT_", "USE_")) else 0.9
         stems = _STEMS | {"ENVIRONMENT": ENVIRONMENT_VARIABLE}
-        for meant in difflib.get_close_matches(stem, stems, n=1, cutoff=cutoff):
+        meant = nearest(stem, stems, cutoff)
+        if meant:
             yield name, stems[meant]
 
 
