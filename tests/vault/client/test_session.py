@@ -3,6 +3,7 @@
 import logging
 import pickle
 import socket
+import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -189,7 +190,7 @@ def test_five_calls_lead_from_a_request_to_the_socket(vault, monkeypatch):
     sendall = socket.socket.sendall
 
     def counted(self, *arguments):
-        frames = [frame.f_code.co_filename for frame, _ in traceback.walk_stack(None)]
+        frames = [frame.f_code.co_filename for frame, _ in traceback.walk_stack(sys._getframe())]
         depths.append(sum(name.startswith(package) for name in frames))
         sendall(self, *arguments)
 
@@ -217,12 +218,10 @@ def test_every_character_of_a_path_reaches_vault(vault, name):
 def test_a_sealed_server(private_bao, caplog):
     session = session_of(private_bao.url, private_bao.root_token, vault_timeout=5)
     private_bao.seal()
-    assert session.seal_status()["sealed"]
     with pytest.raises(VaultSealedError, match="is sealed") as caught:
         read(session)
     assert_tells_nothing(caught.value, caplog, private_bao.root_token.reveal())
     private_bao.unseal()
-    assert not session.seal_status()["sealed"]
     assert read(session).status == 404
     session.close()
 
