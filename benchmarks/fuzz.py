@@ -211,7 +211,7 @@ class Fuzzer:
         recipe = ColumnSpec.of(rule, "column", Text)
         values = recipe.prepared(Text.of(strings))
         wanted = values.strings()
-        strategy = recipe.make(DomainKeys(_derived, recipe.domain), tweaks)
+        strategy = recipe.make(DomainKeys(_derived, recipe.key_domain), tweaks)
         outcome = strategy.protect(values)
         made = outcome.values.strings()
         if random.random() < 0.2 and strategy.protect(values).values.strings() != made:
@@ -226,7 +226,7 @@ class Fuzzer:
         if tweaks is None and len({made[row] for row in kept}) < len({wanted[row] for row in kept}):
             raise Surprise(f"different values got one pseudonym: {made!r}")
         whole = Text.of(["" if row in gone else made[row] for row in range(len(made))])
-        again = recipe.make(DomainKeys(_derived, recipe.domain), tweaks)
+        again = recipe.make(DomainKeys(_derived, recipe.key_domain), tweaks)
         back = again.recover(whole, Text.of).strings()
         wrong = [row for row in kept if back[row] != wanted[row]]
         if wrong:
@@ -239,7 +239,7 @@ class Fuzzer:
         """Recover a column of what may never have been pseudonyms."""
         short, rule = self.rule()
         recipe = ColumnSpec.of(rule, "column", Text)
-        strategy = recipe.make(DomainKeys(_derived, recipe.domain))
+        strategy = recipe.make(DomainKeys(_derived, recipe.key_domain))
         strings = [self.value(short) for _ in range(self.random.randrange(1, 4))]
         if not recipe.reversible:
             return "not reversible"
