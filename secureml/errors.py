@@ -2,7 +2,32 @@
 
 No message, attribute or chained exception of these holds a secret, a token, a response body or
 the credentials of a URL: build the message from names, paths and sizes, and raise after the
-``except`` block has ended, so that ``__context__`` does not keep the original.
+``except`` block has ended, so that ``__context__`` does not keep the original::
+
+    SecureMLError
+      ConfigurationError (ValueError)
+      MissingExtraError (ImportError)
+      SecretError
+        SecretNotFoundError (LookupError)
+          SecretDeletedError
+        SecretExistsError
+        AccessDeniedError (PermissionError)
+        AuthenticationError
+        VaultUnavailableError (ConnectionError)
+          VaultSealedError
+          MalformedAnswerError
+        ResourceLimitError
+        KeyMaterialError (ValueError)
+        KeyDisabledError
+        KeyRolledBackError
+      PseudonymizationError (ValueError)
+        ArgumentError
+        DomainTooSmallError
+        InvalidValueError
+        ManifestError
+          ManifestChangedError
+          WrongKeyError
+          WrongTableError
 """
 
 from __future__ import annotations

@@ -279,7 +279,7 @@ class KeyLifecycle(KeyVersions):
             # What was taken out of use doesn't come back under another number.
             new_material = new_material or record.state == DISABLED
             fields = rotated(store, name, wrapped, new_material=new_material).fields()
-        fields = {**_beside_key(record), **fields}
+        fields = {**_inherited(record), **fields}
         filler = _LOST if record.state == DISABLED else record.fields
         newest, lost = record.version or 0, lost_in(record.custom_metadata)
         return self._write_next(
@@ -324,7 +324,7 @@ class KeyLifecycle(KeyVersions):
         beside: Mapping[str, object] = {}
         if left:
             record = record_of(store.read(name, left[-1], even_disabled=True))
-            shape, beside = _shape_of(record), _beside_key(record)
+            shape, beside = _shape_of(record), _inherited(record)
         store.keep_all_versions(name)
         fields = {**beside, **self._fresh(store, name, *shape)}
         lost = lost_in(custom_metadata)
@@ -409,7 +409,7 @@ def plain_fields(material: SecretBytes, encoding: Encoding) -> dict[str, object]
     return {"value": SecretText(encode(material, encoding)), "encoding": encoding}
 
 
-def _beside_key(record: Record) -> dict[str, object]:
+def _inherited(record: Record) -> dict[str, object]:
     """Return the fields that a new version inherits."""
     marked = STATES_KEPT if CREATED_BY in record.custom_metadata else {}
     return {**beside_key(record), **marked}

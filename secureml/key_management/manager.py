@@ -32,7 +32,7 @@ from secureml.key_management.records import (
     secret_info_of,
 )
 from secureml.key_management.resolver import error_of
-from secureml.key_management.wrapped import chain_of, unwrapped_envelope
+from secureml.key_management.wrapped import data_keys_of, unwrapped_envelope
 from secureml.keys import (
     RESERVED,
     Encoding,
@@ -318,7 +318,7 @@ class KeyManager(KeyExports):
             if key.fingerprint not in told:
                 told.add(key.fingerprint)
                 yield key
-        wrapped = chain_of(store, name)
+        wrapped = data_keys_of(store, name)
         for fingerprint in wrapped.envelopes.keys() - told - wrapped.disabled:
             for envelope in wrapped.envelopes[fingerprint]:
                 try:

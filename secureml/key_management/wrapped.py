@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WRAPPED_FIELDS",
-    "Chain",
+    "DataKeys",
     "Wrapped",
-    "chain_of",
+    "data_keys_of",
     "make",
     "rotated",
     "transit_of",
@@ -80,7 +80,7 @@ class Wrapped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
+class DataKeys:
     """The data keys that all versions of a key hold, whichever of them are damaged or gone.
 
     Args:
@@ -94,7 +94,7 @@ class Chain:
     unread: tuple[str, ...]
 
 
-def chain_of(store: SecretStore, name: str) -> Chain:
+def data_keys_of(store: SecretStore, name: str) -> DataKeys:
     """Collect the data keys of all versions of a key that can be read.
 
     Raises:
@@ -124,7 +124,7 @@ def chain_of(store: SecretStore, name: str) -> Chain:
         fingerprint: tuple(sorted(each, key=lambda one: one.transit_version, reverse=True))
         for fingerprint, each in found.items()
     }
-    return Chain(envelopes=envelopes, disabled=frozenset(disabled), unread=tuple(unread))
+    return DataKeys(envelopes=envelopes, disabled=frozenset(disabled), unread=tuple(unread))
 
 
 def wrapped_in(record: Record) -> Wrapped | None:
@@ -221,7 +221,7 @@ def _copies(store: SecretStore, name: str, wrapped: Wrapped) -> Iterator[Envelop
             yield found.envelopes()[wrapped.fingerprint]
     # Who may not list versions is left with that.
     with contextlib.suppress(AccessDeniedError):
-        yield from chain_of(store, name).envelopes.get(wrapped.fingerprint, ())
+        yield from data_keys_of(store, name).envelopes.get(wrapped.fingerprint, ())
 
 
 def make(store: SecretStore, name: str, size: int) -> Wrapped:
@@ -283,9 +283,9 @@ def _carried(store: SecretStore, name: str, key: str, *, without: str) -> dict[s
 
     One that another transit key wraps stays where it is: this one's versions do not concern it.
     """
-    transit, chain = transit_of(store), chain_of(store, name)
-    carried, problems = {}, list(chain.unread)
-    for fingerprint, envelopes in chain.envelopes.items():
+    transit, keys = transit_of(store), data_keys_of(store, name)
+    carried, problems = {}, list(keys.unread)
+    for fingerprint, envelopes in keys.envelopes.items():
         own = [envelope for envelope in envelopes if envelope.transit_key == key]
         if fingerprint == without or not own:
             continue

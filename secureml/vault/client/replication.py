@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ReplicationIndex", "index_of"]
 
 _INDEX = "X-Vault-Index"
-_LONGEST = 256
+_FORM = re.compile("[A-Za-z0-9+/=_-]{1,256}")
 
 
 class ReplicationIndex:
@@ -39,7 +40,7 @@ class ReplicationIndex:
     def saw(self, response: Response, **_: Any) -> None:
         """Remember the index of an answer, if it is newer or another cluster's."""
         text = response.headers.get(_INDEX, "")
-        if not 0 < len(text) <= _LONGEST:
+        if not _FORM.fullmatch(text):
             return
         cluster, position = _parsed(text)
         with self._lock.mutex:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -47,7 +48,9 @@ def test_the_index_of_another_cluster_takes_the_place_of_a_higher_one(other: str
     assert after(other, openbao(9)) == openbao(9)
 
 
-@pytest.mark.parametrize("text", ["", "x" * 257, base64.b64encode(b"[" * 5000).decode()])
+@pytest.mark.parametrize(
+    "text", ["", "x" * 257, "a\r\n b", "\xe9", base64.b64encode(b"[" * 5000).decode()]
+)
 def test_what_can_be_no_index_is_not_told(text: str) -> None:
     assert after(text) is None
     assert after(openbao(1), text) == openbao(1)
@@ -77,3 +80,10 @@ def test_each_request_with_a_token_tells_the_index_and_no_other_does(faulty) -> 
     for request in others:
         assert f"X-Vault-Index: {openbao(7)}\r\n".encode() in request
         assert b"X-Vault-Inconsistent: forward-active-node\r\n" in request
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+def test_a_child_process_tells_the_index_that_its_parent_saw(in_child) -> None:
+    index_of("http://parent").saw(SimpleNamespace(headers={"X-Vault-Index": openbao(3)}))
+    child = in_child(lambda: index_of("http://parent").headers()["X-Vault-Index"])
+    assert child.report() == repr(openbao(3))
