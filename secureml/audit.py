@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from secureml.errors import SecretError
@@ -87,12 +86,7 @@ class Access:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         pass
 
 
@@ -231,19 +225,14 @@ class _RecordedAccess(Access):
         self._event["outcome"] = type(error).__name__
         self._event["request_id"] = error.request_id or self._event["request_id"]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._event["duration"] = round(time.perf_counter() - self._begin, 6)
         if isinstance(error, SecretError):
             self.failed(error)
-        elif kind is not None:
-            self._event["outcome"] = kind.__name__
+        elif error is not None:
+            self._event["outcome"] = type(error).__name__
         consequence = "the change itself was made" if self._tried else "nothing is handed out"
-        self._audit.record(self._event, "" if kind else consequence)
+        self._audit.record(self._event, consequence if error is None else "")
 
 
 _NOT_RECORDED = Access()

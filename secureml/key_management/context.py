@@ -7,10 +7,10 @@ from functools import partial
 
 from secureml.audit import Access, Audit
 from secureml.configuration import process
-from secureml.configuration.remote import RemoteSettings
-from secureml.errors import ConfigurationError
+from secureml.configuration.remote import RemoteSettings, read_record
+from secureml.errors import ConfigurationError, SecretError
+from secureml.forksafe import ForkSafeLock
 from secureml.key_management.cache import Cache
-from secureml.key_management.connection import Connection
 from secureml.key_management.invalidation import invalidating
 from secureml.key_management.known_keys import KnownKeys
 from secureml.key_management.notifier import RotationNotifier
@@ -54,7 +54,7 @@ class KeyContext:
             self._local = settings
         self._notifier = RotationNotifier()
         self._cache: Cache[Resolved] = Cache(clock, chance)
-        connection = self._connection = Connection(self._local, store)
+        connection = self._connection = _Connection(self._local, store)
         self._audit = Audit(self._local, connection.accessor)
         self._known_keys = KnownKeys(self._local, keeps_file=store is None)
         self._open = partial(_opened, connection, self._cache, self._audit)
@@ -106,7 +106,40 @@ class KeyContext:
         return name
 
 
-def _opened(connection: Connection, cache: Cache[Resolved], audit: Audit) -> SecretStore | None:
+class _Connection:
+    """The store: opened on first use, and closed once."""
+
+    def __init__(self, settings: Settings, store: SecretStore | None) -> None:
+        self._settings = settings
+        self._store = store
+        self._closed = False
+        self._lock = ForkSafeLock()
+
+    def store(self) -> SecretStore | None:
+        if self._closed:
+            raise SecretError("this KeyManager is closed")
+        if self._store is not None:
+            return self._store
+        with self._lock.mutex:
+            if self._store is None:
+                self._store = process.open_store(self._settings)
+            return self._store
+
+    def record(self) -> Mapping[str, object] | None:
+        return read_record(self.store())
+
+    def accessor(self) -> str | None:
+        session = getattr(self._store, "session", None)
+        return None if session is None else session.accessor
+
+    def refuse(self) -> SecretStore | None:
+        """Open the store no more; return the one that is open."""
+        with self._lock.mutex:
+            self._closed = True
+            return self._store
+
+
+def _opened(connection: _Connection, cache: Cache[Resolved], audit: Audit) -> SecretStore | None:
     store = connection.store()
     return None if store is None else invalidating(store, cache, audit)
 

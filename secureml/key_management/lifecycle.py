@@ -151,7 +151,7 @@ class KeyLifecycle(KeyVersions):
             access.attempt(name)
             store = self._store()
             outcome = store.read(name, even_disabled=True)
-            if outcome.record is None and _is_destroyed(store, name, outcome):
+            if outcome.gone is not None and outcome.gone.state == "destroyed":
                 return self._replace(access, store, name)
             record = record_of(outcome)
             return self._rotate(access, store, name, record, new_material=new_material)
@@ -428,11 +428,6 @@ def _no_rotation(store: SecretStore, name: str, newest: Outcome) -> SecretError 
     if newest.finding is Finding.PRESENT and record_of(newest).state == UNKNOWN:
         return KeyDisabledError(str(error_of(store.read(name))))
     return None
-
-
-def _is_destroyed(store: SecretStore, name: str, newest: Outcome) -> bool:
-    """Tell whether the newest version was destroyed, not merely deleted."""
-    return newest.finding is Finding.DELETED and store.versions(name)[-1].state == "destroyed"
 
 
 def _shape_of(record: Record) -> tuple[int, Encoding]:
