@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -78,7 +77,7 @@ class VaultStore(SecretStore):
         self._folder = "/".join(filter(None, (settings.vault_path, settings.environment)))
         # If no environment is selected, the folders beside the secrets are other environments'.
         self._hidden = frozenset() if settings.environment else frozenset(ENVIRONMENTS)
-        self._newest: dict[str, int] = {}
+        self._seen: dict[str, _Seen] = {}
         self._ahead = timedelta()
 
     @property
@@ -104,8 +103,16 @@ class VaultStore(SecretStore):
     ) -> Outcome:
         """Look for one version of a secret."""
         where = f"Vault {self.path_of(name)}" + (f" version {version}" if version else "")
+        seen = self._seen.get(name)
         try:
-            answer = self._request("get", "data", name, params={"version": version})
+            answer = self._request(
+                "get",
+                "data",
+                name,
+                params={"version": version},
+                objection=_objection(seen, self.path_of(name), version),
+            )
+            self._learn(name, version, seen, answer)
             outcome = self._outcome(answer, name, version, where)
         except (SecretError, ConfigurationError) as error:
             return Outcome.failed(where, error)
@@ -130,8 +137,8 @@ class VaultStore(SecretStore):
             repeatable=cas is not None,
         )
         if answer.status == 400 and cas is not None and answer.body.says("check-and-set"):
-            with suppress(SecretError):
-                self.expect(name, cas + 1, None)
+            # A standby may not have this version yet.
+            self.expect(name, cas + 1, None)
             # An attempt whose answer was lost may have been the writer that came first.
             again = self.read(name, cas + 1, even_disabled=True) if answer.repeated else None
             first = None if again is None else again.record
@@ -139,13 +146,17 @@ class VaultStore(SecretStore):
                 return first
             raise SecretExistsError(_taken(self.path_of(name), cas))
         self._expect_success(answer, "data", name)
-        self._newest[name] = version_in(answer.data, self.path_of(name))
+        version, created = (
+            version_in(answer.data, self.path_of(name)),
+            answer.data.time("created_time"),
+        )
+        self._seen[name] = version, created
         return Record(
             fields=revealed(fields),
             source="vault",
             path=self.path_of(name),
-            version=self._newest[name],
-            created=answer.data.time("created_time"),
+            version=version,
+            created=created,
             custom_metadata=answer.data.labels("custom_metadata"),
             request_id=answer.body.request_id,
             deletion_time=answer.data.time("deletion_time"),
@@ -237,19 +248,8 @@ class VaultStore(SecretStore):
         return metadata.versions, metadata.custom_metadata
 
     def expect(self, name: str, version: int, created: datetime | None) -> None:
-        """Wait until the node that is asked knows a version; no later answer is older."""
-
-        def objection(answer: Answer) -> str:
-            if answer.status not in (200, 404):
-                return ""
-            metadata = answer.data.section("metadata")
-            newest, written = metadata.integer("version") or 0, metadata.time("created_time")
-            # A secret that was removed and made anew begins at 1 again, at a later time.
-            if newest >= version or (newest and created and written and written > created):
-                return ""
-            return f"of {self.path_of(name)} it has not version {version}, which was there"
-
-        self._request("get", "data", name, objection=objection)
+        """Ask again for an answer from before a version was written."""
+        self._seen[name] = version, created
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets, sorted."""
@@ -307,8 +307,8 @@ class VaultStore(SecretStore):
             raise malformed(where)
         number = version_in(metadata, where)
         self._kv_mount.answered()
-        if version is None or number > self._newest.get(name, 0):
-            self._newest[name] = number
+        created = metadata.time("created_time")
+        newest, _ = self._seen.get(name, (number, None))
         # Vault knows by its own clock whether a deletion that was planned has happened.
         fields = answer.data.mapping("data")
         if answer.status == 404 or (fields is None and deleted_state(metadata, self.now())):
@@ -316,7 +316,7 @@ class VaultStore(SecretStore):
             error.request_id = answer.body.request_id
             gone = VersionInfo(
                 version=number,
-                created=metadata.time("created_time"),
+                created=created,
                 state="destroyed" if metadata.flag("destroyed") else "deleted",
                 deletion_time=metadata.time("deletion_time"),
             )
@@ -337,28 +337,39 @@ class VaultStore(SecretStore):
             source="vault",
             path=self.path_of(name),
             version=number,
-            created=metadata.time("created_time"),
-            state=record_state(fields, custom_metadata, number, self._newest[name]),
+            created=created,
+            state=record_state(fields, custom_metadata, number, newest),
             custom_metadata=custom_metadata,
             request_id=answer.body.request_id,
             deletion_time=metadata.time("deletion_time"),
         )
         return Outcome(finding=Finding.PRESENT, where=where, record=record)
 
+    def _learn(self, name: str, version: int | None, before: _Seen | None, answer: Answer) -> None:
+        """Remember the highest version, or what the active node says in spite of what was seen."""
+        if answer.status not in (200, 404):
+            return
+        found, current = _newest_in(answer), self._seen.get(name)
+        if current is None or found[0] > current[0] or (version is None and current is before):
+            self._seen[name] = found
+        if not self._seen[name][0]:
+            self._seen.pop(name, None)
+
     def _metadata(self, name: str) -> SecretMetadata:
+        seen = self._seen.get(name)
         answer = self._request(
             "get",
             "metadata",
             name,
+            objection=_objection(seen, self.path_of(name)),
         )
+        self._learn(name, None, seen, answer)
         if answer.status == 404:
             return _NO_METADATA
         self._expect_success(answer, "metadata", name)
         metadata = SecretMetadata.of(answer.data, self.now())
         if not metadata.versions:
             self._kv_mount.check()
-        else:
-            self._newest[name] = metadata.newest
         return metadata
 
     def _write_metadata(self, name: str, changes: Mapping[str, Any]) -> None:
@@ -405,6 +416,43 @@ class VaultStore(SecretStore):
         raise MalformedAnswerError(
             f"Vault rejected the request to {path!r} as invalid (HTTP {answer.status})"
         )
+
+
+_Seen = tuple[int, datetime | None]
+"""The highest version of a secret that was there, 0 for none, and when it was written, if known."""
+
+
+def _newest_in(answer: Answer) -> _Seen:
+    metadata = answer.data.mapping("metadata")
+    if metadata is not None:
+        return metadata.integer("version") or 0, metadata.time("created_time")
+    newest = answer.data.integer("current_version") or 0
+    versions = answer.data.section("versions")
+    return newest, versions.section(str(newest)).time("created_time") if newest else None
+
+
+def _objection(seen: _Seen | None, path: str, version: int | None = None) -> Objection | None:
+    """Return what tells an answer from before the version that was seen: a standby may lag behind.
+
+    Args:
+        seen: the highest version that was there.
+        path: the secret's path.
+        version: the version that is asked for; None for the newest.
+    """
+    last, created = seen or (0, None)
+    if last == 0:
+        return None
+
+    def objection(answer: Answer) -> str:
+        newest, written = _newest_in(answer)
+        # A secret that was removed and made anew begins at 1 again, at a later time.
+        is_anew = newest and written and created and written > created
+        is_right = newest >= last if version is None else newest or version > last
+        if answer.status not in (200, 404) or is_anew or is_right:
+            return ""
+        return f"of {path} it has not version {version or last}, although version {last} was there"
+
+    return objection
 
 
 def _limit(metadata: SecretMetadata, config: Members | None) -> int:
