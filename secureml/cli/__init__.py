@@ -1,4 +1,4 @@
-"""The command ``secureml``. Nothing but click is loaded until a command runs."""
+"""The command ``secureml``. Nothing but click is loaded until one of its commands is called."""
 
 from __future__ import annotations
 
