@@ -81,7 +81,7 @@ class CreditCardFormat(Format):
             template = self.name.encode() + count * CLASS_SYMBOL.to_bytes(4, "big")
             reading = Ranks(
                 rows=layout.rows,
-                ranks=read_decimal(columns[self._first : check]),
+                ranks=read_decimal(columns[self._first : check]).astype(np.uint64, copy=False),
                 group=group,
                 sizes=[10**count] * len(kept),
                 tweaks=[bound.bound(number, template) for number in range(len(kept))],

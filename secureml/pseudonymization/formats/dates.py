@@ -112,6 +112,8 @@ class _MomentFormat(Format):
                 octets = found.octets[left]
                 fits, seconds, fraction = self._read(layout, octets)
                 some, left = left[fits], left[~fits]
+                if not len(some):
+                    continue
                 offset, offsets = np.zeros(len(some), np.intp), [b""]
                 if layout.offset is not None:
                     offsets, offset = distinct_rows(octets[fits, layout.offset :])

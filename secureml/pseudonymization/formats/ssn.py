@@ -28,6 +28,9 @@ _SIZE = 898 * _GROUPS * _SERIALS
 _SEPARATORS = ("", "-", " ")
 _PLACES = {9: (slice(0, 3), slice(3, 5), slice(5, 9)), 11: (slice(0, 3), slice(4, 6), slice(7, 11))}
 """By the length of a text, where its area, group and serial are."""
+_SEPARATOR_OF = np.zeros(256, np.intp)
+_SEPARATOR_OF[[ord("-"), ord(" ")]] = 1, 2
+"""By a character, the number of the separator that it is; 0 for none."""
 
 
 class SsnFormat(Format):
@@ -43,21 +46,20 @@ class SsnFormat(Format):
         """Rank numbers among those that could be assigned; each separator is a domain."""
         tweaks = [f"{self.name} {separator}".encode() for separator in _SEPARATORS]
         for found in fixed_width_rows(values, _PLACES):
-            columns, places = found.octets.T, _PLACES[found.width]
-            valid = np.logical_and.reduce([are_digits(columns[place]) for place in places])
+            columns, places = np.ascontiguousarray(found.octets.T), _PLACES[found.width]
+            area, group, serial = (read_decimal(columns[place]) for place in places)
+            valid = (area > 0) & (area != 666) & (area < 900) & (group > 0) & (serial > 0)
+            for place in places:
+                valid &= are_digits(columns[place])
             separator = np.zeros(len(found.rows), np.intp)
             if found.width == 11:
-                separator += columns[3] == ord("-")
-                separator[columns[3] == ord(" ")] = 2
+                separator = _SEPARATOR_OF.take(columns[3])
                 valid &= (separator > 0) & (columns[3] == columns[6])
-            area, group, serial = (read_decimal(columns[place]) for place in places)
-            valid &= (area > 0) & (area != 666) & (area < 900) & (group > 0) & (serial > 0)
-            area -= np.uint64(1) + (area > 666)
-            ranks = (area * np.uint64(_GROUPS) + group - np.uint64(1)) * np.uint64(_SERIALS)
-            ranks += serial - np.uint64(1)
+            ranks = (area - np.uint16(1) - (area > 666)).astype(np.uint32) * np.uint32(_GROUPS)
+            ranks = (ranks + group - np.uint32(1)) * np.uint32(_SERIALS) + serial - np.uint32(1)
             reading = Ranks(
                 rows=found.rows,
-                ranks=ranks,
+                ranks=ranks.astype(np.uint64),
                 group=separator,
                 sizes=[_SIZE] * len(tweaks),
                 tweaks=tweaks,
@@ -67,13 +69,16 @@ class SsnFormat(Format):
 
     def write(self, reading: Ranks, new: Words) -> Text:
         """Write numbers with the separators that they had."""
-        columns = np.empty((reading.layout, len(new)), np.uint8)
+        octets = np.empty((len(new), reading.layout), np.uint8)
         rank = new.astype(np.uint32)
-        block = rank // _SERIALS
-        area = block // _GROUPS
-        numbers = area + 1 + (area >= 665), block - area * _GROUPS + 1, rank - block * _SERIALS + 1
-        for place, number in zip(_PLACES[reading.layout], numbers, strict=True):
-            write_decimal(columns[place], number)
+        block = rank // np.uint32(_SERIALS)
+        area = block // np.uint32(_GROUPS)
+        group = block - area * np.uint32(_GROUPS) + np.uint32(1)
+        serial = rank - block * np.uint32(_SERIALS) + np.uint32(1)
+        area += np.uint32(1) + (area >= 665)
+        for place, number in zip(_PLACES[reading.layout], (area, group, serial), strict=True):
+            write_decimal(octets.T[place], number)
         if reading.layout == 11:
-            columns[3] = columns[6] = np.array([0, ord("-"), ord(" ")], np.uint8)[reading.group]
-        return Text.of_grid(np.ascontiguousarray(columns.T))
+            separators = np.array([0, ord("-"), ord(" ")], np.uint8)
+            octets[:, 3] = octets[:, 6] = separators.take(reading.group)
+        return Text.of_grid(octets)

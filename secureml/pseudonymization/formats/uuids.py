@@ -48,7 +48,8 @@ class UuidFormat(Format):
             for number, place in enumerate(_QUADS[width]):
                 digits[:, number] = words_at(octets, place, 4)
             pairs = _VALUES.take(digits.view("<u2"))
-            flags = np.bitwise_or.reduce(pairs.view(np.uint64), axis=1)
+            first, second, third, fourth = pairs.view(np.uint64).T
+            flags = first | second | third | fourth
             lower, upper, foreign = (
                 flags & np.uint64(flag * _EACH) != 0 for flag in (_LOWER, _UPPER, _FOREIGN)
             )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secureml.pseudonymization.ranking.mixed_radix import Index, Words
+from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.tables.character_classes import Codes
 from secureml.pseudonymization.values.text import Text, common_width, count_by_row
 
@@ -72,22 +72,25 @@ def are_digits(columns: Octets) -> NDArray[np.bool_]:
     return np.asarray((columns - np.uint8(ord("0")) < 10).all(axis=0))
 
 
-def read_decimal(columns: Octets) -> Words:
+def read_decimal(columns: Octets) -> NDArray[np.unsignedinteger[Any]]:
     """Return the numbers whose digits are given as characters.
 
     Args:
         columns: the digits, shape (digits, rows), at most 19.
+
+    Returns:
+        uint16 if there are at most four digits, uint32 if there are at most nine, else uint64.
     """
-    number = np.zeros(columns.shape[1], np.uint64)
-    for start in range(0, len(columns), _NARROW):
-        some = columns[start : start + _NARROW]
-        part = np.zeros(columns.shape[1], np.uint32)
-        for column in some:
-            part *= np.uint32(10)
-            part += column & np.uint8(15)
-        number *= np.uint64(10 ** len(some))
-        number += part
-    return number
+    if len(columns) > _NARROW:
+        rest = columns[_NARROW:]
+        number = read_decimal(columns[:_NARROW]) * np.uint64(10 ** len(rest))
+        return number + read_decimal(rest)
+    dtype = _dtype(len(columns))
+    narrow = np.zeros(columns.shape[1], dtype)
+    for column in columns:
+        narrow *= dtype(10)
+        narrow += column & np.uint8(15)
+    return narrow
 
 
 def write_decimal(columns: Octets, numbers: NDArray[np.integer[Any]]) -> None:
@@ -97,17 +100,21 @@ def write_decimal(columns: Octets, numbers: NDArray[np.integer[Any]]) -> None:
         columns: where to write, shape (digits, rows).
         numbers: not negative, shape (rows,).
     """
-    for end in range(len(columns), 0, -_NARROW):
-        some = columns[max(end - _NARROW, 0) : end]
-        if end > _NARROW:
-            quotient = numbers // 10**_NARROW
-            rest, numbers = (numbers - quotient * 10**_NARROW).astype(np.uint32), quotient
-        else:
-            rest = numbers.astype(np.uint32)
-        for column in some[::-1]:
-            quotient = rest // np.uint32(10)
-            column[:] = rest - quotient * np.uint32(10) + np.uint32(ord("0"))
-            rest = quotient
+    if len(columns) > _NARROW:
+        quotient = numbers // 10**_NARROW
+        write_decimal(columns[:-_NARROW], quotient)
+        numbers, columns = numbers - quotient * 10**_NARROW, columns[-_NARROW:]
+    dtype = _dtype(len(columns))
+    rest = numbers.astype(dtype)
+    for column in columns[::-1]:
+        quotient = rest // dtype(10)
+        column[:] = rest - quotient * dtype(10) + dtype(ord("0"))
+        rest = quotient
+
+
+def _dtype(digits: int) -> Any:
+    """Return the smallest type that holds numbers of so many digits in fast arithmetic."""
+    return np.uint16 if digits <= 4 else np.uint32
 
 
 def read_grid(text: Text, rows: Index, width: int) -> Codes:

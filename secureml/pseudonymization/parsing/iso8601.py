@@ -255,7 +255,7 @@ def _offsets(grid: Octets, layout: TimestampLayout) -> Seconds:
 def _number(columns: Octets, fits: NDArray[np.bool_]) -> Seconds:
     """Read digits as a number, and take away from ``fits`` the rows that have others there."""
     fits &= are_digits(columns)
-    return read_decimal(columns).view(np.int64)
+    return read_decimal(columns).astype(np.int64)
 
 
 def _start(months: Seconds) -> Seconds:

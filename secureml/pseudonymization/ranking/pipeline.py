@@ -28,11 +28,10 @@ from secureml.pseudonymization.formats.base import (
     Transformed,
 )
 from secureml.pseudonymization.ranking.character_ranks import permute_characters
-from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.ranking.permutation import Permutation
 from secureml.pseudonymization.ranking.repeats import find_repeats
 from secureml.pseudonymization.ranking.threads import cut, on_cores
-from secureml.pseudonymization.values.kinds import Values, as_numbers
+from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
 
 __all__ = ["MOST_CHARACTERS", "transform"]
@@ -46,7 +45,7 @@ _LONGEST = 1 << 17
 _LONGEST_WALK = 1 << 20
 
 
-def transform(form: Format, values: Values, permutation: Permutation) -> Transformed:
+def transform(form: Format, values: Any, permutation: Permutation) -> Transformed:
     """Permute every value within its domain; null is no value, and the empty string stays.
 
     Args:
@@ -69,7 +68,7 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
             rest = transform(form, values.blanked(long), permutation)
             return replace(rest, invalid=np.union1d(rest.invalid, long))
     if not isinstance(values, Text) and permutation.row_tweaks is None:
-        repeats = find_repeats(as_numbers(values))
+        repeats = find_repeats(values)
         if repeats is not None:
             return repeats.spread(transform(form, repeats.values, permutation))
     spans = cut(len(values), _LONGEST)
@@ -77,20 +76,20 @@ def transform(form: Format, values: Values, permutation: Permutation) -> Transfo
         return _transform_slice(form, values, permutation)
 
     def part(span: slice) -> Transformed:
-        made = _transform_slice(form, _cut(values, span), permutation.at(span))
+        made = _transform_slice(form, values.at(span), permutation.at(span))
         small = replace(made.small, rows=made.small.rows + span.start)
         return replace(made, small=small, invalid=made.invalid + span.start)
 
     made = on_cores(part, spans, len(values))
     return Transformed(
-        _joined([one.values for one in made]),
+        values.joined([one.values for one in made]),
         _join_small([one.small for one in made]),
         np.concatenate([one.invalid for one in made]),
         min((one.domain for one in made if one.domain), default=0),
     )
 
 
-def _transform_slice(form: Format, values: Values, permutation: Permutation) -> Transformed:
+def _transform_slice(form: Format, values: Any, permutation: Permutation) -> Transformed:
     made, small, domains = [], [], []
     for reading in form.read(values, decrypt=permutation.decrypt):
         if len(reading.rows):
@@ -99,17 +98,18 @@ def _transform_slice(form: Format, values: Values, permutation: Permutation) -> 
             small.append(too_small)
             domains.append(domain)
     parts = [(rows, part) for rows, part in form.written(made) if len(rows)]
+    whole = len(parts) == 1 and len(parts[0][0]) == len(values)
+    result: Any = parts[0][1] if whole else values.scattered(len(values), parts)
+    if isinstance(values, Text):
+        missing = (values.lengths > 0) & (result.lengths == 0)
+    else:
+        missing = np.ones(len(values), np.bool_)
+        for rows, _ in parts:
+            missing[rows] = False
     joined = _join_small(small)
-    missing = values.lengths > 0 if isinstance(values, Text) else np.ones(len(values), np.bool_)
-    for rows, part in parts:
-        missing[rows] &= part.lengths == 0 if isinstance(part, Text) else False
     missing[joined.rows] = False
-    return Transformed(
-        _composed(values, parts),
-        joined,
-        np.flatnonzero(missing),
-        min(filter(None, domains), default=0),
-    )
+    smallest = min(filter(None, domains), default=0)
+    return Transformed(result, joined, np.flatnonzero(missing), smallest)
 
 
 def _permuted(
@@ -156,8 +156,12 @@ def _permute(reading: Reading, permutation: Permutation) -> Any:
     here = permutation.at(reading.rows)
     if isinstance(reading, Characters):
         return permute_characters(reading, here)[0]
-    numerals = None if reading.numerals is None else [reading.numerals] * len(reading.sizes)
-    return here.permute(reading.sizes, reading.tweaks, reading.group, reading.ranks, numerals)
+    sizes, tweaks, group = reading.sizes, reading.tweaks, reading.group
+    used = np.flatnonzero(np.bincount(group)).tolist()
+    if len(used) == 1:
+        sizes, tweaks, group = [sizes[used[0]]], [tweaks[used[0]]], np.broadcast_to(0, len(group))
+    numerals = None if reading.numerals is None else [reading.numerals] * len(sizes)
+    return here.permute(sizes, tweaks, group, reading.ranks, numerals)
 
 
 def _cycle_walk(form: Format, reading: Reading, new: Any, permutation: Permutation) -> Any:
@@ -188,33 +192,6 @@ def _join_small(findings: Sequence[TooSmall]) -> TooSmall:
     return TooSmall(rows, min(one.domain for one in found))
 
 
-def _composed(values: Values, parts: Sequence[tuple[Index, Any]]) -> Values:
-    """Return a column with new values in some rows, and empty ones, or 0, in the others."""
-    if len(parts) == 1 and len(parts[0][0]) == len(values):
-        whole: Values = parts[0][1]
-        return whole
-    if isinstance(values, Text):
-        return Text.scattered(len(values), parts)
-    column = as_numbers(values)
-    magnitudes, negative = np.zeros(len(column), np.uint64), np.zeros(len(column), np.bool_)
-    for rows, part in parts:
-        magnitudes[rows], negative[rows] = part.magnitudes, part.negative
-    return column.holding(magnitudes, negative)
-
-
 def _is_ragged(values: Values) -> bool:
     """Tell, with hardly an error and at no cost, whether values are texts of several lengths."""
     return isinstance(values, Text) and len(values) > 0 and bool(len(values.codes) % len(values))
-
-
-def _cut(values: Values, span: slice) -> Values:
-    return values.cut(span) if isinstance(values, Text) else as_numbers(values).at(span)
-
-
-def _joined(parts: Sequence[Any]) -> Values:
-    if isinstance(parts[0], Text):
-        return Text.joined(parts)
-    return as_numbers(parts[0]).holding(
-        np.concatenate([part.magnitudes for part in parts]),
-        np.concatenate([part.negative for part in parts]),
-    )

@@ -121,11 +121,9 @@ class Fpe(Strategy):
         tokens = self._token_rows(values)
         plain = np.setdiff1d(np.arange(len(values)), tokens)
         opened = as_numbers(kind(self._open(values.strings_at(tokens), tokens)))
-        read = as_numbers(kind(values.strings_at(plain)))
-        whole = read.spread(plain, opened, tokens)
         _refuse_foreign(int(opened.outside().sum()))
-        recovered = as_numbers(self._decrypted(whole, rows=plain))
-        return recovered.at(plain).spread(plain, opened, tokens)
+        recovered = as_numbers(self._decrypted(kind(values.strings_at(plain)), plain))
+        return recovered.scattered(len(values), [(plain, recovered), (tokens, opened)])
 
     @property
     def _makes_tokens(self) -> bool:
@@ -142,12 +140,12 @@ class Fpe(Strategy):
         )
 
     def _decrypted(self, values: Values, rows: Index | None = None) -> Values:
-        """Decrypt values; those outside of the given rows do not count as foreign."""
+        """Decrypt values: all of the column, or those of some rows."""
         if not isinstance(values, Text):
             _refuse_foreign(int(as_numbers(values).outside().sum()))
-        made = transform(self._form, values, self._permutation(decrypt=True))
-        foreign = np.union1d(made.small.rows, made.invalid)
-        _refuse_foreign(len(foreign if rows is None else np.intersect1d(foreign, rows)))
+        permutation = self._permutation(decrypt=True)
+        made = transform(self._form, values, permutation if rows is None else permutation.at(rows))
+        _refuse_foreign(len(made.small.rows) + len(made.invalid))
         return made.values
 
     def _token_rows(self, text: Text) -> Index:

@@ -71,19 +71,24 @@ class WholeNumbers:
         """Return other numbers of the same column."""
         return replace(self, magnitudes=magnitudes, negative=negative)
 
-    def spread(self, rows: Index, others: WholeNumbers, places: Index) -> Self:
-        """Return these numbers in some rows of a column, and others in the rest of them.
+    def scattered(self, count: int, parts: Sequence[tuple[Index, WholeNumbers]]) -> Self:
+        """Return a column of numbers that are given in parts; all other rows are 0.
 
         Args:
-            rows: where these go.
-            others: the rest.
-            places: where they go; together with ``rows`` all rows, each once.
+            count: the number of rows.
+            parts: the rows, and the number of each; each row is once there at most.
         """
-        magnitudes = np.empty(len(self) + len(others), np.uint64)
-        negative = np.empty(len(self) + len(others), np.bool_)
-        magnitudes[rows], magnitudes[places] = self.magnitudes, others.magnitudes
-        negative[rows], negative[places] = self.negative, others.negative
+        magnitudes, negative = np.zeros(count, np.uint64), np.zeros(count, np.bool_)
+        for rows, part in parts:
+            magnitudes[rows], negative[rows] = part.magnitudes, part.negative
         return self.holding(magnitudes, negative)
+
+    def joined(self, parts: Sequence[WholeNumbers]) -> Self:
+        """Return the numbers of several parts of the column, one after the other."""
+        return self.holding(
+            np.concatenate([part.magnitudes for part in parts]),
+            np.concatenate([part.negative for part in parts]),
+        )
 
     def between(self, lowest: int, highest: int) -> NDArray[np.bool_]:
         """Tell which are in a range; negative zero is in none.

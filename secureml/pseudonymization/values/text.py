@@ -60,8 +60,8 @@ class Text:
         used = grid != 0
         return cls(grid[used], _offsets(count_by_row(used)))
 
-    @classmethod
-    def scattered(cls, count: int, parts: Sequence[tuple[NDArray[np.int64], Text]]) -> Text:
+    @staticmethod
+    def scattered(count: int, parts: Sequence[tuple[NDArray[np.int64], Text]]) -> Text:
         """Make a text of values that are given in parts; all other rows are empty.
 
         Args:
@@ -73,9 +73,9 @@ class Text:
             lengths[rows] = part.lengths
         offsets = _offsets(lengths)
         if len(parts) == 1:
-            return cls(parts[0][1].codes, offsets)
+            return Text(parts[0][1].codes, offsets)
         dtype = np.result_type(np.uint8, *[part.codes for _, part in parts])
-        whole = cls(np.empty(int(offsets[-1]), dtype), offsets)
+        whole = Text(np.empty(int(offsets[-1]), dtype), offsets)
         for rows, part in parts:
             first, last = offsets[rows[0]], offsets[rows[-1] + 1]
             if last - first == len(part.codes):
@@ -106,8 +106,11 @@ class Text:
         """Return the values of some rows as Python strings."""
         return self.at(rows).strings()
 
-    def at(self, rows: NDArray[np.int64]) -> Text:
-        """Return the text of some rows, each as often as it is named."""
+    def at(self, rows: NDArray[np.int64] | slice) -> Text:
+        """Return the text of some rows, each as often as it is named, or of a slice of them."""
+        if isinstance(rows, slice):
+            offsets = self.offsets[rows.start : rows.stop + 1]
+            return Text(self.codes[offsets[0] : offsets[-1]], offsets - offsets[0])
         offsets = _offsets(self.offsets[rows + 1] - self.offsets[rows])
         return Text(self.codes[self.places(rows)], offsets)
 
@@ -145,13 +148,8 @@ class Text:
         rows = np.unique(np.searchsorted(self.offsets, marked, side="right") - 1)
         return self.replaced(rows, [normalize(form, one) for one in self.strings_at(rows)])
 
-    def cut(self, span: slice) -> Text:
-        """Return the values of some consecutive rows."""
-        offsets = self.offsets[span.start : span.stop + 1]
-        return Text(self.codes[offsets[0] : offsets[-1]], offsets - offsets[0])
-
-    @classmethod
-    def joined(cls, parts: Sequence[Text]) -> Text:
+    @staticmethod
+    def joined(parts: Sequence[Text]) -> Text:
         """Return the values of several texts, one after the other."""
         ends = np.cumsum([0] + [len(part.codes) for part in parts]).tolist()
         rows = np.cumsum([0] + [len(part) for part in parts]).tolist()
@@ -160,7 +158,7 @@ class Text:
         for part, start, row in zip(parts, ends, rows, strict=False):
             codes[start : start + len(part.codes)] = part.codes
             np.add(part.offsets, start, out=offsets[row : row + len(part) + 1])
-        return cls(codes, offsets)
+        return Text(codes, offsets)
 
     def starting_with(self, character: str) -> NDArray[np.int64]:
         """Return the rows whose value starts with a character, in ascending order."""

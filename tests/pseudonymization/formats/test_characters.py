@@ -142,10 +142,10 @@ def test_digits_are_even(lab) -> None:
 def test_small_domains_are_reported_with_nothing_of_the_value(lab) -> None:
     made = lab.transform(DigitsFormat(), ["99-999", "1234567", "999", "--"])
     assert (made.small.rows.tolist(), made.small.domain) == ([0, 2, 3], 1)
-    assert [made.values.strings()[row] for row in (0, 2, 3)] == ["00-000", "000", "--"]
+    assert [made.values.strings()[row] for row in (0, 2, 3)] == ["", "", ""]
     made = lab.transform(MIXED, ["9999", "9999999"])
     assert (made.small.rows.tolist(), made.small.domain) == ([0], 8**4)
-    assert made.values.strings()[0] == "éééé"
+    assert made.values.strings()[0] == ""
 
 
 def test_small_domains_are_permuted_on_demand(lab) -> None:

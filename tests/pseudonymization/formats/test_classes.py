@@ -119,10 +119,13 @@ def test_any_text_comes_back_with_its_classes_in_place(
 ) -> None:
     pseudonyms, small = transformed(values, cipher)
     recovered, again = transformed(pseudonyms, cipher, decrypt=True)
-    assert again.rows.tolist() == small.rows.tolist()
+    assert not len(again.rows)
     for row, (value, pseudonym) in enumerate(zip(values, pseudonyms, strict=True)):
-        assert [class_of(c) for c in pseudonym] == [class_of(c) for c in value]
-        assert row in small.rows or recovered[row] == value
+        if row in small.rows:
+            assert not pseudonym
+        else:
+            assert [class_of(c) for c in pseudonym] == [class_of(c) for c in value]
+            assert recovered[row] == value
 
 
 @settings(max_examples=40, deadline=None)
@@ -197,9 +200,7 @@ def test_a_small_domain_is_reported_and_nothing_of_its_value_is_left(
     pseudonyms, small = transformed(["", value, *company, value], cipher)
     assert small.domain == domain < MIN_DOMAIN
     assert small.rows.tolist() == [1, 2 + len(company)]
-    first, last = pseudonyms[1], pseudonyms[-1]
-    assert first == last
-    assert not set(first) & set(value) - set("-0Aa山\u0301")
+    assert pseudonyms[1] == pseudonyms[-1] == ""
 
 
 def test_the_smallest_domain_is_reported() -> None:

@@ -239,7 +239,7 @@ def test_small_domains(lab) -> None:
     made = lab.transform(PHONE, ["+1 845 598 1220", f"+290 {number}"])
     root = numbering().codes["290"].roots[5]
     assert (made.small.rows.tolist(), made.small.domain) == ([1], numbering().size(root))
-    assert made.values.strings()[1] == "+290 00000"
+    assert made.values.strings()[1] == ""
     values = [f"+290{number}" for number in dict.fromkeys(drawn("290", 5, 300))]
     permuted = lab.encrypted(PHONE, values, tables=True)
     assert len(set(permuted)) == len(values)

@@ -66,9 +66,7 @@ def test_slices_make_what_the_whole_column_makes(
         whole = pipeline.transform(form, values, permutation)
     calls = counted(form, monkeypatch)
     made = pipeline.transform(form, values, permutation)
-    assert name == "numbers" or sorted(calls) == (
-        [ROWS] if name == "texts of any length" else [333, 333, 334]
-    )
+    assert sorted(calls) == ([ROWS] if name == "texts of any length" else [333, 333, 334])
     assert made.values.strings() == whole.values.strings()
     assert made.small.rows.tolist() == whole.small.rows.tolist()
     assert made.small.domain == whole.small.domain

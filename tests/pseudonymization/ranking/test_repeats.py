@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 
 from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.ciphers.small_domain import SmallDomainCipher
-from secureml.pseudonymization.formats import Format, resolve_format
+from secureml.pseudonymization.formats import Format, Reading, Transformed, resolve_format
 from secureml.pseudonymization.ranking import pipeline, threads
 from secureml.pseudonymization.ranking.permutation import Permutation, RowTweaks
-from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.ranking.repeats import few_distinct, find_repeats
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 
@@ -32,22 +33,29 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many values the format was given, by call."""
     given: list[int] = []
     form = type(resolve_format("integer", {}))
-    plain = form.transform
+    plain = form.read
 
-    def counted(self: Format, values: WholeNumbers, one: Permutation):  # type: ignore[no-untyped-def]  # Transformed
+    def counted(self: Format, values: WholeNumbers, *, decrypt: bool) -> Iterable[Reading]:
         given.append(len(values))
-        return plain(self, values, one)
+        return plain(self, values, decrypt=decrypt)
 
-    monkeypatch.setattr(form, "transform", counted)
+    monkeypatch.setattr(form, "read", counted)
     monkeypatch.setattr(threads, "cores", lambda: 1)
     return given
+
+
+def each_row(form: Format, values: WholeNumbers, permutation: Permutation) -> Transformed:
+    """Transform every row, whether or not its value repeats."""
+    with pytest.MonkeyPatch.context() as plain:
+        plain.setattr(pipeline, "find_repeats", lambda values: None)
+        return pipeline.transform(form, values, permutation)
 
 
 @pytest.mark.parametrize("minus", [False, True])
 @pytest.mark.parametrize("tables", [False, True])
 def test_distinct_numbers_are_transformed_once_and_as_all_of_them_are(calls, minus, tables):
     values, form = column(300, minus=minus), resolve_format("integer", {})
-    whole = transform(form, values, permutation(tables=tables))
+    whole = each_row(form, values, permutation(tables=tables))
     made = pipeline.transform(form, values, permutation(tables=tables))
     assert calls == [ROWS, len(np.unique(values.magnitudes))]
     assert made.values.strings() == whole.values.strings()
@@ -58,12 +66,12 @@ def test_what_is_reported_is_reported_for_every_row():
     values = column(300, lowest=1)
     values.magnitudes[RANDOM.choice(ROWS, 100)] = 77
     form = resolve_format("integer", {"minimum": 10**8, "maximum": 10**9})
-    whole = transform(form, values, permutation())
+    whole = each_row(form, values, permutation())
     made = pipeline.transform(form, values, permutation())
     assert len(whole.invalid) > 100
     assert made.invalid.tolist() == whole.invalid.tolist()
     plain = resolve_format("integer", {})
-    small = transform(plain, values, permutation()).small
+    small = each_row(plain, values, permutation()).small
     found = pipeline.transform(plain, values, permutation()).small
     assert len(small.rows) >= 90
     assert (found.rows.tolist(), found.domain) == (small.rows.tolist(), small.domain)

@@ -34,11 +34,13 @@ def test_other_text_is_refused_without_showing_it(text: str) -> None:
 
 
 @given(st.lists(st.integers(-(1 << 64) + 1, (1 << 64) - 1), max_size=8), st.data())
-def test_spread_puts_parts_together(values: list[int], data: st.DataObject) -> None:
+def test_scattered_puts_parts_together(values: list[int], data: st.DataObject) -> None:
     numbers = WholeNumbers.parse(list(map(str, values)), WIDE)
     chosen = np.array([data.draw(st.booleans()) for _ in values], np.bool_)
     rows, others = np.flatnonzero(chosen), np.flatnonzero(~chosen)
-    whole = numbers.at(rows).spread(rows, numbers.at(others), others)
+    whole = numbers.scattered(
+        len(numbers), [(rows, numbers.at(rows)), (others, numbers.at(others))]
+    )
     assert whole.strings() == numbers.strings()
     assert numbers.at(chosen).strings() == numbers.at(rows).strings()
 
