@@ -145,7 +145,7 @@ class RegexFormat(Format):
 
     def _fold(self, distinct: Index, fold: Codes) -> tuple[Codes, Mapping[int, tuple[int, int]]]:
         table, first = alphabets(), dict[tuple[int, int], int]()
-        classes = table.classes(table.skeletons(distinct.astype(np.uint32))).tolist()
+        classes = table.classes(table.canonical(distinct.astype(np.uint32))).tolist()
         characters = masks_of(self._automaton.sets, distinct)
         for code, pair in zip(
             distinct.tolist(), zip(characters, classes, strict=True), strict=True

@@ -123,7 +123,7 @@ def _unsettled() -> NDArray[np.bool_]:
     """Return which characters are not the same to all versions, or share a class with one."""
     table, every = alphabets(), np.arange(CODE_POINTS, dtype=np.uint32)
     changed = property_set("changed").holds(every)
-    classes = table.classes(table.skeletons(every))
+    classes = table.classes(table.canonical(every))
     shared = np.isin(classes, np.unique(classes[changed & (classes >= 0)]))
     unknown = np.array([unicodedata.category(chr(code)) == "Cn" for code in range(CODE_POINTS)])
     unsettled: NDArray[np.bool_] = changed | shared | unknown

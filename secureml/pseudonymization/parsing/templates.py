@@ -48,19 +48,19 @@ class Templates:
     widths: Index
 
     @classmethod
-    def of(cls, table: Alphabets, skeletons: Codes, offsets: NDArray[np.int64]) -> Templates:
-        """Read templates from their skeletons.
+    def of(cls, table: Alphabets, canonical: Codes, offsets: NDArray[np.int64]) -> Templates:
+        """Read templates from their canonical characters.
 
         Args:
             table: the classes.
-            skeletons: of all templates side by side, as ``Alphabets.skeletons`` gives them.
+            canonical: these of all templates side by side, as of ``Alphabets.canonical``.
             offsets: int64, where each starts, and the end.
         """
-        classes = table.classes(skeletons)
+        classes = table.classes(canonical)
         places = np.flatnonzero(classes >= 0)
         bounds = np.searchsorted(places, offsets)
         starts = np.repeat(offsets[:-1], np.diff(bounds))
-        symbols = np.where(classes < 0, skeletons.astype(np.uint32), classes + CLASS_SYMBOL)
+        symbols = np.where(classes < 0, canonical.astype(np.uint32), classes + CLASS_SYMBOL)
         octets = symbols.astype(">u4").tobytes()
         ends = (4 * offsets).tolist()
         return cls(
@@ -149,34 +149,34 @@ def find_templates(table: Alphabets, text: Text) -> tuple[Templates, Index | Non
         empty have the same.
     """
     flat, bounds, number = find_distinct(
-        text.offsets, lambda span: table.skeletons(text.codes[span])
+        text.offsets, lambda span: table.canonical(text.codes[span])
     )
     return Templates.of(table, flat, bounds), number
 
 
 def find_distinct(
-    offsets: NDArray[np.int64], seen: Callable[[slice], Codes]
+    offsets: NDArray[np.int64], key: Callable[[slice], Codes]
 ) -> tuple[Codes, NDArray[np.int64], Index | None]:
     """Find the distinct values of a column.
 
     Args:
         offsets: int64, where each value starts in all of them side by side, and the end.
-        seen: what some of these characters are seen as, in a row; several threads may call it.
+        key: returns what some of these characters are compared by; several threads may call it.
 
     Returns:
         The codes of the distinct values, where each starts and the end, and the number of each
         value; None instead if all values that are not empty are the same one.
     """
     width = _filled_width(offsets)
-    if width and _repeats(int(offsets[-1]), width, seen):
-        return seen(slice(0, width)), np.array([0, width]), None
+    if width and _repeats(int(offsets[-1]), width, key):
+        return key(slice(0, width)), np.array([0, width]), None
 
     def encoded(piece: slice) -> pa.DictionaryArray:
         # Arrow's dictionary compares octets, so that equal means equal.
         bounds = offsets[piece.start : piece.stop + 1]
-        looks = seen(slice(bounds[0], bounds[-1]))
-        ends = (bounds - bounds[0]) * looks.itemsize
-        buffers = [None, pa.py_buffer(ends), pa.py_buffer(looks)]
+        keys = key(slice(bounds[0], bounds[-1]))
+        ends = (bounds - bounds[0]) * keys.itemsize
+        buffers = [None, pa.py_buffer(ends), pa.py_buffer(keys)]
         column = pa.Array.from_buffers(pa.large_binary(), len(bounds) - 1, buffers)
         return column.dictionary_encode()
 
@@ -190,7 +190,7 @@ def find_distinct(
         number[rows] = renumbered[start:stop].take(piece.indices.to_numpy())
         start = stop
     _, ends, octets = whole.dictionary.buffers()
-    dtype = seen(slice(0, 0)).dtype
+    dtype = key(slice(0, 0)).dtype
     bounds = np.frombuffer(ends, np.int64, len(whole.dictionary) + 1) // dtype.itemsize
     flat = np.frombuffer(octets or b"", dtype, bounds[-1])
     return flat, bounds, number
@@ -208,14 +208,14 @@ def find_folded(text: Text, fold: Codes) -> tuple[Text, Index | None]:
     """
     narrow = fold[:256].astype(np.uint8).tobytes()
 
-    def seen(span: slice) -> Codes:
+    def key(span: slice) -> Codes:
         codes = text.codes[span]
         if codes.dtype != np.uint8:
             return fold.take(codes)
         # bytes.translate reads a table of 256 entries several times as fast as numpy.
         return np.frombuffer(codes.tobytes().translate(narrow), np.uint8)
 
-    flat, bounds, number = find_distinct(text.offsets, seen)
+    flat, bounds, number = find_distinct(text.offsets, key)
     return Text(flat, bounds), number
 
 
@@ -226,10 +226,10 @@ def _filled_width(offsets: NDArray[np.int64]) -> int:
     return longest if longest and ((lengths == longest) | (lengths == 0)).all() else 0
 
 
-def _repeats(end: int, width: int, seen: Callable[[slice], Codes]) -> bool:
-    """Tell whether every value of a common width is seen as the first one is."""
-    first, step = seen(slice(0, width)), width * max(_PIECE // width, 1)
-    pieces = (seen(slice(start, min(start + step, end))) for start in range(0, end, step))
+def _repeats(end: int, width: int, key: Callable[[slice], Codes]) -> bool:
+    """Tell whether every value of a common width has the key of the first one."""
+    first, step = key(slice(0, width)), width * max(_PIECE // width, 1)
+    pieces = (key(slice(start, min(start + step, end))) for start in range(0, end, step))
     return all((piece.reshape(-1, width) == first).all() for piece in pieces)
 
 

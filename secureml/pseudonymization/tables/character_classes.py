@@ -55,11 +55,11 @@ class Alphabets:
 
     __slots__ = (
         "_ascii_first",
+        "_canonical_of",
         "_class_of",
         "_code_of",
-        "_narrow_skeleton_of",
+        "_narrow_canonical_of",
         "_ordinal_of",
-        "_skeleton_of",
         "sizes",
         "starts",
     )
@@ -77,13 +77,13 @@ class Alphabets:
 
         self.sizes = np.array([len(codes) for codes in members], np.uint32)
         self.starts = self._ordinal_of[[codes[0] for codes in members]]
-        self._skeleton_of = np.arange(CODE_POINTS, dtype=np.uint32)
-        self._skeleton_of[classed] = np.repeat(self._code_of[self.starts], self.sizes)
-        self._narrow_skeleton_of = self._skeleton_of[: 1 << 16].astype(np.uint16)
+        self._canonical_of = np.arange(CODE_POINTS, dtype=np.uint32)
+        self._canonical_of[classed] = np.repeat(self._code_of[self.starts], self.sizes)
+        self._narrow_canonical_of = self._canonical_of[: 1 << 16].astype(np.uint16)
         self._class_of = np.full(CODE_POINTS, -1, np.int32)
         self._class_of[[codes[0] for codes in members]] = np.arange(len(members), dtype=np.int32)
         ascii_first = np.arange(256, dtype=np.uint8)
-        ascii_first[:_ASCII] = self._skeleton_of[:_ASCII]
+        ascii_first[:_ASCII] = self._canonical_of[:_ASCII]
         self._ascii_first = ascii_first.tobytes()
 
     def ordinals(self, codes: Codes) -> NDArray[np.unsignedinteger[Any]]:
@@ -94,7 +94,7 @@ class Alphabets:
         """Renumber ordinals as code points; ASCII, in uint8, is returned as it is."""
         return ordinals if ordinals.dtype == np.uint8 else self._code_of.take(ordinals)
 
-    def skeletons(self, codes: Codes) -> Codes:
+    def canonical(self, codes: Codes) -> Codes:
         """Replace every code point by the first one of its class; those of none stay.
 
         Args:
@@ -107,11 +107,11 @@ class Alphabets:
             # bytes.translate reads a table of 256 entries several times as fast as numpy.
             return np.frombuffer(codes.tobytes().translate(self._ascii_first), np.uint8)
         narrow = codes.dtype == np.uint16
-        return (self._narrow_skeleton_of if narrow else self._skeleton_of).take(codes)
+        return (self._narrow_canonical_of if narrow else self._canonical_of).take(codes)
 
-    def classes(self, skeletons: Codes) -> NDArray[np.int32]:
-        """Return the class index of all that ``skeletons`` gave, -1 for kept characters."""
-        return self._class_of.take(skeletons)
+    def classes(self, canonical: Codes) -> NDArray[np.int32]:
+        """Return the class index of all that ``canonical`` returned, -1 for kept characters."""
+        return self._class_of.take(canonical)
 
 
 @cache

@@ -18,7 +18,7 @@ def symbols(characters: str) -> list[int]:
     """The class of each character, -1 for none, through the tables used on whole columns."""
     table = alphabets()
     codes = np.array([ord(character) for character in characters], np.uint32)
-    return table.classes(table.skeletons(codes)).tolist()
+    return table.classes(table.canonical(codes)).tolist()
 
 
 def test_table_is_the_frozen_one() -> None:
@@ -41,7 +41,7 @@ def test_every_class_is_a_run_of_ordinals_of_the_stated_size(
     table = alphabets()
     for number, (start, size) in enumerate(zip(table.starts, table.sizes, strict=True)):
         run = np.arange(start, start + size, dtype=np.uint32)
-        assert (table.skeletons(table.codes(run)) == table.codes(run)[0]).all()
+        assert (table.canonical(table.codes(run)) == table.codes(run)[0]).all()
         assert len({code < 0x10000 for code in table.codes(run).tolist()}) == 1
         assert {class_of(chr(code)) for code in table.codes(run)} == {number}
     assert table.sizes.min() >= 2
@@ -134,8 +134,8 @@ def test_ascii_tables_agree_with_the_large_ones(octets: bytes) -> None:
     wide = narrow.astype(np.uint32)
     assert table.ordinals(narrow) is narrow
     assert table.codes(narrow) is narrow
-    assert table.skeletons(narrow).dtype == np.uint8
-    assert (table.skeletons(narrow) == table.skeletons(wide)).all()
+    assert table.canonical(narrow).dtype == np.uint8
+    assert (table.canonical(narrow) == table.canonical(wide)).all()
     assert (table.classes(narrow) == table.classes(wide)).all()
 
 
@@ -144,6 +144,6 @@ def test_ascii_tables_agree_with_the_large_ones(octets: bytes) -> None:
 def test_long_texts_are_read_in_pieces(length: int, dtype: type) -> None:
     table = alphabets()
     codes = np.resize(np.array([65, 97, 48, 45, 122, 57], dtype), length)
-    assert (table.skeletons(codes) == np.resize([65, 97, 48, 45, 97, 48], length)).all()
+    assert (table.canonical(codes) == np.resize([65, 97, 48, 45, 97, 48], length)).all()
     letters = np.resize(np.array([0xE9, 0x5C71, 0x45, 0x301], np.uint32), length)
     assert (table.codes(table.ordinals(letters)) == letters).all()
