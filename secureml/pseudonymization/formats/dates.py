@@ -207,8 +207,8 @@ class _MomentFormat(Format):
             minimum: what is to be known is whether there are as many.
 
         Returns:
-            The number. If there are more than four million moments, that of as many as it takes
-            to find the minimum, of 16 million at most: then they are too thin on the ground.
+            The number. If the range has more than four million moments, only as many of them are
+            looked at as it takes to find the minimum, and 16 million at most.
         """
         layout, found = layouts[-1], 0
         size = self._size(layout.resolution)

@@ -83,11 +83,11 @@ def find_layouts(text: Text, fold: Codes, *, marks: str, refused: str = "!") -> 
         yield Layout(folded, rows, places, grid[:, places].astype(np.uint8, copy=False))
 
 
-def distinct_rows(cells: NDArray[np.uint8]) -> tuple[list[bytes], Index]:
+def distinct_rows(matrix: NDArray[np.uint8]) -> tuple[list[bytes], Index]:
     """Return the distinct rows of a matrix that has columns, and the number of each row."""
-    count, width = cells.shape
+    count, width = matrix.shape
     flat, bounds, number = find_distinct(
-        np.arange(count + 1) * width, cells.reshape(-1).__getitem__
+        np.arange(count + 1) * width, matrix.reshape(-1).__getitem__
     )
     octets = flat.tobytes()
     distinct = [octets[start:end] for start, end in pairwise(bounds.tolist())]
