@@ -69,7 +69,10 @@ def are_digits(columns: Octets) -> NDArray[np.bool_]:
     Args:
         columns: the characters, shape (characters, rows).
     """
-    return np.asarray((columns - np.uint8(ord("0")) < 10).all(axis=0))
+    digits = np.ones(columns.shape[1], np.bool_)
+    for column in columns:  # one reduction over all takes ten times as long
+        digits &= column - np.uint8(ord("0")) < 10
+    return digits
 
 
 def read_decimal(columns: Octets) -> NDArray[np.unsignedinteger[Any]]:
