@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.ciphers.domain_batch import DomainBatch
 from secureml.ciphers.ff1 import FF1
-from secureml.ciphers.integer_ff1 import IntegerFF1
+from secureml.ciphers.integer_ff1 import DomainBatch, IntegerFF1
 
 KEY = bytes(range(32))
 
