@@ -8,7 +8,7 @@ import pytest
 from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.pseudonymization.formats import Format, resolve_format
 from secureml.pseudonymization.formats.base import Reading
-from secureml.pseudonymization.ranking import batches, pipeline, threads
+from secureml.pseudonymization.ranking import character_ranks, pipeline, threads
 from secureml.pseudonymization.ranking.permutation import Permutation, RowTweaks
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
@@ -58,7 +58,7 @@ def test_slices_make_what_the_whole_column_makes(
 ) -> None:
     values, written = COLUMNS[name]
     form = resolve_format(written, {})
-    monkeypatch.setattr(batches, "_CHARACTERS", 500)
+    monkeypatch.setattr(character_ranks, "_CHARACTERS", 500)
     tweaks = RowTweaks([b"a", b"b"], np.arange(ROWS) % 2) if with_tweaks else None
     permutation = Permutation(IntegerFF1(bytes(32)), row_tweaks=tweaks)
     with monkeypatch.context() as alone:

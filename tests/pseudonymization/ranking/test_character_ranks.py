@@ -10,8 +10,8 @@ import pytest
 from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.pseudonymization.formats.classes import ClassFormat
 from secureml.pseudonymization.parsing import templates
-from secureml.pseudonymization.ranking import batches
-from secureml.pseudonymization.ranking.batches import RankWidth
+from secureml.pseudonymization.ranking import character_ranks
+from secureml.pseudonymization.ranking.character_ranks import RankWidth
 from secureml.pseudonymization.ranking.permutation import Permutation
 from secureml.pseudonymization.ranking.pipeline import transform
 from secureml.pseudonymization.values.text import Text
@@ -49,8 +49,8 @@ def test_batches_do_not_change_the_result(
     chunk: int, cipher: IntegerFF1, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = [encrypted([value], cipher)[0] for value in VALUES]
-    monkeypatch.setattr(batches, "CHUNK", chunk)
-    monkeypatch.setattr(batches, "_CHARACTERS", chunk)
+    monkeypatch.setattr(character_ranks, "CHUNK", chunk)
+    monkeypatch.setattr(character_ranks, "_CHARACTERS", chunk)
     monkeypatch.setattr(templates, "_PIECE", chunk)
     order = np.random.default_rng(5).permutation(len(VALUES) * 3) % len(VALUES)
     assert encrypted([VALUES[i] for i in order], cipher) == [alone[i] for i in order]
@@ -74,7 +74,7 @@ def test_python_integers_and_words_give_the_same_result(
     expected = encrypted(VALUES, cipher)
     alone = [encrypted([value], cipher)[0] for value in VALUES]
     monkeypatch.setattr(
-        batches, "_rank_widths", lambda ranked: np.full(len(ranked.base), RankWidth.BIGINT)
+        character_ranks, "_rank_widths", lambda ranked: np.full(len(ranked.base), RankWidth.BIGINT)
     )
     assert encrypted(VALUES, cipher) == expected
     assert [encrypted([value], cipher)[0] for value in VALUES] == alone == expected
