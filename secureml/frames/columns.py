@@ -24,7 +24,7 @@ from secureml.frames.quantities import (
 )
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.ranking.mixed_radix import Index
-from secureml.pseudonymization.ranking.repeats import SHARE, few_distinct
+from secureml.pseudonymization.ranking.pipeline import MIN_REPETITION, few_distinct
 from secureml.pseudonymization.values.decimals import Decimals
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.numbers import WholeNumbers
@@ -260,7 +260,7 @@ def read_repeated(series: pd.Series) -> CodedColumn | None:
         return None
     array = combined(pa.array(series.array))
     distinct = array.dictionary_encode()
-    if len(distinct.dictionary) > len(array) // SHARE:
+    if len(distinct.dictionary) > len(array) // MIN_REPETITION:
         return None
     text, _ = read_text(distinct.dictionary)
 

@@ -4,17 +4,19 @@
 
 A long column is cut in slices, of which each core works on one at a time: what a format needs on
 the way, it needs for these alone. ``formats.base`` says what a format does, and the functions here
-do the rest; whoever adds a format changes nothing here.
+do the rest; whoever adds a format changes nothing here. Of a column of numbers that repeat, each
+distinct one goes this way once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats.base import (
@@ -28,16 +30,22 @@ from secureml.pseudonymization.formats.base import (
     Transformed,
 )
 from secureml.pseudonymization.ranking.character_ranks import permute_characters
+from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.ranking.permutation import Permutation
-from secureml.pseudonymization.ranking.repeats import find_repeats
 from secureml.pseudonymization.ranking.threads import cut, on_cores
-from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.kinds import Numbers, Values, as_numbers
 from secureml.pseudonymization.values.text import Text
 
-__all__ = ["MOST_CHARACTERS", "transform"]
+__all__ = ["MIN_REPETITION", "MOST_CHARACTERS", "few_distinct", "transform"]
 
 MOST_CHARACTERS = 1 << 16
 """Of a value. What FF1 costs grows faster than the value, and so would a table of long ones."""
+
+MIN_REPETITION = 4
+"""Rows to a distinct value, from which on it pays to work on each distinct one once."""
+
+_FEWEST = 1 << 14  # rows for which counting values pays
+_SAMPLE = 1 << 12
 
 _LONGEST = 1 << 17
 """Rows of a slice at most."""
@@ -68,7 +76,7 @@ def transform(form: Format, values: Any, permutation: Permutation) -> Transforme
             rest = transform(form, values.blanked(long), permutation)
             return replace(rest, invalid=np.union1d(rest.invalid, long))
     if not isinstance(values, Text) and permutation.row_tweaks is None:
-        repeats = find_repeats(values)
+        repeats = _find_repeats(values)
         if repeats is not None:
             return repeats.spread(transform(form, repeats.values, permutation))
     spans = cut(len(values), _LONGEST)
@@ -87,6 +95,73 @@ def transform(form: Format, values: Any, permutation: Permutation) -> Transforme
         np.concatenate([one.invalid for one in made]),
         min((one.domain for one in made if one.domain), default=0),
     )
+
+
+def few_distinct(rows: int, distinct: Callable[[Index], int]) -> bool:
+    """Guess from how often values of a sample meet whether a column has few distinct ones.
+
+    Args:
+        rows: of the column; a short one is not worth the question.
+        distinct: counts the distinct values of some rows.
+    """
+    if rows < _FEWEST:
+        return False
+    # Places by chance: what repeats with a period may not meet at places at regular distances.
+    met = _SAMPLE - distinct(np.random.default_rng(0).integers(0, rows, _SAMPLE))
+    # Of n rows with n / k distinct values, m of them meet about k m² / 2n times.
+    return met > MIN_REPETITION * _SAMPLE**2 / (2 * rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Repeats:
+    """Which numbers of a column are the same.
+
+    Args:
+        values: the distinct ones.
+        codes: which of them each row holds.
+    """
+
+    values: Numbers
+    codes: Index
+
+    def spread(self, made: Transformed) -> Transformed:
+        """Return what became of the column, from what became of the distinct numbers."""
+        distinct = as_numbers(made.values)
+        negative = np.zeros(len(self.codes), np.bool_)
+        if distinct.negative.any():
+            negative = distinct.negative[self.codes]
+        values = distinct.holding(distinct.magnitudes[self.codes], negative)
+        small = TooSmall(self._rows(made.small.rows), made.small.domain)
+        return Transformed(values, small, self._rows(made.invalid), made.domain)
+
+    def _rows(self, places: Index) -> Index:
+        if not len(places):
+            return places
+        named = np.zeros(len(self.values), np.bool_)
+        named[places] = True
+        return np.flatnonzero(named[self.codes])
+
+
+def _find_repeats(values: Numbers) -> _Repeats | None:
+    """Find what repeats, if few numbers are distinct as far as a sample tells.
+
+    Args:
+        values: of the column; of one sign, or nothing is looked for.
+
+    Returns:
+        The repeats, or None if it does not pay to look for them.
+    """
+    count = len(values)
+    if not few_distinct(count, lambda rows: len(np.unique(values.magnitudes[rows]))):
+        return None
+    if (values.negative != values.negative[0]).any():
+        return None
+    encoded = pa.array(values.magnitudes).dictionary_encode()
+    magnitudes = encoded.dictionary.to_numpy()
+    if len(magnitudes) > count // MIN_REPETITION:
+        return None
+    distinct = values.holding(magnitudes, np.full(len(magnitudes), values.negative[0]))
+    return _Repeats(distinct, encoded.indices.to_numpy().astype(np.intp))
 
 
 def _transform_slice(form: Format, values: Any, permutation: Permutation) -> Transformed:

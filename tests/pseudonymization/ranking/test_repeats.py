@@ -10,7 +10,7 @@ from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.pseudonymization.formats import Format, Reading, Transformed, resolve_format
 from secureml.pseudonymization.ranking import pipeline, threads
 from secureml.pseudonymization.ranking.permutation import Permutation, RowTweaks
-from secureml.pseudonymization.ranking.repeats import few_distinct, find_repeats
+from secureml.pseudonymization.ranking.pipeline import _find_repeats, few_distinct
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 
 ROWS = 1 << 15
@@ -47,7 +47,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def each_row(form: Format, values: WholeNumbers, permutation: Permutation) -> Transformed:
     """Transform every row, whether or not its value repeats."""
     with pytest.MonkeyPatch.context() as plain:
-        plain.setattr(pipeline, "find_repeats", lambda values: None)
+        plain.setattr(pipeline, "_find_repeats", lambda values: None)
         return pipeline.transform(form, values, permutation)
 
 
@@ -82,12 +82,12 @@ def test_nothing_is_put_together_where_it_would_not_pay_or_not_be_the_same(calls
     distinct = WholeNumbers(
         np.arange(10**8, 10**8 + ROWS, dtype=np.uint64), np.zeros(ROWS, bool), LIMITS
     )
-    assert find_repeats(distinct) is None
+    assert _find_repeats(distinct) is None
     few = column(300)
-    assert find_repeats(few) is not None
-    assert find_repeats(few.at(slice(0, 1000))) is None
+    assert _find_repeats(few) is not None
+    assert _find_repeats(few.at(slice(0, 1000))) is None
     few.negative[::2] = True
-    assert find_repeats(few) is None
+    assert _find_repeats(few) is None
     tweaks = RowTweaks([b"a", b"b"], np.arange(ROWS) % 2)
     pipeline.transform(form, column(300), permutation(tweaks=tweaks))
     assert calls == [ROWS]
@@ -97,10 +97,10 @@ def test_a_sample_that_misleads_costs_time_and_nothing_else():
     values = column(10 * ROWS)
     values.magnitudes[::2] = 10**8  # meets itself at every other place, and all others are distinct
     assert few_distinct(ROWS, lambda rows: len(np.unique(values.magnitudes[rows])))
-    assert find_repeats(values) is None
+    assert _find_repeats(values) is None
 
 
 @pytest.mark.parametrize("period", [4000, 4096, ROWS // 5])
 def test_values_that_come_again_after_a_period_are_few(period):
     magnitudes = np.arange(ROWS, dtype=np.uint64) % np.uint64(period)
-    assert find_repeats(WholeNumbers(magnitudes, np.zeros(ROWS, bool), LIMITS)) is not None
+    assert _find_repeats(WholeNumbers(magnitudes, np.zeros(ROWS, bool), LIMITS)) is not None
