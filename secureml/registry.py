@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from secureml.errors import PseudonymizationError
 
-__all__ = ["FORMATS", "STRATEGIES", "VENDOR_NAME", "Entry", "Registry", "is_vendor_name"]
+__all__ = ["FORMATS", "STRATEGIES", "VENDOR_NAME", "Entry", "Registry"]
 
 _Base = TypeVar("_Base")
 _TEXT: tuple[type, ...] = (str,)
@@ -67,7 +67,7 @@ class Registry:
             location = f"secureml.pseudonymization.{self.plural}.{self.built_in[name].location}"
             kind: type[_Base] = resolve_name(location)
             return kind
-        if not is_vendor_name(name):
+        if not VENDOR_NAME.fullmatch(name):
             raise PseudonymizationError(f"this version has no {self.what} {name!r}")
         from importlib.metadata import entry_points
 
@@ -147,10 +147,5 @@ STRATEGIES = Registry(
 
 _BUILT_IN = "|".join(name.partition("/")[0] for name in FORMATS.built_in)
 _WORD = "[a-z0-9][a-z0-9._-]*"
-VENDOR_NAME = f"(?!({_BUILT_IN}):){_WORD}:{_WORD}/[1-9][0-9]*"
-"""Pattern of names in other packages. ``alphabet:ab/1`` is a format with its argument instead."""
-
-
-def is_vendor_name(name: str) -> bool:
-    """Tell whether a name is one that another package may register."""
-    return re.fullmatch(VENDOR_NAME, name) is not None
+VENDOR_NAME = re.compile(f"(?!({_BUILT_IN}):){_WORD}:{_WORD}/[1-9][0-9]*")
+"""Names in other packages. ``alphabet:ab/1`` is a format with its argument instead."""

@@ -420,7 +420,7 @@ class KeyManager(KeyExports):
     def derive_own_key(self, base_key: Key, purpose: str, key_bytes: int) -> bytes:
         """Derive the key for a purpose of secureml's own, which ``derive_key`` refuses."""
         with self._audit.access("derive_key") as access:
-            access.note(name=base_key.name, purpose=purpose)
+            access.note(name=base_key.info.name, purpose=purpose)
             access.found(base_key, cached=True, stale=base_key.info.stale)
             return derive(base_key.material, purpose, key_bytes)
 

@@ -23,7 +23,7 @@ from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.numbers import WholeNumbers
 from secureml.pseudonymization.values.text import Text
 from secureml.pseudonymization.values.timestamps import Days, Moments
-from secureml.registry import STRATEGIES, is_vendor_name
+from secureml.registry import STRATEGIES, VENDOR_NAME
 from secureml.settings.environments import did_you_mean
 from secureml.settings.rules import CHOICES, ColumnRule
 
@@ -239,7 +239,7 @@ def check_strategy(name: object, allowed: Collection[str]) -> None:
         ArgumentError: it is neither.
         PseudonymizationError: it is not installed, or its package is broken.
     """
-    if isinstance(name, str) and is_vendor_name(name):
+    if isinstance(name, str) and VENDOR_NAME.fullmatch(name):
         strategy_type(name)
     else:
         check_choice("strategy", name, allowed)

@@ -294,14 +294,14 @@ def _envelope(fields: Mapping[str, str]) -> Envelope:
 
 
 def _keyring(manager: KeyManager, key: Key, version: int | None = None) -> Keyring:
-    envelope = None
+    info, envelope = key.info, None
     if key.envelope is not None:
         envelope = {"wrapped": key.envelope.wrapped, "transit_key": key.envelope.transit_key}
     return Keyring(
         partial(manager.derive_own_key, key),
-        key.name,
-        key.version if version is None else version,
-        key.environment,
-        f"fingerprint {key.fingerprint}, from {key.source}",
+        info.name,
+        info.version if version is None else version,
+        info.environment,
+        f"fingerprint {info.fingerprint}, from {info.source}",
         envelope=envelope,
     )

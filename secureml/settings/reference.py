@@ -32,7 +32,7 @@ _KINDS: dict[type, str] = {
     Profiles: "object",
 }
 _PATTERNS = {**PATTERNS, check_key_name: PATTERNS[check_path]}
-_OF_VENDOR = {"type": "string", "pattern": f"^{VENDOR_NAME}{END}"}
+_OF_VENDOR = {"type": "string", "pattern": f"^{VENDOR_NAME.pattern}{END}"}
 _RULES = {"$ref": "#/$defs/rules"}
 _TABLES: dict[type, dict[str, Any]] = {
     Rules: _RULES,
@@ -145,7 +145,7 @@ def _schema_of(setting: Setting) -> dict[str, Any]:
 def _schema_of_key(key: str) -> dict[str, Any]:
     if key == "format":
         known = f"({'|'.join(CHOICES[key])})(:|{END})"
-        return {"type": "string", "pattern": f"^({known}|{VENDOR_NAME}{END})"}
+        return {"type": "string", "pattern": f"^({known}|{VENDOR_NAME.pattern}{END})"}
     if key not in CHOICES:
         return {"type": "string", "minLength": 1}
     listed = {"enum": list(CHOICES[key])}

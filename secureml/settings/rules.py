@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from secureml.errors import ConfigurationError
-from secureml.registry import FORMATS, STRATEGIES, is_vendor_name
+from secureml.registry import FORMATS, STRATEGIES, VENDOR_NAME
 from secureml.settings.environments import did_you_mean
 
 __all__ = [
@@ -98,7 +98,8 @@ class ColumnRule:
         """
         if not isinstance(table, Mapping):
             raise ConfigurationError(f"{name}: must be a table, such as {{ strategy = 'fpe' }}")
-        of_vendor = any(is_vendor_name(str(table.get(key))) for key in ("strategy", "format"))
+        named = (str(table.get(key)) for key in ("strategy", "format"))
+        of_vendor = any(map(VENDOR_NAME.fullmatch, named))
         problems = [
             problem
             for key, value in table.items()
@@ -306,7 +307,7 @@ def _problem(key: str, value: Any, *, of_vendor: bool) -> str | None:
         return f"{key} must be text and not empty"
     named = key in ("strategy", "format")
     choice = value.partition(":")[0] if key == "format" else value
-    if key not in CHOICES or choice in CHOICES[key] or (named and is_vendor_name(value)):
+    if key not in CHOICES or choice in CHOICES[key] or (named and VENDOR_NAME.fullmatch(value)):
         return None
     others = ", or vendor:name/1 of another package" if named else ""
     hint = did_you_mean(choice.lower(), CHOICES[key])

@@ -24,7 +24,7 @@ from secureml.cli.tables.column_options import (
     strategies,
 )
 from secureml.key_management import KeyManager
-from secureml.registry import is_vendor_name
+from secureml.registry import VENDOR_NAME
 
 if TYPE_CHECKING:
     from secureml.anonymization.previewing import Preview
@@ -133,7 +133,7 @@ def anonymize(
         raise click.UsageError("give --output, or --preview")
     names = None if columns is None else [name.strip() for name in columns.split(",")]
     of_vendor = any(
-        is_vendor_name(one.rpartition("=")[2])
+        VENDOR_NAME.fullmatch(one.rpartition("=")[2])
         for one in (*strategy, *arguments["formats"].values())
     )
     arguments |= {

@@ -1,4 +1,4 @@
-"""What a format is: a codec between the values of a column and ranks.
+"""What a format is: a codec between the values of a column and ranks, made from name and options.
 
 A format takes values apart and puts them together again. All that is between is the same for all
 formats, and ``ranking.pipeline`` does it: the minimum, values that are not of the format, slices
@@ -34,19 +34,24 @@ What holds for every format:
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.tables.character_classes import Alphabets
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
+from secureml.registry import FORMATS, VENDOR_NAME
+from secureml.settings.environments import did_you_mean
 from secureml.settings.rules import Option
 
 __all__ = [
@@ -60,10 +65,18 @@ __all__ = [
     "Reading",
     "TooSmall",
     "Transformed",
+    "check_options",
+    "format_type",
+    "make_format",
+    "newest_format",
+    "options_of",
+    "resolve_format",
 ]
 
 Flags = NDArray[np.bool_]
 NO_ROWS: Index = np.empty(0, np.intp)
+
+_LATEST = {name.partition("/")[0]: name for name in FORMATS.built_in}
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -246,3 +259,84 @@ class Transformed:
     small: TooSmall
     invalid: Index
     domain: int
+
+
+def resolve_format(written: str, options: Mapping[str, Option]) -> Format:
+    """Make the newest version of a format as rules name it: "ssn" or "alphabet:0123ABCD".
+
+    Raises:
+        PseudonymizationError: there is no such format, or an option does not fit.
+    """
+    if VENDOR_NAME.fullmatch(written):
+        return make_format(written, options)
+    short, colon, value = written.partition(":")
+    if short not in _LATEST:
+        hint = did_you_mean(short, _LATEST) or f"; there are {', '.join(_LATEST)}"
+        raise PseudonymizationError(f"there is no format {written!r}{hint}")
+    argument = FORMATS.built_in[_LATEST[short]].argument
+    if bool(colon) != (argument is not None):
+        example = f"{short}:..." if argument else short
+        raise PseudonymizationError(f"the format {written!r} is to be written {example!r}")
+    if argument:
+        options = {**options, argument: value}
+    return make_format(_LATEST[short], options)
+
+
+def make_format(name: str, options: Mapping[str, Option]) -> Format:
+    """Make a format from its name with version and its options.
+
+    Raises:
+        PseudonymizationError: there is no such format, or an option does not fit.
+    """
+    kind = format_type(name)
+    check_options(f"the format {name!r}", kind, options)
+    return kind(**options)
+
+
+def newest_format(name: str, options: Mapping[str, Option]) -> Format:
+    """Make the newest version of a format, for new pseudonyms.
+
+    Args:
+        name: of any version; one of another package is kept.
+        options: of that version.
+
+    Raises:
+        PseudonymizationError: as of ``make_format``.
+    """
+    return make_format(_LATEST.get(name.partition("/")[0], name), options)
+
+
+@cache
+def format_type(name: str) -> type[Format]:
+    """Return the class of a format.
+
+    Raises:
+        PseudonymizationError: there is none of this name, or its package is broken.
+    """
+    kind = FORMATS.load(name, Format)  # type: ignore[type-abstract]  # a subclass of it is loaded
+    own = getattr(kind, "name", None)
+    if own != name:
+        raise PseudonymizationError(f"the format {name!r} can't be used: its name is {own!r}")
+    return kind
+
+
+def options_of(kind: type) -> tuple[str, ...]:
+    """Return the names of the options of a format or a strategy: its keyword-only arguments."""
+    return tuple(
+        parameter.name
+        for parameter in inspect.signature(kind).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    )
+
+
+def check_options(what: str, kind: type, options: Mapping[str, Option]) -> None:
+    """Check that a format or a strategy has the options that it is given.
+
+    Raises:
+        PseudonymizationError: it lacks one.
+    """
+    known = options_of(kind) if options else ()
+    for option in options:
+        if option not in known:
+            hint = did_you_mean(option, known)
+            raise PseudonymizationError(f"{what} has no option {option!r}{hint}")
