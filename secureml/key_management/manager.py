@@ -145,7 +145,7 @@ class KeyManager(KeyExports):
         """
         with self._audit.access("get_secret") as access:
             try:
-                record = self._resolver.find(access, name).record
+                record = self._find(access, name).record
             except SecretDeletedError:
                 raise
             except SecretNotFoundError as error:
@@ -164,7 +164,7 @@ class KeyManager(KeyExports):
             SecretError: denied, deleted, or Vault is unavailable and no other source has it.
         """
         with self._audit.access("secret_info") as access:
-            record = self._resolver.find(access, name, unwrap=False).record
+            record = self._find(access, name, unwrap=False).record
             return secret_info_of(name, record, self.environment)
 
     @conceals("value")
@@ -276,7 +276,7 @@ class KeyManager(KeyExports):
             check_version(version)
         with self._audit.access("get_key") as access:
             name = self._name_of(name)
-            found = self._resolver.find(access, name, version, size=key_bytes)
+            found = self._find(access, name, version, size=key_bytes)
             key = found.keys.get(key_bytes)
             if key is None:
                 key = key_of(name, found.record, self.environment, key_bytes)
@@ -442,7 +442,7 @@ class KeyManager(KeyExports):
         with self._audit.access("key_info") as access:
             name = self._name_of(name)
             try:
-                record = self._resolver.find(access, name, version, unwrap=False).record
+                record = self._find(access, name, version, unwrap=False).record
             except AccessDeniedError as error:
                 denied = error.with_traceback(None)
             else:

@@ -14,10 +14,9 @@ from secureml.errors import (
     SecretError,
     SecretNotFoundError,
 )
-from secureml.key_management.context import KeyContext
 from secureml.key_management.duplicates import warn_of_duplicates
 from secureml.key_management.records import check_name, info_of, is_key, metadata_info_of
-from secureml.key_management.resolver import record_of
+from secureml.key_management.resolver import SecretResolver, record_of
 from secureml.key_management.rotation_period import description
 from secureml.keys import KeyInfo, check_version
 from secureml.stores import Finding, Record, SecretStore
@@ -34,7 +33,7 @@ from secureml.stores.custom_metadata import (
 __all__ = ["KeyVersions"]
 
 
-class KeyVersions(KeyContext):
+class KeyVersions(SecretResolver):
     """Lists the versions of keys and changes their states."""
 
     def key_history(self, name: str | None = None) -> tuple[KeyInfo, ...]:
