@@ -7,13 +7,17 @@ from dataclasses import dataclass, field, replace
 
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.pseudonymization.formats import (
+    Format,
     Option,
     format_type,
     make_format,
     newest_format,
     resolve_format,
 )
-from secureml.pseudonymization.formats.decimals import LARGEST_SCALE
+from secureml.pseudonymization.formats.classes import ClassFormat
+from secureml.pseudonymization.formats.dates import DateFormat, DateTimeFormat
+from secureml.pseudonymization.formats.decimals import LARGEST_SCALE, DecimalFormat
+from secureml.pseudonymization.formats.integers import IntegerFormat
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.permutation import MIN_TABLE, RowTweaks
 from secureml.pseudonymization.strategies import Strategy, make_strategy, strategy_type
@@ -29,12 +33,12 @@ from secureml.settings.rules import CHOICES, ColumnRule
 
 __all__ = ["ColumnSpec", "check_choice", "check_choices", "check_strategy", "scale_of"]
 
-_DEFAULT_FORMATS = {
-    Text: "class",
-    WholeNumbers: "integer",
-    Decimals: "decimal",
-    Moments: "datetime",
-    Days: "date",
+_DEFAULT_FORMATS: Mapping[type, type[Format]] = {  # imported before threads and forks can meet it
+    Text: ClassFormat,
+    WholeNumbers: IntegerFormat,
+    Decimals: DecimalFormat,
+    Moments: DateTimeFormat,
+    Days: DateFormat,
 }
 
 
@@ -196,7 +200,7 @@ def scale_of(form: str | None, options: Mapping[str, Option]) -> int | None:
 def _default_format(kind: type) -> str:
     if kind not in _DEFAULT_FORMATS:
         raise PseudonymizationError("there is no format for values of its dtype")
-    return _DEFAULT_FORMATS[kind]
+    return _DEFAULT_FORMATS[kind].name.partition("/")[0]
 
 
 def _no_keys(purpose: str, size: int) -> bytes:
