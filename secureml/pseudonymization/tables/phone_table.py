@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.ranking.mixed_radix import Words
-from secureml.pseudonymization.ranking.permutation import CHUNK
 
 __all__ = ["CallingCode", "Numbering", "Region", "numbering"]
 
@@ -115,37 +114,32 @@ class Numbering:
 
     def rank(self, root: int, digits: Digits) -> Words:
         """Return the ranks of valid numbers, one a row."""
-        ranks = np.zeros(len(digits), np.uint64)
-        for start in range(0, len(digits), CHUNK):
-            columns = np.ascontiguousarray(digits[start : start + CHUNK].T)
-            heads = self._heads(root, len(columns))
-            number = heads.number(columns)
-            below, node = heads.below[number], heads.nodes[number]
-            part = _decimal(columns[heads.count :], np.uint64)
-            others = np.flatnonzero(~self._free[node])
-            if len(others):
-                node = node[others]
-                part[others] = 0
-                for column in columns[heads.count :, others]:
-                    part[others] += self._below[node, column]
-                    node = self._following[node, column]
-            np.add(part, below, out=ranks[start : start + CHUNK])
-        return ranks
+        columns = np.ascontiguousarray(digits.T)
+        heads = self._heads(root, len(columns))
+        number = heads.number(columns)
+        node = heads.nodes[number]
+        ranks = _decimal(columns[heads.count :], np.uint64)
+        others = np.flatnonzero(~self._free[node])
+        if len(others):
+            node = node[others]
+            ranks[others] = 0
+            for column in columns[heads.count :, others]:
+                ranks[others] += self._below[node, column]
+                node = self._following[node, column]
+        return ranks + heads.below[number]
 
     def unrank(self, root: int, ranks: Words, length: int) -> Digits:
         """Return the numbers of ranks; the inverse of ``rank``."""
         digits = np.empty((len(ranks), length), np.uint8)
         heads = self._heads(root, length)
-        for start in range(0, len(ranks), CHUNK):
-            rest, cells = ranks[start : start + CHUNK], digits[start : start + CHUNK]
-            number = heads.number_of_rank(rest)
-            rest, node = rest - heads.below[number], heads.nodes[number]
-            _write_decimal(cells[:, : heads.count], heads.digits[number])
-            _write_decimal(cells[:, heads.count :], rest)
-            others = np.flatnonzero(~self._free[node])
-            if len(others):
-                tails = self._walked(node[others], rest[others], length - heads.count)
-                cells[others, heads.count :] = tails
+        number = heads.number_of_rank(ranks)
+        rest, node = ranks - heads.below[number], heads.nodes[number]
+        _write_decimal(digits[:, : heads.count], heads.digits[number])
+        _write_decimal(digits[:, heads.count :], rest)
+        others = np.flatnonzero(~self._free[node])
+        if len(others):
+            tails = self._walked(node[others], rest[others], length - heads.count)
+            digits[others, heads.count :] = tails
         return digits
 
     def _walked(self, node: Nodes, rest: Words, length: int) -> Digits:
