@@ -31,17 +31,6 @@ if TYPE_CHECKING:
 
     from secureml.key_management import KeyManager
 
-# A run without the extras has no Hypothesis.
-with contextlib.suppress(ImportError):
-    from hypothesis import HealthCheck
-    from hypothesis import settings as hypothesis_settings
-
-    # The first example of some strategies builds tables, and machines differ in speed.
-    hypothesis_settings.register_profile(
-        "secureml", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
-    hypothesis_settings.load_profile("secureml")
-
 TEST_SERVER = os.environ.get("SECUREML_TEST_SERVER")
 """The executable of the server to test against, OpenBao's or HashiCorp's."""
 
@@ -115,6 +104,18 @@ class TlsServer:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A run without the extras has no Hypothesis.
+    with contextlib.suppress(ImportError):
+        from hypothesis import HealthCheck, settings
+
+        # The first example of some strategies builds tables, and machines differ in speed.
+        settings.register_profile(
+            "secureml",
+            deadline=None,
+            max_examples=100 if config.getoption("--thorough") else 30,
+            suppress_health_check=[HealthCheck.too_slow],
+        )
+        settings.load_profile("secureml")
     for line in (
         "openbao(what): takes what OpenBao alone has",
         "namespaces: takes a server with namespaces",
@@ -147,7 +148,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--no-extras", action="store_true", help="fail unless every extra of secureml is missing"
     )
     parser.addoption(
-        "--model-runs", type=int, default=1000, help="combinations that a model is compared in"
+        "--model-runs", type=int, default=300, help="combinations that a model is compared in"
     )
     parser.addoption("--model-seed", type=int, default=0, help="the first of them")
     parser.addoption(
