@@ -12,7 +12,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ import secureml
 from helpers.clock import Clock
 from helpers.network import FaultyServer, Relay, full_queue, http_answer
 from helpers.processes import Child
+from helpers.vault import TlsServer, Vault
 from secureml import configuration
 from secureml.vault.devserver import server as server_module
 from secureml.vault.devserver.server import DevServer
@@ -50,57 +51,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ADMIN = """
 path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list", "sudo"] }
 """
-
-
-@dataclass
-class Vault:
-    """One namespace of the test run's server, with KV v2 mounted at ``secret/``.
-
-    ``token`` may do everything in it, and nothing outside. Where there are no namespaces it is a
-    server of the test's own, and ``namespace`` is None.
-    """
-
-    url: str
-    namespace: str | None
-    token: str = field(default="", repr=False)
-    _clients: list[hvac.Client] = field(default_factory=list, repr=False)
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """The options that lead a command to the namespace."""
-        return ("--vault-namespace", self.namespace) if self.namespace else ()
-
-    def client(self, token: str | None = None) -> hvac.Client:
-        """A client of this namespace, with ``token`` or with the one that may do everything."""
-        import hvac  # a run without the extras loads this file too
-
-        client = hvac.Client(
-            self.url, token=self.token if token is None else token, namespace=self.namespace
-        )
-        self._clients.append(client)
-        return client
-
-    def policy_token(self, hcl: str, **options: Any) -> str:
-        """A token with this policy and no other; ``options`` are those of hvac's token creation."""
-        name = f"p-{uuid.uuid4().hex}"
-        client = self.client()
-        client.sys.create_or_update_policy(name, hcl)
-        options = {"no_parent": True, "no_default_policy": True} | options
-        answer = client.auth.token.create(policies=[name], **options)
-        token: str = answer["auth"]["client_token"]
-        return token
-
-    def close(self) -> None:
-        for client in self._clients:
-            client.adapter.close()
-
-
-@dataclass(frozen=True)
-class TlsServer:
-    """A server that speaks HTTPS, and the file of the authority that signed its certificate."""
-
-    server: DevServer
-    ca: Path
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -264,7 +214,9 @@ def _skip_what_the_server_lacks(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def vault(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Vault]:
+def vault(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Vault]:
     """A fresh namespace: mounts, policies and tokens of one test are unknown to every other."""
     if request.getfixturevalue("_has_namespaces"):
         yield from _namespace(request.getfixturevalue("_bao_root"))

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-import secureml
+from helpers.commands import Ran, Run, in_process, secureml_command, secureml_environment
 from secureml.cli import main
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -69,28 +56,6 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         if process.poll() is None:
             with process:
                 process.kill()
-
-
-def in_process(*command: object, data: bytes = b"", **variables: str) -> Ran:
-    done = subprocess.run(
-        list(map(str, command)),
-        input=data,
-        capture_output=True,
-        env=secureml_environment() | variables,
-        timeout=60,
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-
-def secureml_command() -> list[str]:
-    script = Path(sys.executable).with_name("secureml")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "secureml"]
-
-
-def secureml_environment() -> dict[str, str]:
-    # From a checkout that is not installed, the package is found by this alone.
-    return {**os.environ, "PYTHONPATH": str(Path(secureml.__file__).parents[1])}
 
 
 @pytest.fixture

@@ -8,20 +8,10 @@ import warnings
 import click
 import pytest
 
+from helpers.commands import all_commands
 from secureml import __version__, errors
 from secureml.cli import main
 from secureml.cli.base import exit_code_of
-
-
-def all_commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    found = []
-    for name in group.list_commands(click.Context(group)):
-        command = group.get_command(click.Context(group), name)
-        if isinstance(command, click.Group):
-            found += all_commands(command, (*path, name))
-        else:
-            found.append((*path, name))
-    return found
 
 
 def test_there_are_the_commands_that_are_documented():

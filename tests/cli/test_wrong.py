@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from helpers.commands import all_commands
 from secureml.cli import main
-from tests.cli.test_program import all_commands
 
 TABLE = "ssn,email\n" + "".join(f"219-09-{i:04},{i:07}@example.org\n" for i in range(1000, 1050))
 WRONG = (

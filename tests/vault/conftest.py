@@ -7,32 +7,34 @@ import json
 import os
 import pickle
 import shutil
-import socket
 import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import secureml
-from secureml.secret_types import SecretText
+from helpers.logins import (
+    ALICE_PASSWORD,
+    BASE,
+    BIND_PASSWORD,
+    Directory,
+    LoginClient,
+    free_port,
+    listens,
+)
+from helpers.vault import Vault
 from secureml.settings import Settings
-from secureml.vault.client.deadline import deadline
-from secureml.vault.client.failover import FailoverClient
-from secureml.vault.client.messages import Answer, Request
 from secureml.vault.devserver.child import Child
 from secureml.vault.devserver.server import DevServer, _bundled_binary
 
 if TYPE_CHECKING:
     import hvac
 
-BASE = "dc=lab,dc=test"
-BIND_PASSWORD = "canary-bind-4d1a"
-ALICE_PASSWORD = "canary-älice 7c02 "
 SLAPD_CONF = f"""
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
@@ -94,14 +96,6 @@ def raw_client() -> Iterator[Callable[..., hvac.Client]]:
         session.close()
 
 
-class LoginClient(FailoverClient):
-    """Sends the requests of logins, each of them within a deadline."""
-
-    def send(self, request: Request, token: SecretText | None) -> Answer:
-        with deadline(self._timeout):
-            return super().send(request, token)
-
-
 @pytest.fixture
 def anonymous() -> Iterator[Callable[..., LoginClient]]:
     """Make clients as a login method gets them."""
@@ -140,47 +134,6 @@ def assert_conceals(caplog: pytest.LogCaptureFixture) -> Callable[..., None]:
     return check
 
 
-@dataclass
-class Directory:
-    """An LDAP server with one user, on a loopback port; its data stays when it is stopped."""
-
-    folder: Path
-    program: str
-    url: str
-    user: str = "alice"
-    password: str = ALICE_PASSWORD
-    child: Child | None = field(default=None, repr=False)
-
-    def start(self) -> None:
-        self.child = Child(
-            [self.program, "-f", f"{self.folder}/slapd.conf", "-h", f"{self.url}/", "-d", "0"],
-            directory=self.folder,
-            log=self.folder / "slapd.log",
-        )
-        port = int(self.url.rpartition(":")[2])
-        end = time.monotonic() + 20
-        while not _listens(port):
-            assert self.child.running, (self.folder / "slapd.log").read_text()
-            assert time.monotonic() < end, "slapd does not listen"
-            time.sleep(0.01)
-
-    def stop(self) -> None:
-        if self.child is not None:
-            self.child.kill()
-
-    def settings(self, **more: object) -> dict[str, object]:
-        """What Vault has to know of it."""
-        return {
-            "url": self.url,
-            "userdn": BASE,
-            "userattr": "uid",
-            "groupdn": BASE,
-            "binddn": f"cn=admin,{BASE}",
-            "bindpass": BIND_PASSWORD,
-            **more,
-        }
-
-
 @pytest.fixture
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Directory]:
     """A running LDAP server."""
@@ -194,7 +147,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Directory]:
     add = [program, "-T", "add", "-f", f"{folder}/slapd.conf", "-l", f"{folder}/people.ldif"]
     added = subprocess.run(add, capture_output=True, text=True, check=False)
     assert added.returncode == 0, added.stderr
-    server = Directory(folder, program, f"ldap://127.0.0.1:{_free_port()}")
+    server = Directory(folder, program, f"ldap://127.0.0.1:{free_port()}")
     server.start()
     yield server
     server.stop()
@@ -264,7 +217,7 @@ listener "unix" {{
 
 
 @pytest.fixture
-def proxy(vault: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def proxy(vault: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A proxy before the test's namespace; its token has the policies ``default`` and ``proxy``."""
     admin = vault.client()
     admin.sys.enable_auth_method("approle", path="approle")
@@ -273,7 +226,7 @@ def proxy(vault: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prox
     folder = tmp_path_factory.mktemp("proxy")
     (folder / "role_id").write_text(approle.read_role_id("proxy")["data"]["role_id"])
     (folder / "secret_id").write_text(approle.generate_secret_id("proxy")["data"]["secret_id"])
-    port = _free_port()
+    port = free_port()
     config, log, sink = folder / "proxy.hcl", folder / "proxy.log", folder / "sink"
     config.write_text(
         PROXY_HCL.format(vault=vault, namespace=vault.namespace or "", folder=folder, port=port)
@@ -281,27 +234,12 @@ def proxy(vault: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prox
     command = [_bundled_binary(), "proxy", f"-config={config}"]
     child = Child(command, directory=folder, log=log)
     end = time.monotonic() + 20
-    while not (sink.exists() and sink.stat().st_size and _listens(port)):
+    while not (sink.exists() and sink.stat().st_size and listens(port)):
         assert child.running, log.read_text()
         assert time.monotonic() < end, log.read_text()
         time.sleep(0.01)
     yield Proxy(f"http://127.0.0.1:{port}", folder / "socket", sink)
     child.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 @pytest.fixture
