@@ -15,6 +15,7 @@ import sys
 import textwrap
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,17 +68,17 @@ class Log:
 
 
 @pytest.fixture
-def log(tmp_path) -> Log:
+def log(tmp_path: Path) -> Log:
     return Log(tmp_path / "audit.log")
 
 
 @pytest.fixture
-def manager(log):
+def manager(log: Log) -> KeyManager:
     return in_memory(audit_log=log.path)
 
 
 @pytest.fixture(scope="module")
-def audited_bao(tmp_path_factory):
+def audited_bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     with DevServer(tmp_path_factory.mktemp("audited"), audit=True) as server:
         yield server
 

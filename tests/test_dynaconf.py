@@ -11,6 +11,7 @@ from typing import Any
 import dynaconf
 import pytest
 
+from helpers.vault import Vault
 from secureml import configure
 from secureml.errors import (
     AccessDeniedError,
@@ -32,7 +33,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def reached(vault: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def reached(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Vault:
     """A server that secureml reaches by environment variables."""
     monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
@@ -54,7 +55,7 @@ def build(*files: str, **options: Any) -> Any:
     )
 
 
-def test_the_record_of_the_selected_environment_and_of_no_other_is_loaded(reached: Any) -> None:
+def test_the_record_of_the_selected_environment_and_of_no_other_is_loaded(reached: Vault) -> None:
     write(reached, "development", db_password="dev", only_dev=1)
     write(reached, "production", db_password="prod")
     host = build(environments=True, env="development")
@@ -67,7 +68,7 @@ def test_the_record_of_the_selected_environment_and_of_no_other_is_loaded(reache
 
 
 def test_without_environments_the_one_that_secureml_has_selected_decides(
-    reached: Any, monkeypatch: pytest.MonkeyPatch
+    reached: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(reached, "", password="of none")
     write(reached, "staging", password="of staging")
@@ -77,7 +78,7 @@ def test_without_environments_the_one_that_secureml_has_selected_decides(
 
 
 def test_the_loader_can_be_named_in_a_variable(
-    reached: Any, monkeypatch: pytest.MonkeyPatch
+    reached: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(reached, "", password="x")
     monkeypatch.setenv(
@@ -105,7 +106,7 @@ TEXTS = [
 ]
 
 
-def test_texts_are_never_evaluated_at_whatever_depth(reached: Any) -> None:
+def test_texts_are_never_evaluated_at_whatever_depth(reached: Vault) -> None:
     whole = {f"t{number}": text for number, text in enumerate(TEXTS)}
     write(
         reached,
@@ -123,7 +124,7 @@ def test_texts_are_never_evaluated_at_whatever_depth(reached: Any) -> None:
     assert host.dynaconf.clone().T0 == "@int 5"
 
 
-def test_values_keep_the_types_that_json_gives_them(reached: Any) -> None:
+def test_values_keep_the_types_that_json_gives_them(reached: Vault) -> None:
     values = {"number": 5, "share": 0.5, "yes": True, "nothing": None, "table": {"a": [1, "b"]}}
     write(reached, "", **values)
     host = build()
@@ -131,7 +132,7 @@ def test_values_keep_the_types_that_json_gives_them(reached: Any) -> None:
 
 
 def test_what_the_record_sets_replaces_what_files_and_variables_set(
-    reached: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reached: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "app.toml").write_text("a = 'file'\nb = 'file'\nc = 'file'\n[db]\nuser = 'file'\n")
     monkeypatch.setenv("HOST_A", "variable")
@@ -144,7 +145,7 @@ def test_what_the_record_sets_replaces_what_files_and_variables_set(
     assert weaker.a == "variable"
 
 
-def test_a_single_setting_can_be_loaded_anew(reached: Any) -> None:
+def test_a_single_setting_can_be_loaded_anew(reached: Vault) -> None:
     write(reached, "", a="1", b="1")
     host = build()
     assert host.a == "1"
@@ -152,7 +153,7 @@ def test_a_single_setting_can_be_loaded_anew(reached: Any) -> None:
     assert (host.get_fresh("a"), host.b) == ("2", "1")
 
 
-def test_the_history_names_the_record_and_shows_no_value(reached: Any) -> None:
+def test_the_history_names_the_record_and_shows_no_value(reached: Vault) -> None:
     write(reached, "production", password="hunter2", db={"password": "hunter2"})
     host = build(environments=True, env="production")
     report = io.StringIO()
@@ -163,12 +164,12 @@ def test_the_history_names_the_record_and_shows_no_value(reached: Any) -> None:
     assert history[-1]["env"] == "production"
 
 
-def test_an_absent_record_sets_nothing(reached: Any, tmp_path: Path) -> None:
+def test_an_absent_record_sets_nothing(reached: Vault, tmp_path: Path) -> None:
     (tmp_path / "app.toml").write_text("a = 'file'\n")
     assert build("app.toml").a == "file"
 
 
-def test_another_record_can_be_named(reached: Any) -> None:
+def test_another_record_can_be_named(reached: Vault) -> None:
     write(reached, "", "billing", a="billing")
     assert build(secureml_record="billing").a == "billing"
     with pytest.raises(ConfigurationError, match="SECUREML_RECORD"):
@@ -195,7 +196,7 @@ def test_the_section_of_the_same_object_may_say_how_vault_is_reached(
     assert host.a == "b"
 
 
-def test_any_login_will_do(reached: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_login_will_do(reached: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(reached, "", a="b")
     client = reached.client()
     client.sys.create_or_update_policy(
@@ -218,7 +219,7 @@ def test_any_login_will_do(reached: Any, tmp_path: Path, monkeypatch: pytest.Mon
 # Failures: each is raised, although Dynaconf is silent by default.
 
 
-def test_a_denied_record_is_an_error(reached: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_denied_record_is_an_error(reached: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     write(reached, "", a="secret")
     token = reached.policy_token('path "auth/token/lookup-self" { capabilities = ["read"] }')
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", token)
@@ -227,7 +228,7 @@ def test_a_denied_record_is_an_error(reached: Any, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_bad_token_is_an_error_without_the_token(
-    reached: Any, monkeypatch: pytest.MonkeyPatch
+    reached: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", "s.hunter2hunter2")
     with pytest.raises((AuthenticationError, AccessDeniedError)) as caught:
@@ -236,7 +237,7 @@ def test_a_bad_token_is_an_error_without_the_token(
 
 
 def test_an_outage_is_an_error_and_not_an_absent_record(
-    reached: Any, faulty: Any, monkeypatch: pytest.MonkeyPatch
+    reached: Vault, faulty: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECUREML_VAULT_URL", faulty(silent=True).url)
     monkeypatch.setenv("SECUREML_VAULT_TIMEOUT", "0.2")
@@ -245,7 +246,7 @@ def test_an_outage_is_an_error_and_not_an_absent_record(
 
 
 def test_a_failed_reload_leaves_no_old_values(
-    reached: Any, monkeypatch: pytest.MonkeyPatch
+    reached: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(reached, "", a="secret")
     host = build()
@@ -261,7 +262,7 @@ def test_without_a_vault_the_loader_is_an_error() -> None:
         _ = build().a
 
 
-def test_an_environment_that_secureml_does_not_know_is_an_error(reached: Any) -> None:
+def test_an_environment_that_secureml_does_not_know_is_an_error(reached: Vault) -> None:
     with pytest.raises(ConfigurationError, match="no environment 'PRODUCTIN'"):
         _ = build(environments=True, env="productin").a
 
@@ -281,20 +282,22 @@ def test_an_environment_that_secureml_does_not_know_is_an_error(reached: Any) ->
         "",
     ],
 )
-def test_a_field_that_would_steer_dynaconf_or_secureml_is_refused(reached: Any, name: str) -> None:
+def test_a_field_that_would_steer_dynaconf_or_secureml_is_refused(
+    reached: Vault, name: str
+) -> None:
     write(reached, "", **{name: "hunter2", "a": "hunter2"})
     with pytest.raises(ConfigurationError, match="secureml/dynaconf: a field has a name") as caught:
         _ = build().a
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_two_spellings_of_one_field_are_refused(reached: Any) -> None:
+def test_two_spellings_of_one_field_are_refused(reached: Vault) -> None:
     write(reached, "", a="1", A="2")
     with pytest.raises(ConfigurationError, match="two spellings"):
         _ = build().a
 
 
-def test_no_local_of_a_failure_shows_a_value(reached: Any) -> None:
+def test_no_local_of_a_failure_shows_a_value(reached: Vault) -> None:
     write(reached, "", a="hunter2", **{"a b": "hunter2"})
     with pytest.raises(SecureMLError) as caught:
         _ = build().a

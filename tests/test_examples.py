@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from helpers.vault import Vault
 from secureml.stores import DevelopmentSource
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -17,7 +20,9 @@ SCRIPTS = ("quickstart.py", "vault.py", "fallbacks.py", "rotation.py", "dynaconf
 
 
 @pytest.fixture
-def run(run_python):
+def run(
+    run_python: Callable[..., subprocess.CompletedProcess[str]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run an example, with more variables."""
 
     def run(name, **variables):
@@ -29,7 +34,7 @@ def run(run_python):
 
 
 @pytest.fixture
-def to_vault(vault):
+def to_vault(vault: Vault) -> dict[str, str]:
     """The variables that lead to the test's Vault."""
     return {
         "SECUREML_VAULT_URL": vault.url,

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -44,7 +44,7 @@ class Work:
 
 
 @pytest.fixture
-def together() -> Any:
+def together() -> Iterator[Callable[..., list[Future[Any]]]]:
     """Run ``SingleFlight.run`` in threads; return their futures once all but the leader wait."""
     pools = []
 

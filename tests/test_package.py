@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import os
 import re
@@ -36,7 +37,7 @@ print([what for event, what in done if event == "open" and ".py" not in what])
 
 
 @pytest.fixture
-def distribution(request):
+def distribution(request: pytest.FixtureRequest) -> importlib.metadata.Distribution:
     """The installed package."""
     if not request.config.getoption("--installed"):
         pytest.skip("about the installed package; make test installs it and gives --installed")
@@ -161,3 +162,25 @@ def test_the_hooks_before_a_commit_run_what_make_lint_runs():
         "hooks"
     ]
     assert [hook["entry"] for hook in hooks] == [line.strip() for line in recipe[1].splitlines()]
+
+
+def test_every_fixture_of_the_tests_has_types():
+    untyped = [
+        f"{file.relative_to(ROOT)}:{each.lineno} {each.name}"
+        for file in sorted((ROOT / "tests").rglob("*.py"))
+        for each in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(each, ast.FunctionDef) and _is_fixture(each) and not _is_typed(each)
+    ]
+    assert untyped == []
+
+
+def _is_fixture(function: ast.FunctionDef) -> bool:
+    return any("pytest.fixture" in ast.unparse(decorator) for decorator in function.decorator_list)
+
+
+def _is_typed(function: ast.FunctionDef) -> bool:
+    arguments = function.args
+    named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    return function.returns is not None and all(
+        each.annotation is not None for each in named if each.arg != "self"
+    )

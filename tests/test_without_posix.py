@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -28,7 +29,9 @@ main()
 
 
 @pytest.fixture
-def command(run_python, monkeypatch):
+def command(
+    run_python: Callable[..., subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     monkeypatch.setenv("SECUREML_ENV", "development")
     monkeypatch.setenv("USERNAME", "somebody")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -16,19 +17,19 @@ from secureml.errors import ArgumentError, PseudonymizationError, SecretError, S
 
 
 @pytest.fixture
-def manager(monkeypatch):
+def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyManager]:
     monkeypatch.setenv("SECUREML_MASTER_KEY", "ab" * 32)
     with KeyManager(environment="development") as manager:
         yield manager
 
 
 @pytest.fixture
-def frame():
+def frame() -> pd.DataFrame:
     return pd.DataFrame({"ssn": ["219-09-9999", "123-45-6789"], "n": [1_000_000, 2_000_000]})
 
 
 @pytest.fixture
-def hidden(frame, manager):
+def hidden(frame: pd.DataFrame, manager: KeyManager) -> pd.DataFrame:
     return anonymize(frame, sensitive_columns=["ssn"], key_manager=manager)
 
 

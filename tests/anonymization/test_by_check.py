@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from helpers.vault import Vault
 from secureml import anonymize, merge_manifests, reidentify, rekey
 from secureml.errors import KeyDisabledError, SecretDeletedError, WrongKeyError
 from secureml.files import anonymize_file, reidentify_file, rekey_file
@@ -19,7 +20,7 @@ PATH = "secureml/k"
 
 
 @pytest.fixture
-def open_manager(vault: Any, tmp_path: Path) -> Iterator[Callable[..., KeyManager]]:
+def open_manager(vault: Vault, tmp_path: Path) -> Iterator[Callable[..., KeyManager]]:
     """Opens managers of machines that have seen nothing yet."""
     opened: list[KeyManager] = []
 
@@ -169,7 +170,7 @@ def test_what_is_disabled_or_destroyed_is_not_looked_for_elsewhere(
 
 
 @pytest.fixture
-def wrapping(vault: Any) -> dict[str, str]:
+def wrapping(vault: Vault) -> dict[str, str]:
     vault.client().sys.enable_secrets_engine("transit")
     return {"key_backend": "transit"}
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
+from helpers.vault import Vault
 from secureml import KeyManager, anonymize, merge_manifests, reidentify, rekey
 from secureml.errors import (
     KeyDisabledError,
@@ -16,19 +18,22 @@ from secureml.errors import (
     SecretNotFoundError,
 )
 
+if TYPE_CHECKING:
+    import hvac
+
 TABLE = pd.DataFrame({"ssn": ["123-45-6789", "987-65-4321", None]})
 KEY = "secureml.staging.master_key"
 
 
 @pytest.fixture
-def client(vault):
+def client(vault: Vault) -> hvac.Client:
     made = vault.client()
     made.sys.enable_secrets_engine("transit")
     return made
 
 
 @pytest.fixture
-def keys(vault, client) -> Iterator[KeyManager]:
+def keys(vault: Vault, client: hvac.Client) -> Iterator[KeyManager]:
     with KeyManager(
         vault.url,
         vault.token,

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from helpers.vault import Vault
 from secureml import KeyManager, anonymize, reidentify, rekey
 from secureml.errors import (
     AccessDeniedError,
@@ -23,7 +24,7 @@ READ_ONLY = 'path "secret/data/secureml/*" { capabilities = ["read"] }'
 
 
 @pytest.fixture
-def manager(vault: Any) -> KeyManager:
+def manager(vault: Vault) -> KeyManager:
     manager = KeyManager(
         vault.url, vault.token, vault_namespace=vault.namespace, environment="production"
     )

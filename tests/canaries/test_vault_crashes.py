@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
+from helpers.vault import Vault
 from secureml.errors import (
     AccessDeniedError,
     KeyMaterialError,
@@ -16,6 +19,9 @@ from secureml.errors import (
     VaultUnavailableError,
 )
 from secureml.key_management import KeyManager
+
+if TYPE_CHECKING:
+    from conftest import Scene
 
 METADATA = {"version": 1, "created_time": "2026-01-01T00:00:00Z", "deletion_time": ""}
 FOUND = {"data": {"data": {"value": "KEY", "encoding": "hex"}, "metadata": METADATA}}
@@ -68,7 +74,7 @@ def test_a_write_that_is_not_answered(faulty, scene, leaks):
 
 
 @pytest.fixture
-def manager(vault, scene):
+def manager(vault: Vault, scene: Scene) -> Iterator[KeyManager]:
     with KeyManager(
         vault.url, vault.token, vault_namespace=vault.namespace, environment="staging"
     ) as made:
@@ -114,7 +120,7 @@ def test_a_manager_of_a_real_server_does_not_show_what_it_holds(manager, leaks):
 
 
 @pytest.fixture
-def wrapping(vault, scene):
+def wrapping(vault: Vault, scene: Scene) -> Iterator[KeyManager]:
     """A manager that keeps the key wrapped under a key of the transit engine."""
     vault.client().sys.enable_secrets_engine("transit")
     with KeyManager(

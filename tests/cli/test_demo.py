@@ -14,7 +14,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "customers.csv"
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path, monkeypatch) -> Path:
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder for temporary files, so that what is left behind can be seen."""
     folder = tmp_path / "temporary"
     folder.mkdir()

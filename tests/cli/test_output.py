@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import secureml.cli
+from helpers.commands import Ran, Run
 from secureml import anonymize
 from secureml.cli.output import ask, confirm, show, show_table
 
@@ -102,7 +104,7 @@ class TestNoControlCharacterReaches:
     """Whatever the data holds."""
 
     @pytest.fixture
-    def clean(self, run):
+    def clean(self, run: Run) -> Callable[..., Ran]:
         """Run a command, and check that none of the characters was printed."""
 
         def check(*arguments, code=0):
@@ -115,7 +117,7 @@ class TestNoControlCharacterReaches:
         return check
 
     @pytest.fixture
-    def table(self, tmp_path, monkeypatch):
+    def table(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv("SECUREML_ENV", "development")
         monkeypatch.setenv("SECUREML_USE_DEFAULT_FALLBACK", "true")
         path = tmp_path / "t.csv"

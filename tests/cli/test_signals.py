@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import secureml
+from helpers.commands import Run
 from secureml.cli.signals import tidied_up
 
 SCRIPT = Path(__file__).with_name("pausing.py")
@@ -19,7 +20,7 @@ ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU")
 
 
 @pytest.fixture
-def folder(run, tmp_path, monkeypatch):
+def folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a pseudonymized file, whose key is a variable."""
     monkeypatch.setenv("SECUREML_ENV", "development")
     monkeypatch.setenv("SECUREML_MASTER_KEY", "5e" * 32)

@@ -29,7 +29,7 @@ PYTHON = re.compile(
 
 
 @pytest.fixture(autouse=True)
-def project(tmp_path, monkeypatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SECUREML_MASTER_KEY", "ab" * 32)
     monkeypatch.setenv("SECUREML_ARCHIVE_KEY", "cd" * 32)
     (tmp_path / "t.csv").write_text(TABLE)

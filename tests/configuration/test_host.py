@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def host(file: Path) -> Any:
+def host(file: Path) -> dynaconf.Dynaconf:
     return dynaconf.Dynaconf(settings_files=[str(file)], environments=True, env="development")
 
 
@@ -45,7 +45,9 @@ SECTIONS = {
 
 
 @pytest.mark.parametrize("given", SECTIONS)
-def test_the_next_use_sees_the_section_that_using_env_puts_in_place(host: Any, given: str) -> None:
+def test_the_next_use_sees_the_section_that_using_env_puts_in_place(
+    host: dynaconf.Dynaconf, given: str
+) -> None:
     assert configure(host=SECTIONS[given](host)).vault_path == "of-default"
     with host.using_env("production"):
         assert get_settings().vault_path == "of-production"
@@ -55,7 +57,7 @@ def test_the_next_use_sees_the_section_that_using_env_puts_in_place(host: Any, g
 
 @pytest.mark.parametrize("given", SECTIONS)
 def test_the_next_use_sees_the_section_that_reload_puts_in_place(
-    host: Any, file: Path, given: str
+    host: dynaconf.Dynaconf, file: Path, given: str
 ) -> None:
     configure(host=SECTIONS[given](host), vault_mount="mine")
     file.write_text(HOST.replace("of-default", "changed"))
@@ -64,20 +66,26 @@ def test_the_next_use_sees_the_section_that_reload_puts_in_place(
     assert (get_settings().vault_path, get_settings().vault_mount) == ("changed", "mine")
 
 
-def test_a_reload_that_changes_nothing_leaves_the_settings_in_place(host: Any) -> None:
+def test_a_reload_that_changes_nothing_leaves_the_settings_in_place(
+    host: dynaconf.Dynaconf,
+) -> None:
     before = configure(host=host.secureml)
     host.reload()
     assert get_settings() is before
 
 
-def test_a_section_below_the_top_is_followed_by_a_function(host: Any, file: Path) -> None:
+def test_a_section_below_the_top_is_followed_by_a_function(
+    host: dynaconf.Dynaconf, file: Path
+) -> None:
     configure(host=lambda: host.app.secureml)
     file.write_text(HOST.replace("nested", "changed"))
     host.reload()
     assert get_settings().vault_path == "changed"
 
 
-def test_a_section_is_taken_as_the_host_sees_it_with_its_tables(host: Any, file: Path) -> None:
+def test_a_section_is_taken_as_the_host_sees_it_with_its_tables(
+    host: dynaconf.Dynaconf, file: Path
+) -> None:
     file.write_text(
         "[default]\nplace = 'eu'\n[default.secureml]\nvault_path = '@format {this.place}/app'\n"
         "[default.secureml.columns.SSN]\nstrategy = 'fpe'\nformat = 'ssn'\n"
@@ -92,7 +100,7 @@ def test_a_section_is_taken_as_the_host_sees_it_with_its_tables(host: Any, file:
     assert list(settings.profiles) == ["lab"]
 
 
-def test_overrides_stay_on_top_of_a_section_that_changes(host: Any) -> None:
+def test_overrides_stay_on_top_of_a_section_that_changes(host: dynaconf.Dynaconf) -> None:
     configure(host=host.secureml)
     with override(cache_ttl=1):
         with host.using_env("production"):
@@ -100,7 +108,9 @@ def test_overrides_stay_on_top_of_a_section_that_changes(host: Any) -> None:
         assert (get_settings().vault_path, get_settings().cache_ttl) == ("of-default", 1)
 
 
-def test_the_default_manager_follows_the_section_and_others_keep_theirs(host: Any) -> None:
+def test_the_default_manager_follows_the_section_and_others_keep_theirs(
+    host: dynaconf.Dynaconf,
+) -> None:
     configure(host=host.secureml)
     mine = KeyManager()
     first = default.get_default_key_manager()
@@ -110,7 +120,9 @@ def test_the_default_manager_follows_the_section_and_others_keep_theirs(host: An
     assert first.settings.vault_path == mine.settings.vault_path == "of-default"
 
 
-def test_a_wrong_section_is_an_error_until_it_is_right_again(host: Any, file: Path) -> None:
+def test_a_wrong_section_is_an_error_until_it_is_right_again(
+    host: dynaconf.Dynaconf, file: Path
+) -> None:
     configure(host=host.secureml)
     file.write_text(HOST.replace('vault_path = "of-default"', "cache_ttl = -1"))
     host.reload()
@@ -123,7 +135,7 @@ def test_a_wrong_section_is_an_error_until_it_is_right_again(host: Any, file: Pa
 
 
 def test_a_section_that_is_gone_is_an_error_and_its_settings_are_used_no_more(
-    host: Any, file: Path
+    host: dynaconf.Dynaconf, file: Path
 ) -> None:
     configure(host=host.secureml)
     file.write_text("[default]\nname = 'app'\n")
@@ -153,7 +165,9 @@ def test_a_section_is_used_once_it_stays_the_same() -> None:
     assert len(waited) == 3
 
 
-def test_threads_that_read_while_the_host_reloads_see_whole_sections_alone(host: Any) -> None:
+def test_threads_that_read_while_the_host_reloads_see_whole_sections_alone(
+    host: dynaconf.Dynaconf,
+) -> None:
     configure(host=host.secureml)
     over = threading.Event()
     seen: set[str] = set()
@@ -178,7 +192,7 @@ def test_threads_that_read_while_the_host_reloads_see_whole_sections_alone(host:
     assert seen <= {"of-default"}
 
 
-def test_a_section_is_not_changed_by_being_followed(host: Any) -> None:
+def test_a_section_is_not_changed_by_being_followed(host: dynaconf.Dynaconf) -> None:
     before = host.as_dict()
     configure(host=host.secureml)
     host.reload()

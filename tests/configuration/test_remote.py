@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from helpers.clock import Clock
+from helpers.vault import Vault
 from secureml import configure, get_settings
 from secureml.configuration import process
 from secureml.configuration.remote import RemoteSettings
@@ -25,6 +26,9 @@ from secureml.errors import (
 )
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.settings import Layers, Settings
+
+if TYPE_CHECKING:
+    from hvac.api.secrets_engines import KvV2
 
 PATH = "secureml/production/settings"
 
@@ -61,12 +65,12 @@ def central(record: Record, clock: Clock, chance: float = 0.0, **arguments: Any)
 
 
 @pytest.fixture
-def kv(vault: Any) -> Any:
+def kv(vault: Vault) -> KvV2:
     return vault.client().secrets.kv.v2
 
 
 @pytest.fixture
-def managers(vault: Any, clock: Clock) -> Iterator[Callable[..., KeyManager]]:
+def managers(vault: Vault, clock: Clock) -> Iterator[Callable[..., KeyManager]]:
     """Make managers that follow the record of one Vault."""
     made: list[KeyManager] = []
 

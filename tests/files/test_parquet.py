@@ -25,7 +25,7 @@ DAY = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
 
 
 @pytest.fixture
-def table():
+def table() -> pa.Table:
     """One column of each kind that Parquet keeps."""
     return pa.table(
         {

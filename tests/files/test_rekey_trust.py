@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("small_chunks")
 
 
 @pytest.fixture
-def hidden(people, tmp_path, manager):
+def hidden(people: Path, tmp_path: Path, manager: KeyManager) -> Path:
     path = tmp_path / "hidden.csv"
     anonymize_file(people, path, ["ssn", "na,me"], key_manager=manager)
     manager.rotate_key("master_key")
@@ -30,7 +31,7 @@ def hidden(people, tmp_path, manager):
 
 
 @pytest.fixture
-def folder(hidden):
+def folder(hidden: Path) -> Path:
     """Where a rekey keeps its work, made by somebody else in the same account."""
     path = hidden.with_name("hidden.csv.rekey")
     path.mkdir(mode=0o700)

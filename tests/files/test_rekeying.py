@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -26,6 +27,7 @@ from secureml.files import (
     reidentify_file,
     rekey_file,
 )
+from secureml.key_management import KeyManager
 from secureml.pseudonymization.keys import keyring_of
 from secureml.pseudonymization.manifest import Manifest
 
@@ -37,7 +39,7 @@ class Stopped(Exception):
 
 
 @pytest.fixture
-def hidden(people, tmp_path, manager):
+def hidden(people: Path, tmp_path: Path, manager: KeyManager) -> Path:
     """A pseudonymized file; its key has a newer version by now."""
     path = tmp_path / "hidden.csv"
     anonymize_file(people, path, ["ssn", "na,me"], key_manager=manager)
@@ -46,7 +48,7 @@ def hidden(people, tmp_path, manager):
 
 
 @pytest.fixture
-def stopped(hidden, manager):
+def stopped(hidden: Path, manager: KeyManager) -> Path:
     """The same, and a rekey that was stopped half-way."""
     stop(hidden, manager)
     return hidden

@@ -6,11 +6,11 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from helpers.network import FaultyServer, Relay
+from helpers.processes import Child
 
 
 def get(url: str, timeout: float = 10) -> bytes:
@@ -83,12 +83,14 @@ def test_the_full_queue_answers_no_attempt_to_connect(black_hole: str) -> None:
         pass
 
 
-def test_the_child_reports_what_its_function_returns_or_raises(in_child: Any) -> None:
+def test_the_child_reports_what_its_function_returns_or_raises(
+    in_child: Callable[..., Child],
+) -> None:
     assert in_child(lambda: 1 + 1).report() == "2"
     assert in_child(lambda: {}["x"]).report() == "KeyError('x')"
 
 
-def test_a_child_that_hangs_is_killed(in_child: Any) -> None:
+def test_a_child_that_hangs_is_killed(in_child: Callable[..., Child]) -> None:
     import threading
 
     assert in_child(threading.Event().wait).report(seconds=0.3) == "hangs"

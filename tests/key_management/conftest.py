@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
 import pytest
 
+from helpers.vault import Vault
 from secureml.key_management import KeyManager
+
+if TYPE_CHECKING:
+    from hvac.api.secrets_engines import KvV2
 
 
 @pytest.fixture
-def manager_with(vault):
+def manager_with(vault: Vault) -> Iterator[Callable[..., KeyManager]]:
     """Make managers in the test's namespace, each with a session and a cache of its own."""
     managers = []
 
@@ -23,10 +30,10 @@ def manager_with(vault):
 
 
 @pytest.fixture
-def manager(manager_with):
+def manager(manager_with: Callable[..., KeyManager]) -> KeyManager:
     return manager_with()
 
 
 @pytest.fixture
-def kv(vault):
+def kv(vault: Vault) -> KvV2:
     return vault.client().secrets.kv.v2

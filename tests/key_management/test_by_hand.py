@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import warnings
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from secureml.errors import KeyDisabledError, SecureMLWarning
+from secureml.key_management import KeyManager
+
+if TYPE_CHECKING:
+    from hvac.api.secrets_engines import KvV2
 
 PATH = "secureml/staging/k"
 
@@ -82,7 +87,7 @@ def test_a_rotation_keeps_what_an_operator_wrote_beside_the_key(manager_with, va
 
 
 @pytest.fixture
-def wiped(manager, kv):
+def wiped(manager: KeyManager, kv: KvV2) -> KeyManager:
     """A key of three versions, the first disabled, whose custom metadata was replaced."""
     manager.generate_key("k", purpose="orders", rotation_period=30)
     manager.rotate_key("k")

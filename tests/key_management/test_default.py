@@ -1,12 +1,16 @@
 """The process-wide default manager: built once, replaced as a whole."""
 
+from __future__ import annotations
+
 import gc
 import weakref
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import secureml
+from helpers.vault import Vault
 from secureml.errors import ConfigurationError
 from secureml.key_management import (
     KeyManager,
@@ -18,7 +22,7 @@ from secureml.stores import MemoryStore
 
 
 @pytest.fixture(autouse=True)
-def default_again():
+def default_again() -> Iterator[None]:
     configure_default_key_manager()
     yield
     configure_default_key_manager()
@@ -131,7 +135,7 @@ def test_reset_forgets_it_with_its_arguments_and_callbacks():
 
 
 @pytest.fixture
-def rotated(vault):
+def rotated(vault: Vault) -> tuple[dict[str, str], list[tuple[object, ...]], Callable[[], None]]:
     """A default manager whose callback tells which versions it was called with."""
     arguments = {
         "vault_url": vault.url,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from helpers.vault import Vault
 from secureml.errors import (
     ConfigurationError,
     KeyDisabledError,
@@ -28,11 +31,14 @@ from secureml.errors import (
 from secureml.key_management import KeyManager
 from secureml.stores import MemoryStore
 
+if TYPE_CHECKING:
+    from hvac.api.secrets_engines import KvV2
+
 PASSPHRASE = "correct horse battery staple"
 
 
 @pytest.fixture
-def manager_with(vault):
+def manager_with(vault: Vault) -> Iterator[Callable[..., KeyManager]]:
     managers = []
 
     def make(**more):
@@ -46,12 +52,12 @@ def manager_with(vault):
 
 
 @pytest.fixture
-def kv(vault):
+def kv(vault: Vault) -> KvV2:
     return vault.client().secrets.kv.v2
 
 
 @pytest.fixture
-def manager(manager_with, kv):
+def manager(manager_with: Callable[..., KeyManager], kv: KvV2) -> KeyManager:
     """A key with a gap, a disabled version, notes beside it, a purpose and a period."""
     manager = manager_with()
     manager.generate_key("k", purpose="orders", rotation_period=90)
@@ -63,14 +69,14 @@ def manager(manager_with, kv):
 
 
 @pytest.fixture
-def elsewhere(vault, manager_with):
+def elsewhere(vault: Vault, manager_with: Callable[..., KeyManager]) -> KeyManager:
     """A manager on another mount of the same Vault."""
     vault.client().sys.enable_secrets_engine("kv", "other", options={"version": "2"})
     return manager_with(vault_mount="other")
 
 
 @pytest.fixture
-def memory():
+def memory() -> Iterator[KeyManager]:
     with KeyManager(store=MemoryStore(), environment="staging") as manager:
         manager.generate_key("k")
         yield manager

@@ -29,7 +29,7 @@ KEY = bytes(range(32))
 
 
 @pytest.fixture(params=["vault", "memory"])
-def manager(request):
+def manager(request: pytest.FixtureRequest) -> KeyManager:
     if request.param == "vault":
         return request.getfixturevalue("manager_with")()
     return KeyManager(store=MemoryStore(), environment="staging")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import hvac
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.clock import Clock
+from helpers.vault import Vault
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -27,11 +30,14 @@ from secureml.keys import derive, encode, fingerprint_of
 from secureml.settings import Layers, load_settings
 from secureml.stores import MemoryStore
 
+if TYPE_CHECKING:
+    from hvac.api.secrets_engines import KvV2
+
 KEY = bytes(range(32))
 
 
 @pytest.fixture
-def manager(vault):
+def manager(vault: Vault) -> Iterator[KeyManager]:
     with KeyManager(
         vault_url=vault.url,
         vault_token=vault.token,
@@ -42,7 +48,7 @@ def manager(vault):
 
 
 @pytest.fixture
-def kv(vault):
+def kv(vault: Vault) -> KvV2:
     return vault.client().secrets.kv.v2
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from helpers.vault import Vault
 from secureml.errors import AccessDeniedError
 from secureml.key_management import KeyManager
 
@@ -17,7 +18,7 @@ path "secret/metadata/secureml/staging/*" { capabilities = ["list", "read"] }
 
 
 @pytest.fixture
-def manager(vault) -> Iterator[Callable[..., KeyManager]]:
+def manager(vault: Vault) -> Iterator[Callable[..., KeyManager]]:
     opened: list[KeyManager] = []
 
     def open_one(rights: str | None = None, **more: object) -> KeyManager:
@@ -32,7 +33,7 @@ def manager(vault) -> Iterator[Callable[..., KeyManager]]:
 
 
 @pytest.fixture
-def keys(manager) -> KeyManager:
+def keys(manager: Callable[..., KeyManager]) -> KeyManager:
     admin = manager()
     admin.generate_key("a", purpose="reports", rotation_period=90)
     admin.rotate_key("a")

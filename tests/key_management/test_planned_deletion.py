@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from helpers.vault import Vault
 from secureml.errors import ConfigurationError, SecretDeletedError, SecretError
 from secureml.stores import Finding
 
@@ -18,7 +20,7 @@ path "secret/metadata/*" { capabilities = ["create", "list", "patch", "read", "u
 
 
 @pytest.fixture
-def delete_after(vault):
+def delete_after(vault: Vault) -> Callable[[str], object]:
     """Have the mount delete each version after some time; ``0s`` for never."""
     return lambda time: vault.client().write("secret/config", delete_version_after=time)
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 import secureml
+from helpers.vault import Vault
 from secureml import anonymize, reidentify
 from secureml.key_management import KeyManager
 
@@ -38,7 +40,7 @@ with KeyManager() as manager:
 
 
 @pytest.fixture
-def manager(vault):
+def manager(vault: Vault) -> Iterator[KeyManager]:
     with KeyManager(vault.url, vault.token, vault_namespace=vault.namespace) as made:
         yield made
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from helpers.clock import Clock
+from helpers.vault import Vault
 from secureml.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -20,6 +21,11 @@ from secureml.errors import (
 )
 from secureml.key_management import KeyManager
 from secureml.stores import Record
+from secureml.vault.devserver.server import DevServer
+
+if TYPE_CHECKING:
+    import hvac
+    from hvac.api.secrets_engines import KvV2
 
 KEY = "5a" * 32
 OTHER = "6b" * 32
@@ -43,7 +49,7 @@ def managers(clock: Clock) -> Iterator[Callable[..., KeyManager]]:
 
 
 @pytest.fixture
-def kv(private_bao: Any) -> Iterator[Any]:
+def kv(private_bao: DevServer) -> Iterator[KvV2]:
     import hvac
 
     client = hvac.Client(private_bao.url, token=private_bao.root_token.reveal())
@@ -53,7 +59,7 @@ def kv(private_bao: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def manager(private_bao: Any, kv: Any, managers: Any) -> KeyManager:
+def manager(private_bao: DevServer, kv: KvV2, managers: Callable[..., KeyManager]) -> KeyManager:
     made: KeyManager = managers(vault_url=private_bao.url, vault_token=private_bao.root_token)
     return made
 
@@ -131,7 +137,9 @@ def test_without_the_setting_nothing_is_kept_for_an_outage(
 
 
 @pytest.fixture
-def in_vault(vault: Any, managers: Any) -> Any:
+def in_vault(
+    vault: Vault, managers: Callable[..., KeyManager]
+) -> tuple[KeyManager, hvac.Client, str]:
     """A manager with a key that it has read, and the client of who may change it."""
     admin = vault.client()
     admin.secrets.kv.v2.create_or_update_secret(PATH, {"value": KEY})

@@ -7,12 +7,14 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
 import secureml
 from helpers.clock import Clock
+from helpers.vault import Vault
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -32,18 +34,21 @@ from secureml.keys import Envelope
 from secureml.stores import MemoryStore
 from secureml.vault.client.session import VaultSession
 
+if TYPE_CHECKING:
+    import hvac
+
 ENGINE_KEY = "secureml.staging.k"
 
 
 @pytest.fixture
-def client(vault):
+def client(vault: Vault) -> hvac.Client:
     made = vault.client()
     made.sys.enable_secrets_engine("transit")
     return made
 
 
 @pytest.fixture
-def open_manager(vault, client) -> Iterator[Callable[..., KeyManager]]:
+def open_manager(vault: Vault, client: hvac.Client) -> Iterator[Callable[..., KeyManager]]:
     opened = []
 
     def made(environment: str | None = "staging", **more) -> KeyManager:
@@ -64,12 +69,12 @@ def open_manager(vault, client) -> Iterator[Callable[..., KeyManager]]:
 
 
 @pytest.fixture
-def manager(open_manager):
+def manager(open_manager: Callable[..., KeyManager]) -> KeyManager:
     return open_manager()
 
 
 @pytest.fixture
-def requests(monkeypatch) -> list[str]:
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The API paths of all requests to Vault, in order."""
     paths: list[str] = []
     original = VaultSession.request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ MOUNT = answer({"data": {"path": "secret/", "type": "kv", "options": {"version":
 
 
 @pytest.fixture
-def store_of():
+def store_of() -> Iterator[Callable[..., VaultStore]]:
     """Make stores of the servers given."""
     stores = []
 

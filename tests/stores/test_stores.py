@@ -1,5 +1,8 @@
 """One contract for every versioned store: the one in memory and Vault itself."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -36,7 +39,7 @@ def vault_store(vault, token=None, **more) -> VaultStore:
 
 
 @pytest.fixture(params=["memory", "vault"])
-def store(request):
+def store(request: pytest.FixtureRequest) -> Iterator[SecretStore]:
     made: SecretStore = (
         MemoryStore()
         if request.param == "memory"

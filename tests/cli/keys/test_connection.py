@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import hvac
 import pytest
+
+from helpers.commands import Ran, Run
+from helpers.vault import Vault
 
 DATA = 'path "secret/data/secureml/*" { capabilities = ["create", "read", "update"] }\n'
 METADATA = (
@@ -13,7 +19,7 @@ NOTHING = 'path "elsewhere/*" { capabilities = ["read"] }\n'
 
 
 @pytest.fixture
-def tried(run, tmp_path):
+def tried(run: Run, tmp_path: Path) -> Callable[..., Ran]:
     """Run the test; where it fails, nothing may have been saved."""
 
     def tried(url, token, *more):
@@ -32,7 +38,7 @@ def tried(run, tmp_path):
 
 
 @pytest.fixture
-def tried_here(tried, vault):
+def tried_here(tried: Callable[..., Ran], vault: Vault) -> Callable[..., Ran]:
     """Run the test in a namespace of the test's own."""
     return lambda token, *more: tried(vault.url, token, *vault.options, *more)
 

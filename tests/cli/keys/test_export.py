@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from helpers.commands import Run
+from helpers.vault import Vault
 from secureml.key_management import KeyManager
 
 PHRASE = "correct horse battery staple"
 
 
 @pytest.fixture
-def use(vault, monkeypatch):
+def use(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Lead the commands to a mount of the test's own namespace."""
     vault.client().sys.enable_secrets_engine("kv", "other", options={"version": "2"})
     monkeypatch.setenv("SECUREML_ENV", "staging")
@@ -31,7 +34,7 @@ def use(vault, monkeypatch):
 
 
 @pytest.fixture
-def keys(tmp_path):
+def keys(tmp_path: Path) -> tuple[Path, Path]:
     """The files of a pair of keys, as openssl makes them."""
     private, public = tmp_path / "backup.pem", tmp_path / "backup.pub"
     make = ["openssl", "genpkey", "-algorithm", "X25519", "-out", str(private)]
@@ -43,7 +46,7 @@ def keys(tmp_path):
 
 
 @pytest.fixture
-def exported(run, use, keys, tmp_path):
+def exported(run: Run, use: Callable[[str], None], keys: tuple[Path, Path], tmp_path: Path) -> Path:
     """A key of two versions, exported."""
     with KeyManager() as manager:
         manager.generate_key("master_key")
@@ -111,7 +114,7 @@ def test_without_vault_the_export_alone_is_checked(run, use, keys, exported, mon
 
 
 @pytest.fixture
-def table(run, use, exported):
+def table(run: Run, use: Callable[[str], None], exported: Path) -> str:
     pd.DataFrame({"ssn": [f"{n}-45-6789" for n in range(100, 140)]}).to_csv("t.csv", index=False)
     ran = run("anonymize", "t.csv", "--columns", "ssn", "--format", "ssn=ssn", "--output", "h.csv")
     assert ran.code == 0, ran.err

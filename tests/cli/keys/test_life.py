@@ -8,18 +8,20 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from secureml.key_management import KeyManager
+from helpers.vault import Vault
+from secureml.key_management import KeyInfo, KeyManager
 from secureml.keys import fingerprint_of
 
 KEY = bytes(range(32))
 
 
 @pytest.fixture
-def configured(vault, monkeypatch):
+def configured(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Vault:
     """The variables that lead to the test's own namespace."""
     monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
@@ -28,13 +30,13 @@ def configured(vault, monkeypatch):
 
 
 @pytest.fixture
-def manager(configured):
+def manager(configured: Vault) -> Iterator[KeyManager]:
     with KeyManager() as made:
         yield made
 
 
 @pytest.fixture
-def three(manager):
+def three(manager: KeyManager) -> tuple[KeyInfo, ...]:
     """A key of three versions, the first destroyed and the second disabled."""
     first = manager.generate_key("k", purpose="tables of orders", rotation_period=90)
     manager.rotate_key("k")
@@ -134,7 +136,7 @@ def test_destroy_takes_the_fingerprint_of_exactly_this_version(run, manager):
 
 
 @pytest.fixture
-def terminal(start):
+def terminal(start: Callable[..., subprocess.Popen[bytes]]) -> Callable[..., tuple[int, str, str]]:
     """Run the command on a terminal, answer its question, return the exit code and what it said."""
     if sys.platform == "win32":
         pytest.skip("there are no pseudo-terminals")

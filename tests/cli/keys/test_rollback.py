@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from helpers.vault import Vault
 from secureml.key_management import KeyManager
 from secureml.vault.devserver.server import DevServer
 
 
 @pytest.fixture
-def configured(vault: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+def configured(vault: Vault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Vault:
     monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
     monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace or "")
@@ -23,7 +24,7 @@ def configured(vault: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> A
 
 
 @pytest.fixture
-def gone_back(configured: Any, tmp_path: Path) -> str:
+def gone_back(configured: Vault, tmp_path: Path) -> str:
     """A key of one version, of which this machine saw a second; its fingerprint."""
     with KeyManager() as manager:
         first = manager.generate_key("master_key")
@@ -55,7 +56,7 @@ def test_status_tells_what_vault_lost_until_that_is_accepted(
 
 
 def test_status_tells_of_a_version_that_was_written_at_another_time(
-    run: Callable[..., Any], configured: Any
+    run: Callable[..., Any], configured: Vault
 ) -> None:
     with KeyManager() as manager:
         manager.generate_key("master_key")
@@ -68,7 +69,7 @@ def test_status_tells_of_a_version_that_was_written_at_another_time(
 
 
 def test_nothing_is_accepted_that_did_not_happen_and_none_unasked(
-    run: Callable[..., Any], configured: Any
+    run: Callable[..., Any], configured: Vault
 ) -> None:
     with KeyManager() as manager:
         manager.generate_key("master_key")

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
+from helpers.vault import Vault
 from secureml.key_management import KeyManager
 
 
 @pytest.fixture
-def configured(vault, monkeypatch):
+def configured(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Vault:
     """The variables that lead to the test's own namespace, set up for wrapped keys."""
     monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)

@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 
 import secureml
+from helpers.commands import Run
+from helpers.vault import Vault
 from secureml.files import manifest_of
 from secureml.key_management import KeyManager
 
@@ -21,7 +23,7 @@ TABLE = "ssn,name,n\n" + "".join(f"{n}-12-3456,Ann Nr {n:07},{n}\n" for n in ran
 
 
 @pytest.fixture
-def plain(vault, monkeypatch, tmp_path):
+def plain(vault: Vault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A table, and the variables that lead to the test's own namespace, which has a key."""
     monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
@@ -35,7 +37,7 @@ def plain(vault, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def hidden(run, plain):
+def hidden(run: Run, plain: Path) -> Path:
     assert run("anonymize", plain, "--output", "hidden.csv", "--columns", "ssn,name").code == 0
     return plain.with_name("hidden.csv")
 
@@ -79,7 +81,7 @@ def test_options_reach_the_columns(run, plain):
 
 
 @pytest.fixture
-def cards(plain):
+def cards(plain: Path) -> Path:
     """A table with cards, dates, numbers, and a name with a point in it."""
     plain.write_text(
         "card,born,n,full.name\n"

@@ -21,7 +21,7 @@ TABLE = pd.DataFrame(
 
 
 @pytest.fixture(params=["csv", "tsv", "parquet"])
-def file(request, tmp_path):
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / f"people.{request.param}"
     if request.param == "parquet":
         TABLE.to_parquet(path)

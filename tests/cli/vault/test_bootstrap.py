@@ -7,6 +7,9 @@ import re
 
 import pytest
 
+from helpers.commands import Run
+from helpers.vault import Vault
+
 NAMES = ("development", "staging", "production")
 POLICIES = [
     *(f"secureml-{name}-{what}" for what in ("read", "admin") for name in NAMES),
@@ -17,7 +20,7 @@ TOO_WIDE = 'path "*" {\n  capabilities = ["read"]\n}\n'
 
 
 @pytest.fixture
-def here(vault, monkeypatch):
+def here(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Vault:
     """The variables that lead to the test's own namespace, and to a mount that isn't there yet."""
     monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
@@ -142,7 +145,7 @@ def test_the_policies_are_printed_without_an_address(run):
 
 
 @pytest.fixture
-def changed(run, here):
+def changed(run: Run, here: Vault) -> Vault:
     """A policy that an operator changed since it was written."""
     run("vault", "bootstrap")
     here.client().sys.create_or_update_policy("secureml-staging-read", TOO_WIDE)

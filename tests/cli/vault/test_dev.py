@@ -15,7 +15,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path, monkeypatch) -> Path:
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder for temporary files, so that what is left behind can be seen."""
     folder = tmp_path / "temporary"
     folder.mkdir()
@@ -72,7 +72,9 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def dev(start, server_binary) -> Iterator[Callable[..., Running]]:
+def dev(
+    start: Callable[..., subprocess.Popen[bytes]], server_binary: str | None
+) -> Iterator[Callable[..., Running]]:
     """Start the command on a free port; whatever a test leaves is ended."""
     started: list[subprocess.Popen[bytes]] = []
     binary = ("--binary", server_binary) if server_binary else ()

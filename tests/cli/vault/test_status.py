@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from helpers.vault import Vault
 from secureml.cli.diagnosis import key_accesses
 from secureml.key_management import KeyManager
 from secureml.settings import Layers, Settings, load_settings
@@ -22,7 +24,7 @@ LAYOUT = KeyLayout(mount="secret", path="secureml", environments=("staging", "pr
 
 
 @pytest.fixture
-def here(vault, monkeypatch):
+def here(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Vault:
     """The variables that lead to the test's own namespace, which is set up as in production."""
     settings = Settings(
         vault_url=vault.url, vault_token=vault.token, vault_namespace=vault.namespace
@@ -39,7 +41,7 @@ def here(vault, monkeypatch):
 
 
 @pytest.fixture
-def use(here, monkeypatch):
+def use(here: Vault, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Use a token with some policies for what follows."""
 
     def use(*policies: str) -> str:
@@ -317,7 +319,7 @@ def test_no_address(run):
 
 
 @pytest.fixture
-def wrapping(here, monkeypatch):
+def wrapping(here: Vault, monkeypatch: pytest.MonkeyPatch) -> Vault:
     """The same with a transit engine, and a key that it wraps."""
     monkeypatch.setenv("SECUREML_KEY_BACKEND", "transit")
     monkeypatch.setenv("SECUREML_ENV", "staging")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from helpers.logins import LoginClient
+from helpers.vault import Vault
 from secureml.errors import AuthenticationError, MalformedAnswerError
 from secureml.settings import Settings
 from secureml.vault.auth import auth_from
+
+if TYPE_CHECKING:
+    import hvac
 
 WRONG = "canary-wrong-51d9"
 
@@ -49,7 +55,9 @@ class Role:
 
 
 @pytest.fixture
-def role(vault, anonymous, raw_client):
+def role(
+    vault: Vault, anonymous: Callable[..., LoginClient], raw_client: Callable[..., hvac.Client]
+) -> Role:
     admin = vault.client()
     admin.sys.enable_auth_method("approle")
     for name in ("reader", "other"):

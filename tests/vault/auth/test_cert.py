@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
+from helpers.logins import LoginClient
+from helpers.vault import TlsServer
 from secureml.errors import AuthenticationError, ConfigurationError
 from secureml.settings import Settings
 from secureml.vault.auth import auth_from, client_certificate
 
+if TYPE_CHECKING:
+    import hvac
+
 
 @pytest.fixture(scope="module")
-def authority():
+def authority() -> trustme.CA:
     return trustme.CA()
 
 
 @pytest.fixture
-def issued(authority, tmp_path):
+def issued(authority: trustme.CA, tmp_path: Path) -> Settings:
     """A client certificate and its key, in files of their own and in one together."""
     return _issue(authority, tmp_path, "reader.lab.test")
 
@@ -35,7 +42,9 @@ def _issue(authority, folder: Path, name: str) -> Settings:
 
 
 @pytest.fixture
-def mount(bao_tls, authority, raw_client):
+def mount(
+    bao_tls: TlsServer, authority: trustme.CA, raw_client: Callable[..., hvac.Client]
+) -> Iterator[str]:
     """The cert method at a mount of the test's own, with a role ``reader``."""
     name = f"cert-{uuid.uuid4().hex}"
     root = raw_client(bao_tls.server.url, verify=str(bao_tls.ca))
@@ -56,7 +65,9 @@ def mount(bao_tls, authority, raw_client):
 
 
 @pytest.fixture
-def connect(bao_tls, anonymous):
+def connect(
+    bao_tls: TlsServer, anonymous: Callable[..., LoginClient]
+) -> Callable[[Settings], LoginClient]:
     """Connect as the session does: with the client certificate of the settings."""
 
     def connect(settings: Settings):

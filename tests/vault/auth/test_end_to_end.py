@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable, Iterator
 
 import pytest
 import trustme
 
+from helpers.vault import Vault
 from secureml.errors import AuthenticationError, VaultUnavailableError
 from secureml.key_management import KeyManager
 
@@ -16,7 +18,7 @@ WRONG = "canary-wrong-77c4"
 
 
 @pytest.fixture
-def keeper(vault):
+def keeper(vault: Vault) -> Vault:
     """A namespace with a secret, and the policy ``reader`` that lets it be read."""
     admin = vault.client()
     admin.sys.create_or_update_policy("reader", POLICY)
@@ -25,7 +27,7 @@ def keeper(vault):
 
 
 @pytest.fixture
-def manager_of(keeper):
+def manager_of(keeper: Vault) -> Iterator[Callable[..., KeyManager]]:
     """Managers in the test's namespace; they read no variable in Vault's place."""
     made = []
 

@@ -18,6 +18,7 @@ from secureml.settings import Settings
 from secureml.vault.auth import Login, auth_from
 from secureml.vault.auth.base import AuthMethod
 from secureml.vault.client.session import VaultSession
+from secureml.vault.devserver.server import DevServer
 
 SECRET = "canary-secret-61b4"
 BODY = "canary-body-e9f0"
@@ -331,7 +332,7 @@ def test_a_limit_on_logins_is_named_with_the_time_it_asks_for(faulty, anonymous,
 
 
 @pytest.fixture
-def limited(private_bao):
+def limited(private_bao: DevServer) -> dict[str, str]:
     """A server that allows one login by AppRole a minute, and how to log in."""
     client = hvac.Client(private_bao.url, token=private_bao.root_token.reveal())
     client.sys.enable_auth_method("approle")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from helpers.clock import Clock
 from secureml.settings import Settings
 from secureml.vault.auth import TokenAuth
 from secureml.vault.client.session import VaultSession
@@ -15,7 +16,7 @@ HOUR = 3600.0
 
 
 @pytest.fixture
-def session(clock) -> Iterator[Callable[..., VaultSession]]:
+def session(clock: Clock) -> Iterator[Callable[..., VaultSession]]:
     opened: list[VaultSession] = []
 
     def open_one(url: str, token: str, *, auth: TokenAuth | None = None, **more) -> VaultSession:

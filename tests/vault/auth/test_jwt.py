@@ -8,10 +8,12 @@ import json
 import ssl
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 import trustme
 
+from helpers.vault import Vault
 from secureml.errors import AuthenticationError
 from secureml.settings import Settings
 from secureml.vault import auth
@@ -22,7 +24,7 @@ READER = "system:serviceaccount:ml:reader"
 
 
 @pytest.fixture
-def issuer(vault, sign_jwt):
+def issuer(vault: Vault, sign_jwt: Callable[..., str]) -> Callable[..., str]:
     """The jwt method in the test's namespace, with a role ``reader`` for this issuer's tokens."""
     admin = vault.client()
     admin.sys.enable_auth_method("jwt")
@@ -135,7 +137,7 @@ class TokenReview(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def cluster(vault, sign_jwt):
+def cluster(vault: Vault, sign_jwt: Callable[..., str]) -> Iterator[Callable[..., str]]:
     """A Kubernetes API, and the kubernetes method told of it; call it for a pod's JWT."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
 import pytest
 
+from helpers.logins import Directory, LoginClient
+from helpers.vault import Vault
 from secureml.errors import AuthenticationError, VaultUnavailableError
 from secureml.settings import Settings
 from secureml.vault.auth import auth_from
+from secureml.vault.devserver.server import DevServer
+
+if TYPE_CHECKING:
+    import hvac
 
 WRONG = "canary-wrong-3f07"
 PASSWORD = " canary pässword 8d11 "
 
 
 @pytest.fixture
-def users(vault):
+def users(vault: Vault) -> Vault:
     """Userpass in the test's namespace."""
     client = vault.client()
     client.sys.enable_auth_method("userpass")
@@ -102,7 +111,12 @@ def ldap_of(directory, **more):
 
 
 @pytest.fixture
-def ldap(bao_ldap, directory, anonymous, raw_client):
+def ldap(
+    bao_ldap: DevServer,
+    directory: Directory,
+    anonymous: Callable[..., LoginClient],
+    raw_client: Callable[..., hvac.Client],
+) -> Iterator[LoginClient]:
     """OpenBao told of the LDAP server, and a client of it that is nobody yet."""
     root = raw_client(bao_ldap.url)
     root.token = bao_ldap.root_token.reveal()

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import secureml
+from helpers.vault import Vault
 from secureml import KeyManager, configure, get_encryption_key, get_settings, override
 from secureml.errors import AuthenticationError, SecretError
 from secureml.secret_types import SecretText
@@ -75,7 +76,7 @@ class App:
 
 
 @pytest.fixture
-def app(vault: Any) -> Iterator[App]:
+def app(vault: Vault) -> Iterator[App]:
     admin = vault.client()
     admin.sys.create_or_update_policy("app", 'path "secret/*" { capabilities = ["read", "list"] }')
     admin.sys.enable_auth_method("approle")
@@ -88,7 +89,9 @@ def app(vault: Any) -> Iterator[App]:
 
 
 @pytest.fixture
-def program(run_python: Any) -> Callable[..., subprocess.CompletedProcess[str]]:
+def program(
+    run_python: Callable[..., subprocess.CompletedProcess[str]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a program with the settings in variables; it must end well, and in time."""
 
     def run(text: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from helpers.logins import LoginClient
 from secureml.errors import AuthenticationError
 from secureml.settings import Settings
 from secureml.vault.auth import auth_from
@@ -13,7 +16,7 @@ OTHER = "hvs.canary-other-b1c3"
 
 
 @pytest.fixture
-def nowhere(anonymous):
+def nowhere(anonymous: Callable[..., LoginClient]) -> LoginClient:
     """A client whose server does not exist: these methods ask it nothing."""
     return anonymous("http://127.0.0.1:1")
 

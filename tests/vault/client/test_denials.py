@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from helpers.vault import Vault
 from secureml.errors import AccessDeniedError, AuthenticationError
 from secureml.key_management import KeyManager
 from secureml.settings import Settings
@@ -18,7 +19,7 @@ ELSEWHERE = ["10.255.255.254/32"]
 
 
 @pytest.fixture
-def manager(vault) -> Iterator[Callable[..., KeyManager]]:
+def manager(vault: Vault) -> Iterator[Callable[..., KeyManager]]:
     opened: list[KeyManager] = []
 
     def open_one(**login: object) -> KeyManager:

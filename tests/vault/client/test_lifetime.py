@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from helpers.clock import Clock
+from helpers.vault import Vault
 from secureml.errors import AccessDeniedError, AuthenticationError, VaultUnavailableError
 from secureml.secret_types import SecretText
 from secureml.settings import Layers, load_settings
@@ -49,7 +50,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def session_with(vault: Any, clock: Clock) -> Iterator[Callable[..., VaultSession]]:
+def session_with(vault: Vault, clock: Clock) -> Iterator[Callable[..., VaultSession]]:
     """Make sessions in the test's namespace that log in by a method, and close them."""
     vault.client().secrets.kv.v2.create_or_update_secret("k", {"value": "v"})
     sessions: list[VaultSession] = []

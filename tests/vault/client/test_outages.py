@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from helpers.network import Relay
+from helpers.vault import Vault
 from secureml.errors import (
     ConfigurationError,
     InsecureConnectionWarning,
@@ -60,7 +62,9 @@ def session_of() -> Iterator[Callable[..., VaultSession]]:
 
 
 @pytest.fixture
-def session_in(vault: Any, session_of: Any) -> Callable[..., VaultSession]:
+def session_in(
+    vault: Vault, session_of: Callable[..., VaultSession]
+) -> Callable[..., VaultSession]:
     """Make sessions with the namespace of this test."""
 
     def make(url: str | None = None, token: Any = None, **more: Any) -> VaultSession:
@@ -418,7 +422,7 @@ def test_json_nested_without_end_is_malformed(faulty: Any, session_of: Any) -> N
 
 
 @pytest.fixture
-def store_of(session_in: Any, vault: Any) -> Callable[..., VaultStore]:
+def store_of(session_in: Callable[..., VaultSession], vault: Vault) -> Callable[..., VaultStore]:
     def make(url: str) -> VaultStore:
         session = session_in(url)
         return VaultStore(session, settings_of(url))
@@ -833,7 +837,9 @@ def test_a_proxy_that_is_down(dead: str, session_of: Any, caplog: Any) -> None:
 
 
 @pytest.fixture
-def unix(relay: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+def unix(
+    relay: Callable[..., Relay], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., str]:
     """Give a server a unix socket; return its path."""
 
     def start(url: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from helpers.vault import Vault
 from secureml.secret_types import SecretText
 from secureml.settings import Layers, Settings, load_settings
 from secureml.stores.vault import VaultStore
@@ -38,7 +39,7 @@ class Late(Exception):
 
 
 @pytest.fixture
-def settings(vault: Any) -> Settings:
+def settings(vault: Vault) -> Settings:
     vault.client().secrets.kv.v2.create_or_update_secret("secureml/k", {"value": "v"})
     arguments = {
         "vault_url": vault.url,
@@ -49,7 +50,7 @@ def settings(vault: Any) -> Settings:
 
 
 @pytest.fixture
-def interrupted(vault: Any, settings: Settings) -> tuple[VaultSession, Callable[[], Any]]:
+def interrupted(vault: Vault, settings: Settings) -> tuple[VaultSession, Callable[[], Any]]:
     """A session whose first login is interrupted, and what reads a secret through it."""
     session = VaultSession(settings, Interrupted(vault.token))
     store = VaultStore(session, settings)

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,6 +28,9 @@ from secureml.errors import (
 )
 from secureml.settings import Layers, load_settings
 from secureml.vault.client.session import VaultSession
+
+if TYPE_CHECKING:
+    import trustme
 
 TOKEN = "s.canary-token-0c9d"
 FOUND = b'{"data": {"data": {"value": "v"}, "metadata": {"version": 1}}}'
@@ -156,7 +159,7 @@ class ConnectProxy:
 
 
 @pytest.fixture
-def connect_proxy(authority: Any) -> Iterator[Callable[..., ConnectProxy]]:
+def connect_proxy(authority: trustme.CA) -> Iterator[Callable[..., ConnectProxy]]:
     """Start proxies, with a certificate of the authority unless they are plain."""
     proxies: list[ConnectProxy] = []
 
@@ -172,14 +175,14 @@ def connect_proxy(authority: Any) -> Iterator[Callable[..., ConnectProxy]]:
 
 
 @pytest.fixture
-def authority() -> Any:
+def authority() -> trustme.CA:
     import trustme
 
     return trustme.CA()
 
 
 @pytest.fixture
-def responder(authority: Any) -> Iterator[Callable[..., Responder]]:
+def responder(authority: trustme.CA) -> Iterator[Callable[..., Responder]]:
     """Start servers with a certificate of the authority for the names given."""
     servers: list[Responder] = []
 
@@ -199,7 +202,7 @@ def responder(authority: Any) -> Iterator[Callable[..., Responder]]:
 
 
 @pytest.fixture
-def ca(authority: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ca(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("ca") / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return path

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
+from helpers.vault import Vault
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -23,6 +25,9 @@ from secureml.settings import Settings
 from secureml.vault.client.session import VaultSession
 from secureml.vault.client.transit import DATA_KEY_SIZES, TransitEngine
 
+if TYPE_CHECKING:
+    import hvac
+
 KEY = "transit/k"
 HERE, ELSEWHERE = b"staging/k", b"production/k"
 
@@ -38,14 +43,14 @@ def session_of(vault, token: str | None = None) -> VaultSession:
 
 
 @pytest.fixture
-def client(vault):
+def client(vault: Vault) -> hvac.Client:
     made = vault.client()
     made.sys.enable_secrets_engine("transit")
     return made
 
 
 @pytest.fixture
-def engine(vault, client) -> Iterator[TransitEngine]:
+def engine(vault: Vault, client: hvac.Client) -> Iterator[TransitEngine]:
     session = session_of(vault)
     made = TransitEngine(session)
     made.ensure_key(KEY)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -13,7 +14,7 @@ TOKEN = "s.very-secret"
 
 
 @pytest.fixture
-def answering():
+def answering() -> Iterator[Callable[..., tuple[LoopbackApi, list[str]]]]:
     """Start a server that gives one answer to everything, and keeps the paths asked for."""
     servers = []
 

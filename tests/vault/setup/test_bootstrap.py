@@ -11,6 +11,7 @@ from typing import Any
 import hvac
 import pytest
 
+from helpers.vault import Vault
 from secureml.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -32,7 +33,7 @@ LAYOUT = KeyLayout(mount="keys", path="secureml", environments=ENVIRONMENTS)
 
 
 @pytest.fixture
-def work(vault) -> Iterator[Callable[..., Bootstrap]]:
+def work(vault: Vault) -> Iterator[Callable[..., Bootstrap]]:
     """Prepare the work in the test's namespace, with any token."""
     sessions = []
 

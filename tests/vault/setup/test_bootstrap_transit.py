@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from helpers.vault import Vault
 from secureml.errors import AccessDeniedError, ConfigurationError, SecretError
 from secureml.key_management import KeyManager
 from secureml.keys import Envelope
@@ -39,7 +40,7 @@ def settings_of(vault, token: str | None = None, environment: str | None = None)
 
 
 @pytest.fixture
-def work(vault) -> Iterator[Callable[..., Bootstrap]]:
+def work(vault: Vault) -> Iterator[Callable[..., Bootstrap]]:
     sessions = []
 
     def prepared(layout: KeyLayout = LAYOUT, token: str | None = None) -> Bootstrap:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from helpers.vault import Vault
 from secureml.settings import Settings
 from secureml.vault.client.session import VaultSession
 from secureml.vault.setup.bootstrap import Bootstrap
@@ -16,7 +17,7 @@ DAY = 24 * 3600
 
 
 @pytest.fixture
-def set_up(vault) -> Iterator[Callable[..., list[str]]]:
+def set_up(vault: Vault) -> Iterator[Callable[..., list[str]]]:
     """Set Vault up with options; returns the titles of the changes made."""
     session = VaultSession(
         Settings(vault_url=vault.url, vault_token=vault.token, vault_namespace=vault.namespace)
