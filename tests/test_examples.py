@@ -25,7 +25,7 @@ def run(
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run an example, with more variables."""
 
-    def run(name, **variables):
+    def run(name: str, **variables: str) -> subprocess.CompletedProcess[str]:
         done = run_python(str(EXAMPLES / name), env=dict(os.environ) | variables)
         assert done.returncode == 0, done.stderr
         return done

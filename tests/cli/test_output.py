@@ -107,7 +107,7 @@ class TestNoControlCharacterReaches:
     def clean(self, run: Run) -> Callable[..., Ran]:
         """Run a command, and check that none of the characters was printed."""
 
-        def check(*arguments, code=0):
+        def check(*arguments: object, code: int = 0) -> Ran:
             ran = run(*arguments)
             assert steers(ran.out + ran.err) == []
             assert ran.code == code, ran.err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,7 +19,7 @@ def manager_with(vault: Vault) -> Iterator[Callable[..., KeyManager]]:
     """Make managers in the test's namespace, each with a session and a cache of its own."""
     managers = []
 
-    def make(token=None, **more):
+    def make(token: str | None = None, **more: Any) -> KeyManager:
         more = {"vault_namespace": vault.namespace, "environment": "staging", **more}
         managers.append(KeyManager(vault.url, token or vault.token, **more))
         return managers[-1]

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
@@ -41,7 +41,7 @@ PASSPHRASE = "correct horse battery staple"
 def manager_with(vault: Vault) -> Iterator[Callable[..., KeyManager]]:
     managers = []
 
-    def make(**more):
+    def make(**more: Any) -> KeyManager:
         more = {"vault_namespace": vault.namespace, "environment": "staging", **more}
         managers.append(KeyManager(vault.url, vault.token, **more))
         return managers[-1]

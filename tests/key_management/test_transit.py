@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
@@ -51,7 +51,7 @@ def client(vault: Vault) -> hvac.Client:
 def open_manager(vault: Vault, client: hvac.Client) -> Iterator[Callable[..., KeyManager]]:
     opened = []
 
-    def made(environment: str | None = "staging", **more) -> KeyManager:
+    def made(environment: str | None = "staging", **more: Any) -> KeyManager:
         arguments = {"vault_token": vault.token, "key_backend": "transit"} | more
         opened.append(
             KeyManager(
@@ -79,7 +79,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     original = VaultSession.request
 
-    def recorded(self, method, path, **more):
+    def recorded(self: VaultSession, method: str, path: str, **more: Any) -> Any:
         paths.append(path)
         return original(self, method, path, **more)
 

@@ -22,7 +22,7 @@ NOTHING = 'path "elsewhere/*" { capabilities = ["read"] }\n'
 def tried(run: Run, tmp_path: Path) -> Callable[..., Ran]:
     """Run the test; where it fails, nothing may have been saved."""
 
-    def tried(url, token, *more):
+    def tried(url: str, token: str, *more: str) -> Ran:
         ran = run(
             *("keys", "configure-vault", "--vault-url", url, "--vault-token", token),
             *("--test-connection", *more),

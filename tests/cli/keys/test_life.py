@@ -141,7 +141,7 @@ def terminal(start: Callable[..., subprocess.Popen[bytes]]) -> Callable[..., tup
     if sys.platform == "win32":
         pytest.skip("there are no pseudo-terminals")
 
-    def run(*arguments, question, answer):
+    def run(*arguments: object, question: str, answer: bytes) -> tuple[int, str, str]:
         import pty
 
         ours, theirs = pty.openpty()

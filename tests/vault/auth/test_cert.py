@@ -70,7 +70,7 @@ def connect(
 ) -> Callable[[Settings], LoginClient]:
     """Connect as the session does: with the client certificate of the settings."""
 
-    def connect(settings: Settings):
+    def connect(settings: Settings) -> LoginClient:
         return anonymous(
             bao_tls.server.url,
             vault_auth="cert",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import trustme
@@ -31,7 +32,7 @@ def manager_of(keeper: Vault) -> Iterator[Callable[..., KeyManager]]:
     """Managers in the test's namespace; they read no variable in Vault's place."""
     made = []
 
-    def make(**settings):
+    def make(**settings: Any) -> KeyManager:
         there = {"vault_url": keeper.url, "vault_namespace": keeper.namespace, **settings}
         made.append(KeyManager(**there, use_env_fallback=False))
         return made[-1]

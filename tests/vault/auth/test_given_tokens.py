@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,9 @@ HOUR = 3600.0
 def session(clock: Clock) -> Iterator[Callable[..., VaultSession]]:
     opened: list[VaultSession] = []
 
-    def open_one(url: str, token: str, *, auth: TokenAuth | None = None, **more) -> VaultSession:
+    def open_one(
+        url: str, token: str, *, auth: TokenAuth | None = None, **more: Any
+    ) -> VaultSession:
         settings = Settings(vault_url=url, vault_token=token, **more)
         opened.append(VaultSession(settings, auth, clock=clock))
         return opened[-1]
