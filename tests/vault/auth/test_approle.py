@@ -69,7 +69,7 @@ def role(
     return Role(vault, anonymous(vault.url, vault.namespace), role_id, raw, admin=admin)
 
 
-def test_a_secret_id_given_directly(role):
+def test_approle_logs_in_with_a_secret_id_of_the_settings(role):
     login = role.method(vault_secret_id=role.secret_id()).login(role.client)
     assert role.lookup(login)["meta"] == {"role_name": "reader"}
     assert (login.ttl, login.renewable, login.own) == (60.0, True, True)
@@ -88,7 +88,7 @@ def test_a_secret_id_in_a_file_is_read_anew_at_each_login(role, tmp_path):
     assert method.login(role.client).token != first.token
 
 
-def test_a_mount_of_another_name(role):
+def test_approle_logs_in_at_a_mount_of_another_name(role):
     role.admin.sys.enable_auth_method("approle", path="machines/eu")
     role.admin.auth.approle.create_or_update_approle("reader", mount_point="machines/eu")
     role.mount = "machines/eu"
@@ -101,7 +101,7 @@ def test_a_mount_of_another_name(role):
     assert wrapped.login(role.client).token
 
 
-def test_a_wrong_secret_id(role, assert_conceals):
+def test_a_wrong_secret_id_is_refused_and_not_shown(role, assert_conceals):
     with pytest.raises(AuthenticationError) as caught:
         role.method(vault_secret_id=WRONG, vault_role="reader").login(role.client)
     where = f" in the namespace {role.vault.namespace!r}" if role.vault.namespace else ""
@@ -113,7 +113,7 @@ def test_a_wrong_secret_id(role, assert_conceals):
     assert_conceals(caught.value, WRONG)
 
 
-def test_a_wrong_role_id(role, assert_conceals):
+def test_a_wrong_role_id_is_refused_and_not_shown(role, assert_conceals):
     secret_id = role.secret_id()
     with pytest.raises(
         AuthenticationError, match="vault_role_id or vault_secret_id is wrong"
@@ -123,7 +123,7 @@ def test_a_wrong_role_id(role, assert_conceals):
     assert_conceals(caught.value, secret_id)
 
 
-def test_a_secret_id_that_is_used_up(role, assert_conceals):
+def test_a_secret_id_that_is_used_up_is_refused(role, assert_conceals):
     role.admin.auth.approle.create_or_update_approle("reader", secret_id_num_uses=1)
     secret_id = role.secret_id()
     method = role.method(vault_secret_id=secret_id)
@@ -154,13 +154,13 @@ def test_a_wrapping_tokens_file_may_go_once_it_is_unwrapped(role, tmp_path):
     assert method.login(role.client).token
 
 
-def test_without_a_secret_id_none_is_taken_that_another_login_unwrapped(role):
+def test_a_login_without_a_secret_id_does_not_take_that_of_another_login(role):
     role.wrapping_method(vault_secret_id=role.wrapped()).login(role.client)
     with pytest.raises(AuthenticationError, match="needs a secret"):
         role.wrapping_method().login(role.client)
 
 
-def test_another_wrapping_token_in_the_file_takes_the_place_of_the_first(role, tmp_path):
+def test_a_new_wrapping_token_in_the_file_replaces_the_first(role, tmp_path):
     file = tmp_path / "wrapped"
     file.write_text(role.wrapped())
     method = role.wrapping_method(vault_secret_id_file=str(file))
@@ -174,7 +174,7 @@ def test_another_wrapping_token_in_the_file_takes_the_place_of_the_first(role, t
     assert method.login(role.client).token
 
 
-def test_a_wrapping_token_that_somebody_used(role, assert_conceals):
+def test_a_used_wrapping_token_is_told_as_a_possible_interception(role, assert_conceals):
     wrapping = role.wrapped()
     stolen = role.raw.adapter.post(
         "/v1/sys/wrapping/unwrap", headers={"X-Vault-Token": wrapping}
@@ -184,7 +184,7 @@ def test_a_wrapping_token_that_somebody_used(role, assert_conceals):
     assert_conceals(caught.value, wrapping, stolen)
 
 
-def test_a_wrapping_token_that_has_expired(role, assert_conceals):
+def test_an_expired_wrapping_token_is_refused(role, assert_conceals):
     wrapping = role.wrapped(ttl="1s")
     end = time.monotonic() + 10
     while (
@@ -202,7 +202,7 @@ def wrapped_elsewhere(role, path="sys/wrapping/wrap", **content):
     return answer["wrap_info"]["token"]
 
 
-def test_a_wrapping_token_that_somebody_put_in_its_place(role, assert_conceals):
+def test_a_replaced_wrapping_token_is_refused_and_not_unwrapped(role, assert_conceals):
     forged = wrapped_elsewhere(role, secret_id=role.secret_id())
     with pytest.raises(AuthenticationError, match="somebody may have replaced it") as caught:
         role.wrapping_method(vault_secret_id=forged).login(role.client)
@@ -211,7 +211,7 @@ def test_a_wrapping_token_that_somebody_put_in_its_place(role, assert_conceals):
     assert unspent.status_code == 200
 
 
-def test_a_forged_path_of_creation(role):
+def test_a_wrapping_token_with_a_forged_creation_path_is_refused(role):
     path = "secret/data/auth/approle/role/reader/secret-id"
     role.admin.adapter.post(f"/v1/{path}", json={"data": {"secret_id": WRONG}})
     forged = role.admin.adapter.get(f"/v1/{path}", wrap_ttl="60s")["wrap_info"]["token"]
@@ -219,7 +219,7 @@ def test_a_forged_path_of_creation(role):
         role.wrapping_method(vault_secret_id=forged).login(role.client)
 
 
-def test_a_wrapped_secret_id_of_another_role(role):
+def test_a_wrapped_secret_id_of_another_role_is_refused(role):
     other = role.wrapped(role="other")
     with pytest.raises(AuthenticationError, match="of role 'reader' at 'approle'"):
         role.wrapping_method(vault_secret_id=other, vault_role="reader").login(role.client)
@@ -229,7 +229,7 @@ def test_a_wrapped_secret_id_of_another_role(role):
 
 
 @pytest.mark.parametrize("junk", ["canary two", "canary\nline", "canary-tök€n"])
-def test_text_that_is_no_wrapping_token(role, assert_conceals, junk):
+def test_text_that_is_no_wrapping_token_is_refused(role, assert_conceals, junk):
     with pytest.raises(
         AuthenticationError, match="characters that no wrapping token has"
     ) as caught:
@@ -237,21 +237,21 @@ def test_text_that_is_no_wrapping_token(role, assert_conceals, junk):
     assert_conceals(caught.value, junk)
 
 
-def test_a_secret_id_where_a_wrapping_token_belongs(role, assert_conceals):
+def test_a_secret_id_in_place_of_a_wrapping_token_is_refused(role, assert_conceals):
     secret_id = role.secret_id()
     with pytest.raises(AuthenticationError, match="is expired or was used before") as caught:
         role.wrapping_method(vault_secret_id=secret_id).login(role.client)
     assert_conceals(caught.value, secret_id)
 
 
-def test_a_wrapping_token_where_a_secret_id_belongs(role, assert_conceals):
+def test_a_wrapping_token_in_place_of_a_secret_id_is_refused(role, assert_conceals):
     wrapping = role.wrapped()
     with pytest.raises(AuthenticationError, match="wrong, expired or used up") as caught:
         role.method(vault_secret_id=wrapping).login(role.client)
     assert_conceals(caught.value, wrapping)
 
 
-def test_something_else_than_a_secret_id_was_wrapped(role, assert_conceals):
+def test_a_wrapping_token_of_something_other_than_a_secret_id_is_refused(role, assert_conceals):
     role.admin.auth.approle.create_or_update_approle("secret-id")
     path = "auth/approle/role/secret-id/role-id"
     wrapping = role.admin.adapter.get(f"/v1/{path}", wrap_ttl="60s")["wrap_info"]["token"]
@@ -260,7 +260,7 @@ def test_something_else_than_a_secret_id_was_wrapped(role, assert_conceals):
     assert_conceals(caught.value, wrapping)
 
 
-def test_an_answer_to_the_unwrapping_without_a_secret_id(faulty, anonymous, assert_conceals):
+def test_an_unwrapping_answer_without_a_secret_id_is_malformed(faulty, anonymous, assert_conceals):
     body = b'{"data": {"creation_path": "auth/approle/role/r/secret-id", "secret_id": 1}}'
     method = auth_from(
         Settings(

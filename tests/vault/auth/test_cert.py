@@ -94,7 +94,7 @@ def cert(issued, **more):
 
 
 @pytest.mark.parametrize("role", [None, "reader"])
-def test_a_client_certificate(mount, issued, connect, role, bao_tls, raw_client):
+def test_a_client_certificate_logs_in(mount, issued, connect, role, bao_tls, raw_client):
     settings = cert(issued, vault_auth_mount=mount, vault_role=role)
     login = auth_from(settings).login(connect(settings))
     user = raw_client(bao_tls.server.url, verify=str(bao_tls.ca))
@@ -104,21 +104,21 @@ def test_a_client_certificate(mount, issued, connect, role, bao_tls, raw_client)
     assert (login.ttl, login.renewable, login.own) == (60.0, True, True)
 
 
-def test_certificate_and_key_in_one_file(mount, issued, connect):
+def test_one_file_may_hold_the_certificate_and_its_key(mount, issued, connect):
     both = Path(issued.vault_client_cert).with_name("both.pem")
     settings = Settings(vault_auth="cert", vault_client_cert=both, vault_auth_mount=mount)
     assert client_certificate(settings) == (str(both), str(both))
     assert auth_from(settings).login(connect(settings)).token
 
 
-def test_a_role_that_does_not_exist(mount, issued, connect):
+def test_a_cert_login_with_a_missing_role_names_the_role(mount, issued, connect):
     settings = cert(issued, vault_auth_mount=mount, vault_role="nobody")
     with pytest.raises(AuthenticationError, match="with role 'nobody'"):
         auth_from(settings).login(connect(settings))
 
 
 @pytest.mark.parametrize("role", [None, "nobody"])
-def test_a_certificate_that_no_role_accepts(
+def test_a_certificate_that_no_role_accepts_is_refused(
     mount, issued, connect, authority, tmp_path, assert_conceals, role
 ):
     other = _issue(authority, tmp_path, "other.lab.test")
@@ -136,27 +136,27 @@ def test_plain_http_shows_no_certificate(vault, issued, anonymous):
         auth_from(cert(issued)).login(anonymous(vault.url))
 
 
-def test_no_certificate_is_set(connect):
+def test_a_cert_login_without_a_certificate_names_the_variable_to_set(connect):
     settings = Settings(vault_auth="cert")
     assert client_certificate(settings) is None
     with pytest.raises(AuthenticationError, match=r"export SECUREML_VAULT_CLIENT_CERT$"):
         auth_from(settings).login(connect(settings))
 
 
-def test_a_key_without_a_certificate(issued):
+def test_a_client_key_without_a_certificate_is_a_wrong_setting(issued):
     settings = Settings(vault_auth="cert", vault_client_key=issued.vault_client_key)
     with pytest.raises(ConfigurationError, match="vault_client_cert is not"):
         client_certificate(settings)
 
 
-def test_a_certificate_in_the_home_folder(issued, monkeypatch):
+def test_a_tilde_in_a_certificates_path_is_the_home_folder(issued, monkeypatch):
     home = Path(issued.vault_client_cert).parent
     monkeypatch.setenv("HOME", str(home))
     settings = cert(issued, vault_client_cert="~/c.pem", vault_client_key="~/k.pem")
     assert client_certificate(settings) == (f"{home}/c.pem", f"{home}/k.pem")
 
 
-def test_files_that_are_no_certificate_and_key(issued, connect, authority, tmp_path):
+def test_files_that_hold_no_certificate_or_key_are_refused(issued, connect, authority, tmp_path):
     certificate, key = Path(issued.vault_client_cert), Path(issued.vault_client_key)
     pem = serialization.load_pem_private_key(key.read_bytes(), None)
     encrypted = tmp_path / "encrypted.key"

@@ -42,7 +42,7 @@ def manager_of(keeper: Vault) -> Iterator[Callable[..., KeyManager]]:
         manager.close()
 
 
-def test_approle(keeper, manager_of, tmp_path, monkeypatch):
+def test_a_manager_reads_with_a_wrapped_approle_login(keeper, manager_of, tmp_path, monkeypatch):
     admin = keeper.client()
     admin.sys.enable_auth_method("approle")
     admin.auth.approle.create_or_update_approle("r", token_policies=["reader"])
@@ -59,7 +59,9 @@ def test_approle(keeper, manager_of, tmp_path, monkeypatch):
         assert manager_of().get_secret("api_key") == "v"
 
 
-def test_userpass_after_its_token_was_revoked(keeper, manager_of, tmp_path):
+def test_a_manager_logs_in_by_userpass_again_after_its_token_was_revoked(
+    keeper, manager_of, tmp_path
+):
     admin = keeper.client()
     admin.sys.enable_auth_method("userpass")
     admin.auth.userpass.create_or_update_user("u", password="first", policies="reader")
@@ -77,7 +79,9 @@ def test_userpass_after_its_token_was_revoked(keeper, manager_of, tmp_path):
     assert manager.get_secret("api_key") == "v"
 
 
-def test_jwt_with_a_wrong_one_first(keeper, manager_of, sign_jwt, assert_conceals):
+def test_a_manager_reads_with_a_jwt_after_a_wrong_one_was_refused(
+    keeper, manager_of, sign_jwt, assert_conceals
+):
     admin = keeper.client()
     admin.sys.enable_auth_method("jwt")
     admin.auth.jwt.configure(jwt_validation_pubkeys=[sign_jwt.public_key])
@@ -97,7 +101,7 @@ def test_jwt_with_a_wrong_one_first(keeper, manager_of, sign_jwt, assert_conceal
     assert manager.get_secret("api_key") == "v"
 
 
-def test_a_login_server_that_is_gone(manager_of, faulty, assert_conceals):
+def test_a_login_at_a_server_that_is_gone_is_an_outage(manager_of, faulty, assert_conceals):
     for server in (faulty(reset=True), faulty(silent=True)):
         manager = manager_of(
             vault_url=server.url,
@@ -111,7 +115,7 @@ def test_a_login_server_that_is_gone(manager_of, faulty, assert_conceals):
         assert_conceals(caught.value, WRONG)
 
 
-def test_cert(bao_tls, manager_of, raw_client, tmp_path):
+def test_a_manager_reads_with_a_certificate_login(bao_tls, manager_of, raw_client, tmp_path):
     authority = trustme.CA()
     leaf = authority.issue_cert("reader.lab.test", common_name="reader.lab.test")
     leaf.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
@@ -140,7 +144,9 @@ def test_cert(bao_tls, manager_of, raw_client, tmp_path):
 
 
 @pytest.mark.parametrize("listener", ["tcp", "unix"])
-def test_none_through_a_proxy(keeper, manager_of, proxy, listener):
+def test_a_manager_reads_without_a_token_through_a_proxy_that_adds_one(
+    keeper, manager_of, proxy, listener
+):
     keeper.client().sys.create_or_update_policy("proxy", POLICY)
     url = proxy.url if listener == "tcp" else f"unix://{proxy.socket}"
     assert manager_of(vault_url=url, vault_auth="none").get_secret("api_key") == "v"

@@ -84,7 +84,7 @@ MISSING = [
 
 
 @pytest.mark.parametrize(("name", "setting", "message"), MISSING)
-def test_what_is_missing_is_told_at_login_and_nothing_is_sent(
+def test_a_missing_credential_is_told_at_login_and_nothing_is_sent(
     faulty, anonymous, assert_conceals, name, setting, message
 ):
     server = faulty(b"{}")
@@ -126,7 +126,7 @@ FILES = [
     ],
     ids=["missing", "folder", "empty", "line end", "CRLF", "binary", "mark", "large"],
 )
-def test_a_file_that_holds_no_credential(
+def test_a_file_without_a_credential_is_refused_by_name(
     faulty, anonymous, assert_conceals, tmp_path, name, setting, content, problem
 ):
     server = faulty(b"{}")
@@ -145,7 +145,7 @@ def test_a_file_that_holds_no_credential(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_that_may_not_be_read(anonymous, tmp_path):
+def test_a_credential_file_without_read_permission_is_refused(anonymous, tmp_path):
     file = tmp_path / "password"
     file.write_text(SECRET)
     file.chmod(0)
@@ -241,7 +241,7 @@ def test_a_403_without_a_body_of_vaults_is_a_refusal_too(faulty, anonymous, asse
         b'{"errors": null, "warnings": ["canary-body-e9f0"]}',
     ],
 )
-def test_an_answer_without_a_token(faulty, anonymous, assert_conceals, body):
+def test_a_login_answer_without_a_token_is_malformed(faulty, anonymous, assert_conceals, body):
     with pytest.raises(
         MalformedAnswerError, match=r"does not answer (a login )?as Vault"
     ) as caught:
@@ -264,14 +264,18 @@ def test_a_second_factor_is_more_than_a_program_has(faulty, anonymous, assert_co
         (b'"accessor": "a"', None, False),
     ],
 )
-def test_what_is_known_of_the_token(faulty, anonymous, auth, ttl, renewable):
+def test_a_login_takes_lifetime_and_renewability_from_the_answer(
+    faulty, anonymous, auth, ttl, renewable
+):
     body = b'{"auth": {"client_token": "t", ' + auth + b"}}"
     login = method_of("userpass").login(anonymous(faulty(body).url))
     assert login.token.reveal() == "t"
     assert (login.ttl, login.renewable, login.own) == (ttl, renewable, True)
 
 
-def test_a_sealed_server(private_bao, anonymous, assert_conceals):
+def test_every_login_at_a_sealed_server_says_so_without_its_credential(
+    private_bao, anonymous, assert_conceals
+):
     client = anonymous(private_bao.url)
     private_bao.seal()
     for name in COMPLETE:
@@ -299,7 +303,7 @@ def test_a_login_without_an_answer_is_an_outage(faulty, anonymous, assert_concea
 
 
 @pytest.mark.parametrize("name", [*COMPLETE, "token", "token_file", "cert", "none"])
-def test_nothing_happens_before_the_first_login(name):
+def test_a_method_that_never_logged_in_shows_no_credential(name):
     settings = {"vault_auth": name, "vault_url": "http://127.0.0.1:1", **COMPLETE.get(name, {})}
     method = auth_from(Settings(**settings))
     assert SECRET not in repr(method)
@@ -313,7 +317,7 @@ def test_a_login_does_not_show_its_token(faulty, anonymous):
     assert BODY not in repr(login)
 
 
-def test_a_name_that_no_user_can_have_is_no_outage(faulty, anonymous, assert_conceals):
+def test_a_user_name_that_vault_can_not_have_is_no_outage(faulty, anonymous, assert_conceals):
     said = b'{"errors": ["failed to determine alias name from login request"]}'
     server = faulty(said, status="500 Internal Server Error")
     with pytest.raises(AuthenticationError, match=r"there is no such .* user name") as caught:
@@ -366,7 +370,7 @@ def test_a_limit_on_logins_is_named_with_the_wait_that_vault_asks_for(limited):
     session.close()
 
 
-def test_where_logins_are_limited_one_is_tried_and_no_other_node_asked(faulty):
+def test_a_limited_login_is_tried_once_and_asks_no_other_node(faulty):
     head = {"status": "429 Slow", "extra": "Retry-After: 60\r\n"}
     first, second = faulty(b"{}", **head), faulty(b"{}", **head)
     now = [0.0]

@@ -65,7 +65,7 @@ def test_a_periodic_token_is_renewed_as_logins_are(vault, session, clock):
 @pytest.mark.parametrize(
     "options", [{"ttl": "1h"}, {"period": "1h", "renewable": False}, {"ttl": "1h", "num_uses": 9}]
 )
-def test_any_other_token_is_left_as_it_is(vault, session, clock, options):
+def test_a_given_token_without_a_period_is_not_renewed(vault, session, clock, options):
     token, accessor = token_of(vault, **options)
     here = session(vault.url, token, vault_namespace=vault.namespace)
     for clock.now in (0.0, 0.9 * HOUR):

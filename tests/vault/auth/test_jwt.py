@@ -51,7 +51,7 @@ def jwt_method(**more):
     return auth_from(Settings(vault_auth="jwt", **more))
 
 
-def test_a_jwt_given_directly(vault, issuer, anonymous):
+def test_a_jwt_of_the_settings_logs_in(vault, issuer, anonymous):
     method = jwt_method(vault_role="reader", vault_jwt=issuer())
     login = method.login(anonymous(vault.url, vault.namespace))
     found = vault.client(login.token.reveal()).auth.token.lookup_self()["data"]
@@ -82,7 +82,9 @@ def test_a_jwt_in_a_file_is_read_anew_and_the_mount_has_a_default_role(
     [{"lifetime": -500}, {"aud": "other"}, {"iss": "https://evil.test"}],
     ids=["expired", "audience", "issuer"],
 )
-def test_a_jwt_that_the_role_does_not_accept(vault, issuer, anonymous, assert_conceals, claims):
+def test_a_jwt_that_the_role_does_not_accept_is_refused(
+    vault, issuer, anonymous, assert_conceals, claims
+):
     jwt = issuer(**claims)
     method = jwt_method(vault_role="reader", vault_jwt=jwt)
     with pytest.raises(AuthenticationError) as caught:
@@ -94,7 +96,9 @@ def test_a_jwt_that_the_role_does_not_accept(vault, issuer, anonymous, assert_co
     assert_conceals(caught.value, jwt, *jwt.split("."))
 
 
-def test_a_forged_signature_and_text_that_is_no_jwt(vault, issuer, anonymous, assert_conceals):
+def test_a_forged_jwt_and_text_that_is_no_jwt_are_refused(
+    vault, issuer, anonymous, assert_conceals
+):
     head, body, _ = issuer().split(".")
     forged = f"{head}.{body}.{base64.urlsafe_b64encode(b'x' * 64).rstrip(b'=').decode()}"
     for jwt in (forged, "canary-no-jwt-19aa"):
@@ -105,7 +109,7 @@ def test_a_forged_signature_and_text_that_is_no_jwt(vault, issuer, anonymous, as
         assert_conceals(caught.value, jwt)
 
 
-def test_a_role_that_does_not_exist(vault, issuer, anonymous, assert_conceals):
+def test_a_jwt_login_with_a_missing_role_names_the_role(vault, issuer, anonymous, assert_conceals):
     jwt = issuer()
     with pytest.raises(AuthenticationError, match="with role 'nobody': the role does") as caught:
         jwt_method(vault_role="nobody", vault_jwt=jwt).login(anonymous(vault.url, vault.namespace))
@@ -194,7 +198,7 @@ def kubernetes(**more):
     return auth_from(Settings(vault_auth="kubernetes", **more))
 
 
-def test_a_service_account_of_kubernetes(vault, cluster, anonymous, tmp_path):
+def test_a_service_account_of_kubernetes_logs_in(vault, cluster, anonymous, tmp_path):
     file = tmp_path / "token"
     file.write_text(cluster())
     method = kubernetes(vault_role="reader", vault_jwt_file=str(file))
@@ -214,11 +218,13 @@ def test_a_pods_own_token_is_the_default(vault, cluster, anonymous, tmp_path, mo
     assert method.login(anonymous(vault.url, vault.namespace)).token
 
 
-def test_where_kubernetes_puts_a_pods_token():
+def test_the_default_jwt_file_is_where_kubernetes_puts_a_pods_token():
     assert auth.POD_JWT_FILE == "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
 
-def test_a_service_account_that_the_role_is_not_for(vault, cluster, anonymous, assert_conceals):
+def test_a_service_account_that_the_role_is_not_for_is_refused(
+    vault, cluster, anonymous, assert_conceals
+):
     jwt = cluster("other")
     with pytest.raises(AuthenticationError) as caught:
         kubernetes(vault_role="reader", vault_jwt=jwt).login(anonymous(vault.url, vault.namespace))
@@ -227,7 +233,9 @@ def test_a_service_account_that_the_role_is_not_for(vault, cluster, anonymous, a
     assert_conceals(caught.value, jwt, *jwt.split("."))
 
 
-def test_a_role_that_kubernetes_does_not_have(vault, cluster, anonymous, assert_conceals):
+def test_a_kubernetes_login_with_a_missing_role_names_the_role(
+    vault, cluster, anonymous, assert_conceals
+):
     jwt = cluster()
     with pytest.raises(AuthenticationError, match="with role 'nobody'") as caught:
         kubernetes(vault_role="nobody", vault_jwt=jwt).login(anonymous(vault.url, vault.namespace))

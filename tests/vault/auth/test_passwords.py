@@ -34,7 +34,7 @@ def userpass(**more):
     return auth_from(Settings(vault_auth="userpass", **more))
 
 
-def test_a_user_of_vaults_own(users, anonymous):
+def test_a_user_of_userpass_logs_in(users, anonymous):
     client = anonymous(users.url, users.namespace)
     login = userpass(vault_username="alice", vault_password=PASSWORD).login(client)
     found = users.client(login.token.reveal()).auth.token.lookup_self()["data"]
@@ -44,7 +44,7 @@ def test_a_user_of_vaults_own(users, anonymous):
     assert login.ttl == found["creation_ttl"]
 
 
-def test_another_mount_and_a_password_from_a_file(users, anonymous, tmp_path):
+def test_userpass_logs_in_at_another_mount_with_a_password_from_a_file(users, anonymous, tmp_path):
     file = tmp_path / "password"
     file.write_text(PASSWORD + "\n", encoding="utf-8")
     admin = users.client()
@@ -72,7 +72,7 @@ def test_the_password_is_read_anew_at_each_login(users, anonymous, tmp_path):
 
 
 @pytest.mark.parametrize("username", ["alice", "nobody"])
-def test_a_wrong_password_or_user(users, anonymous, assert_conceals, username):
+def test_a_wrong_userpass_password_or_user_is_refused(users, anonymous, assert_conceals, username):
     method = userpass(vault_username=username, vault_password=WRONG)
     with pytest.raises(AuthenticationError) as caught:
         method.login(anonymous(users.url, users.namespace))
@@ -83,7 +83,7 @@ def test_a_wrong_password_or_user(users, anonymous, assert_conceals, username):
 
 
 @pytest.mark.parametrize("username", ["a b@corp", "CORP\\alice", "a%2falice", "x?y#é", "a/alice"])
-def test_a_name_that_no_user_can_have(users, anonymous, assert_conceals, username):
+def test_a_user_name_that_can_not_exist_is_refused(users, anonymous, assert_conceals, username):
     method = userpass(vault_username=username, vault_password=WRONG)
     with pytest.raises(
         AuthenticationError, match="no such namespace, login method or user name"
@@ -92,14 +92,14 @@ def test_a_name_that_no_user_can_have(users, anonymous, assert_conceals, usernam
     assert_conceals(caught.value, WRONG)
 
 
-def test_a_mount_that_does_not_exist(users, anonymous):
+def test_a_login_at_a_mount_that_does_not_exist_is_refused(users, anonymous):
     method = userpass(vault_auth_mount="nope", vault_username="alice", vault_password=WRONG)
     with pytest.raises(AuthenticationError, match=r"'nope'.*no login method is mounted there"):
         method.login(anonymous(users.url, users.namespace))
 
 
 @pytest.mark.namespaces
-def test_a_namespace_that_does_not_exist(users, anonymous):
+def test_a_login_in_a_namespace_that_does_not_exist_is_refused(users, anonymous):
     method = userpass(vault_username="alice", vault_password=PASSWORD)
     with pytest.raises(AuthenticationError, match=r"'nowhere'.*no such namespace"):
         method.login(anonymous(users.url, "nowhere"))
@@ -127,7 +127,7 @@ def ldap(
     root.sys.disable_auth_method("ldap")
 
 
-def test_a_user_of_an_ldap_server(ldap, directory, raw_client, bao_ldap):
+def test_a_user_of_an_ldap_server_logs_in(ldap, directory, raw_client, bao_ldap):
     login = ldap_of(directory).login(ldap)
     user = raw_client(bao_ldap.url)
     user.token = login.token.reveal()
@@ -138,7 +138,7 @@ def test_a_user_of_an_ldap_server(ldap, directory, raw_client, bao_ldap):
 
 
 @pytest.mark.parametrize("username", ["alice", "nobody", "al*ce", "alice)(uid=*", "a/b"])
-def test_a_wrong_password_or_user_of_an_ldap_server(ldap, directory, assert_conceals, username):
+def test_a_wrong_ldap_password_or_user_is_refused(ldap, directory, assert_conceals, username):
     with pytest.raises(AuthenticationError) as caught:
         ldap_of(directory, vault_username=username, vault_password=WRONG).login(ldap)
     assert f"refuses the ldap login at 'ldap' as {username!r}" in str(caught.value)
@@ -154,6 +154,6 @@ def test_an_ldap_server_that_is_down_is_an_outage(ldap, directory, assert_concea
     assert ldap_of(directory).login(ldap).token
 
 
-def test_ldap_on_a_server_without_it(vault, anonymous, directory):
+def test_an_ldap_login_at_a_vault_without_ldap_is_refused(vault, anonymous, directory):
     with pytest.raises(AuthenticationError, match="no login method is mounted there"):
         ldap_of(directory).login(anonymous(vault.url, vault.namespace))

@@ -201,7 +201,7 @@ def test_no_exit_of_a_program_leaves_a_token_or_fails(app: App, run_python: Any,
     assert app.tokens() == 0
 
 
-def test_what_a_program_does_at_its_end_may_still_read_keys(app: App, program: Any) -> None:
+def test_an_exit_handler_of_a_program_may_still_read_keys(app: App, program: Any) -> None:
     app.role(secret_id_num_uses=1)
     text = """
         import atexit, secureml

@@ -22,7 +22,7 @@ def nowhere(anonymous: Callable[..., LoginClient]) -> LoginClient:
 
 
 @pytest.mark.parametrize("method", ["token", "token_file"])
-def test_a_token_that_was_given_is_not_ours(nowhere, method):
+def test_a_given_token_is_neither_renewed_nor_revoked(nowhere, method):
     login = auth_from(Settings(vault_auth=method, vault_token=TOKEN)).login(nowhere)
     assert login.token.reveal() == TOKEN
     assert (login.ttl, login.renewable, login.own) == (None, False, False)
@@ -50,13 +50,13 @@ def test_the_token_file_in_the_home_folder_is_the_default(nowhere, tmp_path, mon
     assert method.login(nowhere).token.reveal() == TOKEN
 
 
-def test_no_token_anywhere(nowhere):
+def test_a_missing_token_is_an_error_that_names_the_variable_to_set(nowhere):
     with pytest.raises(AuthenticationError, match="no Vault token is set: export SECUREML_VAULT_T"):
         auth_from(Settings()).login(nowhere)
 
 
 @pytest.mark.parametrize("text", ["canary two words", "canary\nline", "canary-tök€n", "canary\x07"])
-def test_a_file_that_holds_no_token(nowhere, tmp_path, assert_conceals, text):
+def test_a_file_that_holds_no_token_is_refused(nowhere, tmp_path, assert_conceals, text):
     file = tmp_path / "token"
     file.write_text(text, encoding="utf-8")
     method = auth_from(Settings(vault_auth="token_file", vault_token_file=str(file)))

@@ -115,7 +115,7 @@ def test_reads_outlive_the_leader(cluster: DevCluster, manager: KeyManager, firs
         assert began < elected, "an error in a read that began under the new leader"
 
 
-def test_what_was_written_is_read_from_every_node(cluster: DevCluster, manager: KeyManager) -> None:
+def test_a_written_secret_is_read_from_every_node(cluster: DevCluster, manager: KeyManager) -> None:
     version = manager.get_key("key1").version or 0
     session: Any = manager._connection.store().session  # type: ignore[union-attr]  # Vault is configured
     for turn in range(30):
@@ -128,7 +128,9 @@ def test_what_was_written_is_read_from_every_node(cluster: DevCluster, manager: 
         assert read("key1").version == version
 
 
-def test_a_state_is_known_to_every_node_at_once(cluster: DevCluster, manager: KeyManager) -> None:
+def test_the_state_of_a_version_is_known_to_every_node_at_once(
+    cluster: DevCluster, manager: KeyManager
+) -> None:
     session: Any = manager._connection.store().session  # type: ignore[union-attr]  # Vault is configured
     addresses = session._here().client._addresses
     version = manager.rotate_key("key2").version

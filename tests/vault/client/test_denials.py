@@ -45,13 +45,13 @@ def test_a_policy_that_asks_for_a_wrapped_answer_is_told_from_one_that_lacks_the
         lacking.get_key("k")
 
 
-def test_a_token_that_may_not_ask_is_denied_as_one_that_lacks_the_right(vault, manager):
+def test_a_token_that_may_not_ask_for_its_capabilities_is_said_to_lack_the_right(vault, manager):
     token = vault.policy_token(ASKING.replace("sys/capabilities-self", "nowhere"))
     with pytest.raises(AccessDeniedError, match=r"'read' on .* the token's policies lack it"):
         manager(vault_token=token).get_key("k")
 
 
-def test_a_token_that_was_given_and_is_bound_to_another_address(vault, manager):
+def test_a_given_token_that_is_bound_to_another_address_is_refused(vault, manager):
     client = vault.client()
     client.write_data("auth/token/roles/bound", data={"token_bound_cidrs": ELSEWHERE})
     token = client.write_data("auth/token/create/bound", data={})["auth"]["client_token"]
@@ -66,7 +66,7 @@ def test_a_token_that_was_given_and_is_bound_to_another_address(vault, manager):
         ("token_bound_cidrs", "accepts the login, .* other addresses .*token_bound_cidrs"),
     ],
 )
-def test_a_role_that_is_bound_to_another_address(vault, manager, field, message):
+def test_a_role_that_is_bound_to_another_address_is_refused(vault, manager, field, message):
     client = vault.client()
     client.sys.enable_auth_method("approle")
     client.auth.approle.create_or_update_approle("bound", **{field: ELSEWHERE})

@@ -113,7 +113,7 @@ def dead() -> str:
 # One deadline: each of these faults would go on for minutes.
 
 
-def test_a_body_that_drips(faulty: Any, session_of: Any, caplog: Any) -> None:
+def test_a_body_that_drips_ends_at_the_deadline(faulty: Any, session_of: Any, caplog: Any) -> None:
     server = faulty(FOUND["body"] + b" " * 5000, drip=0.05)
     with caplog.at_level(logging.DEBUG), pytest.raises(VaultUnavailableError) as caught:
         read(session_of(server.url))
@@ -121,14 +121,16 @@ def test_a_body_that_drips(faulty: Any, session_of: Any, caplog: Any) -> None:
     assert_tells_nothing(caught.value, caplog)
 
 
-def test_headers_that_drip(faulty: Any, session_of: Any, caplog: Any) -> None:
+def test_headers_that_drip_end_at_the_deadline(faulty: Any, session_of: Any, caplog: Any) -> None:
     server = faulty(**FOUND, extra=f"X-Long: {'x' * 5000}\r\n", drip=0.05)
     with pytest.raises(VaultUnavailableError, match=r"did not answer within 0\.5 s") as caught:
         read(session_of(server.url))
     assert_tells_nothing(caught.value, caplog)
 
 
-def test_a_tls_handshake_that_drips(bao_tls: Any, relay: Any, session_of: Any, caplog: Any) -> None:
+def test_a_tls_handshake_that_drips_ends_at_the_deadline(
+    bao_tls: Any, relay: Any, session_of: Any, caplog: Any
+) -> None:
     slow = relay(bao_tls.server.url, drip=0.05)
     session = session_of(slow.url, bao_tls.server.root_token, vault_ca_cert=str(bao_tls.ca))
     with pytest.raises(VaultUnavailableError, match=r"did not answer within 0\.5 s") as caught:
@@ -136,7 +138,9 @@ def test_a_tls_handshake_that_drips(bao_tls: Any, relay: Any, session_of: Any, c
     assert_tells_nothing(caught.value, caplog, bao_tls.server.root_token.reveal())
 
 
-def test_a_body_that_drips_over_tls(bao_tls: Any, relay: Any, session_of: Any) -> None:
+def test_a_body_that_drips_over_tls_ends_at_the_deadline(
+    bao_tls: Any, relay: Any, session_of: Any
+) -> None:
     slow = relay(bao_tls.server.url)
     session = session_of(slow.url, bao_tls.server.root_token, vault_ca_cert=str(bao_tls.ca))
     assert read(session).status == 404
@@ -145,7 +149,7 @@ def test_a_body_that_drips_over_tls(bao_tls: Any, relay: Any, session_of: Any) -
         read(session)
 
 
-def test_a_proxy_that_drips_its_consent(faulty: Any, session_of: Any) -> None:
+def test_a_proxy_that_drips_its_consent_is_an_outage(faulty: Any, session_of: Any) -> None:
     proxy = faulty(extra=f"X-Long: {'x' * 5000}\r\n", drip=0.05)
     session = session_of("https://vault.invalid", vault_proxy=proxy.url)
     with pytest.raises(VaultUnavailableError):
@@ -153,14 +157,14 @@ def test_a_proxy_that_drips_its_consent(faulty: Any, session_of: Any) -> None:
     assert proxy.received[0].startswith(b"CONNECT vault.invalid:443")
 
 
-def test_a_full_accept_queue(black_hole: str, session_of: Any, caplog: Any) -> None:
+def test_a_full_accept_queue_is_an_outage(black_hole: str, session_of: Any, caplog: Any) -> None:
     session = session_of(black_hole, vault_connect_timeout=0.2)
     with pytest.raises(VaultUnavailableError, match="does not accept connections") as caught:
         read(session)
     assert_tells_nothing(caught.value, caplog)
 
 
-def test_a_host_with_many_addresses_that_all_are_black_holes(
+def test_a_host_whose_many_addresses_are_all_black_holes_is_an_outage(
     black_hole: str, session_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = int(black_hole.rpartition(":")[2])
@@ -260,13 +264,15 @@ def test_retry_after_beyond_the_deadline_fails_at_once(
 
 
 @pytest.mark.parametrize("text", ["-1", "soon", "1e9", "٣", "Wed, 21 Oct 2026 07:28:00 GMT"])
-def test_another_retry_after_is_passed_over(faulty: Any, session_of: Any, text: str) -> None:
+def test_a_retry_after_that_is_no_time_is_passed_over(
+    faulty: Any, session_of: Any, text: str
+) -> None:
     head = {"status": "429 Slow", "extra": f"Retry-After: {text}\r\n"}
     server = faulty(**FOUND, first=[{**FAILING, **head}])
     assert value_of(session_of(server.url, vault_timeout=5)) == "v"
 
 
-def test_what_can_not_pass_is_not_repeated(faulty: Any, session_of: Any) -> None:
+def test_a_malformed_answer_is_not_asked_for_again(faulty: Any, session_of: Any) -> None:
     server = faulty(**FOUND, first=[{"body": b"<html></html>", "kind": "text/html"}])
     with pytest.raises(MalformedAnswerError):
         read(session_of(server.url, vault_timeout=5))
@@ -394,13 +400,15 @@ def test_whether_there_are_namespaces_is_asked_once(
     assert sum(b"sys/health" in each for each in server.received) == 1
 
 
-def test_it_is_not_asked_without_a_namespace(faulty: Any, session_of: Any) -> None:
+def test_without_a_namespace_nobody_asks_whether_there_are_namespaces(
+    faulty: Any, session_of: Any
+) -> None:
     server = faulty(**FOUND)
     assert value_of(session_of(server.url)) == "v"
     assert asked(server) == 1
 
 
-def test_an_outage_leaves_the_question_open(faulty: Any, session_of: Any) -> None:
+def test_an_outage_leaves_open_whether_there_are_namespaces(faulty: Any, session_of: Any) -> None:
     server = faulty(**COMMUNITY, first=[{"status": "501 No", "body": b"{}"}])
     session = session_of(server.url, vault_namespace="team-a")
     with pytest.raises(VaultUnavailableError, match="not initialized"):
@@ -455,7 +463,7 @@ def test_a_write_that_came_second_is_not_taken_for_ours(
     assert store.read("k").record.fields == {"value": "theirs"}
 
 
-def test_a_write_without_check_and_set_is_not_repeated_where_it_may_be_done(
+def test_a_write_without_check_and_set_is_not_repeated_if_it_may_have_happened(
     vault: Any, relay: Any, store_of: Any
 ) -> None:
     between = relay(vault.url)
@@ -468,7 +476,9 @@ def test_a_write_without_check_and_set_is_not_repeated_where_it_may_be_done(
 
 
 @pytest.mark.parametrize("status", ["500 Error", "502 Bad", "504 Late"])
-def test_nor_is_it_sent_to_another_address(faulty: Any, session_of: Any, status: str) -> None:
+def test_a_write_that_may_have_happened_is_not_sent_to_another_address(
+    faulty: Any, session_of: Any, status: str
+) -> None:
     first, second = faulty(**FAILING, status=status), faulty(**FOUND)
     with pytest.raises(VaultUnavailableError):
         write(session_of(f"{first.url},{second.url}"))
@@ -477,7 +487,7 @@ def test_nor_is_it_sent_to_another_address(faulty: Any, session_of: Any, status:
 
 
 @pytest.mark.parametrize("status", ["429 Slow", "503 Down"])
-def test_it_is_repeated_where_vault_has_not_begun(
+def test_a_write_is_repeated_if_vault_has_not_begun_it(
     faulty: Any, session_of: Any, status: str
 ) -> None:
     asides = [{"body": b'{"sealed": false}'}] if status.startswith("503") else []
@@ -485,7 +495,7 @@ def test_it_is_repeated_where_vault_has_not_begun(
     assert write(session_of(server.url, vault_timeout=5)).status == 200
 
 
-def test_it_goes_to_the_next_address_where_the_first_is_dead(
+def test_a_write_goes_to_the_next_address_if_the_first_is_dead(
     dead: str, faulty: Any, session_of: Any
 ) -> None:
     server = faulty(**FOUND)
@@ -572,7 +582,9 @@ def test_a_standby_that_redirects_to_a_dead_leader_is_asked_again(
     assert other.received == []
 
 
-def test_no_address_answers(dead: str, faulty: Any, session_of: Any, caplog: Any) -> None:
+def test_an_outage_of_every_address_tells_the_cause_and_no_token(
+    dead: str, faulty: Any, session_of: Any, caplog: Any
+) -> None:
     session = session_of(f"{dead},{faulty(**FAILING, status='500 Error').url}")
     with pytest.raises(VaultUnavailableError, match=r"status 500|refused") as caught:
         read(session)
@@ -585,7 +597,7 @@ def test_no_address_answers(dead: str, faulty: Any, session_of: Any, caplog: Any
 @pytest.mark.filterwarnings("ignore::secureml.errors.InsecureConnectionWarning")
 @pytest.mark.parametrize("fault", ["refused", "unknown", "plain", "proxy", "socket"])
 @pytest.mark.parametrize("repeatable", [True, False])
-def test_where_trying_again_can_not_help_the_cause_comes_at_once(
+def test_a_cause_that_repetition_can_not_help_is_told_at_once(
     dead: str, faulty: Any, session_of: Any, fault: str, repeatable: bool
 ) -> None:
     addresses = {
@@ -603,7 +615,7 @@ def test_where_trying_again_can_not_help_the_cause_comes_at_once(
     assert time.monotonic() - start < 30
 
 
-def test_an_address_that_is_gone_is_asked_again_where_there_are_others(
+def test_an_address_that_is_gone_is_asked_again_if_there_are_others(
     faulty: Any, session_of: Any
 ) -> None:
     failing = faulty(status="503 Down")
@@ -749,7 +761,7 @@ def test_a_login_follows_the_same_redirects(faulty: Any, session_of: Any) -> Non
 # Proxies and sockets
 
 
-def test_nothing_is_taken_from_the_environment_or_an_answer(
+def test_no_netrc_file_or_cookie_changes_a_request(
     faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -764,7 +776,7 @@ def test_nothing_is_taken_from_the_environment_or_an_answer(
         assert b"Authorization" not in request
 
 
-def test_a_proxy_is_used_where_it_is_set(faulty: Any, session_of: Any) -> None:
+def test_a_proxy_is_used_if_it_is_set(faulty: Any, session_of: Any) -> None:
     proxy = faulty(**FOUND)
     with pytest.warns(InsecureConnectionWarning):
         session = session_of("http://vault.invalid:8200", vault_proxy=proxy.url)
@@ -772,7 +784,7 @@ def test_a_proxy_is_used_where_it_is_set(faulty: Any, session_of: Any) -> None:
     assert proxy.received[0].startswith(b"GET http://vault.invalid:8200/v1/secret/data/k")
 
 
-def test_the_environments_proxy_is_used_where_that_is_asked_for(
+def test_the_environments_proxy_is_used_if_the_settings_say_so(
     faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy, direct = faulty(**FOUND), faulty(**FOUND)
@@ -829,7 +841,7 @@ def test_a_proxy_of_the_environment_that_is_none_is_a_wrong_setting(
         session_of("https://vault.invalid", vault_proxy="environment")
 
 
-def test_a_proxy_that_is_down(dead: str, session_of: Any, caplog: Any) -> None:
+def test_a_proxy_that_is_down_is_an_outage(dead: str, session_of: Any, caplog: Any) -> None:
     session = session_of("https://vault.invalid", vault_proxy=dead)
     with pytest.raises(VaultUnavailableError, match="its proxy refused the connection") as caught:
         read(session)
@@ -853,7 +865,7 @@ def unix(
     return start
 
 
-def test_a_unix_socket(vault: Any, unix: Any, session_in: Any) -> None:
+def test_a_unix_socket_leads_to_vault(vault: Any, unix: Any, session_in: Any) -> None:
     vault.client().secrets.kv.v2.create_or_update_secret("k", {"value": "v"})
     session = session_in(f"unix://{unix(vault.url)}")
     assert value_of(session) == "v"
@@ -868,13 +880,15 @@ def test_a_unix_socket_is_not_behind_the_proxy(
     assert proxy.received == []
 
 
-def test_a_unix_socket_that_is_not_there(session_of: Any, caplog: Any) -> None:
+def test_a_unix_socket_that_is_not_there_is_an_outage(session_of: Any, caplog: Any) -> None:
     with pytest.raises(VaultUnavailableError, match="there is no such socket") as caught:
         read(session_of("unix:///nowhere"))
     assert_tells_nothing(caught.value, caplog)
 
 
-def test_a_unix_socket_where_nobody_answers(faulty: Any, unix: Any, session_of: Any) -> None:
+def test_a_unix_socket_that_nobody_answers_is_an_outage(
+    faulty: Any, unix: Any, session_of: Any
+) -> None:
     path = unix(faulty(silent=True).url)
     with pytest.raises(VaultUnavailableError, match="did not answer"):
         read(session_of(f"unix://{path}"))

@@ -51,7 +51,7 @@ def test_the_index_of_another_cluster_takes_the_place_of_a_higher_one(other: str
 @pytest.mark.parametrize(
     "text", ["", "x" * 257, "a\r\n b", "\xe9", base64.b64encode(b"[" * 5000).decode()]
 )
-def test_what_can_be_no_index_is_not_told(text: str) -> None:
+def test_text_that_is_no_index_is_not_sent(text: str) -> None:
     assert after(text) is None
     assert after(openbao(1), text) == openbao(1)
 

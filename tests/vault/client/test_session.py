@@ -93,7 +93,7 @@ def test_every_fault_becomes_one_error_that_tells_nothing(faulty, caplog, fault,
     session.close()
 
 
-def test_a_port_where_nobody_listens(faulty, caplog):
+def test_a_port_that_nobody_listens_on_is_an_outage(faulty, caplog):
     server = faulty()
     url = server.url
     server.close()
@@ -103,7 +103,7 @@ def test_a_port_where_nobody_listens(faulty, caplog):
     assert_tells_nothing(caught.value, caplog)
 
 
-def test_a_host_name_that_does_not_exist(caplog):
+def test_a_host_name_that_does_not_exist_is_an_outage(caplog):
     with pytest.warns(InsecureConnectionWarning, match="in the clear"):
         session = session_of("http://no-such-host.invalid:8200")
     with pytest.raises(VaultUnavailableError, match="can't be reached: unknown host") as caught:
@@ -215,7 +215,7 @@ def test_every_character_of_a_path_reaches_vault(vault, name):
     session.close()
 
 
-def test_a_sealed_server(private_bao, caplog):
+def test_a_sealed_server_is_an_error_until_it_is_unsealed(private_bao, caplog):
     session = session_of(private_bao.url, private_bao.root_token, vault_timeout=5)
     private_bao.seal()
     with pytest.raises(VaultSealedError, match="is sealed") as caught:
@@ -263,7 +263,7 @@ def test_a_missing_ca_certificate_is_a_wrong_setting(tmp_path):
         session_of("https://127.0.0.1:8200", vault_ca_cert=str(missing))
 
 
-def test_tls_where_there_is_none_is_unavailable(faulty, caplog):
+def test_https_to_a_server_without_tls_is_an_outage(faulty, caplog):
     server = faulty(b"{}")
     session = session_of(server.url.replace("http://", "https://"))
     with pytest.raises(VaultUnavailableError, match="speaks plain HTTP, not TLS") as caught:
@@ -296,7 +296,7 @@ def test_an_answer_does_not_show_its_body(vault):
     session.close()
 
 
-def test_nothing_is_sent_before_the_first_request(faulty):
+def test_a_session_that_is_not_used_sends_nothing(faulty):
     server = faulty(b"{}")
     session_of(server.url).close()
     assert server.received == []

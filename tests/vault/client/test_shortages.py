@@ -77,7 +77,7 @@ def test_without_descriptors_a_token_file_is_not_called_wrong(tmp_path: Path) ->
         token.read("token")
 
 
-def test_an_outage_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_stands_in_for_a_vault_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECUREML_SHORT", "stands in")
     url = "http://127.0.0.1:9"
     manager = KeyManager(url, "t", environment="staging", vault_timeout=0.3)

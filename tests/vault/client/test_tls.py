@@ -230,32 +230,34 @@ def test_the_host_must_be_on_the_certificate(responder: Any, ca: Path) -> None:
     assert server.tokens == []
 
 
-def test_another_name_can_be_expected(responder: Any, ca: Path) -> None:
+def test_a_certificate_may_be_for_the_name_that_the_settings_expect(
+    responder: Any, ca: Path
+) -> None:
     server = responder("vault.internal")
     assert read(server, vault_ca_cert=ca, vault_tls_server_name="vault.internal") == "v"
 
 
-def test_the_name_expected_takes_the_place_of_the_hosts(responder: Any, ca: Path) -> None:
+def test_the_expected_name_replaces_the_hosts_name(responder: Any, ca: Path) -> None:
     server = responder("127.0.0.1")
     with pytest.raises(AuthenticationError, match="not trusted"):
         read(server, vault_ca_cert=ca, vault_tls_server_name="vault.internal")
     assert server.tokens == []
 
 
-def test_the_name_expected_does_not_stand_in_for_trust(responder: Any) -> None:
+def test_the_expected_name_does_not_replace_trust(responder: Any) -> None:
     server = responder("vault.internal")
     with pytest.raises(AuthenticationError, match="not trusted"):
         read(server, vault_tls_server_name="vault.internal")
     assert server.tokens == []
 
 
-def test_an_expired_certificate(responder: Any, ca: Path) -> None:
+def test_an_expired_certificate_is_refused(responder: Any, ca: Path) -> None:
     server = responder("127.0.0.1", not_after=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
     with pytest.raises(AuthenticationError, match="expired"):
         read(server, vault_ca_cert=ca)
 
 
-def test_a_folder_of_authorities(responder: Any, ca: Path, tmp_path: Path) -> None:
+def test_a_folder_of_authorities_is_trusted(responder: Any, ca: Path, tmp_path: Path) -> None:
     server = responder("127.0.0.1")
     folder = tmp_path / "authorities"
     folder.mkdir()
@@ -273,7 +275,7 @@ def test_a_file_without_a_certificate_is_a_wrong_setting(responder: Any, tmp_pat
         read(responder("127.0.0.1"), vault_ca_cert=file)
 
 
-def test_a_file_that_goes_after_the_start_is_no_outage(
+def test_a_ca_file_that_is_removed_after_the_start_is_no_outage(
     responder: Any, ca: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "ca.pem"
@@ -290,7 +292,7 @@ def test_a_file_that_goes_after_the_start_is_no_outage(
     session.close()
 
 
-def test_a_client_certificate_is_shown(
+def test_the_client_certificate_of_the_settings_is_sent(
     responder: Any, authority: Any, ca: Path, tmp_path: Path
 ) -> None:
     server = responder("127.0.0.1", wants=authority)
@@ -368,7 +370,7 @@ def test_plain_http_to_another_machine_is_refused_in_production() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1", "unix:///run/vault"])
-def test_nothing_is_warned_of_on_this_machine(url: str) -> None:
+def test_plain_http_to_this_machine_causes_no_warning(url: str) -> None:
     arguments = {"vault_url": url, "vault_token": TOKEN}
     VaultSession(load_settings(Layers(arguments=arguments))).close()
 
@@ -416,7 +418,7 @@ def test_an_https_proxy_must_be_trusted(responder: Any, connect_proxy: Any, addr
     ],
     ids=["drips", "late", "plain drips", "plain late"],
 )
-def test_a_proxy_keeps_nobody_past_the_deadline(
+def test_a_slow_proxy_ends_at_the_deadline(
     responder: Any, connect_proxy: Any, ca: Path, traits: Any
 ) -> None:
     server, proxy = responder("vault.invalid"), connect_proxy(**traits)
@@ -426,7 +428,7 @@ def test_a_proxy_keeps_nobody_past_the_deadline(
     assert time.monotonic() - start < 3
 
 
-def test_no_file_takes_the_keys_of_a_connection(
+def test_no_key_log_file_takes_the_keys_of_a_connection(
     bao_tls: Any, tmp_path: Path, run_python: Any
 ) -> None:
     log = tmp_path / "keys.log"

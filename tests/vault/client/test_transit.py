@@ -104,7 +104,7 @@ def test_a_key_made_elsewhere_is_wrapped_as_well(engine):
     assert engine.decrypt(KEY, engine.encrypt(KEY, material, HERE), HERE) == material
 
 
-def test_what_is_rewrapped_is_the_same_key_under_the_newest_version(engine):
+def test_a_rewrapped_key_is_the_same_key_under_the_newest_version(engine):
     material, old = engine.data_key(KEY, 32, HERE)
     engine.rotate_key(KEY)
     new = engine.rewrap(KEY, old, HERE)
@@ -132,7 +132,7 @@ def test_a_wrapped_key_is_bound_to_its_context(engine):
             attempt(KEY, wrapped, ELSEWHERE)
 
 
-def test_a_transit_key_that_is_gone(engine, client):
+def test_a_transit_key_that_is_gone_is_told_as_deleted(engine, client):
     _, wrapped = engine.data_key(KEY, 32, HERE)
     config(client, deletion_allowed=True)
     client.delete("transit/keys/k")
@@ -171,13 +171,13 @@ def test_a_soft_deleted_transit_key_can_be_restored(engine, client):
 
 
 @pytest.mark.parametrize("wrapped", ["nonsense", "vault:v1:AAAA", "vault:v0:AAAA", "vault:v1:!"])
-def test_what_is_no_wrapped_key_is_refused(engine, wrapped):
+def test_text_that_is_no_wrapped_key_is_refused(engine, wrapped):
     with pytest.raises(KeyMaterialError) as caught:
         engine.decrypt(KEY, wrapped, HERE)
     assert wrapped not in str(caught.value)
 
 
-def test_where_no_engine_is_mounted(vault, engine):
+def test_a_mount_without_a_transit_engine_is_named(vault, engine):
     for attempt in (
         lambda: engine.ensure_key("nowhere/k"),
         lambda: engine.decrypt("nowhere/k", "vault:v1:AAAA", HERE),
@@ -187,7 +187,7 @@ def test_where_no_engine_is_mounted(vault, engine):
         assert type(caught.value) is SecretError
 
 
-def test_a_token_without_the_right_is_told_which(vault, engine):
+def test_a_transit_denial_names_the_right_that_the_token_lacks(vault, engine):
     _, wrapped = engine.data_key(KEY, 32, HERE)
     token = vault.policy_token(
         'path "auth/token/lookup-self" { capabilities = ["read"] }\n'
@@ -203,7 +203,7 @@ def test_a_token_without_the_right_is_told_which(vault, engine):
     session.close()
 
 
-def test_a_sealed_vault(private_bao):
+def test_transit_at_a_sealed_vault_says_that_it_is_sealed(private_bao):
     session = VaultSession(Settings(vault_url=private_bao.url, vault_token=private_bao.root_token))
     private_bao.seal()
     with pytest.raises(VaultSealedError):
@@ -214,7 +214,7 @@ def test_a_sealed_vault(private_bao):
 @pytest.mark.parametrize(
     "data", [{}, {"plaintext": 5}, {"plaintext": "!"}, {"plaintext": ""}, {"ciphertext": 5}]
 )
-def test_an_answer_that_is_not_the_engines(faulty, data):
+def test_an_answer_that_is_not_the_transit_engines_is_malformed(faulty, data):
     server = faulty(json.dumps({"data": data}).encode())
     engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     with pytest.raises(MalformedAnswerError):
@@ -223,7 +223,7 @@ def test_an_answer_that_is_not_the_engines(faulty, data):
         engine.rewrap(KEY, "vault:v1:AAAA", HERE)
 
 
-def test_a_refusal_that_is_not_known_repeats_nothing_of_the_answer(faulty):
+def test_an_unknown_refusal_of_transit_repeats_nothing_of_the_answer(faulty):
     server = faulty(json.dumps({"errors": ["hunter2"]}).encode(), status="400 Bad Request")
     engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
     with pytest.raises(MalformedAnswerError) as caught:
@@ -266,7 +266,7 @@ def test_a_standby_that_wraps_under_an_older_version_is_not_believed(faulty, tol
     assert engine.rewrap(KEY, "vault:v2:AAAA", HERE) == "vault:v3:AAAA"
 
 
-def test_the_active_node_is_believed_where_the_transit_key_was_made_anew(faulty):
+def test_the_active_node_is_believed_if_the_transit_key_was_made_anew(faulty):
     active = {"body": json.dumps({"is_self": True, "ha_enabled": True}).encode()}
     server = faulty(wrapped_as(1)["body"], first=[wrapped_as(5), wrapped_as(1), active])
     engine = TransitEngine(VaultSession(Settings(vault_url=server.url, vault_auth="none")))
@@ -274,7 +274,7 @@ def test_the_active_node_is_believed_where_the_transit_key_was_made_anew(faulty)
     assert engine.rewrap(KEY, "vault:v1:AAAA", HERE) == "vault:v1:AAAA"
 
 
-def test_a_vault_that_is_down(black_hole):
+def test_transit_at_a_vault_that_is_down_is_an_outage(black_hole):
     settings = Settings(vault_url=black_hole, vault_token="t", vault_timeout=0.3)
     with pytest.raises(VaultUnavailableError):
         TransitEngine(VaultSession(settings)).rotate_key(KEY)

@@ -41,7 +41,7 @@ def sleeper(folder: Path, program: str = "pass") -> Child:
 
 
 @pytest.mark.parametrize("end", [Child.stop, Child.kill])
-def test_it_runs_until_it_is_ended_and_can_be_ended_again(tmp_path, end):
+def test_a_child_runs_until_it_is_ended_and_may_be_ended_twice(tmp_path, end):
     child = sleeper(tmp_path)
     assert child.running
     end(child)
@@ -49,7 +49,7 @@ def test_it_runs_until_it_is_ended_and_can_be_ended_again(tmp_path, end):
     assert not child.running
 
 
-def test_one_that_does_not_end_when_asked_is_ended_by_force(tmp_path, monkeypatch):
+def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr("secureml.vault.devserver.child._STOP_SECONDS", 0.05)
     child = sleeper(tmp_path, STUBBORN)
     assert becomes(True, lambda: (tmp_path / "log").read_text() == "1\n")
@@ -57,7 +57,7 @@ def test_one_that_does_not_end_when_asked_is_ended_by_force(tmp_path, monkeypatc
     assert not child.running
 
 
-def test_no_variable_of_the_parent_reaches_it(tmp_path, monkeypatch):
+def test_no_variable_of_the_parent_reaches_a_child(tmp_path, monkeypatch):
     for name in ("BAO_LOG_LEVEL", "VAULT_ADDR", "http_proxy", "HTTPS_PROXY", "SECUREML_ENV"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     program = "import os; print(sorted(set(os.environ) - {'LC_CTYPE'}), os.environ['HOME'])"
@@ -68,7 +68,7 @@ def test_no_variable_of_the_parent_reaches_it(tmp_path, monkeypatch):
 
 @linux_only
 @pytest.mark.parametrize("end", ["pass", f"os.kill(os.getpid(), {int(signal.SIGKILL)})"])
-def test_it_ends_with_the_process_that_started_it(tmp_path, run_python, end):
+def test_a_child_ends_with_the_process_that_started_it(tmp_path, run_python, end):
     program = f"""
         import os, pathlib, sys
         from secureml.vault.devserver.child import Child

@@ -36,7 +36,7 @@ def test_another_process_finds_the_data_and_the_root_token(tmp_path):
 
 
 @static_seal
-def test_it_is_there_after_a_crash_too(tmp_path):
+def test_the_data_and_the_root_token_outlive_a_crash(tmp_path):
     first = DevServer(tmp_path / "bao", persist=True)
     first.start()
     first.kill()
@@ -47,7 +47,7 @@ def test_it_is_there_after_a_crash_too(tmp_path):
 
 
 @static_seal
-def test_what_opens_the_data_is_for_the_owner_alone(tmp_path):
+def test_the_files_that_open_the_data_belong_to_their_owner_alone(tmp_path):
     with DevServer(tmp_path / "bao", persist=True) as server:
         token = server.root_token.reveal()
     assert stat.S_IMODE((tmp_path / "bao").stat().st_mode) == 0o700
@@ -62,7 +62,7 @@ def test_what_opens_the_data_is_for_the_owner_alone(tmp_path):
 
 
 @static_seal
-def test_two_servers_on_one_folder(tmp_path):
+def test_a_second_server_on_one_folder_does_not_start(tmp_path):
     with DevServer(tmp_path, persist=True) as first:
         second = DevServer(tmp_path, persist=True)
         with pytest.raises(VaultUnavailableError, match="another server is running on"):
@@ -72,7 +72,7 @@ def test_two_servers_on_one_folder(tmp_path):
 
 
 @static_seal
-def test_a_first_start_that_was_interrupted_after_it_initialized(tmp_path):
+def test_a_first_start_that_was_interrupted_after_it_initialized_can_not_be_repeated(tmp_path):
     with DevServer(tmp_path, persist=True):
         pass
     (tmp_path / "root-token").unlink()
@@ -83,13 +83,13 @@ def test_a_first_start_that_was_interrupted_after_it_initialized(tmp_path):
 
 
 @static_seal
-def test_a_first_start_that_was_interrupted_before_it_initialized(tmp_path):
+def test_a_first_start_that_was_interrupted_before_it_initialized_can_be_repeated(tmp_path):
     DevServerSecrets(tmp_path).make_key()
     with DevServer(tmp_path, persist=True) as server:
         assert server.root_token
 
 
-def test_the_key_is_made_once_and_what_a_crash_left_does_not_matter(tmp_path):
+def test_the_unseal_key_is_made_once_and_leftovers_of_a_crash_do_not_matter(tmp_path):
     kept = DevServerSecrets(tmp_path)
     assert not DevServerSecrets.is_in(tmp_path)
     (tmp_path / ".unseal.key.x1y2z3_a.new").write_bytes(b"half")
@@ -111,7 +111,7 @@ def test_a_server_without_static_seals_can_not_keep_its_data(like_hashicorp, tmp
     assert not server.running
 
 
-def test_a_port_of_ones_own(tmp_path):
+def test_a_server_listens_on_the_port_it_is_given(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -119,7 +119,7 @@ def test_a_port_of_ones_own(tmp_path):
         assert server.url == f"http://127.0.0.1:{port}"
 
 
-def test_a_port_that_is_taken(tmp_path):
+def test_a_server_does_not_start_on_a_port_that_is_taken(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = DevServer(tmp_path, port=port)

@@ -59,7 +59,7 @@ def test_two_servers_run_side_by_side(bao, tmp_path):
         assert other.root_token != bao.root_token
 
 
-def test_what_it_writes_is_for_its_owner_alone(bao):
+def test_the_folder_of_a_server_is_for_its_owner_alone_and_holds_no_root_token(bao):
     assert stat.S_IMODE(bao.directory.stat().st_mode) == 0o700
     written = b"".join(file.read_bytes() for file in bao.directory.iterdir() if file.is_file())
     assert bao.root_token.reveal().encode() not in written
@@ -130,7 +130,7 @@ def test_the_tokens_do_not_show(bao):
 
 
 @pytest.mark.parametrize("name", ["url", "pid", "root_token"])
-def test_nothing_is_known_before_the_first_start(tmp_path, name):
+def test_a_server_has_no_address_and_no_token_before_its_first_start(tmp_path, name):
     with pytest.raises(VaultUnavailableError, match="not started"):
         getattr(DevServer(tmp_path), name)
 
@@ -164,7 +164,7 @@ def test_a_restart_on_a_port_taken_meanwhile_fails(tmp_path):
         assert not server.running
 
 
-def test_a_binary_that_is_not_there(tmp_path):
+def test_a_binary_that_is_not_there_is_named(tmp_path):
     server = DevServer(tmp_path, binary=tmp_path / "nowhere")
     with pytest.raises(VaultUnavailableError, match=r"no executable .*nowhere"):
         server.start()
@@ -174,7 +174,7 @@ def test_a_binary_that_is_not_there(tmp_path):
     ("script", "message"),
     [("echo cannot read it; exit 3", "cannot read it"), ("exec sleep 60", "did not start in 0.2")],
 )
-def test_a_binary_that_is_no_server(tmp_path, script, message):
+def test_a_binary_that_is_no_server_is_an_error(tmp_path, script, message):
     binary = tmp_path / "bao"
     binary.write_text(f"#!/bin/sh\n{script}\n")
     binary.chmod(0o700)

@@ -218,7 +218,7 @@ def test_an_application_reads_its_environment_and_can_do_nothing_else(work, vaul
         ("get", "sys/policies/acl/secureml-staging-read"),
     ],
 )
-def test_what_an_application_may_not_do(work, vault, method, path):
+def test_an_application_is_denied_every_other_request(work, vault, method, path):
     carry_out(work())
     make_keys(vault)
     client = vault.client(approle_token(vault, "secureml-staging"))
@@ -382,7 +382,7 @@ def whole_way(vault, work, here: Bootstrap) -> None:
         ("delete", "sys/auth/approle"),
     ],
 )
-def test_what_bootstrap_may_not_do(work, vault, method, path):
+def test_the_bootstrap_policy_denies_every_other_request(work, vault, method, path):
     token = operator(vault, bootstrap_policy(LAYOUT))
     carry_out(work(token=token))
     make_keys(vault)
@@ -390,7 +390,7 @@ def test_what_bootstrap_may_not_do(work, vault, method, path):
     assert status_of(vault.client(token), method, path, body) == 403
 
 
-def test_what_differs_is_shown_and_put_right(work, vault):
+def test_the_plan_shows_and_corrects_each_difference(work, vault):
     carry_out(work())
     before = dump(vault)
     disturb(vault)
@@ -429,7 +429,7 @@ def without_times(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_what_an_operator_added_to_a_role_stays(work, vault):
+def test_a_policy_that_an_operator_added_to_a_role_stays(work, vault):
     carry_out(work())
     client = vault.client()
     client.auth.approle.create_or_update_approle(
@@ -531,7 +531,7 @@ def test_the_limit_is_the_one_that_the_store_asks_for(vault, work):
         ("transit", None, "transit"),
     ],
 )
-def test_something_else_at_the_mount_is_refused(work, vault, engine, options, found):
+def test_another_engine_at_the_mount_of_keys_is_refused(work, vault, engine, options, found):
     vault.client().sys.enable_secrets_engine(engine, path="keys", options=options)
     before = dump_mounts(vault)
     with pytest.raises(ConfigurationError, match=rf"of type {found}, and not kv version 2"):
@@ -556,7 +556,7 @@ def dump_mounts(vault) -> Any:
     return vault.client().read("sys/mounts")["data"]
 
 
-def test_without_rights_it_is_denied_and_changes_nothing(work, vault):
+def test_bootstrap_without_rights_is_denied_and_changes_nothing(work, vault):
     token = vault.policy_token(
         'path "auth/token/lookup-self" { capabilities = ["read"] }\n'
         'path "sys/mounts" { capabilities = ["read"] }'
@@ -600,7 +600,7 @@ def test_a_refusal_in_the_middle_names_the_capability_of_that_request(work, vaul
         carry_out(work(token=operator(vault, less)))
 
 
-def test_of_two_at_once_each_takes_what_the_other_has_made(work, vault):
+def test_two_bootstraps_at_once_take_what_the_other_has_made(work, vault):
     first, second = work(), work()
     plans = first.plan(), second.plan()
     for mine, others in zip(*(plan.changes for plan in plans), strict=True):
@@ -609,7 +609,7 @@ def test_of_two_at_once_each_takes_what_the_other_has_made(work, vault):
     assert work().plan() == SetupPlan(())
 
 
-def test_what_another_operator_mounted_meanwhile_is_not_taken_for_ours(work, vault):
+def test_another_mount_that_an_operator_made_meanwhile_is_refused(work, vault):
     here = work()
     plan = here.plan()
     vault.client().sys.enable_secrets_engine("transit", path="keys")
@@ -617,13 +617,13 @@ def test_what_another_operator_mounted_meanwhile_is_not_taken_for_ours(work, vau
         here.apply(plan.changes[0])
 
 
-def test_a_change_that_vault_does_not_accept(work):
+def test_a_change_that_vault_does_not_accept_is_an_error(work):
     wrong = Change(title="t", path="sys/mounts/x", before="", after="", body={"type": "nonsense"})
     with pytest.raises(SecretError, match="does not accept what was written to 'sys/mounts/x'"):
         work().apply(wrong)
 
 
-def test_a_mount_that_never_gets_ready(work, monkeypatch, vault):
+def test_a_mount_that_never_gets_ready_is_given_up_after_a_wait(work, monkeypatch, vault):
     """The wait ends; a request that the mount keeps refusing stands for one that takes long."""
     waited: list[float] = []
     layout = replace(LAYOUT, mount="slow")
@@ -638,7 +638,7 @@ def test_a_mount_that_never_gets_ready(work, monkeypatch, vault):
     assert 5 <= sum(waited) <= 15
 
 
-def test_the_audit_devices_of_a_server(tmp_path):
+def test_bootstrap_lists_audit_devices_if_the_token_may_read_them(tmp_path):
     with DevServer(tmp_path / "audited", audit=True) as server:
         client = hvac.Client(server.url, token=server.root_token.reveal())
         own = bootstrap_policy(LAYOUT)
@@ -657,14 +657,14 @@ def test_the_audit_devices_of_a_server(tmp_path):
         client.adapter.close()
 
 
-def test_a_server_without_audit_devices(bao):
+def test_bootstrap_lists_no_audit_device_if_there_is_none(bao):
     session = VaultSession(Settings(vault_url=bao.url, vault_token=bao.root_token))
     assert Bootstrap(session, LAYOUT).audit_devices() == ()
     session.close()
 
 
 @pytest.mark.parametrize("repeatable", [False, True])
-def test_what_can_not_be_done_twice_is_sent_once(faulty, repeatable):
+def test_a_change_that_is_not_repeatable_is_sent_once(faulty, repeatable):
     server = faulty(reset=True)
     session = VaultSession(
         Settings(vault_url=server.url, vault_token=SecretText("a-token"), vault_timeout=1.0)
@@ -676,6 +676,6 @@ def test_what_can_not_be_done_twice_is_sent_once(faulty, repeatable):
     assert (len(server.received) > 1) is repeatable
 
 
-def test_mounts_are_what_can_not_be_made_twice(work):
+def test_mounts_alone_are_not_repeatable_changes(work):
     once = [change.path for change in work().plan().changes if not change.repeatable]
     assert once == ["sys/mounts/keys", "sys/auth/approle"]

@@ -85,7 +85,7 @@ def status_of(vault, token: str, method: str, path: str, body: object) -> int:
     return status
 
 
-def test_the_engine_is_mounted_once(work, vault):
+def test_the_transit_engine_is_mounted_once(work, vault):
     titles = [change.title for change in carry_out(work()).changes]
     assert titles[:3] == [
         "secrets engine keys/",
@@ -96,7 +96,7 @@ def test_the_engine_is_mounted_once(work, vault):
     assert carry_out(work()) == SetupPlan(())
 
 
-def test_something_else_at_the_mount_is_refused(work, vault):
+def test_another_engine_at_the_mount_of_transit_is_refused(work, vault):
     vault.client().sys.enable_secrets_engine("kv", path="wrapping")
     with pytest.raises(ConfigurationError, match="of type kv, and not transit"):
         work().plan()
@@ -174,7 +174,7 @@ def test_an_environment_unwraps_its_own_keys_alone(work, vault):
         ("post", "wrapping/encrypt/secureml.staging.new", {"plaintext": "AAAA"}),
     ],
 )
-def test_what_an_operator_may_not_do_to_transit_keys(work, vault, method, path, body):
+def test_an_operator_is_denied_every_other_request_on_transit_keys(work, vault, method, path, body):
     carry_out(work())
     operator = token_with(vault, "secureml-staging-admin")
     with manager(vault, operator) as admin:
@@ -229,7 +229,7 @@ def test_bootstrap_runs_under_its_own_policy(work, vault):
         ({"derived": True, "exportable": True}, "is exportable"),
     ],
 )
-def test_a_transit_key_that_is_none_for_keys_is_pointed_out(work, vault, traits, problem):
+def test_a_transit_key_that_can_not_wrap_keys_is_remarked_on(work, vault, traits, problem):
     client = vault.client()
     client.sys.create_or_update_policy("secureml-bootstrap", bootstrap_policy(LAYOUT))
     token = token_with(vault, "secureml-bootstrap")
@@ -281,7 +281,7 @@ def test_rules_for_wrapped_keys_that_another_operator_adds_meanwhile_stay(work, 
     assert work().plan().changes == ()
 
 
-def test_rules_for_wrapped_keys_go_only_if_that_is_asked_for(work, vault):
+def test_rules_for_wrapped_keys_are_removed_only_on_request(work, vault):
     carry_out(work())
     session = VaultSession(settings_of(vault))
     there = Bootstrap(session, replace(LAYOUT, transit=None), keep_wrapping=False)
@@ -315,7 +315,7 @@ def test_a_policy_rotates_wrapped_keys_and_has_no_material(work, vault):
         admin.rotate_key("k")
 
 
-def test_without_the_engine_the_policies_do_not_speak_of_it(work, vault):
+def test_policies_without_transit_do_not_mention_the_engine(work, vault):
     layout = replace(LAYOUT, transit=None)
     assert not any("wrapping" in policy for policy in layout.policies.values())
     carry_out(work(layout))

@@ -57,7 +57,7 @@ STRICTER = {
 
 
 @pytest.mark.parametrize("field", STRICTER)
-def test_what_an_operator_made_stricter_stays(vault, set_up, field):
+def test_a_field_that_an_operator_made_stricter_stays(vault, set_up, field):
     set_up()
     harden(vault, **{field: STRICTER[field]})
     set_up()
@@ -94,14 +94,14 @@ def test_a_role_that_needs_no_secret_id_is_put_right(vault, set_up):
     assert role(vault)["secret_id_bound_cidrs"] == ["10.0.0.0/8"]
 
 
-def test_a_shorter_end_takes_the_first_time_with_it(vault, set_up):
+def test_a_shorter_maximum_ttl_shortens_the_ttl_too(vault, set_up):
     set_up()
     harden(vault, token_ttl=0, token_max_ttl=1800)
     set_up()
     assert (role(vault)["token_ttl"], role(vault)["token_max_ttl"]) == (1800, 1800)
 
 
-def test_what_is_asked_for_is_made_so_also_where_it_is_wider(vault, set_up):
+def test_a_requested_value_is_written_even_if_it_widens_rights(vault, set_up):
     set_up()
     harden(vault, secret_id_num_uses=1, secret_id_ttl=60)
     asked = {
@@ -121,7 +121,7 @@ def test_what_is_asked_for_is_made_so_also_where_it_is_wider(vault, set_up):
     assert set_up(**asked) == []
 
 
-def test_a_new_role_is_as_asked_for(vault, set_up):
+def test_a_new_role_has_the_requested_values(vault, set_up):
     set_up(secret_id_num_uses=1, token_type="batch")
     assert (role(vault)["secret_id_num_uses"], role(vault)["token_type"]) == (1, "batch")
     assert set_up() == []
