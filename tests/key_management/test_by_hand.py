@@ -54,7 +54,7 @@ def test_whoever_takes_a_version_out_of_use_hears_of_others_with_the_same_key(ma
     assert details(lambda: manager.destroy_key_version("k", 2, made.fingerprint)) == []
 
 
-def test_a_version_that_was_rolled_back_to_is_named(manager, kv, vault):
+def test_destroying_a_version_names_a_later_one_with_the_same_key(manager, kv, vault):
     made = manager.generate_key("k")
     manager.rotate_key("k")
     kv.create_or_update_secret(PATH, content(vault, 1))
@@ -99,25 +99,27 @@ def wiped(manager: KeyManager, kv: KvV2) -> KeyManager:
 
 
 @pytest.mark.parametrize("version", [1, 2, None])
-def test_no_version_is_used_while_nothing_tells_which_are_disabled(wiped, manager_with, version):
+def test_no_version_is_used_if_its_states_were_lost(wiped, manager_with, version):
     for manager in (wiped, manager_with()):
         with pytest.raises(KeyDisabledError, match="somebody has replaced the custom metadata"):
             manager.get_key("k", version)
 
 
-def test_a_reader_notices_it_without_rights_on_metadata(wiped, manager_with, vault):
+def test_a_reader_without_rights_on_metadata_notices_that_states_were_lost(
+    wiped, manager_with, vault
+):
     policy = f'path "secret/data/{PATH}" {{ capabilities = ["read"] }}'
     reader = manager_with(vault.policy_token(policy, no_default_policy=False))
     with pytest.raises(KeyDisabledError, match="replaced the custom metadata"):
         reader.get_key("k", 1)
 
 
-def test_the_history_says_unknown(wiped):
+def test_the_history_calls_lost_states_unknown(wiped):
     assert states(wiped) == ["unknown"] * 3
     assert [info.state for info in wiped.list_keys()] == ["unknown"]
 
 
-def test_a_key_without_its_rotation_period_is_not_passed_over(wiped):
+def test_rotate_due_names_a_key_that_lost_its_rotation_period(wiped):
     wiped.generate_key("other", rotation_period=30)
     with pytest.raises(KeyDisabledError, match="1 of 2 keys that are due"):
         wiped.rotate_due(datetime.now(UTC) + timedelta(days=31))
@@ -126,7 +128,7 @@ def test_a_key_without_its_rotation_period_is_not_passed_over(wiped):
         wiped.rotate_key("k")
 
 
-def test_what_is_enabled_again_is_in_use_and_nothing_else_is(wiped, kv):
+def test_only_enabled_versions_are_in_use_again_after_states_were_lost(wiped, kv):
     wiped.enable_key_version("k", 3)
     assert states(wiped) == ["disabled", "disabled", "enabled"]
     wiped.enable_key_version("k", 2)
@@ -137,12 +139,12 @@ def test_what_is_enabled_again_is_in_use_and_nothing_else_is(wiped, kv):
     assert found["owner"] == "data"
 
 
-def test_what_is_disabled_while_nothing_is_known_leaves_all_disabled(wiped):
+def test_disabling_a_version_after_states_were_lost_leaves_all_disabled(wiped):
     wiped.disable_key_version("k", 2)
     assert states(wiped) == ["disabled"] * 3
 
 
-def test_a_note_that_is_added_changes_nothing(manager, kv, vault):
+def test_a_note_that_an_operator_adds_to_metadata_changes_no_state(manager, kv, vault):
     manager.generate_key("k")
     vault.client().adapter.request(
         "patch",

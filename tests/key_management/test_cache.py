@@ -78,7 +78,7 @@ def hold(cache: Cache[Any], name: str, value: object, **terms: Any) -> None:
 
 
 @pytest.mark.parametrize(("chance", "life"), [(0.0, 100.0), (0.5, 95.0), (0.999, 90.01)])
-def test_an_entry_lives_for_nine_tenths_of_its_time_or_more(
+def test_a_cache_entry_lives_for_nine_tenths_of_its_time_or_more(
     clock: Clock, chance: float, life: float
 ) -> None:
     cache: Cache[Any] = Cache(clock, lambda: chance)
@@ -89,7 +89,7 @@ def test_an_entry_lives_for_nine_tenths_of_its_time_or_more(
     assert cache.get(("k", None)) is None
 
 
-def test_by_default_two_entries_do_not_end_together(clock: Clock) -> None:
+def test_two_cache_entries_do_not_end_together_by_default(clock: Clock) -> None:
     cache: Cache[Any] = Cache(clock)
     for number in range(64):
         hold(cache, str(number), "v", ttl=100)
@@ -108,7 +108,7 @@ def test_the_time_for_an_outage_is_kept_to_the_second(clock: Clock) -> None:
     assert cache.get_stale(("k", None)) is None
 
 
-def test_what_may_be_served_no_longer_is_not_served_in_an_outage_either(clock: Clock) -> None:
+def test_an_entry_without_time_for_an_outage_ends_with_its_last_use(clock: Clock) -> None:
     cache: Cache[Any] = Cache(clock, lambda: 0.0)
     hold(cache, "k", "v", ttl=10, uses=1)
     assert cache.get(("k", None)) == "v"
@@ -116,14 +116,14 @@ def test_what_may_be_served_no_longer_is_not_served_in_an_outage_either(clock: C
     assert cache.get_stale(("k", None)) is None
 
 
-def test_uses_end_what_is_served_and_not_what_is_kept_for_an_outage(clock: Clock) -> None:
+def test_the_last_use_ends_an_entry_but_not_its_copy_for_an_outage(clock: Clock) -> None:
     cache: Cache[Any] = Cache(clock, lambda: 0.0)
     hold(cache, "k", "v", ttl=10, stale_ttl=100, uses=2)
     assert [cache.get(("k", None)) for _ in range(4)] == ["v", "v", None, None]
     assert cache.get_stale(("k", None)) == "v"
 
 
-def test_the_least_recently_used_goes_first(clock: Clock) -> None:
+def test_the_least_recently_used_entry_is_dropped_first(clock: Clock) -> None:
     cache: Cache[Any] = Cache(clock)
     cache.size = 3
     for name in "abc":
@@ -136,7 +136,7 @@ def test_the_least_recently_used_goes_first(clock: Clock) -> None:
     assert [cache.get((name, None)) for name in "abcde"] == [None, None, None, None, "e"]
 
 
-def test_nothing_is_held_without_a_time_to_live(clock: Clock) -> None:
+def test_the_cache_holds_nothing_without_a_time_to_live(clock: Clock) -> None:
     cache: Cache[Any] = Cache(clock)
     hold(cache, "k", "v", ttl=100)
     cache.drop("k")
@@ -157,7 +157,7 @@ def test_nothing_is_held_without_a_time_to_live(clock: Clock) -> None:
         lambda cache, clock: (setattr(clock, "now", 11), cache.get(("other", None))),
     ],
 )
-def test_what_is_not_served_any_more_is_not_in_memory_either(
+def test_an_ended_entry_is_not_kept_in_memory(
     clock: Clock, end: Callable[[Cache[Any], Clock], object]
 ) -> None:
     cache: Cache[Any] = Cache(clock, lambda: 0.0)
@@ -211,9 +211,7 @@ def test_threads_that_wait_share_an_error_and_the_next_one_asks_again(
     assert made.get_key("k").version == 1
 
 
-def test_what_was_asked_for_before_invalidate_is_not_held_after_it(
-    manager: Any, store: Store
-) -> None:
+def test_a_read_that_began_before_invalidate_is_not_cached(manager: Any, store: Store) -> None:
     made: KeyManager = manager()
     written(made, store, "k")
     store.gate.clear()
@@ -228,7 +226,7 @@ def test_what_was_asked_for_before_invalidate_is_not_held_after_it(
     assert store.reads == [("k", None)]
 
 
-def test_who_comes_after_invalidate_gets_no_older_value(manager: Any, store: Store) -> None:
+def test_a_read_after_invalidate_gets_no_older_value(manager: Any, store: Store) -> None:
     made: KeyManager = manager()
     written(made, store, "k")
     while store.begun.acquire(blocking=False):
@@ -315,7 +313,7 @@ def test_a_variable_stands_in_at_once_for_what_vault_is_known_not_to_have(
 
 
 @pytest.mark.parametrize("settings", [{"cache_negative_ttl": 0}, {"cache_ttl": 0}])
-def test_it_is_not_where_the_settings_say_so(
+def test_an_absent_secret_is_asked_for_again_if_the_settings_say_so(
     manager: Any, store: Store, settings: dict[str, float]
 ) -> None:
     made: KeyManager = manager(**settings)
@@ -332,14 +330,16 @@ def test_it_is_not_where_the_settings_say_so(
         lambda manager: manager.import_key("s", bytes(32)),
     ],
 )
-def test_a_write_is_seen_at_once(manager: Any, write: Callable[[KeyManager], object]) -> None:
+def test_a_write_ends_the_memory_that_a_secret_is_absent(
+    manager: Any, write: Callable[[KeyManager], object]
+) -> None:
     made: KeyManager = manager()
     assert made.get_secret("s", "default") == "default"
     write(made)
     assert made.get_secret("s", "default") != "default"
 
 
-def test_nor_is_what_another_writer_is_seen_to_have_overtaken(
+def test_a_conflict_with_another_writer_ends_the_memory_that_a_secret_is_absent(
     manager: Any, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: KeyManager = manager()
@@ -363,9 +363,7 @@ def test_nor_is_what_another_writer_is_seen_to_have_overtaken(
 
 
 @pytest.mark.parametrize("finding", [Finding.REFUSED, Finding.UNAVAILABLE, Finding.DELETED])
-def test_no_other_answer_without_a_secret_is_held(
-    manager: Any, store: Store, finding: Finding
-) -> None:
+def test_no_error_of_vault_is_cached(manager: Any, store: Store, finding: Finding) -> None:
     made: KeyManager = manager(use_env_fallback=False, cache_negative_ttl=60)
     written(made, store, "k")
     error = (VaultUnavailableError if finding is Finding.UNAVAILABLE else AccessDeniedError)("no")

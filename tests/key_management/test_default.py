@@ -28,20 +28,20 @@ def default_again() -> Iterator[None]:
     configure_default_key_manager()
 
 
-def test_it_is_built_on_first_use_and_then_shared():
+def test_the_default_manager_is_built_on_first_use_and_then_shared():
     with ThreadPoolExecutor(8) as pool:
         managers = set(pool.map(lambda _: get_default_key_manager(), range(64)))
     assert len(managers) == 1
 
 
-def test_it_reads_keys(monkeypatch):
+def test_get_encryption_key_reads_with_the_default_manager(monkeypatch):
     monkeypatch.setenv("SECUREML_MASTER_KEY", "ab" * 32)
     assert get_encryption_key() == bytes([0xAB] * 32)
     assert get_encryption_key("master_key", 32, "hex") == "ab" * 32
     assert secureml.get_encryption_key is get_encryption_key
 
 
-def test_it_is_replaced_by_one_with_other_arguments():
+def test_other_arguments_replace_the_default_manager():
     before = get_default_key_manager()
     made = configure_default_key_manager(environment="development", store=MemoryStore())
     made.generate_key("master_key")
@@ -49,14 +49,14 @@ def test_it_is_replaced_by_one_with_other_arguments():
     assert get_encryption_key() == made.get_encryption_key()
 
 
-def test_wrong_arguments_leave_it_as_it_was():
+def test_wrong_arguments_leave_the_default_manager_as_it_was():
     before = get_default_key_manager()
     with pytest.raises(ConfigurationError):
         configure_default_key_manager("ftp://nowhere")
     assert get_default_key_manager() is before
 
 
-def test_it_follows_configure_and_keeps_its_own_arguments():
+def test_the_default_manager_follows_configure_and_keeps_its_own_arguments():
     configure_default_key_manager(vault_path="mine")
     secureml.configure(environment="staging")
     manager = get_default_key_manager()
@@ -65,13 +65,13 @@ def test_it_follows_configure_and_keeps_its_own_arguments():
     assert manager.settings.vault_path == "mine"
 
 
-def test_it_follows_override_there_and_back():
+def test_the_default_manager_follows_override_there_and_back():
     with secureml.override(environment="staging", master_key_name="other"):
         assert get_default_key_manager().settings.master_key_name == "other"
     assert get_default_key_manager().settings.master_key_name == "master_key"
 
 
-def test_one_that_is_built_in_an_override_block_ends_with_it():
+def test_a_default_manager_that_is_built_in_an_override_block_ends_with_it():
     before = get_default_key_manager()
     with secureml.override(environment="staging"):
         inside = weakref.ref(get_default_key_manager())
@@ -81,7 +81,7 @@ def test_one_that_is_built_in_an_override_block_ends_with_it():
     assert get_default_key_manager() is before
 
 
-def test_arguments_given_in_an_override_block_are_those_of_the_next_one_outside():
+def test_arguments_given_in_an_override_block_stay_for_the_default_manager_outside():
     before = get_default_key_manager()
     with secureml.override(environment="staging"):
         made = configure_default_key_manager(vault_path="mine")
@@ -91,7 +91,7 @@ def test_arguments_given_in_an_override_block_are_those_of_the_next_one_outside(
     assert (after.environment, after.settings.vault_path) == (None, "mine")
 
 
-def test_threads_in_and_out_of_a_block_each_keep_one():
+def test_threads_inside_and_outside_an_override_block_have_managers_of_their_own():
     before = get_default_key_manager()
     with secureml.override(environment="staging"), ThreadPoolExecutor(1) as pool:
         inside = get_default_key_manager()
@@ -116,7 +116,7 @@ def test_the_key_of_an_override_block_is_no_change_of_the_current_key_there_or_b
     assert seen == [("other", 2)]
 
 
-def test_reset_forgets_it_with_its_arguments_and_callbacks():
+def test_reset_forgets_the_default_manager_with_its_arguments_and_callbacks():
     seen = []
     before = configure_default_key_manager(store=MemoryStore(), vault_path="mine")
     before.on_rotate(lambda old, new: seen.append(new))

@@ -119,7 +119,7 @@ def protections():
 
 
 @pytest.mark.parametrize(("sealing", "opening"), protections(), ids=["phrase", "public", "transit"])
-def test_a_key_comes_out_as_it_went_in(manager, elsewhere, vault, sealing, opening):
+def test_a_restored_key_equals_the_exported_one(manager, elsewhere, vault, sealing, opening):
     vault.client().sys.enable_secrets_engine("transit")
     vault.client().write("transit/keys/backup", derived=True)
     file = export(manager, **sealing)
@@ -144,7 +144,7 @@ def test_a_key_comes_out_as_it_went_in(manager, elsewhere, vault, sealing, openi
     assert elsewhere.rotate_key("k").version == 6
 
 
-def test_material_is_not_in_the_file(manager):
+def test_an_export_holds_no_material_in_the_clear(manager):
     keys = [manager.get_key("k", version).reveal() for version in (1, 4, 5)]
     file = export(manager)
     for key in keys:
@@ -181,7 +181,7 @@ def test_a_wrapped_key_and_one_in_the_clear_become_each_other(manager_with, vaul
         assert (key.envelope is not None) == (target == "transit")
 
 
-def test_another_server_takes_it(manager, private_bao):
+def test_another_server_restores_an_export(manager, private_bao):
     with KeyManager(private_bao.url, private_bao.root_token, environment="staging") as other:
         file = export(manager)
         other.restore_key(other.read_export(file, passphrase=PASSPHRASE))
@@ -204,7 +204,7 @@ def test_nothing_is_written_over_an_existing_key(manager, elsewhere, vault):
         client.write("other/undelete/secureml/staging/k", versions=[1])
 
 
-def test_no_version_is_used_before_all_are_there(manager, elsewhere, manager_with, monkeypatch):
+def test_no_version_is_used_before_all_are_restored(manager, elsewhere, manager_with, monkeypatch):
     found = elsewhere.read_export(export(manager), passphrase=PASSPHRASE)
     store = elsewhere._connection.store()
     write = store.write
@@ -225,7 +225,9 @@ def test_no_version_is_used_before_all_are_there(manager, elsewhere, manager_wit
     assert reader.get_key("k").version == 5
 
 
-def test_what_is_restored_in_part_is_said_to_be(manager, elsewhere, manager_with, monkeypatch):
+def test_a_key_that_is_restored_in_part_is_told_and_not_used(
+    manager, elsewhere, manager_with, monkeypatch
+):
     found = elsewhere.read_export(export(manager), passphrase=PASSPHRASE)
     store = elsewhere._connection.store()
     write = store.write
@@ -242,7 +244,7 @@ def test_what_is_restored_in_part_is_said_to_be(manager, elsewhere, manager_with
         manager_with(vault_mount="other").get_key("k", 1)
 
 
-def test_states_that_nobody_knew_are_not_known_afterwards(manager, elsewhere, kv):
+def test_unknown_states_are_restored_as_unknown(manager, elsewhere, kv):
     kv.update_metadata("secureml/staging/k", custom_metadata={"owner": "data"})
     file = export(manager)
     restored = elsewhere.restore_key(elsewhere.read_export(file, passphrase=PASSPHRASE))
@@ -291,7 +293,7 @@ def test_an_export_that_was_changed_is_refused(manager):
         {"environment": 5},
     ],
 )
-def test_what_is_no_export_is_refused(memory, change):
+def test_a_file_that_is_no_export_is_refused(memory, change):
     private, public = key_pair()
     file = changed(memory.export_key("k", public_key=public), **change)
     with pytest.raises(KeyMaterialError, match="the export") as caught:
@@ -300,13 +302,13 @@ def test_what_is_no_export_is_refused(memory, change):
     assert "\x1b" not in str(caught.value)
 
 
-def test_what_is_no_json_is_refused(memory):
+def test_an_export_that_is_no_json_is_refused(memory):
     for file in (b"", b"\xff", b"[]", b"[" * 100_000):
         with pytest.raises(KeyMaterialError, match="the export"):
             memory.read_export(file, private_key=key_pair()[0])
 
 
-def test_another_passphrase_or_key_does_not_open_it(manager):
+def test_another_passphrase_or_key_does_not_open_an_export(manager):
     private, public = key_pair()
     file = export(manager)
     with pytest.raises(KeyMaterialError, match="was changed, or the passphrase"):
@@ -318,7 +320,7 @@ def test_another_passphrase_or_key_does_not_open_it(manager):
         manager.read_export(file, private_key=key_pair()[0])
 
 
-def test_what_protects_an_export_has_to_be_something(manager):
+def test_an_export_takes_exactly_one_sound_protection(manager):
     for wrong in ({}, {"passphrase": PASSPHRASE, "transit_key": "transit/x"}):
         with pytest.raises(ConfigurationError, match="exactly one of passphrase"):
             manager.export_key("k", **wrong)
@@ -331,7 +333,7 @@ def test_what_protects_an_export_has_to_be_something(manager):
             manager.export_key("k", public_key=wrong)
 
 
-def test_what_is_not_there_can_not_be_exported(manager_with, kv):
+def test_a_key_that_does_not_exist_can_not_be_exported(manager_with, kv):
     manager = manager_with()
     with pytest.raises(SecretNotFoundError):
         manager.export_key("nothing", passphrase=PASSPHRASE)
@@ -348,7 +350,7 @@ def test_an_export_does_not_go_to_another_environment(manager, manager_with):
         other.restore_key(found)
 
 
-def test_a_store_in_memory_takes_one_too(manager):
+def test_a_store_in_memory_restores_an_export(manager):
     with KeyManager(store=MemoryStore(), environment="staging") as other:
         found = other.read_export(export(manager), passphrase=PASSPHRASE)
         with warnings.catch_warnings():

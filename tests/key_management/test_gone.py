@@ -133,7 +133,7 @@ def test_a_key_that_any_answer_says_is_gone_is_not_served_in_an_outage(
         reader.key_in_an_outage()
 
 
-def test_nor_while_it_would_still_be_served_without_asking(server: DevServer) -> None:
+def test_a_key_that_a_list_says_is_gone_is_not_served_from_the_cache(server: DevServer) -> None:
     reader = Reader(server, cache_ttl=60)
     reader.others.generate_key(NAME)
     reader.manager.get_key(NAME)
@@ -154,13 +154,15 @@ def test_credentials_that_are_refused_for_one_name_are_refused_for_all(reader: R
 
 @pytest.mark.filterwarnings("ignore::secureml.errors.FallbackWarning")
 @pytest.mark.parametrize("operation", ["key_info", "key_history", "list_keys"])
-def test_a_key_that_is_there_stays_for_the_outage(reader: Reader, operation: str) -> None:
+def test_an_operation_that_finds_a_key_keeps_it_for_an_outage(
+    reader: Reader, operation: str
+) -> None:
     OPERATIONS[operation](reader.manager)
     assert reader.key_in_an_outage().info.stale
 
 
 @pytest.mark.filterwarnings("ignore::secureml.errors.FallbackWarning")
-def test_another_key_that_is_gone_changes_nothing(reader: Reader) -> None:
+def test_the_absence_of_another_key_keeps_a_key_for_an_outage(reader: Reader) -> None:
     with pytest.raises(SecretError):
         reader.manager.key_info("another")
     assert reader.key_in_an_outage().info.stale

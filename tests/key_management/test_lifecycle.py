@@ -57,7 +57,7 @@ def test_a_key_tells_what_it_is_for_and_when_it_is_due(manager):
         assert info == made
 
 
-def test_a_new_version_tells_the_same_and_is_due_later(manager):
+def test_a_new_version_keeps_purpose_and_period_and_is_due_later(manager):
     first = manager.import_key("k", KEY, purpose="orders", rotation_period=timedelta(hours=1))
     second = manager.rotate_key("k")
     assert (second.purpose, second.rotation_period) == ("orders", timedelta(hours=1))
@@ -65,7 +65,7 @@ def test_a_new_version_tells_the_same_and_is_due_later(manager):
     assert [info.due for info in manager.key_history("k")] == [None, second.due]
 
 
-def test_of_a_key_that_an_operator_wrote_nothing_is_known(manager_with, kv):
+def test_a_key_that_an_operator_wrote_has_no_purpose_period_or_creator(manager_with, kv):
     kv.create_or_update_secret("secureml/staging/k", {"value": KEY.hex()})
     manager = manager_with()
     for info in (manager.key_info("k"), *manager.list_keys(), *manager.key_history("k")):
@@ -129,7 +129,7 @@ def test_a_writer_that_is_refused_leaves_nothing_on_the_key_of_the_first(
     assert (info.purpose, info.rotation_period) == ("orders", None)
 
 
-def test_a_key_that_can_not_be_described_is_said_to_be_there(manager_with, vault):
+def test_an_error_after_a_key_was_made_says_that_it_exists(manager_with, vault):
     token = vault.policy_token(
         'path "secret/data/*" { capabilities = ["create", "read", "update"] }\n'
         'path "secret/metadata/*" { capabilities = ["create", "read", "update"] }',
@@ -156,7 +156,7 @@ def test_a_key_that_can_not_be_described_is_said_to_be_there(manager_with, vault
         ({"rotation_period": "90d"}, TypeError),
     ],
 )
-def test_what_can_not_be_noted_makes_no_key(manager, about, error):
+def test_a_purpose_or_period_that_can_not_be_written_makes_no_key(manager, about, error):
     for attempt in (
         lambda: manager.generate_key("k", **about),
         lambda: manager.import_key("k", KEY, **about),
@@ -184,7 +184,7 @@ def test_a_period_is_written_and_read(period, text):
 @pytest.mark.parametrize(
     "text", ["", "90", "d", "0d", "-1d", "1.5d", "90 d", "36501d", "9" * 10 + "d"]
 )
-def test_what_is_no_period(text):
+def test_text_that_is_no_rotation_period_is_read_as_none(text):
     assert period_in(text) is None
     assert period_in(None) is None
 
@@ -233,7 +233,7 @@ def test_the_message_says_how_to_enable_a_version(manager_with):
     assert "secureml keys enable" in str(caught.value)
 
 
-def test_states_can_be_set_twice(manager):
+def test_a_version_can_be_disabled_and_enabled_twice(manager):
     manager.generate_key("k")
     for _ in range(2):
         assert manager.disable_key_version("k", 1).state == "disabled"
@@ -290,7 +290,7 @@ def test_a_disabled_key_is_still_not_overwritten(manager):
 
 
 @pytest.mark.parametrize("change", ["disable_key_version", "enable_key_version"])
-def test_states_are_those_of_versions_that_are_there(manager, change):
+def test_only_versions_that_exist_can_be_disabled_or_enabled(manager, change):
     manager.generate_key("k")
     manager.set_secret("password", "hunter2 hunter2")
     change = getattr(manager, change)
@@ -346,7 +346,7 @@ path "secret/metadata/secureml/staging/*" { capabilities = ["read", "list"] }
 """
 
 
-def test_whoever_may_only_read_reads_every_state(manager_with, vault):
+def test_a_reader_reads_every_state(manager_with, vault):
     admin = manager_with()
     admin.generate_key("k", rotation_period=1)
     admin.rotate_key("k")
@@ -390,7 +390,7 @@ def test_a_rotation_that_would_destroy_a_key_names_it(manager_with, vault, kv):
         manager.rotate_key("k")
 
 
-def test_whoever_may_raises_the_number_of_versions(manager_with, kv):
+def test_a_rotation_raises_the_number_of_kept_versions_if_it_may(manager_with, kv):
     kv.update_metadata("secureml/staging/k", max_versions=1)
     kv.create_or_update_secret("secureml/staging/k", {"value": KEY.hex()})
     manager = manager_with()
@@ -398,7 +398,7 @@ def test_whoever_may_raises_the_number_of_versions(manager_with, kv):
     assert manager.get_encryption_key("k", version=1) == KEY
 
 
-def test_what_is_due_is_rotated_and_nothing_else(manager):
+def test_only_due_keys_are_rotated(manager):
     now = manager.generate_key("a", rotation_period=1).created
     manager.generate_key("folder/b", rotation_period=timedelta(hours=30))
     manager.generate_key("never")
@@ -411,7 +411,7 @@ def test_what_is_due_is_rotated_and_nothing_else(manager):
     assert rotated == tuple(manager.key_info(info.name) for info in rotated)
 
 
-def test_by_default_it_is_now(manager):
+def test_rotate_due_takes_the_present_time_by_default(manager):
     manager.generate_key("k", rotation_period=1)
     assert manager.rotate_due() == ()
 
@@ -422,7 +422,7 @@ def test_a_disabled_key_is_rotated_when_it_is_due(manager):
     assert len(manager.rotate_due(datetime.now(UTC) + timedelta(days=2))) == 1
 
 
-def test_two_that_rotate_what_is_due_make_one_version(manager_with):
+def test_two_programs_that_rotate_due_keys_make_one_version(manager_with):
     managers = [manager_with() for _ in range(6)]
     managers[0].generate_key("k", rotation_period=1)
     tomorrow = datetime.now(UTC) + timedelta(days=1, minutes=1)
@@ -435,7 +435,7 @@ def test_two_that_rotate_what_is_due_make_one_version(manager_with):
     assert versions == list(range(1, len(versions) + 1))
 
 
-def test_one_secret_that_can_not_be_read_does_not_keep_the_others_from_it(manager_with, vault):
+def test_an_unreadable_key_does_not_keep_others_from_being_rotated(manager_with, vault):
     admin = manager_with()
     for name in ("a", "b", "c"):
         admin.generate_key(name, rotation_period=1)
@@ -452,7 +452,7 @@ def test_one_secret_that_can_not_be_read_does_not_keep_the_others_from_it(manage
     assert [len(admin.key_history(name)) for name in ("a", "b", "c")] == [2, 1, 2]
 
 
-def test_one_key_that_can_not_be_rotated_does_not_keep_the_others_from_it(manager_with, vault):
+def test_a_key_that_can_not_be_rotated_does_not_keep_others_from_it(manager_with, vault):
     admin = manager_with()
     for name in ("a", "b", "c", "d"):
         admin.generate_key(name, rotation_period=1)

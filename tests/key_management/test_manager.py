@@ -70,7 +70,7 @@ def test_a_generated_key_is_what_is_read(manager):
 
 @pytest.mark.parametrize("encoding", ["hex", "base64"])
 @pytest.mark.parametrize("size", [16, 32, 64, 100])
-def test_keys_of_every_length_and_encoding(manager, kv, size, encoding):
+def test_keys_are_generated_in_every_length_and_encoding(manager, kv, size, encoding):
     manager.generate_key("k", size, encoding)
     stored = kv.read_secret_version("secureml/staging/k", raise_on_deleted_version=True)
     assert stored["data"]["data"]["encoding"] == encoding
@@ -84,7 +84,7 @@ def test_two_keys_are_never_the_same(manager):
     assert manager.generate_key("a").fingerprint != manager.generate_key("b").fingerprint
 
 
-def test_without_a_name_it_is_the_master_key(manager):
+def test_the_key_without_a_name_is_the_master_key(manager):
     manager.generate_key("master_key")
     assert manager.get_encryption_key() == manager.get_encryption_key("master_key")
 
@@ -140,7 +140,7 @@ def test_environments_do_not_see_each_others_keys(vault):
         ({"value": KEY.hex(), "encoding": 1}, "'encoding' is no text"),
     ],
 )
-def test_what_is_no_key_is_refused_without_showing_it(manager, kv, fields, message):
+def test_a_secret_that_is_no_key_is_refused_without_showing_it(manager, kv, fields, message):
     kv.create_or_update_secret("secureml/staging/k", fields)
     with pytest.raises(KeyMaterialError, match=message) as caught:
         manager.get_encryption_key("k")
@@ -216,7 +216,7 @@ def test_a_key_made_elsewhere_can_be_imported(manager, material):
 
 
 @pytest.mark.parametrize("material", [b"", bytes(15), "", "hunter2 hunter2"])
-def test_what_is_no_key_can_not_be_imported(manager, material):
+def test_material_that_is_no_key_can_not_be_imported(manager, material):
     with pytest.raises(KeyMaterialError):
         manager.import_key("k", material)
 
@@ -241,7 +241,7 @@ def test_rotation_keeps_the_versions_of_a_key_that_was_not_made_here(manager, kv
     assert manager.get_encryption_key("k", version=1) == bytes(32)
 
 
-def test_what_does_not_exist_can_not_be_rotated(manager, monkeypatch):
+def test_a_key_that_does_not_exist_can_not_be_rotated(manager, monkeypatch):
     monkeypatch.setenv("SECUREML_K", KEY.hex())
     with pytest.raises(SecretNotFoundError):
         manager.rotate_key("k")
@@ -423,7 +423,7 @@ def test_a_base_key_derives_the_same_in_every_form(base, purpose, size):
     "arguments",
     [(b"", "p"), (bytes(15), "p"), (KEY, ""), (KEY, "p", 0), (KEY, "p", 8161), ("not a key!", "p")],
 )
-def test_what_can_not_be_derived_is_refused(arguments):
+def test_a_derivation_that_is_not_possible_is_refused(arguments):
     with pytest.raises(KeyMaterialError):
         in_memory().derive_key(*arguments)
 
@@ -468,7 +468,7 @@ def test_a_key_is_cached_for_as_long_as_the_settings_say(manager, vault):
         assert cached.get_encryption_key("k") == manager.get_encryption_key("k")
 
 
-def test_with_no_time_to_live_nothing_is_cached(manager, vault):
+def test_a_manager_without_a_time_to_live_caches_nothing(manager, vault):
     manager.generate_key("k")
     with KeyManager(
         vault.url,
@@ -541,5 +541,5 @@ def test_wrong_arguments_are_all_named_at_once():
     assert "vault_token" in str(caught.value)
 
 
-def test_what_was_written_is_true():
+def test_the_information_on_a_written_secret_is_true():
     assert SecretInfo(name="s", version=1, path="p", source="vault", environment=None)

@@ -58,7 +58,7 @@ def test_metadata_alone_tells_all_but_fingerprints(keys, manager):
         told.get_key("a")
 
 
-def test_one_key_that_can_not_be_seen_does_not_end_the_list(keys, manager):
+def test_one_key_with_denied_metadata_does_not_end_the_list(keys, manager):
     rights = RIGHTS + (
         'path "secret/data/secureml/staging/b" { capabilities = ["read"] }\n'
         'path "secret/metadata/secureml/staging/a" { capabilities = ["deny"] }\n'

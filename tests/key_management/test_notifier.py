@@ -66,14 +66,18 @@ def test_a_rotation_through_this_manager_is_told_of_at_the_next_read(
         lambda manager: manager.get_encryption_key("master_key", 32, "hex"),
     ],
 )
-def test_each_way_to_the_current_key_notices(manager: KeyManager, changes: Any, read: Any) -> None:
+def test_each_way_to_read_the_current_key_notices_a_rotation(
+    manager: KeyManager, changes: Any, read: Any
+) -> None:
     read(manager)
     manager.rotate_key()
     read(manager)
     assert [(old.version, new.version) for old, new in changes] == [(1, 2)]
 
 
-def test_no_other_read_does(manager: KeyManager, changes: Any) -> None:
+def test_reads_of_other_keys_or_versions_notice_no_rotation(
+    manager: KeyManager, changes: Any
+) -> None:
     manager.get_key()
     manager.get_key("other")
     manager.rotate_key("other")
@@ -86,7 +90,7 @@ def test_no_other_read_does(manager: KeyManager, changes: Any) -> None:
     assert changes == []
 
 
-def test_a_key_made_anew_under_the_same_version_is_another_one(
+def test_a_key_made_anew_under_the_same_version_is_a_change(
     manager: KeyManager, store: MemoryStore, changes: Any
 ) -> None:
     manager.get_key()
@@ -96,7 +100,7 @@ def test_a_key_made_anew_under_the_same_version_is_another_one(
     assert [(old.version, new.version) for old, new in changes] == [(1, 1)]
 
 
-def test_a_stand_in_for_the_key_is_another_one(
+def test_a_variable_that_stands_in_for_the_key_is_a_change(
     manager: KeyManager, store: MemoryStore, changes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager.get_key()
@@ -170,7 +174,7 @@ def test_a_callback_may_use_the_manager_in_any_thread(manager: KeyManager) -> No
     assert found == [2, 2]
 
 
-def test_it_is_called_in_the_thread_that_noticed_and_once_for_all(manager: KeyManager) -> None:
+def test_a_callback_is_called_once_and_in_the_thread_that_noticed(manager: KeyManager) -> None:
     threads: list[int] = []
     manager.on_rotate(lambda old, new: threads.append(threading.get_ident()))
     manager.get_key()
@@ -189,7 +193,7 @@ def test_it_is_called_in_the_thread_that_noticed_and_once_for_all(manager: KeyMa
 
 
 @pytest.mark.parametrize("wrong", [None, 5, "print"])
-def test_a_callback_can_be_called(manager: KeyManager, wrong: Any) -> None:
+def test_a_callback_that_is_not_callable_is_refused(manager: KeyManager, wrong: Any) -> None:
     with pytest.raises(TypeError, match="callable"):
         manager.on_rotate(wrong)
 
@@ -244,21 +248,21 @@ def test_a_key_removed_and_made_anew_begins_at_version_1_again(watched: Any) -> 
     assert told == [(3, 1)]
 
 
-def test_after_a_stand_in_an_older_version_is_no_change_either(watched: Any) -> None:
+def test_an_older_version_after_a_stand_in_is_no_change(watched: Any) -> None:
     watch, told = watched
     for version, asked_at in ((2, 0), (None, 1), (1, 2), (2, 3)):
         watch.saw(key(version), asked_at, always)
     assert told == [(2, None), (None, 2)]
 
 
-def test_nor_is_a_late_stand_in(watched: Any) -> None:
+def test_a_late_stand_in_is_no_change(watched: Any) -> None:
     watch, told = watched
     for version, asked_at in ((1, 0), (2, 2), (None, 1)):
         watch.saw(key(version), asked_at, always)
     assert told == [(1, 2)]
 
 
-def test_nor_is_one_that_comes_late_with_a_key_of_the_old_name() -> None:
+def test_a_late_key_of_the_old_name_is_no_change() -> None:
     watch = RotationNotifier()
     seen: list[tuple[str, str]] = []
     watch.add(lambda old, new: seen.append((old.name, new.name)))
@@ -366,7 +370,7 @@ def test_a_child_forked_while_the_parent_tells_of_a_change_tells_of_its_own() ->
     assert os.waitstatus_to_exitcode(os.waitpid(pid[0], 0)[1]) == 1
 
 
-def test_what_is_remembered_holds_no_material() -> None:
+def test_the_notifier_remembers_no_material() -> None:
     watch = RotationNotifier()
     watch.saw(key(1), 0, always)
     assert watch.last is not None

@@ -47,7 +47,7 @@ def test_a_mount_that_deletes_none_takes_keys(manager, delete_after, time):
     assert manager.rotate_key("k").deletion_time is None
 
 
-def test_whoever_may_not_look_at_the_mount_is_told_of_the_version(
+def test_a_program_without_rights_on_the_mount_is_told_of_the_planned_deletion(
     manager_with, vault, delete_after
 ):
     delete_after("1h")
@@ -60,7 +60,7 @@ def test_whoever_may_not_look_at_the_mount_is_told_of_the_version(
     assert timedelta(minutes=50) < left < timedelta(minutes=70)
 
 
-def test_what_a_key_says_of_it_itself_is_put_right(manager, kv):
+def test_a_planned_deletion_in_the_metadata_of_a_key_is_removed(manager, kv):
     kv.create_or_update_secret(PATH, {"value": "ab" * 32})
     kv.update_metadata(PATH, delete_version_after="2h")
     kv.update_metadata("secureml/staging/new", delete_version_after="2h")
@@ -100,7 +100,7 @@ def test_a_destroyed_key_is_listed(manager):
     assert (info.state, info.deletion_time) == ("destroyed", None)
 
 
-def test_a_key_that_was_deleted_and_has_a_period_is_not_passed_over(manager, kv):
+def test_rotate_due_names_a_deleted_key_that_has_a_period(manager, kv):
     manager.generate_key("k", rotation_period=30)
     manager.generate_key("other", rotation_period=30)
     kv.delete_latest_version_of_secret(PATH)

@@ -248,7 +248,7 @@ def test_a_variable_stands_in_as_packaged(situation, monkeypatch, name, environm
 
 
 @cells(SOFT)
-def test_a_variable_stands_in_where_it_is_switched_on(situation, monkeypatch, name, environment):
+def test_a_variable_stands_in_if_it_is_switched_on(situation, monkeypatch, name, environment):
     monkeypatch.setenv("SECUREML_MASTER_KEY", IN_VARIABLE)
     arguments = situation(name, environment)
     warned = [FallbackWarning] if name in UNAVAILABLE else []
@@ -256,7 +256,7 @@ def test_a_variable_stands_in_where_it_is_switched_on(situation, monkeypatch, na
 
 
 @cells(SOFT)
-def test_a_variable_does_not_stand_in_where_it_is_switched_off(
+def test_a_variable_does_not_stand_in_if_it_is_switched_off(
     situation, monkeypatch, name, environment
 ):
     monkeypatch.setenv("SECUREML_MASTER_KEY", IN_VARIABLE)
@@ -266,7 +266,7 @@ def test_a_variable_does_not_stand_in_where_it_is_switched_off(
 
 
 @cells(SOFT)
-def test_where_nothing_stands_in_vaults_own_error_comes_out(situation, name, environment):
+def test_vaults_own_error_is_raised_if_nothing_stands_in(situation, name, environment):
     arguments = situation(name, environment)
     with pytest.raises(SOFT[name]):
         key_of(arguments, environment, use_env_fallback=True)
@@ -300,14 +300,16 @@ def test_the_development_default_can_not_be_had_elsewhere(environment):
 
 
 @pytest.mark.parametrize("environment", ["staging", "production", "qa"])
-def test_the_table_withholds_it_even_from_settings_made_by_hand(environment):
+def test_the_table_has_no_development_default_for_other_environments(environment):
     for finding in (Finding.NOT_CONFIGURED, Finding.ABSENT, Finding.UNAVAILABLE):
         column = environment if environment != "qa" else "declared by the user"
         assert POLICY[finding][column] == ("environment variable",)
 
 
 @cells(HARD)
-def test_what_is_no_absence_is_an_error_everywhere(situation, monkeypatch, name, environment):
+def test_a_finding_that_is_no_absence_is_an_error_in_every_environment(
+    situation, monkeypatch, name, environment
+):
     monkeypatch.setenv("SECUREML_MASTER_KEY", IN_VARIABLE)
     arguments = situation(name, environment)
     if environment in MAY_USE_DEFAULTS:
@@ -386,7 +388,7 @@ def test_warnings_point_at_the_callers_line():
 
 
 @pytest.mark.parametrize("environment", ["production", "production-eu"])
-def test_no_variable_stands_in_for_a_key_where_finished_settings_are_strict(
+def test_no_variable_stands_in_for_a_key_if_finished_settings_are_strict(
     environment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECUREML_K", "ab" * 32)

@@ -148,7 +148,7 @@ def test_an_older_version_than_was_seen_is_an_error_until_it_is_accepted(
     assert manager.get_key(name).version == 2
 
 
-def test_no_variable_stands_in_for_it(
+def test_no_variable_stands_in_for_a_rolled_back_key(
     manager: KeyManager, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECUREML_" + name.upper().replace("-", "_"), "ab" * 32)
@@ -206,7 +206,9 @@ def test_a_disabled_key_does_not_come_back_under_a_number_that_is_passed_over(
     assert written == [False, False, True]
 
 
-def test_nor_does_the_version_after_one_that_was_destroyed(manager: KeyManager, name: str) -> None:
+def test_a_destroyed_version_does_not_come_back_under_a_number_that_is_passed_over(
+    manager: KeyManager, name: str
+) -> None:
     second = manager.key_history(name)[1]
     manager.destroy_key_version(name, 2, str(second.fingerprint))
     with pytest.warns(SecureMLWarning, match="passed over"):
@@ -243,7 +245,7 @@ def test_threads_that_ask_at_once_are_all_refused(manager: KeyManager, name: str
     assert errors == [KeyRolledBackError] * 8
 
 
-def test_accepting_it_is_an_event(
+def test_accepting_a_rollback_is_an_audit_event(
     restored: Restored,
     manager: KeyManager,
     open_manager: Callable[..., KeyManager],
@@ -263,7 +265,7 @@ def test_accepting_it_is_an_event(
     assert manager.get_key(name).version == 2
 
 
-def test_what_the_cache_holds_is_not_served_once_vault_is_seen_to_have_gone_back(
+def test_a_cached_key_is_not_served_once_vault_is_seen_to_have_gone_back(
     backup: Backup, open_manager: Callable[..., KeyManager]
 ) -> None:
     now = [0.0]
@@ -357,7 +359,7 @@ def test_the_file_holds_no_material_and_belongs_to_its_owner_alone(
 
 
 @pytest.mark.parametrize("text", ["correcthorsebatterystaple", "deadbeef" * 4, "hunter2"])
-def test_nothing_is_remembered_of_what_may_be_a_password(
+def test_the_file_of_known_keys_remembers_no_password(
     bao: DevServer, open_manager: Callable[..., KeyManager], tmp_path: Path, text: str
 ) -> None:
     file = tmp_path / "known"

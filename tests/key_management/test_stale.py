@@ -110,7 +110,7 @@ def test_vault_is_asked_first_again_once_it_is_back(
     assert (key.info.stale, key.reveal().hex()) == (False, OTHER)
 
 
-def test_it_comes_before_a_variable(
+def test_a_key_kept_for_an_outage_comes_before_a_variable(
     private_bao: Any, kv: Any, managers: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: KeyManager = managers(
@@ -123,7 +123,7 @@ def test_it_comes_before_a_variable(
         assert made.get_key().reveal().hex() == KEY
 
 
-def test_without_the_setting_nothing_is_kept_for_an_outage(
+def test_no_key_is_kept_for_an_outage_without_the_setting(
     private_bao: Any, kv: Any, managers: Any, clock: Clock
 ) -> None:
     made: KeyManager = managers(
@@ -158,14 +158,14 @@ def test_a_deleted_key_is_not_served(in_vault: Any) -> None:
         manager.get_key()
 
 
-def test_nor_one_that_is_gone_altogether(in_vault: Any) -> None:
+def test_a_key_that_is_gone_altogether_is_not_served(in_vault: Any) -> None:
     manager, admin, _ = in_vault
     admin.secrets.kv.v2.delete_metadata_and_all_versions(PATH)
     with pytest.raises(SecretNotFoundError):
         manager.get_key()
 
 
-def test_nor_one_that_is_denied_by_now(in_vault: Any) -> None:
+def test_a_key_that_is_denied_by_now_is_not_served(in_vault: Any) -> None:
     manager, admin, token = in_vault
     policy = next(
         name for name in admin.auth.token.lookup(token)["data"]["policies"] if name.startswith("p-")
@@ -175,7 +175,7 @@ def test_nor_one_that_is_denied_by_now(in_vault: Any) -> None:
         manager.get_key()
 
 
-def test_nor_to_who_lost_the_token(in_vault: Any) -> None:
+def test_a_key_is_not_served_after_the_token_was_revoked(in_vault: Any) -> None:
     manager, admin, token = in_vault
     admin.auth.token.revoke(token)
     with pytest.raises(AuthenticationError):

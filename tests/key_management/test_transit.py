@@ -130,7 +130,7 @@ def test_a_generated_key_is_kept_wrapped_alone(manager, client):
 
 
 @pytest.mark.parametrize("size", [16, 24, 32, 64, 100])
-def test_keys_of_every_length(manager, size):
+def test_wrapped_keys_are_generated_in_every_length(manager, size):
     manager.generate_key("k", size)
     assert len(manager.get_encryption_key("k", size)) == size
     with pytest.raises(KeyMaterialError, match="48 bytes"):
@@ -146,7 +146,7 @@ def test_an_imported_key_is_wrapped_too(manager, open_manager, client):
         assert other.get_key("k", key_bytes=40).fingerprint == info.fingerprint
 
 
-def test_a_reader_needs_no_setting(manager, open_manager):
+def test_a_reader_of_a_wrapped_key_needs_no_setting(manager, open_manager):
     manager.generate_key("k")
     key = manager.get_key("k")
     with open_manager(key_backend="kv") as reader:
@@ -186,7 +186,7 @@ def test_one_transit_key_can_wrap_all(open_manager, client):
     assert client.list("transit/keys")["data"]["keys"] == ["shared"]
 
 
-def test_never_over_an_existing_key(manager, client):
+def test_an_existing_wrapped_key_is_never_overwritten(manager, client):
     manager.generate_key("k")
     before = stored(client)
     for attempt in (
@@ -340,7 +340,7 @@ def test_a_transit_key_that_was_made_anew_is_named_as_a_cause(manager, open_mana
     assert latest(client) == 1
 
 
-def test_what_dies_between_the_two_steps_of_a_rotation_loses_nothing(
+def test_a_program_that_dies_between_the_two_steps_of_a_rotation_loses_nothing(
     manager, open_manager, client, monkeypatch
 ):
     first = manager.generate_key("k")
@@ -527,7 +527,7 @@ def test_destroying_a_version_would_destroy_nothing_and_is_refused(manager):
     assert len(manager.get_encryption_key("k")) == 32
 
 
-def test_who_may_not_decrypt_still_sees_what_there_is(manager, open_manager, vault):
+def test_a_token_that_may_not_decrypt_still_sees_the_list_and_history(manager, open_manager, vault):
     info = manager.generate_key("k")
     token = vault.policy_token(
         'path "auth/token/lookup-self" { capabilities = ["read"] }\n'
@@ -614,9 +614,7 @@ def test_a_newest_version_that_is_disabled_still_refreshes_the_others(open_manag
 
 
 @pytest.mark.parametrize("fallback", [True, False])
-def test_where_only_the_engine_is_down_the_policy_is_that_of_an_outage(
-    faulty, monkeypatch, fallback
-):
+def test_an_engine_that_is_down_is_treated_as_an_outage(faulty, monkeypatch, fallback):
     fields = Wrapped(
         envelope=Envelope(wrapped="vault:v1:AAAA", transit_key="transit/k"),
         fingerprint="0" * 16,
@@ -641,7 +639,7 @@ def test_where_only_the_engine_is_down_the_policy_is_that_of_an_outage(
                 manager.get_encryption_key("k")
 
 
-def test_what_was_unwrapped_is_served_during_an_outage(private_bao):
+def test_an_unwrapped_key_is_served_during_an_outage(private_bao):
     clock = Clock()
     arguments = {"environment": "development", "key_backend": "transit", "vault_timeout": 1}
     with KeyManager(
