@@ -24,7 +24,7 @@ def rows_of(path, **options):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_file_comes_back_to_the_byte(people, tmp_path, manager):
+def test_a_csv_file_is_recovered_to_the_byte(people, tmp_path, manager):
     hidden, again = tmp_path / "hidden.csv", tmp_path / "again.csv"
     fractions = []
     written = anonymize_file(
@@ -43,7 +43,7 @@ def test_a_file_comes_back_to_the_byte(people, tmp_path, manager):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_chunks_make_what_the_whole_table_makes(people, tmp_path, manager):
+def test_chunks_give_the_same_output_as_the_whole_table(people, tmp_path, manager):
     hidden = tmp_path / "hidden.csv"
     written = anonymize_file(people, hidden, ["ssn"], key_manager=manager)
     frame = pd.read_csv(people, dtype="str")
@@ -84,7 +84,7 @@ def test_a_sketch_of_a_file_of_chunks_holds_for_other_chunks(tmp_path, manager, 
 @pytest.mark.parametrize(
     ("delimiter", "end"), [(",", "\r\n"), (";", "\n"), ("\t", "\r\n"), ("|", "\n"), ("^", "\n")]
 )
-def test_delimiters_and_line_ends_stay(tmp_path, manager, delimiter, end):
+def test_delimiters_and_line_ends_are_kept(tmp_path, manager, delimiter, end):
     path, hidden, again = (tmp_path / name for name in ("a.csv", "h.csv", "r.csv"))
     with path.open("w", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter, lineterminator=end)
@@ -118,7 +118,7 @@ def test_a_table_of_one_column_keeps_its_empty_lines(tmp_path, manager):
     assert again.read_bytes() == path.read_bytes()
 
 
-def test_nothing_and_the_empty_string_stay_apart(tmp_path, manager):
+def test_an_empty_field_and_an_empty_string_are_told_apart(tmp_path, manager):
     path, hidden, again = (tmp_path / name for name in ("a.csv", "h.csv", "r.csv"))
     path.write_text('a,b\n123456789,""\n"",\n,987654321\n')
     written = anonymize_file(path, hidden, ["a"], key_manager=manager)
@@ -148,7 +148,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\ufeff"), max
     # With another line end the module csv leaves a carriage return without quotation marks.
     style=st.sampled_from([("\r\n", csv.QUOTE_MINIMAL), ("\n", csv.QUOTE_ALL)]),
 )
-def test_any_values_come_back(tmp_path_factory, table, style):
+def test_any_values_are_recovered(tmp_path_factory, table, style):
     folder = tmp_path_factory.mktemp("any")
     path, hidden, again = (folder / name for name in ("a.csv", "h.csv", "r.csv"))
     header = [f"c{number}" for number in range(len(table[0]))]
@@ -174,7 +174,9 @@ def test_whole_numbers_that_pandas_pseudonymized_come_back_from_csv(tmp_path, ma
     assert again.read_text() == "a,b\n12345678,x\n,\n-87654321,y\n"
 
 
-def test_the_mode_of_the_input_and_of_the_recovered(people, tmp_path, manager):
+def test_the_output_has_the_mode_of_the_input_and_a_recovered_file_is_private(
+    people, tmp_path, manager
+):
     hidden, again = tmp_path / "hidden.csv", tmp_path / "again.csv"
     written = anonymize_file(people, hidden, ["ssn"], key_manager=manager)
     assert hidden.stat().st_mode & 0o777 == 0o640
@@ -205,7 +207,7 @@ def test_the_manifest_of_another_table_is_noticed(people, tmp_path, manager):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_further_columns_under_the_same_key(people, tmp_path, manager):
+def test_further_columns_are_pseudonymized_under_the_same_key_alone(people, tmp_path, manager):
     first, second, again = (tmp_path / name for name in ("1.csv", "2.csv", "r.csv"))
     anonymize_file(people, first, ["ssn"], key_manager=manager)
     written = anonymize_file(first, second, ["na,me"], key_manager=manager)

@@ -51,7 +51,7 @@ SENSITIVE = ["ssn", "large", "kind", "account", "small", "number"]
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_table_comes_back_with_its_types_and_metadata(table, sheet, tmp_path, manager):
+def test_a_parquet_table_is_recovered_with_its_types_and_metadata(table, sheet, tmp_path, manager):
     path, hidden, again = sheet(table), tmp_path / "h.parquet", tmp_path / "r.parquet"
     written = anonymize_file(path, hidden, SENSITIVE, key_manager=manager)
     assert written.rows == N
@@ -131,7 +131,7 @@ def test_an_ordered_dictionary_is_refused(sheet, tmp_path, manager):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_tokens_in_a_column_of_numbers(sheet, tmp_path, manager):
+def test_tokens_of_a_column_of_numbers_are_recovered_as_numbers(sheet, tmp_path, manager):
     plain = pd.DataFrame({"n": pd.array([7, None, 10_000_000] * 100, "Int32")})
     path, hidden, again = tmp_path / "a.parquet", tmp_path / "h.parquet", tmp_path / "r.parquet"
     plain.to_parquet(path)
@@ -190,7 +190,9 @@ def test_a_file_may_say_anything_in_the_place_of_dtypes(tmp_path, manager, said)
     assert parquet.read_table(again).equals(table)
 
 
-def test_rows_in_no_group_and_columns_of_another_type(sheet, tmp_path, manager):
+def test_an_empty_parquet_table_is_recovered_and_a_column_of_lists_is_refused(
+    sheet, tmp_path, manager
+):
     empty = sheet({"a": pa.array([], pa.string()), "b": pa.array([], pa.int8())})
     hidden, again = tmp_path / "h.parquet", tmp_path / "r.parquet"
     assert anonymize_file(empty, hidden, ["a", "b"], key_manager=manager).rows == 0
@@ -200,7 +202,7 @@ def test_rows_in_no_group_and_columns_of_another_type(sheet, tmp_path, manager):
         anonymize_file(sheet({"a": [[1, 2]]}), tmp_path / "x.parquet", ["a"], key_manager=manager)
 
 
-def test_a_file_without_a_manifest(sheet, tmp_path, manager):
+def test_a_parquet_file_without_a_manifest_takes_one_that_is_given(sheet, tmp_path, manager):
     path = sheet({"a": ["123456789"]})
     with pytest.raises(ManifestError, match="holds no manifest"):
         reidentify_file(path, tmp_path / "r.parquet", key_manager=manager)
@@ -217,7 +219,7 @@ def test_a_file_without_a_manifest(sheet, tmp_path, manager):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_rekey_in_place(table, sheet, tmp_path, manager):
+def test_rekey_replaces_a_parquet_file_and_keeps_its_schema(table, sheet, tmp_path, manager):
     path, hidden, again = sheet(table), tmp_path / "h.parquet", tmp_path / "r.parquet"
     anonymize_file(path, hidden, SENSITIVE, key_manager=manager)
     before = parquet.read_table(hidden)
@@ -232,7 +234,7 @@ def test_rekey_in_place(table, sheet, tmp_path, manager):
 
 
 @pytest.mark.parametrize("codec", ["NONE", "GZIP", "ZSTD"])
-def test_the_compression_stays(tmp_path, manager, codec):
+def test_the_compression_of_a_parquet_file_is_kept(tmp_path, manager, codec):
     path, hidden = tmp_path / "a.parquet", tmp_path / "h.parquet"
     parquet.write_table(pa.table({"a": ["123456789"]}), path, compression=codec)
     anonymize_file(path, hidden, ["a"], key_manager=manager)
@@ -241,7 +243,7 @@ def test_the_compression_stays(tmp_path, manager, codec):
 
 
 @pytest.mark.parametrize("groups", [1, 4])
-def test_what_is_held_of_a_file_does_not_grow_with_it(sheet, groups):
+def test_the_memory_for_a_parquet_file_does_not_grow_with_it(sheet, groups):
     rows = 300_000
     octets = np.random.default_rng(1).integers(0, 256, (rows, 40), dtype=np.uint8)
     path = sheet({"a": []})

@@ -54,7 +54,9 @@ VALUE = b"123-45-6789"
         (b"ssm,b\n123-45-6789,2\n", "no column 'ssn'; did you mean 'ssm'"),
     ],
 )
-def test_what_is_no_table(tmp_path, manager, content, problem):
+def test_a_csv_file_that_is_no_table_is_refused_without_its_values(
+    tmp_path, manager, content, problem
+):
     path, hidden = tmp_path / "a.csv", tmp_path / "h.csv"
     path.write_bytes(content)
     with pytest.raises(PseudonymizationError, match=problem) as caught:
@@ -65,7 +67,7 @@ def test_what_is_no_table(tmp_path, manager, content, problem):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_row_longer_than_can_be_read(tmp_path, manager):
+def test_a_quotation_mark_that_is_not_closed_is_refused(tmp_path, manager):
     path = tmp_path / "a.csv"
     path.write_text('a,b\n1,"' + "x,\n" * 5000)
     with pytest.raises(PseudonymizationError, match="a quotation mark that is not"):
@@ -73,28 +75,30 @@ def test_a_row_longer_than_can_be_read(tmp_path, manager):
 
 
 @pytest.mark.parametrize("ending", ['"\n"\n', '""\n', '"""x"\n', '"x"', "x", '5""', '"a\n"\r\n'])
-def test_quotation_marks_that_end_where_the_file_does(tmp_path, manager, ending):
+def test_a_quoted_field_may_end_with_the_file(tmp_path, manager, ending):
     path = tmp_path / "a.csv"
     path.write_bytes(b"a,b\n123456789," + ending.encode())
     assert anonymize_file(path, tmp_path / "h.csv", ["a"], key_manager=manager).rows == 1
 
 
 @pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n", "é"])
-def test_what_is_no_delimiter(people, tmp_path, manager, delimiter):
+def test_a_delimiter_that_is_not_one_ascii_character_is_refused(
+    people, tmp_path, manager, delimiter
+):
     with pytest.raises(PseudonymizationError, match="one ASCII character"):
         anonymize_file(
             people, tmp_path / "h.csv", ["ssn"], delimiter=delimiter, key_manager=manager
         )
 
 
-def test_half_a_parquet_file(sheet, tmp_path, manager):
+def test_half_a_parquet_file_is_refused(sheet, tmp_path, manager):
     path = sheet({"ssn": ["123-45-6789"] * 1000})
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(PseudonymizationError, match="not a whole Parquet file"):
         anonymize_file(path, tmp_path / "h.parquet", ["ssn"], key_manager=manager)
 
 
-def test_files_that_are_not_there_or_not_files(people, tmp_path, manager):
+def test_a_missing_file_or_a_folder_in_its_place_is_refused(people, tmp_path, manager):
     with pytest.raises(SecureMLError, match=r"no\.csv can't be read \(No such file"):
         anonymize_file(tmp_path / "no.csv", tmp_path / "h.csv", ["a"], key_manager=manager)
     with pytest.raises(SecureMLError, match="Is a directory"):
@@ -103,7 +107,9 @@ def test_files_that_are_not_there_or_not_files(people, tmp_path, manager):
         anonymize_file(people, tmp_path / "no" / "h.csv", ["ssn"], key_manager=manager)
 
 
-def test_the_output_is_not_the_input_nor_of_another_kind(people, sheet, tmp_path, manager):
+def test_an_output_that_is_the_input_or_of_another_kind_is_refused(
+    people, sheet, tmp_path, manager
+):
     before = people.read_bytes()
     (tmp_path / "link.csv").symlink_to(people)
     for output in (people, tmp_path / "link.csv", tmp_path / "x" / ".." / "people.csv"):
@@ -116,7 +122,7 @@ def test_the_output_is_not_the_input_nor_of_another_kind(people, sheet, tmp_path
         anonymize_file(sheet({"a": ["x"]}), tmp_path / "h.csv", ["a"], key_manager=manager)
 
 
-def test_nothing_is_replaced_without_force(people, tmp_path, manager):
+def test_no_file_is_replaced_without_force(people, tmp_path, manager):
     hidden, again = tmp_path / "hidden.csv", tmp_path / "again.csv"
     for taken in (hidden, tmp_path / "hidden.csv.manifest.json"):
         taken.write_text("mine")
@@ -146,7 +152,7 @@ def test_values_that_can_not_be_pseudonymized_name_their_rows(tmp_path, manager)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_full_disk_changes_nothing(people, sheet, tmp_path, manager, kind):
+def test_a_full_disk_leaves_the_output_as_it_was(people, sheet, tmp_path, manager, kind):
     path = people if kind == "csv" else sheet({"ssn": [f"{n:09}" for n in range(50_000)]})
     folder = tmp_path / "out"
     folder.mkdir()
@@ -163,7 +169,7 @@ def test_a_full_disk_changes_nothing(people, sheet, tmp_path, manager, kind):
     assert list(folder.iterdir()) == [hidden]
 
 
-def test_an_input_that_changes_while_it_is_read(people, tmp_path, manager):
+def test_an_input_that_changes_while_it_is_read_is_an_error(people, tmp_path, manager):
     def change(_fraction):
         people.write_text(people.read_text() + "1,2,3,4\n")
 
@@ -173,7 +179,7 @@ def test_an_input_that_changes_while_it_is_read(people, tmp_path, manager):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_an_input_that_is_gone_while_it_is_read(people):
+def test_an_input_that_is_gone_while_it_is_read_is_an_error(people):
     def read():
         for _ in open_table(people).chunks():
             people.unlink(missing_ok=True)
@@ -205,7 +211,7 @@ def test_only_files_are_replaced(people, tmp_path, manager, output):
         anonymize_file(people, tmp_path / "new.csv", ["ssn"], force=True, key_manager=manager)
 
 
-def test_manifests_that_are_missing_broken_or_changed(people, tmp_path, manager):
+def test_a_missing_broken_or_changed_manifest_is_refused(people, tmp_path, manager):
     hidden, again = tmp_path / "hidden.csv", tmp_path / "again.csv"
     place = anonymize_file(people, hidden, ["ssn"], key_manager=manager).manifest_path
     pair = json.loads(place.read_text())
@@ -246,7 +252,7 @@ def test_one_column_with_a_semicolon_in_its_name_is_read(tmp_path, manager, cont
     assert anonymize_file(path, tmp_path / "h.csv", ["a;b"], **how).rows == 1
 
 
-def test_a_byte_order_mark_survives(tmp_path, manager):
+def test_a_byte_order_mark_is_kept(tmp_path, manager):
     path, hidden, back = (tmp_path / name for name in ("a.csv", "h.csv", "b.csv"))
     path.write_bytes(b"\xef\xbb\xbfssn\n123456789\n")
     anonymize_file(path, hidden, ["ssn"], key_manager=manager)

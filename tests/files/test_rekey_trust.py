@@ -62,7 +62,7 @@ def refused(hidden, manager, problem, **options):
     assert hidden.read_bytes() == before
 
 
-def test_moves_that_were_planted_overwrite_nothing(hidden, folder, tmp_path, manager):
+def test_planted_moves_overwrite_no_file(hidden, folder, tmp_path, manager):
     victim = tmp_path / "victim"
     victim.write_text("mine")
     moves = {"rows": 1, "moves": {"data": "victim", "manifest.json": "../victim"}}
@@ -76,7 +76,7 @@ def test_moves_that_were_planted_overwrite_nothing(hidden, folder, tmp_path, man
     assert victim.read_text() == "mine"
 
 
-def test_a_link_to_a_folder_empties_no_folder(hidden, tmp_path, manager):
+def test_a_rekey_folder_that_is_a_link_empties_no_folder(hidden, tmp_path, manager):
     mine = tmp_path / "mine"
     mine.mkdir(mode=0o700)
     for name in ("plan.json", "moves.json", "data", "part-000000.json"):
@@ -86,14 +86,14 @@ def test_a_link_to_a_folder_empties_no_folder(hidden, tmp_path, manager):
     assert len(list(mine.iterdir())) == 4
 
 
-def test_a_folder_of_other_things_is_left_alone(hidden, folder, manager):
+def test_a_rekey_folder_with_other_files_is_left_alone(hidden, folder, manager):
     (folder / "thesis.txt").write_text("mine")
     refused(hidden, manager, r"holds 'thesis\.txt', which is of no rekey")
     assert [entry.name for entry in folder.iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.parametrize("name", ["plan.json", "part-000000.arrow", "data", "moves.json"])
-def test_nothing_is_written_through_a_link(hidden, folder, tmp_path, manager, name):
+def test_a_rekey_writes_nothing_through_a_link(hidden, folder, tmp_path, manager, name):
     victim = tmp_path / "victim"
     victim.write_text("mine")
     (folder / f"{name}.tmp").symlink_to(victim)
@@ -103,14 +103,14 @@ def test_nothing_is_written_through_a_link(hidden, folder, tmp_path, manager, na
     assert not folder.exists()
 
 
-def test_nothing_is_read_through_a_link(hidden, folder, tmp_path, manager):
+def test_a_rekey_reads_nothing_through_a_link(hidden, folder, tmp_path, manager):
     elsewhere = tmp_path / "plan.json"
     elsewhere.write_text(json.dumps(plan_of(hidden).sealed(manager)))
     (folder / "plan.json").symlink_to(elsewhere)
     refused(hidden, manager, r"plan\.json can't be read")
 
 
-def test_a_plan_that_was_planted_moves_nothing_to_another_key(hidden, folder, manager):
+def test_a_planted_plan_moves_no_row_to_another_key(hidden, folder, manager):
     plan = plan_of(hidden, key_name="other_key", key_version=1)
     (folder / "plan.json").write_text(unsealed(plan))
     refused(hidden, manager, r"plan\.json can't be read, or is not as a rekey left it")
@@ -119,7 +119,7 @@ def test_a_plan_that_was_planted_moves_nothing_to_another_key(hidden, folder, ma
     refused(hidden, manager, r"plan\.json can't be read")
 
 
-def test_whoever_has_the_new_key_alone_can_make_no_plan(hidden, folder, manager):
+def test_the_new_key_alone_makes_no_valid_plan(hidden, folder, manager):
     """They know a key of the same Vault, and not the one that the data are under."""
     text = json.dumps(asdict(plan_of(hidden, key_name="other_key", key_version=1)))
     new = keyring_of(manager, "other_key", 1).mac_of(text.encode())
@@ -208,7 +208,7 @@ def test_a_manifest_in_a_folder_of_others_is_not_found(hidden, folder, people, t
 @pytest.mark.parametrize(
     ("output", "named"), [(None, "path='/'"), ("/", "output='/'"), (".", "output='.'")]
 )
-def test_what_is_no_file_has_no_folder(tmp_path, hidden, manager, output, named, monkeypatch):
+def test_a_rekey_of_a_folder_is_refused(tmp_path, hidden, manager, output, named, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SecureMLError, match=f"{named} is a folder; name a file in it"):
         rekey_file(hidden if output else "/", output, key_manager=manager)

@@ -73,7 +73,7 @@ def folder_of(path):
     return path.with_name(f"{path.name}.rekey")
 
 
-def test_a_file_moves_to_the_newest_version(people, hidden, manager):
+def test_a_rekey_moves_a_file_to_the_newest_version(people, hidden, manager):
     before = hidden.read_bytes()
     hidden.chmod(0o640)
     written = rekey_file(hidden, key_manager=manager)
@@ -94,7 +94,7 @@ def test_rekey_makes_what_anonymize_would_have_made(people, hidden, tmp_path, ma
     assert hidden.read_bytes() == direct.read_bytes()
 
 
-def test_a_full_disk_loses_nothing(people, hidden, manager):
+def test_a_full_disk_during_a_rekey_loses_no_row(people, hidden, manager):
     before = hidden.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
@@ -110,7 +110,7 @@ def test_a_full_disk_loses_nothing(people, hidden, manager):
     assert recovered(hidden, manager) == people.read_bytes()
 
 
-def test_a_second_time_there_is_nothing_to_do(hidden, manager):
+def test_a_second_rekey_changes_nothing(hidden, manager):
     first = rekey_file(hidden, key_manager=manager)
     state = hidden.stat()
     second = rekey_file(hidden, key_manager=manager)
@@ -119,7 +119,7 @@ def test_a_second_time_there_is_nothing_to_do(hidden, manager):
     assert not folder_of(hidden).exists()
 
 
-def test_another_key_and_another_file(people, hidden, tmp_path, manager):
+def test_a_rekey_may_write_another_file_under_another_key(people, hidden, tmp_path, manager):
     before = hidden.read_bytes()
     moved = tmp_path / "moved.csv"
     written = rekey_file(hidden, moved, to_key="other_key", key_manager=manager)
@@ -130,7 +130,7 @@ def test_another_key_and_another_file(people, hidden, tmp_path, manager):
         assert recovered(path, manager) == people.read_bytes()
 
 
-def test_a_link_stays_one(people, hidden, tmp_path, manager):
+def test_a_rekey_of_a_link_replaces_the_file_and_keeps_the_link(people, hidden, tmp_path, manager):
     link = tmp_path / "link.csv"
     link.symlink_to(hidden)
     rekey_file(link, key_manager=manager)
@@ -148,7 +148,7 @@ def test_a_named_manifest_is_replaced_with_the_file(people, hidden, tmp_path, ma
     assert not (tmp_path / "hidden.csv.manifest.json").exists()
 
 
-def test_what_was_stopped_goes_on_where_it_was(people, stopped, manager):
+def test_a_stopped_rekey_continues_where_it_was(people, stopped, manager):
     before = stopped.read_bytes()
     assert recovered(stopped, manager) == people.read_bytes()
     done = len(list(folder_of(stopped).glob("part-*.arrow")))
@@ -162,14 +162,14 @@ def test_what_was_stopped_goes_on_where_it_was(people, stopped, manager):
     assert recovered(stopped, manager) == people.read_bytes()
 
 
-def test_it_goes_on_to_the_version_it_began_with(people, stopped, manager):
+def test_a_stopped_rekey_continues_to_the_version_it_began_with(people, stopped, manager):
     manager.rotate_key("master_key")
     assert rekey_file(stopped, key_manager=manager).manifest["key"]["version"] == 2
     assert rekey_file(stopped, key_manager=manager).manifest["key"]["version"] == 3
     assert recovered(stopped, manager) == people.read_bytes()
 
 
-def test_it_does_not_go_on_with_a_file_that_was_changed(people, stopped, manager):
+def test_a_stopped_rekey_does_not_continue_with_a_changed_file(people, stopped, manager):
     kept = stopped.read_bytes()
     stopped.write_bytes(kept + b"x,,y,z\n")
     with pytest.raises(ManifestError, match="changed since"):
@@ -197,7 +197,7 @@ def test_a_file_that_changes_at_the_last_moment_is_not_replaced(hidden, manager)
     assert hidden.read_bytes() == content + b"x,,y,z\n"
 
 
-def test_two_at_once(people, hidden, manager):
+def test_a_second_rekey_at_the_same_time_is_refused(people, hidden, manager):
     refused = []
 
     def again(_fraction):
@@ -210,7 +210,7 @@ def test_two_at_once(people, hidden, manager):
     assert recovered(hidden, manager) == people.read_bytes()
 
 
-def test_parts_that_were_tampered_with(stopped, manager):
+def test_a_changed_part_of_a_stopped_rekey_is_refused(stopped, manager):
     record = folder_of(stopped) / "part-000001.json"
     part = json.loads(record.read_text())
     part["manifest"]["columns"]["ssn"]["rows"] += 1
@@ -227,7 +227,7 @@ def test_parts_that_were_tampered_with(stopped, manager):
     assert stopped.read_bytes() == before
 
 
-def test_errors_leave_no_folder(hidden, tmp_path, manager):
+def test_a_rekey_that_fails_at_its_start_leaves_no_folder(hidden, tmp_path, manager):
     before = hidden.read_bytes()
     with pytest.raises(SecretNotFoundError):
         rekey_file(hidden, to_key="no_such_key", key_manager=manager)
@@ -249,7 +249,7 @@ def test_the_manifest_of_another_version_is_noticed(hidden, people, tmp_path, ma
         rekey_file(hidden, manifest=place, to_key="other_key", key_manager=manager)
 
 
-def test_columns_that_can_not_be_reversed_stay(people, tmp_path, manager):
+def test_a_rekey_leaves_irreversible_columns_as_they_are(people, tmp_path, manager):
     path = tmp_path / "hidden.csv"
     strategy = {"ssn": "fpe", "na,me": "hash"}
     first = anonymize_file(people, path, ["ssn", "na,me"], strategy=strategy, key_manager=manager)
@@ -264,7 +264,7 @@ def test_columns_that_can_not_be_reversed_stay(people, tmp_path, manager):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_rows_under_several_versions(tmp_path, manager, kind):
+def test_a_rekey_moves_rows_of_several_versions(tmp_path, manager, kind):
     plain = pd.DataFrame(
         {
             "ssn": [f"{100 + n}-{10 + n % 90}-{1000 + n}" for n in range(300)],
@@ -300,7 +300,7 @@ def test_rows_under_several_versions(tmp_path, manager, kind):
     assert back.to_dict("list") == expected.to_dict("list")
 
 
-def test_usage(people, hidden, tmp_path, manager):
+def test_key_usage_counts_the_rows_of_each_version(people, hidden, tmp_path, manager):
     found = key_usage(hidden)
     assert (found.key, found.environment) == ("master_key", "development")
     assert (found.columns, found.versions) == (("ssn", "na,me"), {1: 300})

@@ -132,7 +132,7 @@ def test_an_address_loses_its_trailing_slash_and_no_more(text: str, url: str) ->
         ("https://hôte/hunter2", "ASCII"),
     ],
 )
-def test_an_address_that_is_none_is_refused_without_being_repeated(text: str, problem: str) -> None:
+def test_text_that_is_no_address_is_refused_without_being_repeated(text: str, problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem) as caught:
         check_url(text, "vault_url")
     assert "hunter2" not in str(caught.value)
@@ -224,7 +224,7 @@ def test_a_namespace_unfit_for_a_header_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["alice", "a b@corp.test", "CORP\\alice", "team/reader", "é", "%"])
-def test_names_of_users_and_roles(name: str) -> None:
+def test_an_ordinary_name_of_a_user_or_role_is_returned_unchanged(name: str) -> None:
     assert check_name(name, "vault_username") == name
 
 

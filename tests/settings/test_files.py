@@ -41,7 +41,7 @@ def test_a_local_file_is_found_without_a_main_one(write: Write, tmp_path: Path) 
     assert find_files({}, below) == FoundFiles(None, local)
 
 
-def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
+def test_a_folder_without_settings_files_has_none(tmp_path: Path) -> None:
     assert find_files({}, tmp_path) == FoundFiles(None, None)
 
 
@@ -193,7 +193,7 @@ def test_local_files_are_known_by_their_name() -> None:
     assert not is_local(Path("/a.local/settings.toml"))
 
 
-def test_sections_are_read_as_they_stand(write: Write) -> None:
+def test_the_sections_of_a_file_are_read_without_conversion(write: Write) -> None:
     path = write('[default]\nvault_path = "@format {env[HOME]}"\n[canary]\ncache_ttl = 1\n')
     assert read_sections(path) == {
         "default": {"vault_path": "@format {env[HOME]}"},
@@ -201,7 +201,7 @@ def test_sections_are_read_as_they_stand(write: Write) -> None:
     }
 
 
-def test_a_byte_order_mark_is_no_problem(write: Write) -> None:
+def test_a_settings_file_may_begin_with_a_byte_order_mark(write: Write) -> None:
     path = write(b'\xef\xbb\xbf[default]\r\nvault_path = "a"\r\n')
     assert read_sections(path) == {"default": {"vault_path": "a"}}
 
@@ -284,19 +284,19 @@ def test_sixty_kilobytes_cost_no_more_than_some_megabytes(write: Write, line: st
         tracemalloc.stop()
 
 
-def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_settings_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"settings\.toml can't be read \(No such file"):
         read_sections(tmp_path / "settings.toml")
 
 
-def test_a_folder_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_settings_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").mkdir()
     assert find_files({}, tmp_path).main == tmp_path / "settings.toml"
     with pytest.raises(ConfigurationError, match=r"settings\.toml is not a file"):
         read_sections(tmp_path / "settings.toml")
 
 
-def test_a_pipe_is_an_error_and_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_in_place_of_a_settings_file_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "settings.toml")
     with pytest.raises(ConfigurationError, match=r"settings\.toml is not a file"):
         read_sections(tmp_path / "settings.toml")
@@ -351,7 +351,7 @@ def test_a_folder_that_can_not_be_searched_is_an_error_and_does_not_hide_its_fil
             search()
 
 
-def test_a_folder_that_is_no_folder_has_no_file(write: Write) -> None:
+def test_a_file_in_place_of_a_folder_holds_no_settings_file(write: Write) -> None:
     main = write("")
     assert find_files({}, write("x", "note.txt")).main == main
 
@@ -377,7 +377,7 @@ def test_a_file_that_was_written_just_now_is_read_again(write: Write, half: str)
     assert b"use_env_fallback" in _read(path, clock=lambda: next(clock), pause=go_on)
 
 
-def test_a_file_that_is_empty_is_looked_at_twice(write: Write) -> None:
+def test_an_empty_settings_file_is_read_twice(write: Write) -> None:
     path = write("")
     pauses: list[float] = []
     assert _read(path, clock=lambda: 0, pause=pauses.append) == b""
@@ -437,7 +437,7 @@ def test_an_impossible_path_is_an_error() -> None:
         ('["a\\nb"]', "['a\\nb']: the name of an environment"),
     ],
 )
-def test_what_stands_in_the_wrong_place_is_an_error_that_says_where_it_belongs(
+def test_a_misplaced_setting_is_an_error_that_says_where_it_belongs(
     write: Write, content: str, problem: str
 ) -> None:
     path = write(content)

@@ -136,7 +136,9 @@ def test_a_variable_that_steers_dynaconf_has_no_effect(
         assert dict(found.origins) == dict(expected.origins)
 
 
-def test_all_of_them_at_once_have_no_effect_on_a_fresh_process(project: Path, run: Run) -> None:
+def test_all_variables_that_steer_dynaconf_together_have_no_effect_on_a_fresh_process(
+    project: Path, run: Run
+) -> None:
     hostile = {
         name: value.replace("{folder}", str(project))
         for case in VARIABLES.values()

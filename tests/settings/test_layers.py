@@ -198,7 +198,7 @@ def test_a_local_file_that_is_named_is_an_error_in_a_strict_environment(
     assert load_settings(Layers((main, local), "staging"), environ={}).vault_path == "local"
 
 
-def test_of_a_file_that_is_named_twice_the_last_place_counts(write: Write) -> None:
+def test_a_file_that_is_named_twice_counts_at_its_last_place(write: Write) -> None:
     first = write("[default]\nvault_path = 'a'\n", "first.toml")
     second = write("[default]\nvault_path = 'b'\nvault_mount = 'b'\n", "second.toml")
     found = load_settings(Layers((first, second, first)), environ={})
@@ -215,7 +215,7 @@ def test_a_strict_environment_takes_nothing_from_its_section_of_the_local_file(
         assert not load(environment).use_env_fallback
 
 
-def test_nothing_is_said_in_production_where_no_local_file_is(write: Write) -> None:
+def test_production_without_a_local_file_causes_no_warning(write: Write) -> None:
     write("[production]\nvault_path = 'p'\n")
     assert load("production").vault_path == "p"
 
@@ -264,7 +264,7 @@ def test_the_floor_holds_in_every_environment_whatever_layer_tries(
         assert str(environment or "no environment is selected") in str(caught.value)
 
 
-def test_what_counts_for_the_floor_is_the_merged_value(write: Write) -> None:
+def test_the_floor_is_checked_against_the_merged_value(write: Write) -> None:
     write("[default]\nuse_default_fallback = true\n[production]\nuse_default_fallback = false\n")
     assert load("development").use_default_fallback is True
     assert load("production").use_default_fallback is False
@@ -294,7 +294,7 @@ def test_each_section_of_each_file_keeps_to_the_floor_selected_or_not(
     assert f"{name} [{section}]" in str(caught.value)
 
 
-def test_what_another_layer_may_complete_is_not_below_the_floor(write: Write) -> None:
+def test_a_section_that_another_layer_may_complete_is_not_below_the_floor(write: Write) -> None:
     write("[default]\nuse_default_fallback = true\n[production]\naudit_required = true\n")
     assert load("development").use_default_fallback
 
@@ -481,7 +481,7 @@ def test_a_relative_path_starts_where_the_settings_were_built(
     assert found.audit_log == f"{tmp_path}/~nobody-here/x"
 
 
-def test_the_paths_of_a_recipe_stay_where_they_were(
+def test_the_relative_paths_of_layers_stay_where_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layers = Layers(files=(), arguments={"vault_token_file": "x", "vault_ca_cert": Path("y")})
@@ -540,7 +540,7 @@ def place(write: Write, given: dict[str, dict[str, str]]) -> Settings:
     ("weak", "strong"),
     [(weak, strong) for strong in ORDER for weak in ORDER[: ORDER.index(strong)]],
 )
-def test_of_a_secret_and_its_file_the_stronger_layers_unsets_the_other(
+def test_a_stronger_layers_secret_or_file_of_it_unsets_the_weaker_ones(
     write: Write, name: str, weak: str, strong: str
 ) -> None:
     secret, file = {name: "s3cret"}, {f"{name}_file": "/run/file"}
@@ -605,7 +605,7 @@ def test_every_file_of_a_secret_is_declared_to_exclude_the_secret() -> None:
 # The record in Vault.
 
 
-def test_the_record_may_hold_text_as_vaults_command_line_writes_it() -> None:
+def test_vaults_record_may_hold_text_as_vaults_command_line_writes_it() -> None:
     record = {"cache_ttl": "60", "master_key_name": "key_2"}
     found = load_settings(Layers(files=()), environ={}, vault_record=record)
     assert (found.cache_ttl, found.master_key_name) == (60.0, "key_2")
@@ -614,7 +614,7 @@ def test_the_record_may_hold_text_as_vaults_command_line_writes_it() -> None:
     assert found.cache_ttl == 60.0
 
 
-def test_the_record_is_named_after_where_it_lies(write: Write) -> None:
+def test_the_origin_of_a_value_of_vaults_record_is_the_records_path(write: Write) -> None:
     write("[staging]\nvault_path = 'team/app'\n")
     found = load_settings(
         Layers(environment="staging", arguments={"vault_mount": "kv"}),
@@ -642,12 +642,12 @@ def test_the_record_is_named_after_where_it_lies(write: Write) -> None:
         "environment",
     ],
 )
-def test_the_record_may_not_say_how_vault_is_reached_nor_what_the_policy_is(name: str) -> None:
+def test_vaults_record_may_set_neither_the_connection_nor_the_policy(name: str) -> None:
     with pytest.raises(ConfigurationError, match="Vault secret/secureml/settings: "):
         load_settings(Layers(files=()), environ={}, vault_record={name: True})
 
 
-def test_an_empty_record_changes_nothing() -> None:
+def test_an_empty_record_in_vault_changes_nothing() -> None:
     without = load_settings(Layers(files=()), environ={})
     assert load_settings(Layers(files=()), environ={}, vault_record={}) == without
 
@@ -682,7 +682,7 @@ def test_a_setting_that_the_host_spells_in_two_ways_is_an_error() -> None:
     assert len(caught.value.problems) == 1
 
 
-def test_what_the_host_leaves_none_is_passed_over(write: Write) -> None:
+def test_a_setting_that_the_host_leaves_none_is_passed_over(write: Write) -> None:
     write("[default]\nvault_path = 'file'\n")
     found = load_settings(Layers(host={"vault_path": None, "vault_url": None}), environ={})
     assert found.vault_path == "file"
@@ -707,12 +707,12 @@ def test_arguments_that_are_none_come_from_the_other_layers() -> None:
         {"host": [("vault_path", "a")]},
     ],
 )
-def test_a_recipe_of_the_wrong_type_is_a_type_error(wrong: dict[str, object]) -> None:
+def test_layers_of_the_wrong_type_are_a_type_error(wrong: dict[str, object]) -> None:
     with pytest.raises(TypeError):
         Layers(**wrong)  # type: ignore[arg-type]  # the wrong type is the test
 
 
-def test_a_recipe_shows_no_secret_and_no_longer_follows_its_arguments() -> None:
+def test_layers_show_no_secret_and_copy_their_arguments() -> None:
     arguments: dict[str, object] = {"vault_token": "hunter2", "vault_path": "a"}
     layers = Layers(arguments=arguments, host={"vault_token": "hunter2"})
     assert "hunter2" not in repr(layers)
@@ -721,7 +721,7 @@ def test_a_recipe_shows_no_secret_and_no_longer_follows_its_arguments() -> None:
     assert load_settings(layers, environ={}).vault_path == "a"
 
 
-def test_the_files_of_a_recipe_stay_where_they_were(
+def test_the_files_of_layers_stay_where_they_were(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write("[default]\nvault_path = 'here'\n", "here.toml")

@@ -28,7 +28,7 @@ def test_layers_run_in_any_dynaconf_object_with_the_last_one_on_top() -> None:
     assert told == ["first", "last"]
 
 
-def test_of_settings_that_mean_one_thing_the_stronger_layer_takes_the_others_back() -> None:
+def test_a_stronger_layer_unsets_other_settings_of_the_same_meaning() -> None:
     merged = run(Layer("first", {"vault_token": "t"}), Layer("last", {"vault_token_file": "/t"}))
     assert "vault_token" not in merged
     again = run(
@@ -41,7 +41,7 @@ def test_of_settings_that_mean_one_thing_the_stronger_layer_takes_the_others_bac
     assert "vault_token" in again
 
 
-def test_no_secret_is_in_dynaconfs_history_nor_in_what_it_shows() -> None:
+def test_dynaconf_shows_no_secret_and_holds_none_in_its_history() -> None:
     layers = (
         Layer("file", {"vault_token": "hunter2"}),
         Layer("argument", {"vault_token": "hunter2", "vault_password": "hunter2"}),
@@ -81,7 +81,7 @@ def test_a_layer_is_read_once_and_merged_as_often_as_the_record_changes(
     assert read.merged({"cache_ttl": "2"}).origins["cache_ttl"] == "Vault secret/p/settings"
 
 
-def test_an_unset_setting_has_its_declared_default_also_after_it_was_taken_back() -> None:
+def test_a_setting_that_was_unset_again_has_its_declared_default() -> None:
     layers = Layers(files=(), arguments={"vault_client_cert": "/b.pem"})
     variables = {"SECUREML_VAULT_CLIENT_CERT": "/a.pem", "SECUREML_VAULT_CLIENT_KEY": "/a.key"}
     settings = load_settings(layers, environ=variables)

@@ -61,7 +61,7 @@ def test_the_line_of_a_setting_is_that_of_its_first_statement(
     assert Place("", path, section).line(name) == line
 
 
-def test_what_is_in_no_file_has_no_line(tmp_path: Path) -> None:
+def test_a_setting_of_no_file_has_no_line(tmp_path: Path) -> None:
     assert Place("argument").line("cache_ttl") is None
     assert Place("", tmp_path / "none.toml", "default").line("cache_ttl") is None
 

@@ -59,7 +59,7 @@ def test_the_example_file_is_valid_and_changes_nothing(environment: str | None) 
     assert found == load_settings(Layers(files=(), environment=environment), environ={})
 
 
-def test_what_the_example_file_has_in_comments_is_valid_too(tmp_path: Path) -> None:
+def test_the_commented_lines_of_the_example_file_are_valid(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(re.sub(r"^# (?=\w+ = |\[)", "", EXAMPLE.read_text(), flags=re.MULTILINE))
     for environment in ("development", "staging", "production"):

@@ -149,7 +149,7 @@ def test_two_spellings_of_one_name_in_a_section_are_an_error(text: str) -> None:
         ("fpe", "must be a table"),
     ],
 )
-def test_what_does_not_fit_is_told_by_its_place(rule: object, message: str) -> None:
+def test_a_wrong_entry_of_a_rule_is_told_by_its_place(rule: object, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Rules.read({"a": rule}, "columns")
 
@@ -215,7 +215,7 @@ def test_a_prefix_of_domains_is_text(prefix: object) -> None:
         Profiles.read(table, "profiles")
 
 
-def test_rules_are_no_matter_of_variables_or_vault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rules_can_not_be_set_by_a_variable_or_in_vault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECUREML_COLUMNS", "{}")
     with pytest.raises(ConfigurationError, match="columns is a table: write it in a settings file"):
         load_settings(Layers())

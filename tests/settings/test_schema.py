@@ -225,7 +225,7 @@ def test_nothing_travels_unencrypted_in_production(environment: str, others: str
 
 
 @pytest.mark.parametrize("environment", ["development", "staging", None])
-def test_elsewhere_it_may(environment: str | None) -> None:
+def test_plain_http_to_vault_is_allowed_outside_production(environment: str | None) -> None:
     assert Settings(environment=environment, vault_url="http://host")
 
 

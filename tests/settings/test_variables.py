@@ -68,7 +68,7 @@ def test_a_file_for_the_token_is_not_beaten_by_a_weaker_variables_token(tool: st
         ("SECUREML_SETTINGS_FIEL", "SECUREML_SETTINGS_FILE"),
     ],
 )
-def test_a_close_miss_is_found(found: str, meant: str) -> None:
+def test_a_misspelt_variable_is_found(found: str, meant: str) -> None:
     assert list(misspelt({found: "x", "PATH": "x"})) == [(found, meant)]
 
 
@@ -85,7 +85,7 @@ def test_a_close_miss_is_found(found: str, meant: str) -> None:
         "OTHER_VAULT_ULR",
     ],
 )
-def test_a_secrets_variable_is_not_taken_for_a_miss(secret: str) -> None:
+def test_a_secrets_variable_is_not_taken_for_a_misspelt_one(secret: str) -> None:
     assert not list(misspelt({secret: "x"}))
 
 
