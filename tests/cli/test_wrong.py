@@ -125,7 +125,7 @@ def test_without_columns_and_rules_the_option_is_named(run):
         ("a\n219-09-9999\n", "--key-versions", "leave --key-versions out"),
     ],
 )
-def test_advice_names_options(run, project, table, line, advice):
+def test_advice_on_columns_names_options_of_the_command(run, project, table, line, advice):
     (project / "a.csv").write_text(table)
     ran = run("anonymize", "a.csv", "--columns", "a", "--output", "o.csv", *line.split())
     assert ran.code == 1
@@ -133,7 +133,7 @@ def test_advice_names_options(run, project, table, line, advice):
     assert not PYTHON.search(ran.err)
 
 
-def test_other_advice_names_options(run, project):
+def test_advice_on_files_names_options_of_the_command(run, project):
     line = ("anonymize", "t.csv", "--columns", "ssn", "--output", "o.csv")
     assert run(*line).code == 0
     assert "exists already; --force replaces it" in run(*line).err
@@ -145,13 +145,13 @@ def test_other_advice_names_options(run, project):
 
 
 @pytest.mark.parametrize("path", [(), ("keys",), ("vault",), ("settings",), *all_commands()])
-def test_h_is_help(run, path):
+def test_the_option_h_prints_the_help(run, path):
     assert run(*path, "-h").out == run(*path, "--help").out != ""
 
 
 @pytest.mark.parametrize("option", [("--length", "15"), ("--length", "x"), ("--version", "0")])
 @pytest.mark.parametrize("command", ["get-key", "info", "generate-key"])
-def test_numbers_have_bounds(run, command, option):
+def test_numbers_out_of_bounds_exit_with_2(run, command, option):
     assert run("keys", command, *option).code == 2
 
 

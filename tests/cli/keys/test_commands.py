@@ -33,7 +33,7 @@ def facts_in(text):
     return {name: value.strip() for name, value in lines}
 
 
-def test_generate_key_prints_where_it_lives_and_not_the_key(run, configured):
+def test_generate_key_prints_the_path_and_not_the_key(run, configured):
     ran = run("keys", "generate-key", "--key-name", "master_key")
     assert ran.code == 0
     material = stored(configured)["value"]
@@ -74,7 +74,7 @@ def test_generate_key_without_a_name_makes_the_master_key_of_the_settings(
 
 
 @pytest.mark.parametrize("length", ["0", "15", "8161"])
-def test_a_key_has_an_impossible_length(run, configured, length):
+def test_generate_key_refuses_an_impossible_length(run, configured, length):
     ran = run("keys", "generate-key", "--length", length)
     assert ran.code == 2
     assert "Invalid value for '--length'" in ran.err
@@ -90,7 +90,7 @@ def test_get_key_prints_the_key_alone(run, configured):
     assert material not in ran.err
 
 
-def test_get_key_in_base64(run, configured):
+def test_get_key_prints_base64_on_request(run, configured):
     run("keys", "generate-key")
     ran = run("keys", "get-key", "--encoding", "base64")
     assert base64.b64decode(ran.out, validate=False).hex() == stored(configured)["value"]
@@ -123,7 +123,7 @@ def test_get_key_as_json_holds_key_and_provenance(run, configured):
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_info_is_provenance_without_the_key(run, configured, form):
+def test_get_key_info_is_provenance_without_the_key(run, configured, form):
     run("keys", "generate-key", "--length", "64")
     ran = run("keys", "get-key", "--info", *form)
     assert ran.code == 0
@@ -143,14 +143,14 @@ def test_rotate_leaves_older_versions_readable(run, configured):
     assert run("keys", "get-key", "--version", "1").out == first
 
 
-def test_a_version_that_is_not_there(run, configured):
+def test_get_key_of_a_missing_version_exits_with_3(run, configured):
     run("keys", "generate-key")
     ran = run("keys", "get-key", "--version", "7")
     assert (ran.code, ran.out) == (3, "")
     assert "version 7" in ran.err
 
 
-def test_rotate_a_key_that_is_not_there(run, configured):
+def test_rotate_of_a_missing_key_exits_with_3(run, configured):
     assert run("keys", "rotate", "--key-name", "nothing").code == 3
 
 
@@ -169,7 +169,7 @@ def test_list_names_the_keys_and_shows_none(run, configured):
     assert [(key["name"], key["version"]) for key in found] == [("one", 1), ("two", 2)]
 
 
-def test_list_where_there_are_no_keys(run, configured):
+def test_list_says_that_there_are_no_keys(run, configured):
     assert run("keys", "list").err == "note: there are no keys\n"
     assert run("keys", "list", "--json").out == "[]\n"
 
@@ -181,7 +181,7 @@ def test_env_beats_the_variable(run, configured, monkeypatch):
     assert run("keys", "get-key").code == 3
 
 
-def test_a_deleted_key_is_not_found(run, configured):
+def test_get_key_of_a_deleted_key_exits_with_3(run, configured):
     run("keys", "generate-key")
     configured.client().secrets.kv.v2.delete_latest_version_of_secret("secureml/master_key")
     ran = run("keys", "get-key")
@@ -189,14 +189,14 @@ def test_a_deleted_key_is_not_found(run, configured):
     assert "was deleted" in ran.err
 
 
-def test_a_key_of_another_length(run, configured):
+def test_get_key_of_another_length_is_an_error(run, configured):
     run("keys", "generate-key", "--length", "16")
     ran = run("keys", "get-key")
     assert (ran.code, ran.out) == (1, "")
     assert len(run("keys", "get-key", "--length", "16").out.strip()) == 32
 
 
-def test_a_token_that_may_not_read(run, configured, monkeypatch):
+def test_get_key_with_a_token_that_may_not_read_exits_with_4(run, configured, monkeypatch):
     token = configured.policy_token('path "auth/token/lookup-self" { capabilities = ["read"] }')
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", token)
     ran = run("keys", "get-key")
@@ -205,14 +205,14 @@ def test_a_token_that_may_not_read(run, configured, monkeypatch):
     assert token not in ran.err
 
 
-def test_a_token_that_is_wrong(run, configured, monkeypatch):
+def test_get_key_with_a_wrong_token_exits_with_4(run, configured, monkeypatch):
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", "wrong-token")
     ran = run("keys", "get-key")
     assert (ran.code, ran.out) == (4, "")
     assert "wrong-token" not in ran.err
 
 
-def test_no_server_at_the_address(run, monkeypatch, unused_port):
+def test_commands_on_keys_exit_with_5_if_no_server_answers(run, monkeypatch, unused_port):
     monkeypatch.setenv("SECUREML_VAULT_URL", f"http://127.0.0.1:{unused_port}")
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", "token")
     assert run("keys", "get-key").code == 5

@@ -70,7 +70,9 @@ def configure_in(vault, *more):
 
 
 @pytest.mark.parametrize("environment", [None, "development", "staging", "production"])
-def test_after_it_the_next_commands_need_nothing_else(run, vault, tmp_path, environment):
+def test_commands_after_configure_vault_need_no_option_and_no_variable(
+    run, vault, tmp_path, environment
+):
     env = ("--env", environment) if environment else ()
     assert run(*configure_in(vault, "--test-connection", *env)).code == 0
     assert run("keys", "generate-key", *env).code == 0
@@ -132,7 +134,7 @@ def test_two_settings_files_in_one_folder_keep_their_tokens_apart(run, tmp_path,
     assert (tmp_path / saved).read_text().strip() == "token-one"
 
 
-def test_it_saves_beside_the_settings_file_of_the_project(run, tmp_path, monkeypatch):
+def test_configure_vault_saves_beside_the_settings_file_of_the_project(run, tmp_path, monkeypatch):
     (tmp_path / "settings.toml").write_text("[default]\n")
     deep = tmp_path / "src" / "deep"
     deep.mkdir(parents=True)
@@ -154,13 +156,13 @@ def test_it_saves_beside_the_settings_file_of_the_project(run, tmp_path, monkeyp
     assert (tmp_path / "settings.toml").read_text() == "[default]\n"
 
 
-def test_the_environment_is_that_of_the_variable(run, tmp_path, monkeypatch):
+def test_configure_vault_takes_the_environment_of_the_variable(run, tmp_path, monkeypatch):
     monkeypatch.setenv("SECUREML_ENV", "Stage")
     assert run("keys", "configure-vault", "--vault-url", URL).code == 0
     assert read(tmp_path / "settings.local.toml") == {"staging": {"vault_url": URL}}
 
 
-def test_an_environment_that_the_user_declares(run, tmp_path):
+def test_configure_vault_changes_the_settings_file_of_a_declared_environment(run, tmp_path):
     (tmp_path / "settings.toml").write_text("[default]\n[qa]\n")
     assert run("keys", "configure-vault", "--vault-url", URL, "--env", "qa").code == 0
     # As strict as production, it reads no local file.
@@ -168,7 +170,7 @@ def test_an_environment_that_the_user_declares(run, tmp_path):
     assert read(tmp_path / "settings.toml") == {"default": {}, "qa": {"vault_url": URL}}
 
 
-def test_in_production_the_settings_file_itself_is_changed(run, tmp_path):
+def test_configure_vault_changes_the_settings_file_itself_in_production(run, tmp_path):
     (tmp_path / "settings.toml").write_text("# ours\n[production]\ncache_ttl = 60  # short\n")
     (tmp_path / "settings.local.toml").write_text("[default]\n")
     assert run("keys", "configure-vault", "--vault-url", URL, "--env", "prod").code == 0
@@ -178,7 +180,7 @@ def test_in_production_the_settings_file_itself_is_changed(run, tmp_path):
     assert (tmp_path / "settings.local.toml").read_text() == "[default]\n"
 
 
-def test_comments_order_and_mode_are_kept(run, tmp_path):
+def test_configure_vault_keeps_comments_order_and_mode(run, tmp_path):
     file = tmp_path / "settings.local.toml"
     file.write_text(
         "# mine\n\n[staging]\ncache_ttl = 1.50\n\n"
@@ -197,7 +199,7 @@ def test_comments_order_and_mode_are_kept(run, tmp_path):
     assert mode_of(file) == 0o640
 
 
-def test_every_setting_of_the_connection(run, tmp_path):
+def test_configure_vault_saves_every_setting_of_the_connection(run, tmp_path):
     authority = tmp_path / "certificates" / "ca.pem"
     authority.parent.mkdir()
     authority.write_text("")
@@ -218,7 +220,7 @@ def test_every_setting_of_the_connection(run, tmp_path):
     assert str(authority) in shown
 
 
-def test_a_file_elsewhere_is_named_in_full(run, tmp_path, monkeypatch):
+def test_a_token_file_elsewhere_is_named_in_full(run, tmp_path, monkeypatch):
     project = tmp_path / "project"
     project.mkdir()
     monkeypatch.chdir(project)
@@ -235,25 +237,25 @@ class TestTheToken:
     def token_in(self, folder: Path) -> str:
         return (folder / ".secureml" / "vault-token.default").read_text().strip()
 
-    def test_as_an_option_with_a_note(self, run, tmp_path):
+    def test_a_token_in_an_option_is_saved_with_a_note(self, run, tmp_path):
         ran = run("keys", "configure-vault", "--vault-token", TOKEN)
         assert "other users of this machine can read" in ran.err
         assert self.token_in(tmp_path) == TOKEN
 
-    def test_from_standard_input(self, installed, tmp_path):
+    def test_a_token_is_read_from_standard_input(self, installed, tmp_path):
         ran = installed("keys", "configure-vault", "--vault-token", "-", data=f"{TOKEN}\n".encode())
         assert ran.code == 0
         assert "other users" not in ran.err
         assert self.token_in(tmp_path) == TOKEN
 
-    def test_from_the_variable(self, run, tmp_path, monkeypatch):
+    def test_a_token_is_taken_from_the_variable(self, run, tmp_path, monkeypatch):
         monkeypatch.setenv("SECUREML_VAULT_TOKEN", TOKEN)
         ran = run("keys", "configure-vault", "--vault-url", URL)
         assert ran.code == 0
         assert ran.err == ""
         assert self.token_in(tmp_path) == TOKEN
 
-    def test_the_option_beats_the_variable_which_is_said_to_win_later(
+    def test_the_option_of_the_token_beats_the_variable_which_is_said_to_win_later(
         self, run, tmp_path, monkeypatch
     ):
         monkeypatch.setenv("SECUREML_VAULT_TOKEN", "another-token")
@@ -262,7 +264,7 @@ class TestTheToken:
         assert "warning: a token file was saved, but SECUREML_VAULT_TOKEN sets" in ran.err
         assert "another-token" not in ran.out + ran.err
 
-    def test_a_named_file_is_not_copied(self, run, tmp_path, monkeypatch):
+    def test_a_named_token_file_is_not_copied(self, run, tmp_path, monkeypatch):
         monkeypatch.setenv("SECUREML_VAULT_TOKEN", "another-token")
         (tmp_path / "mine").write_text(TOKEN)
         ran = run("keys", "configure-vault", "--vault-token-file", "mine")
@@ -274,7 +276,7 @@ class TestTheToken:
     @pytest.mark.parametrize(
         "data", [b"", b"\n", b"two words\n", b"two\nlines\n", b"\xff\xfe\n", "tökén".encode()]
     )
-    def test_what_is_no_token_is_refused_and_not_shown(self, installed, tmp_path, data):
+    def test_text_that_is_no_token_is_refused_and_not_shown(self, installed, tmp_path, data):
         ran = installed("keys", "configure-vault", "--vault-token", "-", data=data)
         assert ran.code == 2
         assert ran.err.startswith("error: argument: vault_token ")
@@ -282,7 +284,7 @@ class TestTheToken:
         assert "words" not in ran.err
         assert files_below(tmp_path) == {}
 
-    def test_two_tokens_at_once(self, run, tmp_path):
+    def test_a_token_and_a_token_file_can_not_both_be_given(self, run, tmp_path):
         (tmp_path / "mine").write_text(TOKEN)
         ran = run("keys", "configure-vault", "--vault-token", "x", "--vault-token-file", "mine")
         assert ran.code == 2
@@ -296,7 +298,7 @@ class TestTheToken:
         assert files_below(tmp_path) == {}
 
     @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
-    def test_typed_at_a_terminal_it_is_not_echoed(self, start, tmp_path):
+    def test_a_token_that_is_typed_at_a_terminal_is_not_echoed(self, start, tmp_path):
         import pty
 
         ours, theirs = pty.openpty()
@@ -320,7 +322,7 @@ class TestTheToken:
 
 
 class TestNothingChanges:
-    """What is wrong is found before a file changes."""
+    """An error is found before a file changes."""
 
     @pytest.mark.parametrize(
         ("option", "value"),
@@ -334,7 +336,7 @@ class TestNothingChanges:
             ("--env", "prodution"),
         ],
     )
-    def test_for_a_bad_value(self, run, tmp_path, option, value):
+    def test_nothing_changes_for_a_bad_value(self, run, tmp_path, option, value):
         (tmp_path / "settings.local.toml").write_text("[default]\n# as it was\n")
         before = files_below(tmp_path)
         ran = run("keys", "configure-vault", "--vault-token", TOKEN, option, value)
@@ -353,24 +355,24 @@ class TestNothingChanges:
             b"default = 5\n",
         ],
     )
-    def test_for_a_bad_file(self, run, tmp_path, name, content):
+    def test_nothing_changes_for_a_bad_settings_file(self, run, tmp_path, name, content):
         (tmp_path / name).write_bytes(content)
         ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token", TOKEN)
         assert ran.code == 2
         assert files_below(tmp_path) == {name: content}
 
-    def test_for_a_folder_in_the_place_of_a_file(self, run, tmp_path):
+    def test_nothing_changes_for_a_folder_in_the_place_of_a_file(self, run, tmp_path):
         (tmp_path / "settings.local.toml").mkdir()
         assert run("keys", "configure-vault", "--vault-url", URL).code == 2
 
-    def test_where_the_folder_for_tokens_can_not_be_made(self, run, tmp_path):
+    def test_nothing_changes_if_the_folder_for_tokens_can_not_be_made(self, run, tmp_path):
         (tmp_path / ".secureml").write_text("a file")
         ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token", TOKEN)
         assert ran.code == 1
         assert ran.err.splitlines()[-1].startswith(f"error: {tmp_path / '.secureml'} can't be")
         assert files_below(tmp_path) == {".secureml": b"a file"}
 
-    def test_where_the_folder_for_tokens_is_a_link(self, run, tmp_path):
+    def test_nothing_changes_if_the_folder_for_tokens_is_a_link(self, run, tmp_path):
         (tmp_path / "elsewhere").mkdir(mode=0o755)
         (tmp_path / ".secureml").symlink_to("elsewhere")
         ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token", TOKEN)
@@ -379,7 +381,7 @@ class TestNothingChanges:
         assert files_below(tmp_path) == {}
         assert mode_of(tmp_path / "elsewhere") == 0o755
 
-    def test_where_nothing_is_given(self, run, tmp_path):
+    def test_nothing_changes_if_nothing_is_given(self, run, tmp_path):
         ran = run("keys", "configure-vault")
         assert ran.code == 2
         assert "There is nothing to save" in ran.err
@@ -389,7 +391,7 @@ class TestNothingChanges:
 class TestWarnings:
     """What keeps the saved settings from being used is said."""
 
-    def test_of_a_variable_that_wins(self, run, monkeypatch):
+    def test_a_variable_that_wins_is_warned_of(self, run, monkeypatch):
         monkeypatch.setenv("SECUREML_VAULT_URL", "http://other:8200")
         ran = run("keys", "configure-vault", "--vault-url", URL)
         assert ran.code == 0
@@ -397,13 +399,13 @@ class TestWarnings:
             ran.err.splitlines()
         )
 
-    def test_of_a_token_in_a_variable(self, run, monkeypatch):
+    def test_a_token_in_a_variable_is_warned_of(self, run, monkeypatch):
         monkeypatch.setenv("SECUREML_VAULT_TOKEN", "an-older-token")
         ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token", TOKEN)
         assert "SECUREML_VAULT_TOKEN sets vault_token and wins" in ran.err
         assert "an-older-token" not in ran.out + ran.err
 
-    def test_none_of_a_token_in_a_weaker_file(self, run, tmp_path):
+    def test_a_token_in_a_weaker_file_is_not_warned_of(self, run, tmp_path):
         (tmp_path / "settings.toml").write_text('[default]\nvault_token = "an-older-token"\n')
         ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token", TOKEN)
         assert ran.code == 0
@@ -418,17 +420,17 @@ class TestWarnings:
         assert "[production]: vault_token and vault_token_file exclude each other" in ran.err
         assert (tmp_path / "settings.toml").read_text() == before
 
-    def test_of_an_address_that_is_still_missing(self, run):
+    def test_an_address_that_is_still_missing_is_warned_of(self, run):
         assert "vault_url is not set yet" in run("keys", "configure-vault", "--vault-path", "x").err
 
-    def test_none_where_all_is_well(self, run, tmp_path):
+    def test_a_complete_configuration_causes_no_warning(self, run, tmp_path):
         (tmp_path / "token").write_text(TOKEN)
         (tmp_path / "token").chmod(0o600)
         ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token-file", "token")
         assert ran.err == ""
 
     @pytest.mark.parametrize("ignored", [True, False])
-    def test_of_a_local_file_that_git_would_take(self, run, tmp_path, ignored):
+    def test_a_local_file_that_git_would_take_is_warned_of(self, run, tmp_path, ignored):
         subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
         if ignored:
             (tmp_path / ".gitignore").write_text("*.local.toml\n")
@@ -443,7 +445,7 @@ class TestWarnings:
         )
         assert "secureml" not in status.stdout
 
-    def test_of_a_token_file_that_an_older_gitignore_leaves_open(self, run, tmp_path):
+    def test_a_token_file_that_an_older_gitignore_leaves_open_is_warned_of(self, run, tmp_path):
         subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
         (tmp_path / ".gitignore").write_text("*.local.toml\n")
         (tmp_path / ".secureml").mkdir()
@@ -452,7 +454,7 @@ class TestWarnings:
         assert ran.code == 0
         assert "git does not ignore .secureml/vault-token.default; add it" in ran.err
 
-    def test_what_the_project_s_own_git_excludes_is_ignored(self, run, tmp_path):
+    def test_a_file_that_the_projects_own_git_excludes_is_not_warned_of(self, run, tmp_path):
         subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
         (tmp_path / ".git/info/exclude").write_text("settings.local.toml\n")
         ran = run("keys", "configure-vault", "--vault-url", URL, "--vault-token", TOKEN)

@@ -56,7 +56,7 @@ def exported(run: Run, use: Callable[[str], None], keys: tuple[Path, Path], tmp_
     return tmp_path / "k.export"
 
 
-def test_a_key_moves_to_another_mount(run, use, keys, exported):
+def test_export_and_restore_move_a_key_to_another_mount(run, use, keys, exported):
     assert exported.stat().st_mode & 0o777 == 0o600
     before = json.loads(run("keys", "history", "--json").out)
     use("other")
@@ -71,7 +71,7 @@ def test_a_key_moves_to_another_mount(run, use, keys, exported):
     assert "exists already" in ran.err
 
 
-def test_a_passphrase_comes_from_a_file(run, use, exported, tmp_path):
+def test_export_takes_a_passphrase_from_a_file(run, use, exported, tmp_path):
     phrase = tmp_path / "phrase"
     phrase.write_text(PHRASE + "\n")
     out = tmp_path / "p.export"
@@ -88,7 +88,7 @@ def test_a_passphrase_comes_from_a_file(run, use, exported, tmp_path):
     assert PHRASE not in ran.err + ran.out
 
 
-def test_a_backup_that_is_behind_or_of_another_key_is_told(run, use, keys, exported):
+def test_verify_backup_tells_an_export_that_is_behind_or_of_another_key(run, use, keys, exported):
     check = ("keys", "verify-backup", exported, "--private-key", keys[0])
     assert run(*check).code == 0
     assert run("keys", "rotate").code == 0
@@ -105,7 +105,7 @@ def test_a_backup_that_is_behind_or_of_another_key_is_told(run, use, keys, expor
     assert [one["vault"] for one in found] == ["another key", "missing"]
 
 
-def test_without_vault_the_export_alone_is_checked(run, use, keys, exported, monkeypatch):
+def test_verify_backup_checks_the_export_alone_without_vault(run, use, keys, exported, monkeypatch):
     monkeypatch.setenv("SECUREML_VAULT_URL", "http://127.0.0.1:9")
     ran = run("keys", "verify-backup", exported, "--private-key", keys[0])
     assert ran.code == 0
@@ -121,7 +121,9 @@ def table(run: Run, use: Callable[[str], None], exported: Path) -> str:
     return "h.csv"
 
 
-def test_a_table_is_checked_with_the_export_alone(run, use, keys, exported, table, monkeypatch):
+def test_verify_backup_checks_a_table_with_the_export_alone(
+    run, use, keys, exported, table, monkeypatch
+):
     check = ("keys", "verify-backup", exported, "--private-key", keys[0], "--table")
     assert run(*check, table).code == 0
     assert run(*check, f"{table}.manifest.json").code == 0
@@ -129,7 +131,7 @@ def test_a_table_is_checked_with_the_export_alone(run, use, keys, exported, tabl
     assert run(*check, table).code == 0
 
 
-def test_a_table_of_another_key_or_version_is_told(run, use, keys, exported, tmp_path):
+def test_verify_backup_tells_a_table_of_another_key_or_version(run, use, keys, exported, tmp_path):
     pd.DataFrame({"ssn": [f"{n}-45-6789" for n in range(100, 140)]}).to_csv("t.csv", index=False)
     hide = ("anonymize", "t.csv", "--columns", "ssn", "--format", "ssn=ssn", "--output")
     check = ("keys", "verify-backup", exported, "--private-key", keys[0], "--table")
@@ -151,7 +153,7 @@ def test_a_table_of_another_key_or_version_is_told(run, use, keys, exported, tmp
     assert "warning: another.csv: " in ran.err
 
 
-def test_nothing_is_overwritten(run, use, keys, exported):
+def test_export_overwrites_no_file(run, use, keys, exported):
     content = exported.read_bytes()
     ran = run("keys", "export", "--output", exported, "--public-key", keys[1])
     assert ran.code == 1
@@ -159,7 +161,7 @@ def test_nothing_is_overwritten(run, use, keys, exported):
     assert exported.read_bytes() == content
 
 
-def test_without_a_terminal_something_must_protect_it(run, use, keys, exported, tmp_path):
+def test_export_without_a_terminal_needs_exactly_one_protection(run, use, keys, exported, tmp_path):
     for more in ((), ("--public-key", keys[1], "--transit-key", "transit/x")):
         ran = run("keys", "export", "--output", tmp_path / "new", *more)
         assert ran.code == 2

@@ -82,14 +82,14 @@ def test_history_and_info_as_json(run, three):
     assert facts["due"] == (three[2].created + timedelta(days=90)).isoformat()
 
 
-def test_info_tells_what_is_known(run, three):
+def test_info_prints_purpose_and_fingerprint(run, three):
     ran = run(*of_key("info"))
     assert "tables of orders" in ran.out
     assert three[2].fingerprint in ran.out
     assert run(*of_key("info", "--version", 2)).code == 1
 
 
-def test_disabled_and_enabled_again(run, manager):
+def test_a_disabled_key_is_refused_until_it_is_enabled(run, manager):
     manager.generate_key("k")
     ran = run(*of_key("disable", "--version", 1, "--yes"))
     assert ran.code == 0
@@ -103,7 +103,7 @@ def test_disabled_and_enabled_again(run, manager):
 
 
 @pytest.mark.parametrize("command", ["disable", "enable", "destroy"])
-def test_a_version_that_is_not_there(run, manager, command):
+def test_commands_on_a_missing_version_exit_with_3(run, manager, command):
     manager.generate_key("k")
     more = {"disable": ["--yes"], "destroy": ["--yes", "--fingerprint", "00"]}.get(command, [])
     assert run(*of_key(command, "--version", 7, *more)).code == 3
@@ -112,7 +112,7 @@ def test_a_version_that_is_not_there(run, manager, command):
 @pytest.mark.parametrize(
     ("command", "needed"), [("disable", "--yes"), ("destroy", "--yes and --fingerprint")]
 )
-def test_without_a_terminal_nothing_is_asked(run, manager, command, needed):
+def test_commands_that_ask_are_refused_without_a_terminal(run, manager, command, needed):
     manager.generate_key("k")
     ran = run(*of_key(command, "--version", 1))
     assert ran.code == 2
@@ -185,14 +185,14 @@ def test_destroy_has_the_fingerprint_typed(terminal, manager, answer, code, stat
 @pytest.mark.parametrize(
     ("answer", "code", "state"), [("y\n", 0, "disabled"), ("n\n", 1, "enabled")]
 )
-def test_disable_asks(terminal, manager, answer, code, state):
+def test_disable_asks_before_it_changes_the_state(terminal, manager, answer, code, state):
     manager.generate_key("k")
     ran = terminal(*of_key("disable", "--version", 1), question="[y/N]: ", answer=answer.encode())
     assert ran[0] == code
     assert states(manager) == [state]
 
 
-def test_on_a_terminal_keys_are_a_table(start, three):
+def test_list_prints_a_table_on_a_terminal(start, three):
     import pty
 
     ours, theirs = pty.openpty()
@@ -211,7 +211,7 @@ def test_on_a_terminal_keys_are_a_table(start, three):
     assert "destroyed" in text
 
 
-def test_all_that_is_due_is_rotated(run, configured, manager, monkeypatch):
+def test_rotate_all_due_rotates_due_keys_alone(run, configured, manager, monkeypatch):
     kv = configured.client().secrets.kv.v2
     kv.create_or_update_secret("secureml/operators", {"value": KEY.hex()})
     manager.generate_key("due", rotation_period=timedelta(seconds=1))
@@ -229,7 +229,9 @@ def test_all_that_is_due_is_rotated(run, configured, manager, monkeypatch):
     assert run("keys", "rotate", "--all-due", "--key-name", "k").code == 2
 
 
-def test_it_is_told_which_keys_that_are_due_were_not_rotated(run, configured, manager, monkeypatch):
+def test_rotate_all_due_names_the_due_keys_that_were_not_rotated(
+    run, configured, manager, monkeypatch
+):
     for name in ("a", "b", "c"):
         manager.generate_key(name, rotation_period=timedelta(seconds=1))
     while datetime.now(UTC) <= manager.key_info("c").due:
@@ -294,7 +296,9 @@ def test_a_key_is_imported_from_standard_input(installed, manager):
         (KEY.hex().encode(), ["--purpose", " "], 1),
     ],
 )
-def test_what_can_not_be_imported(run, manager, tmp_path, content, more, code):
+def test_import_refuses_material_that_is_no_key_without_showing_it(
+    run, manager, tmp_path, content, more, code
+):
     file = tmp_path / "key"
     file.write_bytes(content)
     ran = run(*of_key("import", "--file", file, *more))

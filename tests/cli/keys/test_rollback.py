@@ -68,7 +68,7 @@ def test_status_tells_of_a_version_that_was_written_at_another_time(
     assert f"version 1 ({key.fingerprint}) was created at {key.created}, and Vault has" in out
 
 
-def test_nothing_is_accepted_that_did_not_happen_and_none_unasked(
+def test_accept_rollback_changes_nothing_without_a_rollback_or_a_confirmation(
     run: Callable[..., Any], configured: Vault
 ) -> None:
     with KeyManager() as manager:

@@ -28,7 +28,7 @@ def facts(run, *arguments: str) -> dict[str, object]:
     return found
 
 
-def test_a_wrapped_key_from_its_making_to_a_new_one(run, configured):
+def test_the_commands_make_and_rotate_a_wrapped_key(run, configured):
     assert run("vault", "bootstrap", "--environments", "staging", "--transit").code == 0
     assert run("keys", "generate-key").code == 0
     first = facts(run, "info")
@@ -50,7 +50,7 @@ def test_a_wrapped_key_from_its_making_to_a_new_one(run, configured):
     assert key.reveal().hex() not in refused.out + refused.err
 
 
-def test_new_material_is_for_one_key(run):
+def test_rotate_refuses_new_material_for_all_due_keys(run):
     ran = run("keys", "rotate", "--all-due", "--new-material")
     assert ran.code == 2
     assert "--all-due and --new-material can't both be given" in ran.err
@@ -77,7 +77,7 @@ def test_bootstrap_without_both_leaves_transit_alone(run, configured, monkeypatc
     assert "transit/" not in configured.client().read("sys/mounts")["data"]
 
 
-def test_without_the_engine_no_key_is_made(run, configured):
+def test_generate_key_without_the_transit_engine_makes_no_key(run, configured):
     ran = run("keys", "generate-key")
     assert ran.code == 1
     assert "no transit engine at 'transit'" in ran.err

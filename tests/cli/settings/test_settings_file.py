@@ -35,7 +35,7 @@ CRLF = LINE.replace("\n", "\r\n")
         ("[default]\r\na = 1\n", f"[default]\r\na = 1\n{LINE}"),
     ],
 )
-def test_only_the_new_values_are_new(tmp_path, before, after):
+def test_an_edit_changes_the_new_values_alone(tmp_path, before, after):
     file = tmp_path / "settings.toml"
     file.write_bytes(before.encode())
     assert edited(file, "default", NEW) == after.encode()
@@ -50,7 +50,7 @@ def test_new_rules_have_the_line_ends_of_the_file(tmp_path):
     )
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_an_edit_of_a_missing_file_makes_it(tmp_path):
     assert edited(tmp_path / "settings.toml", "default", NEW).decode() == f"[default]\n{LINE}"
 
 
@@ -62,7 +62,7 @@ def test_a_file_that_is_not_there(tmp_path):
     section=st.sampled_from(["default", "development", "staging"]),
     value=st.text(alphabet=st.characters(exclude_categories=["Cs"])),
 )
-def test_every_value_survives(tmp_path_factory, sections, section, value):
+def test_an_edit_keeps_every_other_value(tmp_path_factory, sections, section, value):
     import tomlkit
 
     file = tmp_path_factory.mktemp("edited") / "settings.toml"
@@ -80,7 +80,7 @@ def test_every_value_survives(tmp_path_factory, sections, section, value):
         b"[[default]]\n",
     ],
 )
-def test_a_file_that_can_not_be_edited(tmp_path, content):
+def test_a_file_that_can_not_be_edited_safely_is_refused(tmp_path, content):
     file = tmp_path / "settings.toml"
     file.write_bytes(content)
     with pytest.raises(ConfigurationError, match="can't be changed safely") as caught:
@@ -88,7 +88,7 @@ def test_a_file_that_can_not_be_edited(tmp_path, content):
     assert caught.value.__context__ is None
 
 
-def test_a_file_that_is_no_text(tmp_path):
+def test_a_settings_file_that_is_no_text_is_refused(tmp_path):
     file = tmp_path / "settings.toml"
     file.write_bytes(b"\xff")
     with pytest.raises(SecureMLError, match="is not UTF-8"):
@@ -106,7 +106,7 @@ def test_files_are_written_together_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == [first]
 
 
-def test_a_link_stays_a_link(tmp_path):
+def test_a_saved_file_that_is_a_link_stays_one(tmp_path):
     target = tmp_path / "target"
     target.write_text("old")
     link = tmp_path / "link"
@@ -116,5 +116,5 @@ def test_a_link_stays_a_link(tmp_path):
     assert target.read_bytes() == b"new"
 
 
-def test_what_a_new_file_holds_is_not_shown():
+def test_a_new_file_does_not_show_its_content():
     assert "token" not in repr(NewFile(None, b"token"))

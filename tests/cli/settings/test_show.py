@@ -27,7 +27,7 @@ def test_show_lists_every_setting_with_its_origin(run, tmp_path, monkeypatch):
     assert rows["vault_url"] == ["http://127.0.0.1:8200", "SECUREML_VAULT_URL"]
 
 
-def test_json_has_values_of_their_types(run, monkeypatch):
+def test_show_as_json_has_values_of_their_types(run, monkeypatch):
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", "a-secret-token")
     found = json.loads(run("settings", "show", "--json").out)
     assert found["environment"] == {"value": None, "origin": "default"}
@@ -37,7 +37,7 @@ def test_json_has_values_of_their_types(run, monkeypatch):
     assert found["vault_token"] == {"value": "<hidden>", "origin": "SECUREML_VAULT_TOKEN"}
 
 
-def test_json_tells_file_section_and_line(run, tmp_path):
+def test_show_as_json_tells_file_section_and_line(run, tmp_path):
     file = tmp_path / "settings.toml"
     file.write_text("[default]\ncache_ttl = 60\n")
     found = json.loads(run("settings", "show", "--json").out)
@@ -57,7 +57,7 @@ def test_values_and_places_can_not_steer_the_terminal(run, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_while_vault_is_down_the_other_layers_are_shown(run, tmp_path, form):
+def test_show_prints_the_other_layers_while_vault_is_down(run, tmp_path, form):
     (tmp_path / "settings.toml").write_text(
         "[default]\nvault_settings = true\nvault_url = 'http://127.0.0.1:9'\n"
         "vault_token = 't'\ncache_ttl = 60\n"
@@ -70,7 +70,7 @@ def test_while_vault_is_down_the_other_layers_are_shown(run, tmp_path, form):
     assert "error: Vault at http://127.0.0.1:9 can't be reached" in ran.err
 
 
-def test_with_a_record_that_is_wrong_the_other_layers_are_shown(run, vault, monkeypatch):
+def test_show_prints_the_other_layers_if_vaults_record_is_wrong(run, vault, monkeypatch):
     vault.client().secrets.kv.v2.create_or_update_secret(
         "secureml/settings", secret={"master_key_name": "vault_token"}
     )
@@ -87,14 +87,14 @@ def test_with_a_record_that_is_wrong_the_other_layers_are_shown(run, vault, monk
     assert "master_key_name can't be the name of a setting" in ran.err
 
 
-def test_local_layers_that_are_wrong_are_an_error_and_no_more(run, monkeypatch):
+def test_show_prints_nothing_but_an_error_if_local_layers_are_wrong(run, monkeypatch):
     monkeypatch.setenv("SECUREML_CACHE_TTL", "soon")
     ran = run("settings", "show")
     assert (ran.code, ran.out) == (2, "")
     assert "note:" not in ran.err
 
 
-def test_secrets_stay_hidden(run, monkeypatch):
+def test_show_prints_no_secret(run, monkeypatch):
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", "a-secret-token")
     for form in ([], ["--json"]):
         ran = run("settings", "show", *form)
@@ -119,5 +119,5 @@ def test_a_value_from_vault_is_shown_with_its_origin(run, vault, monkeypatch):
     }
 
 
-def test_schema(run):
+def test_settings_schema_prints_the_json_schema(run):
     assert json.loads(run("settings", "schema").out) == json_schema()

@@ -42,7 +42,7 @@ def hidden(run: Run, plain: Path) -> Path:
     return plain.with_name("hidden.csv")
 
 
-def test_a_file_goes_there_and_back(run, plain, hidden):
+def test_anonymize_and_reidentify_recover_a_file(run, plain, hidden):
     ran = run("reidentify", hidden, "--output", "again.csv")
     assert ran.code == 0
     assert ran.out.splitlines() == [f"path:     {plain.with_name('again.csv')}", "rows:     100"]
@@ -51,7 +51,7 @@ def test_a_file_goes_there_and_back(run, plain, hidden):
     assert run("reidentify", hidden, "--output", "again.csv", "--force").code == 0
 
 
-def test_what_is_printed_of_a_result(run, plain):
+def test_anonymize_as_json_prints_path_rows_key_and_manifest(run, plain):
     ran = run("anonymize", plain, "--output", "hidden.csv", "--columns", "ssn", "--json")
     place = plain.with_name("hidden.csv")
     assert json.loads(ran.out) == {
@@ -64,7 +64,7 @@ def test_what_is_printed_of_a_result(run, plain):
     assert ran.err == ""
 
 
-def test_options_reach_the_columns(run, plain):
+def test_the_options_of_anonymize_reach_the_columns(run, plain):
     line = "--columns ssn,name --strategy fpe --strategy name=token --domain ssn=person"
     line += " --tweak ssn=n --small-domain token --on-invalid token --format ssn=class"
     ran = run("anonymize", plain, "--output", "hidden.csv", *line.split(), "--key-versions")
@@ -92,7 +92,7 @@ def cards(plain: Path) -> Path:
     return plain
 
 
-def test_options_of_formats_and_strategies(run, cards):
+def test_anonymize_takes_options_of_formats_and_strategies(run, cards):
     line = "--columns card,born,n,full.name --format card=credit_card --format born=date"
     line += " --format n=integer --option card.keep_first=4 --option born.start=1990-01-01"
     line += " --option n.minimum=0 --option n.maximum=1000000 --small-domain permute"
@@ -148,7 +148,7 @@ def test_options_reach_a_preview_and_stand_over_the_rules(run, cards):
         ("card.keep_first", "is not COLUMN.NAME=VALUE"),
     ],
 )
-def test_an_option_that_is_none(run, cards, option, told):
+def test_anonymize_refuses_a_malformed_option(run, cards, option, told):
     ran = run("anonymize", cards, "--output", "x.csv", "--columns", "card", "--option", option)
     assert ran.code == 2
     (line,) = (line for line in ran.err.splitlines() if line.startswith("Error: "))
@@ -165,13 +165,13 @@ def test_an_option_that_is_none(run, cards, option, told):
         ("--option card.keep_first=13 --format card=credit_card", "keep_first"),
     ],
 )
-def test_an_option_that_does_not_fit_the_column(run, cards, line, told):
+def test_anonymize_refuses_an_option_that_does_not_fit_the_column(run, cards, line, told):
     ran = run("anonymize", cards, "--output", "x.csv", "--columns", "card", *line.split())
     assert ran.code == 2
     assert re.search(told, ran.err)
 
 
-def test_tabs_and_another_key(run, plain):
+def test_anonymize_takes_another_delimiter_and_another_key(run, plain):
     with KeyManager() as manager:
         manager.generate_key("archive_key")
     plain.write_text(TABLE.replace(",", "\t"))
@@ -191,12 +191,12 @@ def test_tabs_and_another_key(run, plain):
         "--columns ssn more",
     ],
 )
-def test_wrong_usage(run, plain, line):
+def test_wrong_usage_of_anonymize_writes_nothing(run, plain, line):
     assert run("anonymize", plain, "--output", "hidden.csv", *line.split()).code == 2
     assert not plain.with_name("hidden.csv").exists()
 
 
-def test_failures_are_one_line(run, plain, hidden):
+def test_failures_of_tables_are_one_line(run, plain, hidden):
     for line in (
         f"anonymize {plain} --output hidden.csv --columns ssn",
         "anonymize no.csv --output other.csv --columns ssn",
@@ -210,7 +210,7 @@ def test_failures_are_one_line(run, plain, hidden):
     assert run("rekey", hidden, "--to-key", "no_such_key").code == 3
 
 
-def test_rekey_in_place_and_elsewhere(run, plain, hidden):
+def test_rekey_replaces_the_file_or_writes_another(run, plain, hidden):
     with KeyManager() as manager:
         manager.rotate_key("master_key")
     assert run("rekey", hidden, "--output", "moved.csv").code == 0
@@ -223,7 +223,7 @@ def test_rekey_in_place_and_elsewhere(run, plain, hidden):
     assert plain.with_name("again.csv").read_text() == TABLE
 
 
-def test_a_named_manifest_and_rows_that_were_added(run, plain, hidden):
+def test_reidentify_recovers_added_rows_only_without_the_table_check(run, plain, hidden):
     with hidden.open("a") as file:
         file.write(TABLE.partition("\n")[2])
     assert "changed since" in run("reidentify", hidden, "--output", "again.csv").err
@@ -290,7 +290,7 @@ def test_usage_tells_what_each_file_needs(run, plain, hidden):
     assert "no.json: " in lines[1]
 
 
-def test_usage_as_json_and_of_keys_that_can_not_be_looked_at(run, plain, hidden, monkeypatch):
+def test_usage_as_json_marks_keys_that_can_not_be_looked_at(run, plain, hidden, monkeypatch):
     found = json.loads(run("keys", "usage", hidden, plain, "--json").out)
     assert found[0] == {
         "file": str(hidden),
@@ -355,7 +355,7 @@ def test_a_preview_writes_nothing(run, plain):
     assert sorted(plain.parent.iterdir()) == before
 
 
-def test_a_preview_for_scripts(run, plain):
+def test_a_preview_is_printed_as_json(run, plain):
     ran = run("anonymize", plain, "--columns", "n", "--preview", "--json")
     shown = json.loads(ran.out)
     (column,) = shown["columns"]
@@ -365,7 +365,7 @@ def test_a_preview_for_scripts(run, plain):
 
 
 @pytest.mark.parametrize("options", [(), ("--output", "x.csv", "--preview")])
-def test_it_is_either_written_or_shown(run, plain, options):
+def test_anonymize_takes_either_an_output_or_a_preview(run, plain, options):
     ran = run("anonymize", plain, "--columns", "ssn", *options)
     assert ran.code == 2
     assert "give --output, or --preview" in ran.err

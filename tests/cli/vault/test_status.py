@@ -133,7 +133,7 @@ def allow(here, policy, capabilities):
 
 
 @pytest.mark.parametrize("policy", ["secureml-production-admin", "reads", "lists"])
-def test_a_key_that_is_absent_is_told_apart(run, use, here, policy):
+def test_status_tells_an_absent_key(run, use, here, policy):
     allow(here, "reads", {"secret/data/secureml/production/*": "read"})
     allow(here, "lists", {"secret/metadata/secureml/production": "list"})
     with KeyManager(environment="production") as manager:
@@ -149,7 +149,7 @@ def test_a_key_that_is_absent_is_told_apart(run, use, here, policy):
 
 
 @pytest.mark.parametrize("policy", ["secureml-production-admin", "reads"])
-def test_a_key_that_is_deleted_is_told_apart(run, use, here, policy):
+def test_status_tells_a_deleted_key(run, use, here, policy):
     allow(here, "reads", {"secret/data/secureml/production/*": "read"})
     with KeyManager(environment="production") as manager:
         manager.generate_key("master_key")
@@ -169,7 +169,7 @@ def test_a_key_of_another_environment_is_denied(run, use):
     assert ran.err == "error: the token may not read secret/secureml/production/master_key\n"
 
 
-def test_a_token_that_may_not_look_itself_up_is_good_where_it_reads(run, here, monkeypatch):
+def test_status_takes_a_token_that_may_read_but_not_look_itself_up(run, here, monkeypatch):
     with KeyManager() as manager:
         manager.generate_key("master_key")
     monkeypatch.setenv(
@@ -187,7 +187,7 @@ def test_a_token_that_may_not_look_itself_up_is_good_where_it_reads(run, here, m
     assert [key["permissions"] for key in found["keys"]] == [["read"]]
 
 
-def test_a_token_that_may_ask_nothing_is_told_apart_from_none(run, here, monkeypatch):
+def test_status_does_not_know_the_key_if_the_token_may_ask_nothing(run, here, monkeypatch):
     monkeypatch.setenv(
         "SECUREML_VAULT_TOKEN",
         here.policy_token('path "auth/token/lookup-self" { capabilities = ["read"] }'),
@@ -198,7 +198,7 @@ def test_a_token_that_may_ask_nothing_is_told_apart_from_none(run, here, monkeyp
 
 
 @pytest.mark.parametrize("token", ["wrong", None])
-def test_no_valid_token(run, here, monkeypatch, token):
+def test_status_without_a_valid_token_exits_with_4(run, here, monkeypatch, token):
     if token:
         monkeypatch.setenv("SECUREML_VAULT_TOKEN", token)
     else:
@@ -211,14 +211,14 @@ def test_no_valid_token(run, here, monkeypatch, token):
     assert ran.err == f"error: {found['error']}\n"
 
 
-def test_it_leaves_no_trace(run, here):
+def test_status_writes_nothing_to_vault(run, here):
     before = here.client().read("sys/mounts")["data"]
     assert run("vault", "status").code == 3
     assert here.client().list("secret/metadata/") is None
     assert here.client().read("sys/mounts")["data"] == before
 
 
-def test_sealed_then_stopped(run, private_bao, monkeypatch):
+def test_status_tells_an_active_a_sealed_and_a_stopped_server(run, private_bao, monkeypatch):
     monkeypatch.setenv("SECUREML_VAULT_URL", private_bao.url)
     monkeypatch.setenv("SECUREML_VAULT_TOKEN", private_bao.root_token.reveal())
     active = run("vault", "status")
@@ -238,7 +238,7 @@ def test_sealed_then_stopped(run, private_bao, monkeypatch):
     assert f"address:    {private_bao.url}  unavailable: " in down.out
 
 
-def test_a_server_that_is_not_initialized(run, faulty, monkeypatch):
+def test_status_tells_a_server_that_is_not_initialized(run, faulty, monkeypatch):
     server = faulty(b'{"initialized": false, "sealed": true, "version": "2.7.2"}')
     monkeypatch.setenv("SECUREML_VAULT_URL", server.url)
     ran = run("vault", "status")
@@ -269,14 +269,14 @@ def test_every_address_is_shown_and_one_that_serves_is_enough(
     assert found["login"]["policies"]
 
 
-def test_something_that_is_not_vault(run, faulty, monkeypatch):
+def test_status_tells_an_answer_that_is_not_vaults(run, faulty, monkeypatch):
     monkeypatch.setenv("SECUREML_VAULT_URL", faulty(b"<html>", kind="text/html").url)
     ran = run("vault", "status")
     assert ran.code == 5
     assert "does not answer as Vault" in ran.err
 
 
-def test_a_planned_deletion_is_shown(run, here):
+def test_status_shows_a_planned_deletion(run, here):
     client = here.client()
     client.write("secret/config", delete_version_after="48h")
     client.write_data(
@@ -312,7 +312,7 @@ def test_a_mount_without_kv_version_2_is_named_and_left_alone(
     assert client.list("old/") is None
 
 
-def test_no_address(run):
+def test_status_without_an_address_exits_with_2(run):
     ran = run("vault", "status")
     assert (ran.code, ran.out) == (2, "")
     assert "vault_url is not set" in ran.err
@@ -392,7 +392,7 @@ def test_a_wrapped_key_takes_the_right_to_unwrap(run, wrapping, use):
         ({"allow_plaintext_backup": True}, "is exportable: it may leave Vault"),
     ],
 )
-def test_a_transit_key_that_is_none_for_keys_is_pointed_out(run, wrapping, change, finding):
+def test_status_points_out_a_transit_key_that_can_not_wrap_keys(run, wrapping, change, finding):
     wrapping.client().adapter.post(f"/v1/transit/keys/{TRANSIT_KEY}/config", json=change)
     assert attention(run("vault", "status")) == [f"the transit key transit/{TRANSIT_KEY} {finding}"]
 
