@@ -1,16 +1,21 @@
-"""The servers that fail do fail in the way that tests take from them."""
+"""The helpers of the tests do what tests take from them."""
 
 from __future__ import annotations
 
 import socket
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+import click
 import pytest
 
+from helpers.commands import Ran, all_commands, in_process
+from helpers.logins import free_port, listens
 from helpers.network import FaultyServer, Relay
 from helpers.processes import Child
+from helpers.vault import Vault
 
 
 def get(url: str, timeout: float = 10) -> bytes:
@@ -94,3 +99,27 @@ def test_a_child_that_hangs_is_killed(in_child: Callable[..., Child]) -> None:
     import threading
 
     assert in_child(threading.Event().wait).report(seconds=0.3) == "hangs"
+
+
+def test_a_command_in_process_returns_its_exit_code_and_both_streams() -> None:
+    program = "import sys; print(input()); print('told', file=sys.stderr); sys.exit(3)"
+    assert in_process(sys.executable, "-c", program, data=b"x\n") == Ran(3, "x\n", "told\n")
+
+
+def test_the_commands_of_nested_groups_are_found_with_their_paths() -> None:
+    inner = click.Group("inner", commands={"leaf": click.Command("leaf")})
+    group = click.Group("outer", commands={"inner": inner, "top": click.Command("top")})
+    assert all_commands(group) == [("inner", "leaf"), ("top",)]
+
+
+def test_a_free_port_listens_once_a_server_has_taken_it() -> None:
+    port = free_port()
+    assert not listens(port)
+    with socket.create_server(("127.0.0.1", port)):
+        assert listens(port)
+
+
+def test_a_policy_token_has_its_policy_alone(vault: Vault) -> None:
+    token = vault.policy_token('path "auth/token/lookup-self" { capabilities = ["read"] }')
+    (policy,) = vault.client(token).auth.token.lookup_self()["data"]["policies"]
+    assert policy.startswith("p-")
