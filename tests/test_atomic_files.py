@@ -85,7 +85,7 @@ def test_a_killed_writer_leaves_nothing_without_a_name_and_else_what_the_next_on
     assert names(target) == {target.name}
 
 
-def test_what_a_living_writer_has_is_not_swept(kind, target):
+def test_the_file_of_a_living_writer_is_not_swept(kind, target):
     with new_file(target) as file:
         file.write(b"first")
         write_file(target, b"second")
@@ -116,7 +116,7 @@ def test_only_files_of_this_user_and_of_the_same_target_are_swept(target, monkey
     assert elsewhere.read_text() == "mine"
 
 
-def test_what_is_written_is_never_in_a_file_that_took_the_name(target, monkeypatch):
+def test_data_are_never_written_to_a_file_that_took_the_name(target, monkeypatch):
     """Another user who may write to the folder wins the race for the name."""
     monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     theirs = target.parent.parent / "theirs"

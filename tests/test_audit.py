@@ -277,7 +277,7 @@ def test_a_default_value_does_not_hide_that_the_secret_is_absent(log, manager):
     )
 
 
-def test_what_comes_from_memory_says_so(log, manager):
+def test_the_event_of_a_cached_read_says_so(log, manager):
     manager.import_key("k", KEY)
     for _ in range(2):
         manager.get_key("k")
@@ -289,7 +289,7 @@ def test_what_comes_from_memory_says_so(log, manager):
     assert [event["cached"] for event in log.events()[5:]] == [False, True]
 
 
-def test_what_is_served_during_an_outage_says_so(log):
+def test_the_event_of_a_key_served_during_an_outage_says_so(log):
     class GoesDown(MemoryStore):
         is_down = False
 
@@ -427,7 +427,7 @@ def test_only_the_owner_can_read_the_file_from_the_beginning(log, manager):
     assert stat.S_IMODE(log.path.stat().st_mode) == 0o600
 
 
-def test_the_file_keeps_what_it_holds_and_stays_where_it_was(log, monkeypatch, tmp_path):
+def test_the_audit_log_keeps_its_lines_and_its_place(log, monkeypatch, tmp_path):
     log.path.write_text('{"earlier": 1}\n')
     monkeypatch.setenv("SECUREML_AUDIT_LOG", "audit.log")
     manager = in_memory()
@@ -853,7 +853,7 @@ def test_only_what_has_the_form_of_a_request_id_is_taken_for_one(faulty, log, to
 
 
 @pytest.mark.parametrize("environment", [None, "development", "production"])
-def test_what_is_required_needs_a_file(environment, monkeypatch):
+def test_required_audit_needs_a_file(environment, monkeypatch):
     with pytest.raises(ConfigurationError, match="audit_required needs audit_log"):
         Settings(environment=environment, audit_required=True)
     monkeypatch.setenv("SECUREML_AUDIT_REQUIRED", "true")
@@ -861,7 +861,7 @@ def test_what_is_required_needs_a_file(environment, monkeypatch):
         KeyManager(environment=environment)
 
 
-def test_vault_can_not_say_where_events_go():
+def test_vaults_record_can_not_set_the_audit_log():
     store = MemoryStore()
     store.write("settings", {"audit_log": "/dev/null"}, cas=0)
     with pytest.raises(ConfigurationError, match="audit_log"):

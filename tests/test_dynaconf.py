@@ -131,7 +131,7 @@ def test_values_keep_the_types_that_json_gives_them(reached: Vault) -> None:
     assert {name: host[name] for name in values} == values
 
 
-def test_what_the_record_sets_replaces_what_files_and_variables_set(
+def test_the_record_replaces_values_of_files_and_variables(
     reached: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "app.toml").write_text("a = 'file'\nb = 'file'\nc = 'file'\n[db]\nuser = 'file'\n")

@@ -43,7 +43,7 @@ def to_vault(vault: Vault) -> dict[str, str]:
     }
 
 
-def test_they_are_all_here_and_short():
+def test_every_example_is_tested_and_short():
     present = {file.name for file in EXAMPLES.glob("*.py")}
     assert present == {*SCRIPTS, "make_customers.py", "leakage.py"}
     for name in SCRIPTS:

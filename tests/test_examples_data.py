@@ -41,7 +41,7 @@ def luhn(digits: str) -> bool:
     return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
 
 
-def test_it_is_large_enough(customers):
+def test_the_example_table_is_large_enough(customers):
     assert customers.num_rows >= 5_000
     assert customers.column_names == [
         *("customer_id", "name", "email", "ssn", "phone", "card_number"),

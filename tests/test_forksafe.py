@@ -169,7 +169,9 @@ def test_work_that_asks_for_itself_does_not_wait_for_itself() -> None:
 
 
 @pytest.mark.parametrize("error", [SecretNotFoundError("x", looked_in=["a"]), SecretError("y")])
-def test_what_waiting_threads_raise_says_the_same(together: Any, error: SecretError) -> None:
+def test_waiting_threads_raise_an_error_that_says_the_same(
+    together: Any, error: SecretError
+) -> None:
     error.request_id = "id"
 
     def fail(_: int) -> None:

@@ -41,7 +41,7 @@ def test_an_answer_that_breaks_or_is_shown_is_found(run_python):
     assert "TypeError" in done.stdout or "ValueError" in done.stdout
 
 
-def test_what_is_lost_is_found(run_python):
+def test_the_fuzzer_finds_a_lost_value(run_python):
     broken = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); import fuzz, numpy as np\n"
         "from secureml.pseudonymization.strategies.fpe import Fpe\n"

@@ -52,7 +52,7 @@ def golden(request: pytest.FixtureRequest) -> dict[str, Any]:
     return read(request.param)
 
 
-def test_there_are_files_of_every_schema() -> None:
+def test_there_are_golden_files_of_every_schema() -> None:
     assert {read(path)["manifest"]["schema"] for path in FILES} == {1, 2, 3}
 
 

@@ -49,7 +49,7 @@ def test_the_installed_package_is_tested_and_not_the_tree(distribution):
     assert Path(secureml.__file__).parents[1] != ROOT
 
 
-def test_importing_it_loads_nothing_else_and_touches_nothing(run_python):
+def test_importing_secureml_loads_no_other_package_and_touches_nothing(run_python):
     done = run_python("-c", WATCHED_IMPORT)
     assert done.stdout.splitlines() == ["['secureml']", "[]", "[]"], done.stderr
 
@@ -77,7 +77,7 @@ def test_the_layers_are_kept():
     assert done.returncode == 0, done.stdout
 
 
-def test_versions_agree(distribution):
+def test_the_installed_version_is_that_of_the_module(distribution):
     assert distribution.version == secureml.__version__
 
 

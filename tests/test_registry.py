@@ -119,7 +119,7 @@ def test_an_option_has_the_same_types_wherever_it_is_declared() -> None:
         ("", False),
     ],
 )
-def test_which_names_other_packages_may_register(name: str, expected: bool) -> None:
+def test_other_packages_may_register_names_of_their_own_alone(name: str, expected: bool) -> None:
     assert bool(VENDOR_NAME.fullmatch(name)) is expected
 
 

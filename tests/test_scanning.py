@@ -71,7 +71,7 @@ def test_a_kind_is_known_by_its_name_and_its_values(
         ("nothing", [None, None]),
     ],
 )
-def test_what_is_no_personal_data_is_left_alone(name: str, values: list[object]) -> None:
+def test_values_that_are_no_personal_data_are_left_alone(name: str, values: list[object]) -> None:
     assert found(**{name: values}) == {}
 
 
@@ -101,7 +101,7 @@ def test_the_proposals_are_rules_that_work() -> None:
     assert {"name", "email", "ssn", "card_number", "phone"} <= {one.column for one in proposals}
 
 
-def test_it_takes_a_frame_with_names() -> None:
+def test_scan_takes_a_frame_with_distinct_text_names_alone() -> None:
     assert scan(pd.DataFrame({1: EMAILS})) == ()
     with pytest.raises(PseudonymizationError, match="more than once"):
         scan(pd.DataFrame([["a", "b"]], columns=["x", "x"]))

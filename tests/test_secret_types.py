@@ -39,7 +39,7 @@ WAYS_TO_SHOW = {
 
 @pytest.mark.parametrize("show", WAYS_TO_SHOW.values(), ids=WAYS_TO_SHOW.keys())
 @pytest.mark.parametrize("secret", [SecretText(CANARY), SecretBytes(CANARY.encode())])
-def test_no_way_of_showing_it_shows_the_content(show, secret):
+def test_no_way_of_showing_a_secret_shows_its_content(show, secret):
     assert CANARY not in show(secret)
 
 
@@ -70,12 +70,12 @@ def test_comparison_is_by_content_and_kind():
     assert SecretText("a") != "a"
 
 
-def test_it_is_as_long_and_as_true_as_its_content():
+def test_a_secret_is_as_long_and_as_true_as_its_content():
     assert len(SecretBytes(bytes(32))) == 32
     assert not SecretText("")
 
 
-def test_it_has_no_hash():
+def test_a_secret_has_no_hash():
     with pytest.raises(TypeError):
         hash(SecretText("a"))
 
@@ -109,7 +109,7 @@ def test_comparison_takes_as_long_wherever_contents_differ(monkeypatch):
     assert compared == [(b"ab", b"ab"), ("é".encode(), b"e")]
 
 
-def test_what_is_concealed_stays_as_it_is():
+def test_conceal_returns_a_secret_unchanged():
     text, octets = SecretText("a"), SecretBytes(b"a")
     assert conceal(text) is text
     assert conceal(octets) is octets
@@ -118,7 +118,7 @@ def test_what_is_concealed_stays_as_it_is():
 
 
 @pytest.mark.parametrize("value", [None, 5, [CANARY], bytearray(b"a")])
-def test_what_is_no_secret_at_all_is_concealed_until_it_has_been_checked(value):
+def test_conceal_hides_a_value_of_any_type(value):
     assert conceal(value).reveal() is value
     assert repr(conceal(value)) == "<SecretValue>"
 

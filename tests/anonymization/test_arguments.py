@@ -88,7 +88,7 @@ def test_a_table_is_no_manifest(hidden, manager):
 
 
 @pytest.mark.parametrize("given", ["{}", 5, None], ids=str)
-def test_one_manifest_is_no_list_of_them(manager, given):
+def test_merge_manifests_refuses_one_manifest_in_place_of_a_list(manager, given):
     with pytest.raises(ArgumentError, match="manifests must be a list"):
         merge_manifests(given, key_manager=manager)
     with pytest.raises(ArgumentError, match="manifests must be a list"):

@@ -86,7 +86,7 @@ def test_a_table_is_recovered_by_the_check_of_its_key(
     pd.testing.assert_frame_equal(reidentify(hidden, key_manager=manager), PEOPLE)
 
 
-def test_and_moved_by_it_to_another_key_of_the_same_number(
+def test_a_table_is_rekeyed_by_the_check_of_its_key_to_another_version(
     renumbered: tuple[KeyManager, pd.DataFrame],
 ) -> None:
     manager, hidden = renumbered
@@ -97,7 +97,9 @@ def test_and_moved_by_it_to_another_key_of_the_same_number(
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_files_are_too(open_manager: Callable[..., KeyManager], tmp_path: Path, kind: str) -> None:
+def test_a_file_is_recovered_by_the_check_of_its_key(
+    open_manager: Callable[..., KeyManager], tmp_path: Path, kind: str
+) -> None:
     before = open_manager()
     before.generate_key("k")
     before.rotate_key("k")
@@ -154,7 +156,7 @@ def test_a_key_that_no_version_is_any_more_is_named_with_its_check(
                 attempt(hidden, key_manager=open_manager())
 
 
-def test_what_is_disabled_or_destroyed_is_not_looked_for_elsewhere(
+def test_a_disabled_or_destroyed_version_is_not_looked_for_under_other_numbers(
     open_manager: Callable[..., KeyManager],
 ) -> None:
     manager = open_manager()

@@ -42,7 +42,7 @@ def places(column: Column, version: int = 3) -> tuple[str, ...] | None:
     return values and tuple(values)
 
 
-def test_one_part() -> None:
+def test_the_merge_of_one_part_is_that_part() -> None:
     assert merged(COLUMN) == COLUMN
     assert merge_keys([part(COLUMN)]) == [KEY]
 
@@ -108,7 +108,7 @@ def test_versions_that_one_part_has_keep_their_sketches_without_their_key() -> N
     assert whole.sketches == {**old.sketches, **alone.columns["ssn"].sketches}
 
 
-def test_one_number_that_names_two_keys() -> None:
+def test_parts_that_name_two_keys_by_one_number_are_not_merged() -> None:
     versioned = replace(COLUMN, versions=True)
     restored = replace(keyring(2).reference, check="11" * 16)
     one, other = part(versioned, KEY, (keyring(2).reference,)), part(versioned, restored)
@@ -126,7 +126,7 @@ def test_a_key_that_was_wrapped_anew_is_the_same() -> None:
     "key",
     [replace(KEY, name="other"), replace(KEY, version=4), replace(KEY, environment="staging")],
 )
-def test_parts_under_other_keys(key: KeyReference) -> None:
+def test_parts_under_different_keys_are_not_merged(key: KeyReference) -> None:
     with pytest.raises(ManifestError, match="one part was pseudonymized with"):
         merge_keys([part(COLUMN), part(COLUMN, key)])
 

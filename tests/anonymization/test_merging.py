@@ -104,7 +104,7 @@ def test_a_version_that_there_is_not(manager: KeyManager) -> None:
         ({"key_versions": True}, "column 'ssn' was not pseudonymized alike"),
     ],
 )
-def test_parts_that_were_made_in_other_ways(
+def test_parts_that_were_made_in_different_ways_are_not_merged(
     manager: KeyManager, arguments: dict[str, Any], match: str
 ) -> None:
     first = made(table(), manager)
@@ -114,13 +114,13 @@ def test_parts_that_were_made_in_other_ways(
         merge_manifests([manifest(first), manifest(second)], key_manager=manager)
 
 
-def test_parts_of_other_dtypes(manager: KeyManager) -> None:
+def test_parts_of_different_dtypes_are_not_merged(manager: KeyManager) -> None:
     parts = [made(table(), manager), made(table().astype({"id": "int64"}), manager)]
     with pytest.raises(ManifestError, match="'id' has dtype Int64 in one part and int64"):
         merge_manifests(map(manifest, parts), key_manager=manager)
 
 
-def test_no_parts(manager: KeyManager) -> None:
+def test_a_merge_needs_at_least_one_sound_manifest(manager: KeyManager) -> None:
     with pytest.raises(ManifestError, match="no manifests"):
         merge_manifests([], key_manager=manager)
     with pytest.raises(ManifestError, match="can't be used"):
@@ -128,14 +128,14 @@ def test_no_parts(manager: KeyManager) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_changed_part(manager: KeyManager, place: int) -> None:
+def test_a_changed_part_is_not_merged(manager: KeyManager, place: int) -> None:
     parts = [json.loads(json.dumps(manifest(made(table(seed), manager)))) for seed in (1, 2)]
     parts[place]["columns"]["ssn"]["rows"] += 1
     with pytest.raises(ManifestChangedError):
         merge_manifests(parts, key_manager=manager)
 
 
-def test_another_key(manager: KeyManager) -> None:
+def test_parts_are_not_merged_with_another_key_of_the_same_name(manager: KeyManager) -> None:
     parts = [manifest(made(table(), manager))]
     stranger = KeyManager(environment="development", store=MemoryStore())
     stranger.generate_key("master_key")

@@ -48,14 +48,14 @@ def test_both_spellings_have_one_pseudonym(manager: KeyManager, dtype: str) -> N
     assert direct.tolist() == new[4:8]
 
 
-def test_without_it_spellings_stay_apart(manager: KeyManager) -> None:
+def test_spellings_stay_apart_without_normalization(manager: KeyManager) -> None:
     frame = pd.DataFrame({"x": [*APART, *TOGETHER]})
     made = anonymize(frame, sensitive_columns=["x"], key_manager=manager)
     assert made["x"].nunique() == 8
     pd.testing.assert_frame_equal(reidentify(made, key_manager=manager), frame)
 
 
-def test_rekey_keeps_it(manager: KeyManager) -> None:
+def test_rekey_keeps_the_normalization(manager: KeyManager) -> None:
     made = nfc(pd.DataFrame({"x": APART}), manager)
     moved = rekey(made, "other_key", key_manager=manager)
     assert moved.attrs["secureml"]["columns"]["x"]["normalize"] == "NFC"
@@ -77,7 +77,7 @@ def test_numbers_have_no_spellings(manager: KeyManager) -> None:
     pd.testing.assert_frame_equal(reidentify(made, key_manager=manager), frame)
 
 
-def test_another_form(manager: KeyManager) -> None:
+def test_an_unknown_normalization_is_an_error_that_suggests_one(manager: KeyManager) -> None:
     with pytest.raises(PseudonymizationError, match="normalize='NFKC' is not known; did you mean"):
         anonymize(
             pd.DataFrame({"x": APART}),

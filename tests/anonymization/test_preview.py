@@ -45,7 +45,7 @@ def test_a_preview_shows_what_anonymize_makes(keys: KeyManager, preview: Preview
     assert preview.rows["score, after"].isna().all()
 
 
-def test_anonymize_with_preview_is_a_call_of_it(keys: KeyManager) -> None:
+def test_anonymize_with_preview_returns_what_preview_returns(keys: KeyManager) -> None:
     how = {"sensitive_columns": ["ssn", "zip"], "key_manager": keys}
     shown, called = preview_of(TABLE, 2, **how), anonymize(TABLE, preview=2, **how)
     pd.testing.assert_frame_equal(shown.rows, called.rows)
@@ -83,7 +83,7 @@ def test_a_preview_prints_as_two_tables(preview: Preview) -> None:
     assert "can't be turned back" in text
 
 
-def test_what_passes_is_said(keys: KeyManager) -> None:
+def test_a_preview_says_that_a_table_passes(keys: KeyManager) -> None:
     table = TABLE[["ssn"]]
     assert anonymize(table, sensitive_columns=["ssn"], preview=2, key_manager=keys).passes
 

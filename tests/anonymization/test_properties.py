@@ -53,7 +53,9 @@ def recovered(frame: pd.DataFrame, policy: str, manager: KeyManager) -> pd.DataF
     rows=st.integers(0, 5),
     data=st.data(),
 )
-def test_any_text(manager: KeyManager, columns: list[str], rows: int, data: st.DataObject) -> None:
+def test_any_text_is_recovered(
+    manager: KeyManager, columns: list[str], rows: int, data: st.DataObject
+) -> None:
     frame = pd.DataFrame(index=range(rows))
     for name in columns:
         values = data.draw(st.lists(VALUES | st.none(), min_size=rows, max_size=rows))
@@ -66,14 +68,16 @@ def test_any_text(manager: KeyManager, columns: list[str], rows: int, data: st.D
 
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(codec=None), max_size=9) | st.none(), max_size=5))
-def test_any_objects(manager: KeyManager, values: list[str | None]) -> None:
+def test_any_objects_are_recovered_from_tokens(
+    manager: KeyManager, values: list[str | None]
+) -> None:
     frame = pd.DataFrame({"x": pd.Series(values, dtype=object)})
     pd.testing.assert_frame_equal(recovered(frame, "token", manager), frame)
 
 
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from(NUMBER_DTYPES), st.data())
-def test_any_integers(manager: KeyManager, dtype: str, data: st.DataObject) -> None:
+def test_any_integers_are_recovered(manager: KeyManager, dtype: str, data: st.DataObject) -> None:
     info = np.iinfo(dtype.removesuffix("[pyarrow]").lower())
     values = st.integers(int(info.min), int(info.max)) | st.sampled_from([info.min, info.max, 0])
     values = values.map(int)

@@ -90,7 +90,9 @@ def test_dtypes_and_nulls_stay_and_values_come_back(
 
 
 @BOTH
-def test_rekey(manager: KeyManager, frame: pd.DataFrame) -> None:
+def test_quantities_are_rekeyed_and_keep_their_dtypes(
+    manager: KeyManager, frame: pd.DataFrame
+) -> None:
     made = anonymize(frame, key_manager=manager, **how(frame, small_domain="permute"))
     moved = rekey(made, "other_key", key_manager=manager)
     assert moved.dtypes.equals(frame.dtypes)
@@ -100,7 +102,9 @@ def test_rekey(manager: KeyManager, frame: pd.DataFrame) -> None:
 
 @BOTH
 @pytest.mark.parametrize("strings", [True, False])
-def test_through_csv(manager: KeyManager, frame: pd.DataFrame, strings: bool) -> None:
+def test_quantities_are_recovered_through_csv(
+    manager: KeyManager, frame: pd.DataFrame, strings: bool
+) -> None:
     made = anonymize(frame, key_manager=manager, **how(frame, small_domain="permute"))
     text = io.StringIO(made.to_csv(index=False))
     naive = [name for name in frame.columns if name in ("s", "ms", "us", "ns", "date32")]
@@ -303,7 +307,7 @@ def test_text_that_is_read_as_moments(manager: KeyManager) -> None:
         reidentify(read, made.attrs["secureml"], key_manager=manager)
 
 
-def test_many_rows(manager: KeyManager) -> None:
+def test_many_quantities_are_recovered(manager: KeyManager) -> None:
     count = 200_000  # enough for several threads
     seconds = np.arange(count, dtype=np.int64) * 997
     frame = pd.DataFrame({"when": seconds.view("M8[s]"), "amount": np.arange(count) / 100})

@@ -46,7 +46,7 @@ def test_what_versions_of_python_read_in_different_ways_is_refused(manager: KeyM
         reidentify(table("after", "word"), GOLDEN["manifest"], key_manager=manager)
 
 
-def test_rekey_makes_the_second_version_of_it(manager: KeyManager) -> None:
+def test_rekey_makes_the_second_version_of_the_regex_format(manager: KeyManager) -> None:
     new = rekey(
         table("after", *SETTLED),
         manifest=GOLDEN["manifest"],

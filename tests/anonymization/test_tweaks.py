@@ -88,7 +88,7 @@ def test_the_dtype_of_the_tweak_does_not_matter(manager: KeyManager, dtype: Any)
     pd.testing.assert_frame_equal(reidentify(result, key_manager=manager), frame)
 
 
-def test_through_csv(manager: KeyManager) -> None:
+def test_tweaked_columns_are_recovered_through_csv(manager: KeyManager) -> None:
     frame = table("Int64")
     result = made(frame, manager)
     manifest = result.attrs["secureml"]
@@ -270,7 +270,9 @@ def test_tweaks_of_a_file_are_held_against_its_manifest(
         ({"tweaks": {"year": "ssn"}}, "tweaks names 'year', which is no sensitive column"),
     ],
 )
-def test_bad_arguments(manager: KeyManager, arguments: dict[str, Any], match: str) -> None:
+def test_wrong_tweaks_are_refused(
+    manager: KeyManager, arguments: dict[str, Any], match: str
+) -> None:
     with pytest.raises(PseudonymizationError, match=match):
         made(table(), manager, **arguments)
 

@@ -32,7 +32,7 @@ def manager(vault: Vault) -> KeyManager:
     return manager
 
 
-def test_rotation(manager: KeyManager) -> None:
+def test_a_rotation_changes_pseudonyms_and_old_tables_are_recovered(manager: KeyManager) -> None:
     old = anonymize(NAMES, sensitive_columns=BOTH, key_manager=manager)
     manager.rotate_key("master_key")
     new = anonymize(NAMES, sensitive_columns=BOTH, key_manager=manager)
@@ -83,7 +83,7 @@ def test_environments_have_their_own_keys(vault: Any, manager: KeyManager) -> No
         reidentify(table, key_manager=staging)
 
 
-def test_no_server(vault: Any, manager: KeyManager) -> None:
+def test_anonymize_without_a_server_is_an_outage(vault: Any, manager: KeyManager) -> None:
     nowhere = KeyManager(
         "http://127.0.0.1:9", vault.token, vault_timeout=1.0, environment="production"
     )

@@ -92,7 +92,7 @@ def test_some_rows_and_one_of_the_columns(manager: KeyManager) -> None:
 
 
 @pytest.mark.parametrize("text", [True, False])
-def test_through_csv(manager: KeyManager, text: bool) -> None:
+def test_columns_of_versions_are_recovered_through_csv(manager: KeyManager, text: bool) -> None:
     table, manifest, before = appended(manager)
     table.loc[table["ssn"].isna(), "ssn__key_version"] = pd.NA  # the column becomes one of floats
     read = pd.read_csv(StringIO(table.to_csv(index=False)), dtype=str if text else {"ssn": str})
@@ -125,7 +125,9 @@ def test_versions_in_another_dtype(manager: KeyManager, changed: Callable[..., A
 @pytest.mark.parametrize(
     "wrong", [None, "x", "", 0, -1, 1.5, "1.5", float("inf"), 1e300, 10**30, float("nan")]
 )
-def test_what_is_no_version(manager: KeyManager, wrong: object) -> None:
+def test_a_value_that_is_no_version_is_refused_with_its_rows(
+    manager: KeyManager, wrong: object
+) -> None:
     table, manifest, _ = appended(manager)
     table["ssn__key_version"] = table["ssn__key_version"].astype(object)
     table.loc[[10, 50], "ssn__key_version"] = wrong

@@ -86,7 +86,7 @@ def test_rows_of_another_table_under_the_same_key(
         reidentify(added, manifest(january), key_manager=manager)
 
 
-def test_without_the_check(
+def test_a_table_with_added_rows_is_recovered_without_the_check(
     manager: KeyManager, january: pd.DataFrame, february: pd.DataFrame
 ) -> None:
     added = pd.concat([january, anonymized(people(3), manager, master_key_version=1)])
@@ -159,7 +159,7 @@ def test_categories_that_no_row_has_do_not_count(manager: KeyManager) -> None:
     assert as_text["kind"].tolist()[:2] == ["Somewhere", "Elsewhere"]
 
 
-def test_one_value_of_a_small_table_that_was_edited(manager: KeyManager) -> None:
+def test_one_edited_value_of_a_small_table_is_noticed(manager: KeyManager) -> None:
     table = pd.DataFrame({"ssn": ["078-05-1120", "219-09-9999"]})
     made = anonymized(table, manager, sensitive_columns=["ssn"])
     made.loc[0, "ssn"] = "123-45-6789"
@@ -238,7 +238,7 @@ def test_no_column_of_the_manifest(manager: KeyManager, january: pd.DataFrame) -
         reidentify(pd.DataFrame({"other": ["x"]}), manifest(january), key_manager=manager)
 
 
-def test_another_key(january: pd.DataFrame) -> None:
+def test_a_table_of_another_key_of_the_same_name_is_noticed(january: pd.DataFrame) -> None:
     stranger = KeyManager(environment="development", store=MemoryStore())
     stranger.generate_key("master_key")
     with pytest.raises(WrongKeyError, match=r"not the same.*Use the environment"):
@@ -276,7 +276,7 @@ def test_manifests_alone_do_not_link_tables(manager: KeyManager, opened: Any) ->
 
 
 @pytest.mark.parametrize("strategy", ["hash", "mask", "redact", "null"])
-def test_what_can_not_be_turned_back_has_no_sketch(manager: KeyManager, strategy: str) -> None:
+def test_an_irreversible_column_has_no_sketch(manager: KeyManager, strategy: str) -> None:
     table = pd.DataFrame({"ssn": ["078-05-1120", "219-09-9999"]})
     made = anonymized(table, manager, sensitive_columns=["ssn"], strategy=strategy)
     assert manifest(made)["columns"]["ssn"]["sketches"] == []

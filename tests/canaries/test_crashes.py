@@ -274,6 +274,6 @@ def test_the_table_and_its_manifest_hold_no_key(scene, leaks, tmp_path):
     assert not leaks((tmp_path / "frame.parquet").read_bytes())
 
 
-def test_what_is_known_of_a_key_does_not_hold_it(scene, leaks):
+def test_the_information_on_a_key_does_not_hold_it(scene, leaks):
     infos = [scene.key.info, *scene.manager.key_history("k"), *scene.manager.list_keys()]
     assert not leaks(repr([dataclasses.asdict(info) for info in infos]))

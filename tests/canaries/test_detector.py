@@ -48,7 +48,7 @@ def test_every_spelling_is_found(scene, leaks, leak, which):
     assert leaks(leak(octets))
 
 
-def test_nothing_is_found_where_nothing_is(leaks):
+def test_the_detector_finds_nothing_in_text_without_the_key(leaks):
     assert not leaks(repr(SecretBytes(bytes(32))) + bytes(range(256)).hex())
     assert not leaks(bytes(range(256)))
 

@@ -44,7 +44,7 @@ def manager_of(url: str, **more) -> KeyManager:
 
 
 @pytest.mark.parametrize("odd", ODD_ANSWERS)
-def test_an_odd_answer_with_the_key_in_it(faulty, scene, leaks, odd):
+def test_an_odd_answer_with_the_key_in_it_leaks_nothing(faulty, scene, leaks, odd):
     body = json.dumps(ODD_ANSWERS[odd]()).replace("KEY", scene.material().hex()).encode()
     status = "202 Accepted" if odd == "an odd status" else "200 OK"
     server = faulty(body[: len(body) // 2] if odd == "half of it" else body, status=status)
@@ -83,7 +83,7 @@ def manager(vault: Vault, scene: Scene) -> Iterator[KeyManager]:
         yield made
 
 
-def test_a_denied_write(vault, manager, scene, leaks):
+def test_a_denied_write_leaks_nothing(vault, manager, scene, leaks):
     policy = 'path "secret/data/secureml/staging/*" { capabilities = ["read"] }'
     token = vault.policy_token(policy, no_default_policy=False)
     with KeyManager(
@@ -155,7 +155,7 @@ def test_a_crash_with_a_wrapped_key(wrapping, scene, leaks, crash):
     assert not leaks(caught.value)
 
 
-def test_a_denied_wrap(vault, wrapping, scene, leaks):
+def test_a_denied_wrap_leaks_nothing(vault, wrapping, scene, leaks):
     policy = 'path "secret/*" { capabilities = ["create", "read", "update", "patch"] }'
     token = vault.policy_token(policy, no_default_policy=False)
     with (

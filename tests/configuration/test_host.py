@@ -201,7 +201,7 @@ def test_a_section_is_not_changed_by_being_followed(host: dynaconf.Dynaconf) -> 
 
 
 @pytest.mark.parametrize("wrong", [dynaconf.Dynaconf(), lambda: None, lambda: "x", [("a", "b")]])
-def test_what_gives_no_section_is_a_type_error(wrong: Any) -> None:
+def test_a_host_without_a_section_is_a_type_error(wrong: Any) -> None:
     with pytest.raises(TypeError, match="one section of the host's settings"):
         Layers(host=wrong)
 

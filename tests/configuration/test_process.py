@@ -50,7 +50,7 @@ def test_configure_replaces_them():
     assert get_settings().environment is None
 
 
-def test_what_is_given_later_decides_for_the_settings_that_mean_the_same():
+def test_the_last_of_settings_with_one_meaning_decides():
     configure(vault_token="first", vault_client_cert="/a.pem", vault_client_key="/a.key")
     with override(vault_token_file="/run/token", vault_client_cert="/b.pem") as settings:
         assert (settings.vault_token, settings.vault_token_file) == (None, "/run/token")

@@ -192,7 +192,7 @@ def test_while_vault_is_down_the_last_settings_stay(
         AccessDeniedError("denied"),
     ],
 )
-def test_what_can_not_be_used_changes_nothing(clock: Clock, answer: Any) -> None:
+def test_a_record_that_can_not_be_used_changes_nothing(clock: Clock, answer: Any) -> None:
     record = Record(master_key_name="good")
     settings = central(record, clock)
     before = settings.current()
@@ -271,7 +271,7 @@ def test_a_thread_that_dies_while_it_reads_leaves_the_next_attempt_to_others(clo
     assert settings.current().master_key_name == "new"
 
 
-def test_threads_that_read_it_first_share_one_request_and_its_error(clock: Clock) -> None:
+def test_threads_that_read_the_record_first_share_one_request_and_its_error(clock: Clock) -> None:
     record = Record()
     record.answer = AccessDeniedError("denied")
     settings = central(record, clock)
@@ -285,7 +285,7 @@ def test_threads_that_read_it_first_share_one_request_and_its_error(clock: Clock
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_what_was_asked_for_before_it_expired_is_not_used_after(
+def test_an_answer_that_was_asked_for_before_expire_is_not_used(
     clock: Clock, is_first: bool
 ) -> None:
     record = Record(master_key_name="first")
@@ -314,7 +314,7 @@ def test_without_vault_settings_nothing_is_ever_asked_for(clock: Clock) -> None:
     assert record.count == 0
 
 
-def test_no_other_layer_is_read_again(
+def test_a_refresh_of_the_record_reads_no_other_layer_again(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "settings.toml"
@@ -331,7 +331,9 @@ def test_no_other_layer_is_read_again(
     assert (after.vault_path, after.environment, after.cache_ttl) == ("before", None, 2)
 
 
-def test_what_is_to_be_warned_of_is_once(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refresh_of_the_record_repeats_no_warning(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SECUREML_VAULT_PAHT", "x")
     with pytest.warns(SecureMLWarning, match="SECUREML_VAULT_PATH"):
         settings = central(Record(), clock)

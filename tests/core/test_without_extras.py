@@ -27,7 +27,7 @@ def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
 
 
-def test_they_really_are_not_installed(request, monkeypatch):
+def test_the_extras_are_not_installed(request, monkeypatch):
     if not request.config.getoption("--no-extras"):
         pytest.skip("make test-core gives --no-extras in an environment that has none")
     monkeypatch.undo()

@@ -30,7 +30,7 @@ def fenced(kind: str, text: str) -> str:
         (fenced("hcl", 'path "secret/data/*" { capabilities = ["fly"] }'), "policy"),
     ],
 )
-def test_what_does_not_work_is_found(reader, tmp_path, page, problem):
+def test_the_reader_finds_lines_that_do_not_work(reader, tmp_path, page, problem):
     (tmp_path / "page.md").write_text(page, encoding="utf-8")
     with pytest.raises(AssertionError, match=problem):
         reader.follow(tmp_path / "page.md")

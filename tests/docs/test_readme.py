@@ -13,7 +13,7 @@ def test_every_block_works(reader):
     reader.follow(README)
 
 
-def test_it_has_the_lines_that_the_project_promises(blocks):
+def test_the_readme_has_the_lines_that_the_project_promises(blocks):
     lines = {line for block in blocks("README.md") for line in block.text.splitlines()}
     assert {
         "make demo",

@@ -28,13 +28,13 @@ def hkdf(key: bytes, info: bytes, size: int) -> bytes:
 @given(
     st.binary(min_size=16, max_size=64), st.text(min_size=1), st.integers(1, 200) | st.just(8160)
 )
-def test_it_is_hkdf_with_purpose_and_size_in_the_info(base, purpose, size):
+def test_derive_is_hkdf_with_purpose_and_size_in_the_info(base, purpose, size):
     octets = purpose.encode("utf-8", "surrogatepass")
     info = b"secureml/derive/v1" + len(octets).to_bytes(4, "big") + octets + size.to_bytes(4, "big")
     assert derive(base, purpose, size) == hkdf(base, info, size)
 
 
-def test_golden_values():
+def test_derived_keys_have_the_golden_values():
     assert derive(BASE, "pseudonymization/fpe/ssn", 32).hex() == (
         "1e4e9d2c6e9fe9f13df72ecaaacd4cac2ec82684d8182ab44ee9e44cfcefca51"
     )
@@ -63,6 +63,6 @@ def test_the_largest_size():
         (BASE, "p", 8161, "8161 bytes asked for"),
     ],
 )
-def test_what_can_not_be_derived_is_refused(base, purpose, size, message):
+def test_a_wrong_base_purpose_or_size_is_refused(base, purpose, size, message):
     with pytest.raises(KeyMaterialError, match=message):
         derive(base, purpose, size)

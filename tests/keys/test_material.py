@@ -28,7 +28,7 @@ material = st.binary(min_size=16, max_size=80)
 
 
 @given(material, st.sampled_from(["hex", "base64"]))
-def test_what_is_encoded_is_decoded(octets, encoding):
+def test_encoded_material_is_decoded(octets, encoding):
     text = encode(octets, encoding)
     assert decode(text, encoding) == octets
     assert decode_exactly(text, len(octets), encoding) == octets
@@ -44,7 +44,7 @@ def test_both_base64_alphabets_are_read_padded_or_not(octets):
 
 
 @given(material)
-def test_what_is_concealed_is_read_and_written_like_what_is_not(octets):
+def test_concealed_material_is_read_and_written_like_plain_material(octets):
     secret = SecretBytes(octets)
     assert encode(secret, "hex") == octets.hex()
     assert format_material(secret, "bytes") == octets
@@ -66,7 +66,7 @@ def test_arbitrary_text_is_a_key_of_the_wanted_length_or_refused(text):
 
 
 @given(st.binary(min_size=1, max_size=60), st.integers(1, 100))
-def test_another_length_is_never_stretched_or_cut(octets, wanted):
+def test_material_of_another_length_is_never_stretched_or_cut(octets, wanted):
     assume(len(octets) != wanted)
     with pytest.raises(KeyMaterialError):
         decode_exactly(encode(octets, "hex"), wanted, "hex")

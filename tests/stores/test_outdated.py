@@ -74,7 +74,7 @@ def test_an_older_version_is_asked_for_again(faulty, store_of):
     )
 
 
-def test_what_was_written_is_seen(faulty, store_of):
+def test_a_written_version_is_asked_for_again_behind_a_standby(faulty, store_of):
     written = answer({"data": {"version": 5, "created_time": created(5)}})
     store = store_of(faulty(**of(5), first=[MOUNT, written, of(4), answer(STANDBY), of(4)]))
     store.write("k", {"value": "5"}, cas=4)
@@ -100,7 +100,7 @@ def test_a_write_whose_answer_was_lost_is_found_behind_a_standby(faulty, store_o
     assert store.write("k", {"value": "3"}, cas=2).version == 3
 
 
-def test_another_address_may_have_caught_up(faulty, store_of):
+def test_another_address_is_asked_if_the_first_is_behind(faulty, store_of):
     behind, ahead = faulty(**of(1), first=[of(2)]), faulty(**of(2))
     store = store_of(behind, ahead)
     assert store.read("k").record.version == 2
@@ -109,7 +109,7 @@ def test_another_address_may_have_caught_up(faulty, store_of):
     assert len(ahead.received) == 1
 
 
-def test_what_never_catches_up_is_unavailable_and_not_old(faulty, store_of):
+def test_a_server_that_never_catches_up_is_an_outage(faulty, store_of):
     store = store_of(faulty(**of(3), first=[of(4)]))
     store.read("k")
     outcome = store.read("k")
@@ -145,7 +145,7 @@ def test_a_secret_made_anew_is_believed_from_anyone(faulty, store_of):
 
 
 @pytest.mark.parametrize("version", [None, 1, 2])
-def test_what_was_there_does_not_vanish(faulty, store_of, version):
+def test_a_secret_that_was_read_does_not_vanish_behind_a_standby(faulty, store_of, version):
     store = store_of(faulty(**of(2), first=[of(2), NOTHING, answer(STANDBY), NOTHING]))
     store.read("k")
     assert store.read("k", version).finding is Finding.PRESENT
@@ -156,7 +156,7 @@ def test_what_was_there_does_not_vanish(faulty, store_of, version):
     assert "although version 2 was there" in str(outcome.error)
 
 
-def test_what_was_removed_is_absent(faulty, store_of):
+def test_a_removed_secret_is_absent(faulty, store_of):
     server = faulty(**NOTHING, first=[of(2), NOTHING, answer(ACTIVE)])
     store = store_of(server)
     store.read("k")

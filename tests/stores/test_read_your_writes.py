@@ -77,7 +77,7 @@ def test_a_state_that_was_set_is_read_from_a_standby(standbys, store_of):
         assert store.read("states").finding is Finding.DELETED
 
 
-def test_another_standby_knows_what_was_read_or_written_too(standbys, store_of):
+def test_another_standby_knows_a_secret_that_was_read_or_written(standbys, store_of):
     store = store_of(*standbys)
     session = store.session._process.client
     for number in range(TIMES):

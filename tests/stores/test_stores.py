@@ -49,7 +49,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[SecretStore]:
     made.close()
 
 
-def test_what_was_never_written_is_absent(store):
+def test_a_secret_that_was_never_written_is_absent(store):
     outcome = store.read("nothing")
     assert outcome.finding is Finding.ABSENT
     assert outcome.record is None
@@ -68,7 +68,7 @@ def test_what_was_never_written_is_absent(store):
         {"value": "12e45678"},
     ],
 )
-def test_what_is_written_is_read(store, fields):
+def test_a_written_secret_is_read(store, fields):
     before = datetime.now(UTC) - timedelta(minutes=5)
     written = store.write("k", fields, cas=0)
     record = store.read("k").record
@@ -255,7 +255,7 @@ def test_annotations_at_once_are_all_kept(store):
     assert store.read("k").record.custom_metadata == expected
 
 
-def test_what_is_not_there_can_not_be_annotated(store):
+def test_a_secret_that_does_not_exist_can_not_be_annotated(store):
     with pytest.raises(SecretNotFoundError):
         store.annotate("k", {"a": "1"})
 
