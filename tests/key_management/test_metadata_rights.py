@@ -73,7 +73,7 @@ def test_the_versions_of_a_key_take_one_request_and_no_material(keys, manager, t
     told.key_versions("b")
     requests: list[str] = []
     told._connection.store().session.request, send = (
-        lambda *args, **more: requests.append(more["path"]) or send(*args, **more),
+        lambda method, path, **more: requests.append(path) or send(method, path, **more),
         told._connection.store().session.request,
     )
     assert [(info.version, info.state) for info in told.key_versions("a")] == [
