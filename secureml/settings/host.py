@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from secureml.errors import ConfigurationError
+from secureml.secret_types import reveal
 from secureml.settings.layers import Layer
 
 __all__ = ["Host", "host_layer"]
@@ -32,22 +33,13 @@ class Host:
     """
 
     def __init__(self, given: Mapping[str, object] | Callable[[], Mapping[str, object]]) -> None:
-        store, key = _home(given)
-        self._is_followed = store is not None or not isinstance(given, Mapping)
-        if store is not None:
-            # Without what Dynaconf does at each access.
-            self._read: Callable[[], Any] = partial(dict.get, store, key)
-        elif isinstance(given, Mapping):
-            self._read = lambda: given
-        else:
-            self._read = given
-        # A whole Dynaconf object can be called, and gives no section.
-        is_object = hasattr(given, "execute_loaders")
-        if is_object or not callable(self._read) or not isinstance(self._read(), Mapping):
+        read, self._is_followed = _reader(given)
+        if read is None:
             raise TypeError(
                 "host must be a mapping, one section of the host's settings, or a function that "
                 "returns it"
             )
+        self._read = read
 
     def section(self) -> Any:
         """Return the section as it is by now; None while there is none."""
@@ -102,6 +94,26 @@ def host_layer(section: Mapping[str, object], problems: list[str]) -> Layer:
             problems.append(f"host application: {name} is set in two spellings")
         found[name] = value
     return Layer("host application", found)
+
+
+def _reader(given: object) -> tuple[Callable[[], Any] | None, bool]:
+    """Return what reads the section, None if there is no section, and whether it may change.
+
+    What is wrong may be a secret: it is in no frame of the error that tells of it.
+    """
+    given = reveal(given)
+    store, key = _home(given)
+    is_followed = store is not None or not isinstance(given, Mapping)
+    read: Any = given
+    if store is not None:
+        read = partial(dict.get, store, key)  # without what Dynaconf does at each access
+    elif isinstance(given, Mapping):
+        read = partial(reveal, given)
+    # A whole Dynaconf object can be called, and gives no section.
+    is_object = hasattr(given, "execute_loaders")
+    if is_object or not callable(read) or not isinstance(read(), Mapping):
+        return None, False
+    return read, is_followed
 
 
 def _home(section: object) -> tuple[dict[str, object] | None, str]:

@@ -46,9 +46,8 @@ class Layers:
             raise TypeError("files must be a sequence of paths, not one path")
         if self.environment is not None and not isinstance(self.environment, str):
             raise TypeError("environment must be a str or None")
-        host = reveal(self.host)
-        if host is not None and not isinstance(host, Host):
-            object.__setattr__(self, "host", Host(host))
+        if self.host is not None and not isinstance(self.host, Host):
+            object.__setattr__(self, "host", Host(self.host))
         if self.files is not None:
             files = tuple(Path(absolute(str(Path(file)), "files")) for file in self.files)
             object.__setattr__(self, "files", files)
