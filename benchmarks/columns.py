@@ -31,7 +31,7 @@ class Kind:
     Args:
         name: for the table.
         make: makes so many values, distinct unless the kind has too few.
-        format: of "fpe", None where another strategy is measured.
+        format: of "fpe", None if another strategy is measured.
         rule: more arguments of ``anonymize`` about the one column ``x``.
         dtypes: of the column.
         alphabet: of the values without their separators, where a peer that takes one alphabet

@@ -181,7 +181,7 @@ class AnswerFuzzer:
             number: of the input; what is written is written to a place of its own.
 
         Returns:
-            ``recovered`` where the operation succeeded, ``refused`` where an error says that not.
+            ``recovered`` if the operation succeeded, ``refused`` if an error says that not.
 
         Raises:
             Exception: what should not have come out.

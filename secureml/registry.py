@@ -84,10 +84,18 @@ class Registry:
                 f"the {self.what} {name!r} is registered by several packages: {packages}; keep one"
             )
         broken = f"the {self.what} {name!r} of the package {packages} can't be used"
+        point = next(iter(points))
+        found: object = None
+        problem = ""
         try:
-            found = next(iter(points)).load()
-        except Exception as error:  # whatever the package's own code raises
-            raise PseudonymizationError(f"{broken}: {type(error).__name__}: {error}") from error
+            found = point.load()
+        except ImportError as error:
+            problem = f"{type(error).__name__}: {error}"
+        except Exception as error:  # the package's own code ran, and may have raised anything
+            # Its message and its frames are the package's, and may hold what no log should.
+            problem = f"{type(error).__name__} at {point.value}"
+        if problem:
+            raise PseudonymizationError(f"{broken}: {problem}")
         if not isinstance(found, type) or not issubclass(found, base):
             raise PseudonymizationError(f"{broken}: {found!r} is not a subclass of {base.__name__}")
         return found

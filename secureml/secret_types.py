@@ -131,7 +131,7 @@ class SecretFields(Mapping[str, object]):
 
     def _revealed(self) -> dict[str, object]:
         # Made of a dict above, which the type of what is concealed does not tell.
-        fields: dict[str, object] = self.__fields.reveal()  # type: ignore[assignment]
+        fields: dict[str, object] = self.__fields.reveal()  # type: ignore[assignment]  # as above
         return fields
 
 

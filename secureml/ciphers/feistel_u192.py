@@ -105,7 +105,7 @@ def _mask(bits: Words) -> Words:
     return np.stack([~(ones << above), ~(ones << bits)])
 
 
-# numpy shifts in zeros however far, and 64 - bits, where it is negative, wraps to very far: so of
+# numpy shifts in zeros however far, and 64 - bits, if it is negative, wraps to very far: so of
 # the terms below exactly those count that the place of the cut calls for.
 
 

@@ -104,7 +104,7 @@ class IntegerFF1:
         Args:
             sizes: N of each group.
             tweaks: the tweak of each group, up to 2**32 - 1 octets.
-            numerals: where it holds (radix, n), the ranks of the group are numeral strings and
+            numerals: if an entry is (radix, n), the ranks of the group are numeral strings and
                 are encrypted by plain FF1 with exactly these parameters; N must be radix**n. None
                 leaves the choice to ``numerals_for``.
 
@@ -153,7 +153,7 @@ class DomainBatch:
 
     Attributes:
         base: uint64, shape (groups,): radix**(n - n // 2) of each narrow group, at most 2**56; 0
-            where it is larger.
+            if it is larger.
         bits: which groups are of bit strings, shape (groups,): their ranks fit three words.
     """
 
@@ -215,7 +215,7 @@ class DomainBatch:
         """Encrypt or decrypt one rank per row, of narrow groups.
 
         Args:
-            group: the group of all ranks, or of each, shape (rows,), in any order; fastest where
+            group: the group of all ranks, or of each, shape (rows,), in any order; fastest if
                 long runs of rows are of one group.
             high: uint64, shape (rows,).
             low: uint64, shape (rows,).

@@ -88,7 +88,7 @@ def _order(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
     """Return the order of distinct blocks, which has no ties.
 
     To sort numbers is several times faster than to sort places. So each first word carries its
-    place in its lowest bits, and only where the bits above do not tell two blocks apart, all of
+    place in its lowest bits, and only if the bits above do not tell two blocks apart, all of
     both words have to.
 
     Args:

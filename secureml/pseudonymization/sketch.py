@@ -304,7 +304,7 @@ def _windows(text: Text) -> Callable[[slice], tuple[Any, ...]]:
     """Return a function that returns words of each of some rows.
 
     They are the low octets of the first, the last and the middle characters. There is no middle
-    where no value has characters between the first and the last.
+    if no value has characters between the first and the last.
     """
     width = common_width(text.offsets)
     if width >= _WIDTH:

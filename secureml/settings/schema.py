@@ -363,7 +363,7 @@ def environment_violations(
         refuse("use_default_fallback", f"can't be true in {environment}")
     elif values["use_default_fallback"] and origins["use_default_fallback"] != "argument":
         only = "can be true only in development, or by a Python argument"
-        refuse("use_default_fallback", f"{only} where no environment is selected")
+        refuse("use_default_fallback", f"{only} if no environment is selected")
     if not values["vault_tls_verify"]:
         refuse("vault_tls_verify", "can be false only in development")
     if tier_of(environment) is Tier.STRICT and environment is not None:
@@ -456,12 +456,13 @@ RIVALS: tuple[tuple[str, ...], ...] = tuple(
 )
 """Settings that exclude each other in one layer."""
 
-# An address may hold credentials, for which it is refused.
+# An address may hold credentials, for which it is refused. The constructor is replaced by itself
+# with these concealed, which mypy takes for another method.
 _concealed = {declared.name for declared in SETTINGS if declared.secret} | {
     "vault_url",
     "vault_proxy",
 }
-Settings.__init__ = conceals(*_concealed)(Settings.__init__)  # type: ignore[method-assign]
+Settings.__init__ = conceals(*_concealed)(Settings.__init__)  # type: ignore[method-assign]  # see above
 
 RESERVED_SECRET_NAMES: frozenset[str] = frozenset(
     {"ENV", "ENVIRONMENT", "SETTINGS", "SETTINGS_FILE"}

@@ -16,7 +16,7 @@ class Child:
     pipe: int
 
     def report(self, seconds: float = 30) -> str:
-        """What its function returned or raised, as text; "hangs" where it did not end in time."""
+        """What its function returned or raised, as text; "hangs" if it did not end in time."""
         try:
             if not select.select([self.pipe], [], [], seconds)[0]:
                 os.kill(self.pid, signal.SIGKILL)

@@ -256,7 +256,7 @@ def _folds(*, encoded: bool) -> NDArray[np.uint8]:
     """Return what stands for each code point: an octet for all that the patterns take for one.
 
     Args:
-        encoded: tell x and n from other letters, which matters only where -- follows them.
+        encoded: tell x and n from other letters, which matters only if -- follows them.
     """
     kind = kinds()
     folds = np.where(kind > 0, np.uint8(ord(_LETTER)), np.uint8(ord(_OTHER)))

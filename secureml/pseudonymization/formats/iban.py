@@ -1,6 +1,6 @@
 """The format ``iban``: international bank account numbers (ISO 13616).
 
-Check digits follow from the other characters. So do a country's own where they are commonly
+Check digits follow from the other characters. So do a country's own if they are commonly
 verified: in Belgium, Montenegro, Norway and Spain.
 """
 

@@ -53,7 +53,7 @@ class PhoneFormat(Format):
     The calling code, a national prefix such as the 0 in "+49 (0)30 901820" or "030 901820", and
     the punctuation stay. Which numbers are valid is what the metadata of the library phonenumbers
     said when this version of the format was made; a table of it is frozen in the package.
-    Extensions, letters and numbers without "+" where no region is given are invalid.
+    Extensions, letters and numbers without "+" if no region is given are invalid.
 
     Args:
         region: the region of numbers in national writing, such as "US".

@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from re import _constants as ops  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from re import _constants as ops  # type: ignore[attr-defined]  # not in typeshed
+from re import _parser  # type: ignore[attr-defined]  # not in typeshed
 from typing import Any, NoReturn
 
 from secureml.errors import PseudonymizationError

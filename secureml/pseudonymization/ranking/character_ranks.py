@@ -212,7 +212,7 @@ def _permute_ragged(
     label = label[by_batch]
     bounds = np.append(np.flatnonzero(np.diff(label, prepend=-1)), len(label)).tolist()
     # The places of the templates in this order; those that are not encrypted come last. Rows are
-    # sorted by them, fast where they have 16 bits, so that rows of one template lie together.
+    # sorted by them, fast if they have 16 bits, so that rows of one template lie together.
     place_of = np.full(len(templates), len(chosen), np.min_scalar_type(len(chosen)))
     place_of[chosen[by_batch]] = np.arange(len(chosen))
 

@@ -37,7 +37,7 @@ DIGIT, OTHER_DIGIT, LETTER = 1, 2, 3
 _ASCII = 0x80
 
 Codes = NDArray[np.unsignedinteger[Any]]
-"""Characters: uint8 where all are ASCII, uint16 where all are below U+10000, otherwise uint32.
+"""Characters: uint8 if all are ASCII, uint16 if all are below U+10000, otherwise uint32.
 All members of a class that are beyond ASCII are below U+10000, or none: so dtypes are kept."""
 
 

@@ -16,7 +16,7 @@ __all__ = ["Decimals", "parse_decimals"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decimals(WholeNumbers):
-    """Decimal numbers; 12.50 is 1250 where the scale is 2.
+    """Decimal numbers; 12.50 is 1250 if the scale is 2.
 
     Args:
         scale: how many digits are after the point.
