@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import numpy.rec  # noqa: F401  # pandas 2 imports it at the first table, where a fork may come
+import numpy as np
+import numpy.rec  # pandas 2 imports it at the first table, where a fork may come
 import pandas as pd
+import pyarrow as pa
 
 from secureml.errors import PseudonymizationError
 
@@ -23,6 +25,8 @@ _COPIES_ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
 
 _PIECE = 256
 """Columns that are replaced together: each costs pandas time in proportion to them."""
+
+pa.array(np.empty(0))  # pyarrow 18 imports more for the first array of numpy's
 
 
 def detached(data: object) -> tuple[pd.DataFrame, dict[Hashable, Any]]:
