@@ -127,7 +127,7 @@ class FileFuzzer:
             ),
             lambda: reidentify_file(path, output, force=True, **how),
             lambda: reidentify_file(path, output, force=True, check_table=False, **how),
-            lambda: [scan(sample_of(chunk)) for chunk in open_table(path).chunks()],
+            lambda: [scan(sample_of(chunk.table)) for chunk in open_table(path).chunks()],
             lambda: key_usage(path),
             lambda: preview_file(path, ["ssn"], **how),
             lambda: str(preview_file(path, ["n"], strategy="redact", **how)),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from secureml.atomic_files import check_replaceable
 from secureml.errors import ArgumentError, PseudonymizationError, SecureMLError, WrongKeyError
-from secureml.files.base import Table
+from secureml.files.base import TableFile
 from secureml.files.parquet import ParquetTable
 from secureml.settings.environments import did_you_mean
 
@@ -29,7 +29,7 @@ Progress = Callable[[float], object]
 _PARQUET = (".parquet", ".pq")
 
 
-def check_output(table: Table, output: str | os.PathLike[str]) -> Path:
+def check_output(table: TableFile, output: str | os.PathLike[str]) -> Path:
     """Return where the output goes, links followed.
 
     Raises:
@@ -75,7 +75,7 @@ def check_absent(*files: Path | None, force: bool) -> None:
             raise SecureMLError(f"{file} exists already; --force (force=True) replaces it")
 
 
-def check_columns(table: Table, names: Iterable[str] | None) -> list[str] | str | None:
+def check_columns(table: TableFile, names: Iterable[str] | None) -> list[str] | str | None:
     """Check that a table has columns, without showing its first line, which may be a value.
 
     Returns:

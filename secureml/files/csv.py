@@ -7,7 +7,7 @@ is written so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from secureml.errors import ArgumentError, PseudonymizationError
-from secureml.files.base import CHUNK_BYTES, Table, TableWriter
+from secureml.files.base import CHUNK_BYTES, Chunk, TableFile, TableWriter
 
 __all__ = ["CsvTable"]
 
@@ -37,7 +37,7 @@ _OTHERS = (
 """What files that can't be read begin with, what they are, and the remedy."""
 
 
-class CsvTable(Table):
+class CsvTable(TableFile):
     """A table in a CSV file.
 
     Args:
@@ -76,7 +76,7 @@ class CsvTable(Table):
         file.write(self._mark)
         return _CsvWriter(file, schema, self._delimiter, self._line_end)
 
-    def _chunks(self) -> Iterator[tuple[pa.Table, float]]:
+    def _chunks(self, columns: Collection[str] | None) -> Iterator[tuple[Chunk, float]]:
         names, size = self.schema.names, self.path.stat().st_size
         wrong: list[str] = []
         last, blocks = None, 0
@@ -87,7 +87,7 @@ class CsvTable(Table):
                 if len(batch):
                     last = batch.column(len(names) - 1)[-1].as_py()
                     fraction = min(blocks * CHUNK_BYTES / size, 1.0)
-                    yield pa.Table.from_batches([batch]), fraction
+                    yield Chunk.of(pa.Table.from_batches([batch]), columns), fraction
         if last is not None:  # a null is no text that quotation marks could be around
             self._check_end(last)
 
@@ -138,6 +138,7 @@ class _CsvWriter(TableWriter):
 
     def __init__(self, file: BinaryIO, schema: pa.Schema, delimiter: str, line_end: str) -> None:
         self._file = file
+        self._schema = schema
         self._delimiter = _large(delimiter)
         self._line_end = _large(line_end)
         # The name of an only column is not to look like several.
@@ -146,8 +147,8 @@ class _CsvWriter(TableWriter):
         self._write([pa.array([name], pa.large_string()) for name in schema.names])
         self._special = f'^$|["\r\n{re.escape(delimiter)}]'
 
-    def write(self, chunk: pa.Table) -> None:
-        self._write([column.combine_chunks() for column in chunk.columns])
+    def write(self, chunk: Chunk, columns: pa.Table) -> None:
+        self._write([each.combine_chunks() for each in chunk.joined(columns, self._schema).columns])
 
     def close(self, manifest: str | None) -> None:
         """Do nothing: the manifest lies beside the file."""

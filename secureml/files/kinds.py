@@ -7,14 +7,14 @@ import stat
 from pathlib import Path
 
 from secureml.errors import SecureMLError
-from secureml.files.base import Table
+from secureml.files.base import TableFile
 from secureml.files.csv import CsvTable
 from secureml.files.parquet import MAGIC, ParquetTable
 
 __all__ = ["is_parquet", "open_table"]
 
 
-def open_table(path: str | os.PathLike[str], delimiter: str = ",") -> Table:
+def open_table(path: str | os.PathLike[str], delimiter: str = ",") -> TableFile:
     """Open a table: Parquet by what its first bytes are, everything else as CSV.
 
     Args:

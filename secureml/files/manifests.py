@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from secureml.errors import ManifestError, SecureMLError
-from secureml.files.base import Table
+from secureml.files.base import TableFile
 from secureml.files.kinds import is_parquet, open_table
 from secureml.files.storage import Digest, belongs_to, digest_of
 from secureml.pseudonymization.manifest import Manifest, read_json
@@ -77,7 +77,7 @@ def manifest_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     return find_manifest(open_table(path), None)
 
 
-def find_manifest(table: Table, given: GivenManifest | None) -> dict[str, Any]:
+def find_manifest(table: TableFile, given: GivenManifest | None) -> dict[str, Any]:
     """Return the manifest of a table.
 
     Args:
@@ -95,7 +95,7 @@ def find_manifest(table: Table, given: GivenManifest | None) -> dict[str, Any]:
     return _beside(table.path, given)
 
 
-def earlier_manifest(table: Table, given: GivenManifest | None) -> dict[str, Any] | None:
+def earlier_manifest(table: TableFile, given: GivenManifest | None) -> dict[str, Any] | None:
     """Return the manifest of a table that was pseudonymized before, or None.
 
     Args:
@@ -186,7 +186,7 @@ def _pending(path: Path) -> Iterator[Path]:
             yield pending
 
 
-def _attached(table: Table) -> dict[str, Any]:
+def _attached(table: TableFile) -> dict[str, Any]:
     text = table.attached
     if text is None:
         raise ManifestError(f"{table.path} holds no manifest; name the one that was made with it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from secureml.errors import PseudonymizationError
-from secureml.files.base import CHUNK_BYTES, Table, TableWriter
+from secureml.files.base import CHUNK_BYTES, Chunk, TableFile, TableWriter
 from secureml.frames.pandas import ATTRIBUTE
 
 __all__ = ["MAGIC", "ParquetTable"]
@@ -35,7 +35,7 @@ _TYPE = "arrow_type"
 """Where it says which type they are of."""
 
 
-class ParquetTable(Table):
+class ParquetTable(TableFile):
     """A table in a Parquet file.
 
     Args:
@@ -91,13 +91,14 @@ class ParquetTable(Table):
             metadata[_DTYPES] = _dtypes(metadata[_DTYPES], self.schema, schema)
         return _ParquetWriter(file, schema, metadata, self._compression)
 
-    def _chunks(self) -> Iterator[tuple[pa.Table, float]]:
+    def _chunks(self, columns: Collection[str] | None) -> Iterator[tuple[Chunk, float]]:
         rows = 0
         with _opened(self.path) as file:
             batches = file.iter_batches(min(self._chunk_rows, 1 << 20))
             while (batch := _read(self.path, lambda: next(batches, None))) is not None:
                 rows += len(batch)
-                yield pa.Table.from_batches([batch]), rows / max(self._rows, rows, 1)
+                chunk = Chunk.of(pa.Table.from_batches([batch]), columns)
+                yield chunk, rows / max(self._rows, rows, 1)
 
 
 class _ParquetWriter(TableWriter):
@@ -111,8 +112,8 @@ class _ParquetWriter(TableWriter):
             file, self._schema, compression=compression, store_schema=False
         )
 
-    def write(self, chunk: pa.Table) -> None:
-        self._writer.write_table(chunk.replace_schema_metadata(None))
+    def write(self, chunk: Chunk, columns: pa.Table) -> None:
+        self._writer.write_table(chunk.joined(columns, self._schema))
 
     def close(self, manifest: str | None) -> None:
         """Store the schema with the manifest, where pandas finds it too."""

@@ -12,14 +12,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
 
 from secureml.anonymization.arguments import check_levels
 from secureml.anonymization.merging import merge_columns
 from secureml.anonymization.recovery import check_complete
-from secureml.anonymization.rekeying import rekey_columns
-from secureml.anonymization.versions import version_column
 from secureml.errors import SecureMLError
-from secureml.files.base import Table
+from secureml.files.base import TableFile, changed_schema
 from secureml.files.checks import (
     Progress,
     check_absent,
@@ -28,7 +29,7 @@ from secureml.files.checks import (
     of_file,
     target_of,
 )
-from secureml.files.frames import pseudonyms_of, with_frame
+from secureml.files.frames import read_by_entries, rekeyed
 from secureml.files.kinds import open_table
 from secureml.files.manifests import (
     GivenManifest,
@@ -150,7 +151,7 @@ class _Rekey:
 
     work: Work
     plan: RekeyPlan
-    table: Table
+    table: TableFile
     parsed: Manifest
     manager: KeyManager
     new: Keyring
@@ -160,19 +161,17 @@ class _Rekey:
         work, entries = self.work, self.parsed.columns
         old = keyring_that_made(self.manager, self.parsed.key)
         self.parsed.check(old)
-        columns = [name for name, entry in entries.items() if entry.recipe.reversible]
-        replaced = {*columns, *map(version_column, columns)}
-        for chunk in self.table.chunks(skip=work.rows):
+        for chunk in self.table.chunks(read_by_entries(entries), skip=work.rows):
             with in_rows(work.rows, len(chunk)):
-                frame, moved = rekey_columns(
-                    pseudonyms_of(chunk, entries),
+                columns, moved = rekeyed(
+                    chunk.table,
                     self.parsed,
                     (old, self.new),
                     self.manager,
+                    work.schema,
                     check_table=check_table,
                 )
-            part = Manifest.of(self.new, moved).document()
-            work.add(with_frame(chunk, frame, replaced, work.schema), part)
+            work.add(columns, len(chunk), Manifest.of(self.new, moved).document())
             if on_progress is not None:
                 on_progress(self.table.fraction)
 
@@ -182,15 +181,26 @@ class _Rekey:
         document = self._merged().document()
         mode = (target if target.exists() else self.table.path).stat().st_mode & 0o666
         with work.new_data(mode) as file:
-            writer = self.table.writer(file, work.schema)
-            for part in work.tables():
-                writer.write(part)
-            writer.close(json.dumps(document))
+            self._write(file, json.dumps(document))
         if place is not None:
             work.write_manifest(pair_text(document, work.digest()), mode)
         # The file may have been changed while this went on.
         self.plan.check(digest_of(self.table.path), self.plan.manifest, None, work.folder)
         work.complete(replace(self.plan, rows=work.rows).sealed(self.manager))
+
+    def _write(self, file: BinaryIO, manifest: str) -> None:
+        """Write the table anew, read again, with the columns that are done."""
+        done, parts = self.work.nothing, self.work.tables()
+        writer = self.table.writer(file, changed_schema(self.table.schema, done.schema))
+        for chunk in self.table.chunks(done.column_names):
+            while done.column_names and len(done) < len(chunk):
+                part = next(parts, None)
+                if part is None:
+                    raise SecureMLError(f"{self.table.path} was changed while it was read")
+                done = pa.concat_tables([done, part.select(done.column_names)])
+            writer.write(chunk, done.slice(0, len(chunk)))
+            done = done.slice(len(chunk))
+        writer.close(manifest)
 
     def _merged(self) -> Manifest:
         """Make the manifest of the new file of those of its chunks, each checked."""

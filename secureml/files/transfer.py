@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import pandas as pd
 import pyarrow as pa
 
-from secureml.anonymization import reidentify
-from secureml.anonymization.apply import apply
 from secureml.anonymization.arguments import Arguments, check_levels, check_method
 from secureml.anonymization.merging import merge_columns
-from secureml.anonymization.plan import plan_table
-from secureml.anonymization.previewing import Preview, preview
+from secureml.anonymization.previewing import Preview
 from secureml.atomic_files import check_replaceable, new_file, put_in_place, write_file
-from secureml.files.base import Table, TableWriter
+from secureml.files.base import TableFile, TableWriter, changed_schema
 from secureml.files.checks import (
     Progress,
     check_absent,
@@ -28,7 +24,15 @@ from secureml.files.checks import (
     in_rows,
     of_file,
 )
-from secureml.files.frames import frame_of, pseudonyms_of, sample_of, with_frame
+from secureml.files.frames import (
+    anonymized,
+    plan_of,
+    preview_of,
+    read_by_entries,
+    read_by_plan,
+    recovered,
+    versions_of,
+)
 from secureml.files.kinds import open_table
 from secureml.files.manifests import (
     GivenManifest,
@@ -110,8 +114,8 @@ def anonymize_file(
     if sidecar is not None:
         check_replaceable(pending_of(target))
     check_method(rules.pop("method", "pseudonymization"))
-    plan, keyring, earlier = plan_table(
-        frame_of(table.schema.empty_table()),
+    plan, keyring, earlier = plan_of(
+        table,
         rules.pop("strategy", None),
         check_columns(table, sensitive_columns),
         cast(Arguments, {**rules, "master_key_name": master_key_name, "key_manager": key_manager}),
@@ -121,14 +125,14 @@ def anonymize_file(
     check_levels(table.levels, {**older_columns, **plan.columns})
     entries: dict[str, Entry] = {}
 
-    def replaced(chunk: pa.Table) -> pd.DataFrame:
-        frame, new = apply(plan, frame_of(chunk), keyring)
+    def replaced(columns: pa.Table, schema: pa.Schema | None) -> pa.Table:
+        columns, new = anonymized(columns, plan, keyring, schema)
         entries.update(merge_columns([entries, new], lambda _: keyring) if entries else new)
-        return frame
+        return columns
 
     mode = table.path.stat().st_mode & 0o666
     with new_file(target, mode) as file:
-        rows, writer = _transfer(table, file, replaced, plan.columns, on_progress)
+        rows, writer = _transfer(table, file, replaced, read_by_plan(plan), on_progress)
         older = () if earlier is None else earlier.older
         document = Manifest.of(keyring, {**older_columns, **entries}, older).document()
         writer.close(json.dumps(document))
@@ -168,21 +172,8 @@ def preview_file(
     """
     table = open_table(path, delimiter)
     sensitive_columns = check_columns(table, sensitive_columns)
-    frames: list[pd.DataFrame] = []
-    wanted = _LOOKED_AT
-    for chunk in table.chunks():
-        frames.append(sample_of(chunk.slice(0, wanted)))
-        wanted -= len(frames[-1])
-        if wanted <= 0:
-            break
-    frame = pd.concat(frames, ignore_index=True)
-    shown = preview(
-        frame,
-        rows,
-        sensitive_columns=sensitive_columns,
-        manifest=earlier_manifest(table, manifest),
-        **arguments,
-    )
+    arguments = {**arguments, "manifest": earlier_manifest(table, manifest)}
+    shown = preview_of(table, _LOOKED_AT, rows, sensitive_columns, arguments)
     check_levels(table.levels, [column.column for column in shown.columns])
     return shown
 
@@ -224,45 +215,51 @@ def reidentify_file(
     entries = Manifest.parse(document).columns
     manager = get_default_key_manager() if key_manager is None else key_manager
 
-    def recovered(chunk: pa.Table) -> pd.DataFrame:
-        frame = pseudonyms_of(chunk, entries)
-        return reidentify(frame, document, check_table=check_table, key_manager=manager)
+    def work(columns: pa.Table, schema: pa.Schema | None) -> pa.Table:
+        return recovered(columns, document, manager, schema, check_table=check_table)
 
-    columns = [name for name, entry in entries.items() if entry.recipe.reversible]
+    reversible = {name: entry for name, entry in entries.items() if entry.recipe.reversible}
+    dropped = versions_of(
+        {name: reversible[name] for name in table.schema.names if name in reversible}
+    )
     with new_file(target, _PRIVATE) as file, of_file(table.path):
-        rows, writer = _transfer(table, file, recovered, columns, on_progress)
+        needed = read_by_entries(entries)
+        rows, writer = _transfer(table, file, work, needed, on_progress, dropped=dropped)
         writer.close(None)
     return Written(path=target, rows=rows)
 
 
 def _transfer(
-    table: Table,
+    table: TableFile,
     file: BinaryIO,
-    work: Callable[[pa.Table], pd.DataFrame],
-    columns: Collection[str],
+    work: Callable[[pa.Table, pa.Schema | None], pa.Table],
+    needed: Collection[str],
     on_progress: Progress | None,
+    *,
+    dropped: Collection[str] = (),
 ) -> tuple[int, TableWriter]:
     """Write a table anew, chunk by chunk.
 
     Args:
         table: what is read.
         file: what is written.
-        work: makes a frame of a chunk.
-        columns: those that it replaces.
+        work: makes new columns of those that it needs, of a schema that the first ones tell.
+        needed: the names of the columns that it needs.
         on_progress: is called after each chunk.
+        dropped: the names of columns that are not written.
 
     Returns:
         How many rows there are, and the writer, which is to be closed.
     """
     rows, writer, schema = 0, None, None
-    for chunk in table.chunks():
-        with in_rows(rows, chunk.num_rows):
-            replaced = with_frame(chunk, work(chunk), columns, schema)
+    for chunk in table.chunks(needed):
+        with in_rows(rows, len(chunk)):
+            columns = work(chunk.table, schema)
             if writer is None:
-                schema = replaced.schema
-                writer = table.writer(file, schema)
-            writer.write(replaced)
-        rows += chunk.num_rows
+                schema = columns.schema
+                writer = table.writer(file, changed_schema(table.schema, schema, dropped))
+            writer.write(chunk, columns)
+        rows += len(chunk)
         if on_progress is not None:
             on_progress(table.fraction)
     assert writer is not None

@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
-from secureml.anonymization.versions import rows_by_version, version_column
 from secureml.errors import ManifestError
-from secureml.files.base import Table
-from secureml.files.frames import frame_of
+from secureml.files.base import TableFile
+from secureml.files.frames import count_versions
 from secureml.files.kinds import open_table
 from secureml.files.manifests import SIDECAR, manifest_of
 from secureml.pseudonymization.keys import KeyReference
@@ -63,7 +60,7 @@ def key_usage(path: str | os.PathLike[str], *, delimiter: str = ",") -> KeyUsage
     if len(several) < len(columns):
         versions[manifest.key.version] = max(entry.rows for entry in columns.values())
     if several:
-        versions |= _counted(_table_of(path, delimiter), several, manifest.key.version)
+        versions |= count_versions(_table_of(path, delimiter), several, manifest.key.version)
     return KeyUsage(
         path=path,
         key=manifest.key.name,
@@ -74,7 +71,7 @@ def key_usage(path: str | os.PathLike[str], *, delimiter: str = ",") -> KeyUsage
     )
 
 
-def _table_of(path: Path, delimiter: str) -> Table:
+def _table_of(path: Path, delimiter: str) -> TableFile:
     """Open a table, or the one that a manifest lies beside."""
     table = path.with_name(path.name.removesuffix(SIDECAR))
     if path.suffix == ".json" and (table == path or not table.is_file()):
@@ -82,19 +79,3 @@ def _table_of(path: Path, delimiter: str) -> Table:
             f"{path} is of rows under several versions, which only the table tells: name that"
         )
     return open_table(table, delimiter)
-
-
-def _counted(table: Table, names: list[str], newest: int | None) -> Counter[int | None]:
-    """Count the rows of each version; of several columns, the highest number."""
-    there = frozenset(table.schema.names)
-    totals = {name: Counter[int | None]() for name in names if name in there}
-    wanted = [c for name in totals for c in (name, version_column(name)) if c in there]
-    for chunk in table.chunks():
-        frame = frame_of(pa.table({c: chunk.column(c) for c in wanted}))
-        for name, total in totals.items():
-            for version, rows in rows_by_version(frame, name, newest).items():
-                total[version] += len(rows)
-    counted: Counter[int | None] = Counter()
-    for total in totals.values():
-        counted |= total
-    return counted

@@ -99,18 +99,29 @@ class Work:
         if self.parts:
             self.schema = self._table(0).schema
 
-    def add(self, chunk: pa.Table, manifest: Mapping[str, Any]) -> None:
-        """Keep a chunk that is done."""
-        self.schema = chunk.schema
+    @property
+    def nothing(self) -> pa.Table:
+        """The new columns of no rows."""
+        return pa.table({}) if self.schema is None else self.schema.empty_table()
+
+    def add(self, columns: pa.Table, rows: int, manifest: Mapping[str, Any]) -> None:
+        """Keep the new columns of a chunk.
+
+        Args:
+            columns: those that are replaced.
+            rows: how many rows it has, also if none is.
+            manifest: of these rows.
+        """
+        self.schema = columns.schema
         number = len(self.parts)
         with (
             self._new(_part(number, "arrow")) as file,
-            pa.ipc.new_file(file, chunk.schema) as writer,
+            pa.ipc.new_file(file, columns.schema) as writer,
         ):
-            writer.write_table(chunk)
+            writer.write_table(columns)
         # Whoever sees this knows that the chunk is whole.
-        self._write(_part(number, "json"), {"rows": len(chunk), "manifest": manifest})
-        self.parts.append(len(chunk))
+        self._write(_part(number, "json"), {"rows": rows, "manifest": manifest})
+        self.parts.append(rows)
 
     def manifests(self) -> Iterator[Mapping[str, Any]]:
         """Go through the manifests of the chunks."""

@@ -77,7 +77,7 @@ def _sample(file: str, delimiter: str) -> pd.DataFrame:
     table = open_table(file, delimiter)
     kept = []
     for chunk in table.chunks():
-        frame = sample_of(chunk)
+        frame = sample_of(chunk.table)
         kept.append(frame.iloc[:: max(1, len(frame) // _ROWS_OF_A_CHUNK)])
     return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
 
