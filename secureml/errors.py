@@ -68,6 +68,8 @@ __all__ = [
     "SecretNotFoundError",
     "SecureMLError",
     "SecureMLWarning",
+    "UncheckedTableWarning",
+    "UncheckedVersionWarning",
     "VaultSealedError",
     "VaultUnavailableError",
     "WrongKeyError",
@@ -320,6 +322,10 @@ class ExposedSecretWarning(SecureMLWarning):
 
 class IrreversibleWarning(SecureMLWarning):
     """Some columns were replaced for good and stay as they are."""
+
+
+class UncheckedTableWarning(SecureMLWarning):
+    """The manifest was made before the rows were read, and can't tell whether they are its own."""
 
 
 class UncheckedVersionWarning(SecureMLWarning):

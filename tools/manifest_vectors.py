@@ -6,6 +6,8 @@ python tools/manifest_vectors.py
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pandas as pd
 
 from secureml import anonymize, merge_manifests
 from secureml.key_management import KeyManager
+from secureml.pseudonymization.keys import keyring_that_made
+from secureml.pseudonymization.manifest import Manifest
 from secureml.stores import MemoryStore
 
 KEYS = {"1": bytes(range(1, 33)).hex(), "2": bytes(range(101, 133)).hex()}
@@ -49,11 +53,15 @@ def table(frame: pd.DataFrame) -> dict[str, Any]:
     return frame.astype(object).where(frame.notna(), None).to_dict("list")
 
 
-def made(name: str, cuts: list[tuple[int, slice]], **arguments: Any) -> dict[str, Any]:
+def key_manager() -> KeyManager:
     store = MemoryStore()
     for key in KEYS.values():
         store.write("master_key", {"value": key, "encoding": "hex"}, cas=None)
-    manager = KeyManager(environment="production", store=store)
+    return KeyManager(environment="production", store=store)
+
+
+def made(name: str, cuts: list[tuple[int, slice]], **arguments: Any) -> dict[str, Any]:
+    manager = key_manager()
     before = pd.DataFrame(PEOPLE, dtype=object).astype(DTYPES)
     parts = [
         anonymize(
@@ -74,11 +82,36 @@ def made(name: str, cuts: list[tuple[int, slice]], **arguments: Any) -> dict[str
     }
 
 
-path = Path(__file__).parents[1] / "tests" / "vectors" / "manifest_3.json"
-if not path.exists():
-    one = made("one version", [(2, slice(None))])
-    two = made("two versions", [(1, slice(0, 3)), (2, slice(3, None))], key_versions=True)
-    numbers = made(
+def unread(vector: dict[str, Any]) -> dict[str, Any]:
+    """Return a vector with the manifest that is signed before the rows are read."""
+    manifest = Manifest.parse(vector["manifest"])
+    columns = {
+        name: replace(entry, counts=None, sketches=None) for name, entry in manifest.columns.items()
+    }
+    keyring = keyring_that_made(key_manager(), manifest.key)
+    document = Manifest.of(keyring, columns, manifest.older).document()
+    return {**vector, "name": f"{vector['name']}, rows unread", "manifest": document}
+
+
+def write(name: str, tables: Callable[[], list[dict[str, Any]]]) -> None:
+    path = Path(__file__).parents[1] / "tests" / "vectors" / name
+    if path.exists():
+        return
+    text = json.dumps({"keys": KEYS, "tables": tables()}, indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", "utf-8")
+    print(name)
+
+
+def one_version() -> dict[str, Any]:
+    return made("one version", [(2, slice(None))])
+
+
+def two_versions() -> dict[str, Any]:
+    return made("two versions", [(1, slice(0, 3)), (2, slice(3, None))], key_versions=True)
+
+
+def numbers() -> dict[str, Any]:
+    return made(
         "numbers",
         [(2, slice(None))],
         sensitive_columns=["ssn", "id"],
@@ -89,6 +122,7 @@ if not path.exists():
         domains=None,
         formats={"ssn": "ssn"},
     )
-    text = json.dumps({"keys": KEYS, "tables": [one, two, numbers]}, indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", "utf-8")
-    print(path.name)
+
+
+write("manifest_3.json", lambda: [one_version(), two_versions(), numbers()])
+write("manifest_3_unread.json", lambda: [unread(one_version()), unread(two_versions())])

@@ -30,7 +30,7 @@ from secureml.frames.unread import UnreadColumn, without_remains
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keys import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
-from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.manifest import Counts, Manifest
 from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.sketch import Sketch
 from secureml.pseudonymization.strategies import Outcome, strategy_type
@@ -257,12 +257,14 @@ def _entry(
     return Entry(
         spec,
         dtype=dtype_name(frame[name], column),
+        counts=Counts(
+            rows=len(column.nulls),
+            nulls=int(np.count_nonzero(column.nulls)),
+            empty=column.empty,
+            tokens=column.occurrences(outcome.tokens),
+            nulled=column.occurrences(outcome.nulled),
+        ),
         versions=name in plan.versioned,
-        rows=len(column.nulls),
-        nulls=int(np.count_nonzero(column.nulls)),
-        empty=column.empty,
-        tokens=column.occurrences(outcome.tokens),
-        nulled=column.occurrences(outcome.nulled),
         arrow=arrow_name(frame[name], column),
         tweak_arrow=None if replaced.tweaks is None else tweak_type(frame[spec.tweak]),
         sketches=_sketches(replaced, keyring) if spec.reversible else {},

@@ -138,11 +138,7 @@ def _merged(name: str, one: Column, other: Column, keyring_of: KeyringOf) -> Col
         )
     return replace(
         one,
-        rows=one.rows + other.rows,
-        nulls=one.nulls + other.nulls,
-        empty=one.empty + other.empty,
-        tokens=one.tokens + other.tokens,
-        nulled=one.nulled + other.nulled,
+        counts=one.counts + other.counts if one.counts and other.counts else None,
         arrow=one.arrow if one.arrow == other.arrow else None,
         tweak_arrow=one.tweak_arrow if one.tweak_arrow == other.tweak_arrow else None,
         sketches=_sketches(name, one.sketches, other.sketches, keyring_of),
@@ -151,10 +147,12 @@ def _merged(name: str, one: Column, other: Column, keyring_of: KeyringOf) -> Col
 
 def _sketches(
     name: str,
-    one: Mapping[int | None, Sketch],
-    other: Mapping[int | None, Sketch],
+    one: Mapping[int | None, Sketch] | None,
+    other: Mapping[int | None, Sketch] | None,
     keyring_of: KeyringOf,
-) -> dict[int | None, Sketch]:
+) -> dict[int | None, Sketch] | None:
+    if one is None or other is None:
+        return None
     merged = {**one, **other}
     for version in one.keys() & other.keys():
         keyring = keyring_of(version)

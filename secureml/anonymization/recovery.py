@@ -18,6 +18,7 @@ from secureml.errors import (
     ManifestError,
     MissingColumnWarning,
     PseudonymizationError,
+    UncheckedTableWarning,
     UncheckedVersionWarning,
     WrongTableError,
     warn,
@@ -78,6 +79,8 @@ def reidentify(
     Warns:
         IrreversibleWarning: some columns can't be recovered; its details name them.
         MissingColumnWarning: the table lacks columns of the manifest; its details name them.
+        UncheckedTableWarning: the manifest can't tell whether rows are its own; its details name
+            the columns.
     """
     check_manifest(manifest)
     check_switch("check_table", check_table)
@@ -125,6 +128,22 @@ def _present(names: Collection[str], manifest: Manifest) -> dict[str, Entry]:
     return present
 
 
+def _warn_unchecked(entries: Mapping[str, Entry]) -> None:
+    """Warn of columns of which nothing tells whether they hold rows of the manifest's table."""
+    unchecked = [
+        name
+        for name, entry in entries.items()
+        if entry.recipe.reversible and entry.sketches is None
+    ]
+    if unchecked:
+        message = (
+            "the rows are not checked, because the manifest was made before they were read;"
+            " check_table=False accepts that"
+        )
+        named = ", ".join(map(repr, unchecked))
+        warn(message, UncheckedTableWarning, f"{message}: {named}")
+
+
 def missing_columns(names: Collection[str], manifest: Manifest) -> list[str]:
     """Return the columns of the manifest that could be recovered and are not among the names."""
     entries = manifest.columns.items()
@@ -153,7 +172,9 @@ def check_rows(frame: pd.DataFrame, manifest: Manifest, keyring: Keyring) -> Non
     Raises:
         WrongTableError: it has other columns or pseudonyms.
     """
-    for name, entry in _present(frame.columns, manifest).items():
+    present = _present(frame.columns, manifest)
+    _warn_unchecked(present)
+    for name, entry in present.items():
         if entry.recipe.reversible:
             column = _read(frame[name], entry)
             sketch = keyring.opened(name, entry.sketch(manifest.key.version))
@@ -179,6 +200,8 @@ def recover_columns(
         named = ", ".join(f"{name!r} ({present[name].recipe.strategy})" for name in lost)
         message = "columns that can't be turned back stay as they are"
         warn(message, IrreversibleWarning, f"{message}: {named}")
+    if check_table:
+        _warn_unchecked(present)
     newest = manifest.key.version
     keyrings = {newest: keyring}
     arrays: dict[str, Any] = {}

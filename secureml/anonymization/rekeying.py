@@ -63,6 +63,7 @@ def rekey(
 
     Warns:
         IrreversibleWarning: some columns stay as they are; its details name them.
+        UncheckedTableWarning: as of ``reidentify``.
     """
     check_manifest(manifest)
     check_switch("check_table", check_table)
@@ -111,7 +112,7 @@ def rekey_columns(
         missing = missing_columns(frame.columns, manifest)
         return frame, {
             name: replace(entry, sketches={new.reference.version: sketch})
-            if (sketch := entry.sketches.get(manifest.key.version))
+            if entry.sketches and (sketch := entry.sketches.get(manifest.key.version))
             else entry
             for name, entry in manifest.columns.items()
             if name not in missing

@@ -122,7 +122,10 @@ def rekey_file(
             )
             if output is None and not versions and is_same:
                 parsed.check(current)
-                rows = max((column.rows for column in parsed.columns.values()), default=0)
+                counts = [column.counts for column in parsed.columns.values()]
+                rows = max((one.rows for one in counts if one is not None), default=None)
+                if rows is None:
+                    rows = sum(map(len, table.chunks()))
                 return Written(path=target, rows=rows, manifest=document, manifest_path=place)
             plan = RekeyPlan(
                 data=digest_of(table.path),

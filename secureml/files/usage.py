@@ -58,7 +58,10 @@ def key_usage(path: str | os.PathLike[str], *, delimiter: str = ",") -> KeyUsage
     several = [name for name, entry in columns.items() if entry.versions]
     versions: Counter[int | None] = Counter()
     if len(several) < len(columns):
-        versions[manifest.key.version] = max(entry.rows for entry in columns.values())
+        counted = [entry.counts.rows for entry in columns.values() if entry.counts is not None]
+        if not counted:
+            counted = [sum(map(len, _table_of(path, delimiter).chunks()))]
+        versions[manifest.key.version] = max(counted)
     if several:
         versions |= count_versions(_table_of(path, delimiter), several, manifest.key.version)
     return KeyUsage(
@@ -76,6 +79,7 @@ def _table_of(path: Path, delimiter: str) -> TableFile:
     table = path.with_name(path.name.removesuffix(SIDECAR))
     if path.suffix == ".json" and (table == path or not table.is_file()):
         raise ManifestError(
-            f"{path} is of rows under several versions, which only the table tells: name that"
+            f"{path} does not tell how many rows need which version, which only the table tells:"
+            " name that"
         )
     return open_table(table, delimiter)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
-from dataclasses import field as of_field
+from dataclasses import asdict, astuple, dataclass, fields, replace
+from operator import add
 from types import NoneType
 from typing import Any, NoReturn
 
@@ -25,10 +25,33 @@ from secureml.pseudonymization.sketch import Sketch
 from secureml.secret_types import SecretBytes, conceal
 from secureml.settings.rules import CHOICES
 
-__all__ = ["SCHEMA", "Column", "Manifest", "read_json"]
+__all__ = ["SCHEMA", "Column", "Counts", "Manifest", "read_json"]
 
 SCHEMA = 3
 """The version of the manifest's own layout; every earlier one can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows a column had, and what became of them.
+
+    Args:
+        rows: all of them; of a column inside of lists, its values.
+        nulls: those that were null and stayed so.
+        empty: those that were empty strings and stayed so.
+        tokens: those that became tokens in place of a pseudonym of their format.
+        nulled: those whose value was replaced by null.
+    """
+
+    rows: int
+    nulls: int
+    empty: int
+    tokens: int
+    nulled: int
+
+    def __add__(self, other: Counts) -> Counts:
+        """Return the counts of two parts of a column together."""
+        return Counts(*map(add, astuple(self), astuple(other)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,43 +62,39 @@ class Column:
         recipe: all that was decided beforehand.
         dtype: of the column before; recovery restores it.
         versions: whether another column tells the key's version of each row.
-        rows: how many rows the column had.
-        nulls: how many of them were null and stayed so.
-        empty: how many were empty strings and stayed so.
-        tokens: how many became tokens in place of a pseudonym of their format.
-        nulled: how many values were replaced by null.
+        counts: of its rows; None if the manifest was made before they were read.
         arrow: the Arrow type of the column before, or None if it has none.
         tweak_arrow: the Arrow type of the column of tweaks, or None.
-        sketches: by version of the key, of the rows under it; none of what can't be reversed.
+        sketches: by version of the key, of the rows under it; none of what can't be reversed, and
+            None if the manifest was made before the rows were read.
     """
 
     recipe: ColumnSpec
     dtype: str
-    rows: int
-    nulls: int
-    empty: int
-    tokens: int
-    nulled: int
+    counts: Counts | None = None
     versions: bool = False
     arrow: str | None = None
     tweak_arrow: str | None = None
-    sketches: Mapping[int | None, Sketch] = of_field(default_factory=dict)
+    sketches: Mapping[int | None, Sketch] | None = None
 
     def sketch(self, version: int | None) -> Sketch:
         """Return the sketch of the rows under a version of the key, an empty one if it has none."""
-        return self.sketches.get(version, Sketch(()))
+        return Sketch(None) if self.sketches is None else self.sketches.get(version, Sketch(()))
 
     def document(self) -> dict[str, Any]:
         """Return the entry as plain dicts, fit for JSON."""
         recipe = {field: getattr(self.recipe, name) for field, name in _RECIPE.items()}
         entry = {field.name: getattr(self, field.name) for field in fields(Column)}
-        del entry["recipe"]
-        options = deepcopy(dict(self.recipe.options))
-        sketches = [
-            {"version": version, "values": sketch.values, "pairs": sketch.pairs}
-            for version, sketch in sorted(self.sketches.items(), key=_by_version)
-        ]
-        return {**recipe, "options": options, **entry, "sketches": sketches}
+        del entry["recipe"], entry["counts"], entry["sketches"]
+        entry["options"] = deepcopy(dict(self.recipe.options))
+        if self.counts is not None:
+            entry |= asdict(self.counts)
+        if self.sketches is not None:
+            entry["sketches"] = [
+                {"version": version, "values": sketch.values, "pairs": sketch.pairs}
+                for version, sketch in sorted(self.sketches.items(), key=_by_version)
+            ]
+        return {**recipe, **entry}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +132,8 @@ class Manifest:
         sealed = {
             name: replace(
                 column,
-                sketches={
+                sketches=column.sketches
+                and {
                     version: keyring.sealed(name, sketch)
                     for version, sketch in column.sketches.items()
                 },
@@ -172,8 +192,7 @@ class Manifest:
         named = _fields(content["key"], "its key", layout.key)
         keys = [KeyReference(**named)] if layout.version is None else _keys(named, content)
         columns = {
-            name: _column(name, _fields(column, f"column {name!r}", layout.column), keys)
-            for name, column in content["columns"].items()
+            name: _column(name, column, layout, keys) for name, column in content["columns"].items()
         }
         if schema > 2 and not is_well_formed(content):
             _refuse("some text in it has a lone surrogate")
@@ -231,9 +250,10 @@ class Manifest:
         for name, column in self.columns.items():
             entry = column.document()
             if "sample" in layout.column:
-                sketch = column.sketches.get(self.key.version)
-                entry["sample"] = list(sketch.values or ()) if sketch else []
-            body["columns"][name] = {field: entry[field] for field in layout.column}
+                entry["sample"] = list(column.sketch(self.key.version).values or ())
+            body["columns"][name] = {
+                field: entry[field] for field in layout.column if field in entry
+            }
         return body
 
 
@@ -316,14 +336,25 @@ _Checks = Mapping[str, _Check]
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The fields of one schema, each with the check of its type."""
+    """The fields of one schema, each with the check of its type.
+
+    ``optional`` are those of a column that may be missing, if all of a group are.
+    """
 
     manifest: _Checks
     key: _Checks
     version: _Checks | None
     column: _Checks
+    optional: tuple[frozenset[str], ...] = ()
+
+    def of_column(self, entry: object) -> _Checks:
+        """Return the fields that the entry of a column must have."""
+        given = entry.keys() if type(entry) is dict else set()
+        absent = frozenset[str]().union(*(group for group in self.optional if not group & given))
+        return {field: check for field, check in self.column.items() if field not in absent}
 
 
+_COUNTS = tuple(field.name for field in fields(Counts))
 _MANIFEST_1: _Checks = {"schema": _count, "key": _mapping, "columns": _mapping, "mac": _text}
 _KEY_1: _Checks = {
     "name": _text,
@@ -333,7 +364,7 @@ _KEY_1: _Checks = {
 }
 _COLUMN_1: _Checks = {
     **dict.fromkeys(("strategy", "algorithm", "format", "domain", "dtype", "small_domain"), _text),
-    **dict.fromkeys(("rows", "nulls", "empty", "tokens", "nulled"), _count),
+    **dict.fromkeys(_COUNTS, _count),
 }
 _KEY_2: _Checks = {**_KEY_1, "envelope": _envelope}
 _COLUMN_2: _Checks = {
@@ -351,11 +382,12 @@ _COLUMN_3: _Checks = {
     **dict.fromkeys(("domain_prefix", "tables", "arrow", "tweak_arrow"), _optional_text),
     "sketches": _mappings,
 }
+_UNREAD_3 = frozenset(_COUNTS), frozenset(("sketches",))  # what is known of rows that were read
 _SKETCH: _Checks = {"version": _version, "values": _optional_text, "pairs": _optional_text}
 _LAYOUTS = {
     1: _Layout(_MANIFEST_1, _KEY_1, None, _COLUMN_1),
     2: _Layout(_MANIFEST_1, _KEY_2, None, _COLUMN_2),
-    3: _Layout({**_MANIFEST_1, "versions": _mappings}, _KEY_3, _VERSION_3, _COLUMN_3),
+    3: _Layout({**_MANIFEST_1, "versions": _mappings}, _KEY_3, _VERSION_3, _COLUMN_3, _UNREAD_3),
 }
 _RECIPE = {field.name.removeprefix("key_"): field.name for field in fields(ColumnSpec)}
 """The fields of the recipe in a manifest, and the attributes that hold them."""
@@ -376,7 +408,8 @@ def _fields(value: object, what: str, checks: _Checks) -> dict[str, Any]:
     return value
 
 
-def _column(name: str, entry: Mapping[str, Any], keys: Sequence[KeyReference]) -> Column:
+def _column(name: str, given: object, layout: _Layout, keys: Sequence[KeyReference]) -> Column:
+    entry = _fields(given, f"column {name!r}", layout.of_column(given))
     recipe = ColumnSpec(**{_RECIPE[field]: entry[field] for field in _RECIPE if field in entry})
     for field in ("small_domain", "on_invalid", "normalize"):
         value = getattr(recipe, field)
@@ -390,16 +423,14 @@ def _column(name: str, entry: Mapping[str, Any], keys: Sequence[KeyReference]) -
     if problem:
         _refuse(f"column {name!r}: {problem}")
     rest = {field: value for field, value in entry.items() if field not in _RECIPE}
-    sketches = rest.pop("sketches", None)
-    sample = tuple(rest.pop("sample", ()))
-    column = Column(recipe, **rest)
-    if sketches is not None:
-        return replace(column, sketches=_sketches(name, sketches, keys))
-    if not recipe.reversible:
+    counts = {field: rest.pop(field) for field in _COUNTS if field in rest}
+    sketches, sample = rest.pop("sketches", None), tuple(rest.pop("sample", ()))
+    column = Column(recipe, counts=Counts(**counts) if counts else None, **rest)
+    if "sketches" not in layout.column:
+        return replace(column, sketches=_sketches_before(column, sample, keys[-1].version))
+    if sketches is None:
         return column
-    valued = column.rows > column.nulls + column.empty + column.nulled
-    sketch = Sketch(None if valued and not sample else sample)
-    return replace(column, sketches={keys[-1].version: sketch})
+    return replace(column, sketches=_sketches(name, sketches, keys))
 
 
 def _keys(named: Mapping[str, Any], content: Mapping[str, Any]) -> list[KeyReference]:
@@ -422,6 +453,18 @@ def _sketches(
     if versions != _ascending(versions) or not {*versions} <= {one.version for one in keys}:
         _refuse(f"the sketches of column {name!r} are not of the versions that it lists")
     return {entry.pop("version"): Sketch(**entry) for entry in map(dict, entries)}
+
+
+def _sketches_before(
+    column: Column, sample: tuple[str, ...], version: int | None
+) -> dict[int | None, Sketch]:
+    """Return the sketches of a column in schema 1, which had none, or 2, of one version."""
+    if not column.recipe.reversible:
+        return {}
+    counts = column.counts
+    assert counts is not None
+    valued = counts.rows > counts.nulls + counts.empty + counts.nulled
+    return {version: Sketch(None if valued and not sample else sample)}
 
 
 def _ascending(versions: Iterable[int | None]) -> list[int | None]:

@@ -10,7 +10,7 @@ from secureml.errors import ManifestError
 from secureml.keys import derive
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keys import KeyReference, Keyring
-from secureml.pseudonymization.manifest import Column, Manifest
+from secureml.pseudonymization.manifest import Column, Counts, Manifest
 from secureml.pseudonymization.sketch import Sketch
 
 
@@ -22,7 +22,8 @@ def keyring(version: int | None) -> Keyring:
 KEY = keyring(3).reference
 RECIPE = ColumnSpec(strategy="fpe", algorithm="FF1-AES256", format="class/1", key_domain="ssn")
 PLACES = ("00" * 8, "77" * 8)
-COLUMN = Column(RECIPE, dtype="str", rows=5, nulls=1, empty=1, tokens=1, nulled=1, arrow="string")
+COUNTS = Counts(rows=5, nulls=1, empty=1, tokens=1, nulled=1)
+COLUMN = Column(RECIPE, "str", COUNTS, arrow="string", sketches={})
 
 
 def sketched(*places: str, version: int = 3) -> dict[int | None, Sketch]:
@@ -49,14 +50,26 @@ def test_the_merge_of_one_part_is_that_part() -> None:
 
 def test_counts_add_up_and_sketches_are_merged() -> None:
     one = replace(COLUMN, sketches=sketched(*PLACES))
-    other = replace(
-        COLUMN, rows=7, nulls=0, empty=2, tokens=3, nulled=0, sketches=sketched("33" * 8)
-    )
+    counts = Counts(rows=7, nulls=0, empty=2, tokens=3, nulled=0)
+    other = replace(COLUMN, counts=counts, sketches=sketched("33" * 8))
     whole = merged(one, other, one)
     assert places(whole) == ("00" * 8, "33" * 8, "77" * 8)
-    assert replace(whole, sketches={}) == replace(
-        COLUMN, rows=17, nulls=2, empty=4, tokens=5, nulled=2
-    )
+    counts = Counts(rows=17, nulls=2, empty=4, tokens=5, nulled=2)
+    assert replace(whole, sketches={}) == replace(COLUMN, counts=counts)
+
+
+def test_what_is_not_known_of_the_rows_of_one_part_is_not_known_of_all() -> None:
+    one = replace(COLUMN, sketches=sketched(*PLACES))
+    for other in (
+        replace(one, counts=None),
+        replace(one, sketches=None),
+        replace(one, counts=None, sketches=None),
+    ):
+        for parts in ((one, other), (other, one), (one, other, one)):
+            whole = merged(*parts)
+            assert (whole.counts is None) == (other.counts is None)
+            assert (whole.sketches is None) == (other.sketches is None)
+            assert whole == replace(one, counts=whole.counts, sketches=whole.sketches)
 
 
 def test_pairs_are_merged_too() -> None:
@@ -135,7 +148,7 @@ def test_rows_of_two_versions_need_columns_that_tell_them() -> None:
     irreversible = replace(
         RECIPE, strategy="hash", algorithm="HMAC-SHA256", format=None, options={"bits": 128}
     )
-    hashed = Column(irreversible, dtype="str", rows=1, nulls=0, empty=0, tokens=0, nulled=0)
+    hashed = Column(irreversible, "str", COUNTS, sketches={})
     versioned = replace(COLUMN, versions=True)
     for columns, passes in (
         ({"a": versioned}, True),

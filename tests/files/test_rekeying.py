@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from helpers.manifests import before_reading
 from secureml import anonymize, merge_manifests
 from secureml.errors import (
     IrreversibleWarning,
@@ -18,6 +19,7 @@ from secureml.errors import (
     MissingColumnWarning,
     SecretNotFoundError,
     SecureMLError,
+    UncheckedTableWarning,
     WrongTableError,
 )
 from secureml.files import (
@@ -317,6 +319,34 @@ def test_key_usage_counts_the_rows_of_each_version(people, hidden, tmp_path, man
     both.unlink()
     with pytest.raises(ManifestError, match="only the table tells"):
         key_usage(f"{both}.manifest.json")
+
+
+def test_rows_that_no_manifest_counts_are_counted_in_the_table(people, hidden, tmp_path, manager):
+    place = tmp_path / "hidden.csv.manifest.json"
+    beside = json.loads(place.read_bytes())
+    beside["manifest"] = before_reading(beside["manifest"], manager)
+    place.write_text(json.dumps(beside))
+    assert key_usage(hidden).versions == key_usage(place).versions == {1: 300}
+    with pytest.warns(UncheckedTableWarning):
+        assert recovered(hidden, manager) == people.read_bytes()
+    with pytest.warns(UncheckedTableWarning):
+        assert rekey_file(hidden, key_manager=manager).rows == 300
+    assert manifest_of(hidden)["columns"]["ssn"]["rows"] == 300
+    assert recovered(hidden, manager) == people.read_bytes()
+
+
+def test_a_rekey_without_anything_to_do_counts_the_rows_that_no_manifest_does(
+    people, tmp_path, manager
+):
+    path, place = tmp_path / "hidden.csv", tmp_path / "hidden.csv.manifest.json"
+    anonymize_file(people, path, ["ssn"], key_manager=manager)
+    beside = json.loads(place.read_bytes())
+    beside["manifest"] = before_reading(beside["manifest"], manager)
+    place.write_text(json.dumps(beside))
+    assert rekey_file(path, key_manager=manager).rows == 300
+    path.unlink()
+    with pytest.raises(ManifestError, match="only the table tells"):
+        key_usage(place)
 
 
 def test_a_column_that_is_missing_is_not_forgotten(hidden, people, tmp_path, manager):

@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.errors import ManifestError
+from secureml.errors import ManifestChangedError, ManifestError
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keys import KeyReference
-from secureml.pseudonymization.manifest import SCHEMA, Column, Manifest
+from secureml.pseudonymization.manifest import SCHEMA, Column, Counts, Manifest
 from secureml.pseudonymization.sketch import Sketch
 
 KEY = KeyReference("master_key", 3, "production", "00" * 16)
 RECIPE = ColumnSpec(strategy="fpe", algorithm="FF1-AES256", format="class/1", key_domain="ssn")
-COLUMN = Column(RECIPE, dtype="str", rows=5, nulls=1, empty=0, tokens=0, nulled=0)
+COUNTS = Counts(rows=5, nulls=1, empty=0, tokens=0, nulled=0)
+COLUMN = Column(RECIPE, "str", COUNTS, sketches={})
+UNREAD = replace(COLUMN, counts=None, sketches=None)
+"""What is known of a column before its rows are read."""
 FIRST: dict[str, Any] = {
     "schema": 1,
     "key": {"name": "master_key", "version": 3, "environment": "production", "check": "00" * 16},
@@ -69,11 +72,7 @@ def document() -> dict[str, Any]:
     full = Column(
         replace(strange, options=options, normalize="NFC", tweak="when"),
         dtype="Int64",
-        rows=9,
-        nulls=1,
-        empty=2,
-        tokens=3,
-        nulled=3,
+        counts=Counts(rows=9, nulls=1, empty=2, tokens=3, nulled=3),
         versions=True,
         arrow="int64",
         tweak_arrow="string",
@@ -89,7 +88,7 @@ def test_parse_and_verify(document: dict[str, Any]) -> None:
         manifest.verify(MAC_KEY)
         assert manifest.keys == {1: OLDER, 3: KEY}
         assert manifest.columns["ssn"] == COLUMN
-        assert manifest.columns["naïve 😀"].sketches[3] == Sketch("AB==", "AC==")
+        assert manifest.columns["naïve 😀"].sketch(3) == Sketch("AB==", "AC==")
         assert manifest.document() == document
 
 
@@ -318,7 +317,9 @@ def test_lone_surrogates_are_not_signed(columns: dict[str, Column], match: str) 
 
 
 RECIPE_FIELDS = ["domain", *sorted(ColumnSpec.__dataclass_fields__.keys() - {"key_domain"})]
-COLUMN_FIELDS = [name for name in Column.__dataclass_fields__ if name != "recipe"]
+COUNTED = list(Counts.__dataclass_fields__)
+UNREAD_FIELDS = [*COUNTED, "sketches"]
+COLUMN_FIELDS = [*sorted(Column.__dataclass_fields__.keys() - {"recipe", "counts"}), *COUNTED]
 OPTIONAL = {"format", "normalize", "tweak", "domain_prefix", "tables", "arrow", "tweak_arrow"}
 
 
@@ -326,8 +327,10 @@ OPTIONAL = {"format", "normalize", "tweak", "domain_prefix", "tables", "arrow", 
 def test_fields_of_a_column(document: dict[str, Any], field: str) -> None:
     column = document["columns"]["ssn"]
     without = {name: value for name, value in column.items() if name != field}
+    if field == "sketches":
+        Manifest.parse({**document, "columns": {"ssn": without}})
     for changed, match in (
-        (without, f"lacks {field}"),
+        *([] if field == "sketches" else [(without, f"lacks {field}")]),
         ({**column, "more": ""}, "does not know"),
         ({**column, field: 1.5}, "wrong type"),
         ({**column, field: 0 if field == "versions" else True}, "wrong type"),
@@ -342,6 +345,49 @@ def test_fields_of_a_column(document: dict[str, Any], field: str) -> None:
     if field not in OPTIONAL:
         with pytest.raises(ManifestError, match="wrong type"):
             Manifest.parse({**document, "columns": {"ssn": {**column, field: None}}})
+
+
+def test_a_manifest_can_be_signed_before_the_rows_are_read() -> None:
+    manifest = Manifest.sign(KEY, {"patient.name": UNREAD, "items[].email": COLUMN}, MAC_KEY)
+    document = json.loads(json.dumps(manifest.document()))
+    assert not {*UNREAD_FIELDS} & document["columns"]["patient.name"].keys()
+    again = Manifest.parse(document)
+    again.verify(MAC_KEY)
+    assert again == manifest
+    assert again.document() == document
+    assert again.columns["patient.name"].sketch(3) == Sketch(None)
+
+
+@pytest.mark.parametrize("field", COUNTED)
+def test_all_counts_are_told_or_none(field: str) -> None:
+    document = Manifest.sign(KEY, {"ssn": UNREAD}, MAC_KEY).document()
+    document["columns"]["ssn"][field] = 0
+    with pytest.raises(ManifestError, match="lacks"):
+        Manifest.parse(document)
+
+
+@pytest.mark.parametrize("fields", [COUNTED, ["sketches"], UNREAD_FIELDS], ids=len)
+def test_what_is_known_of_rows_can_not_be_taken_away_or_added(fields: list[str]) -> None:
+    with_rows = Manifest.sign(KEY, {"ssn": COLUMN}, MAC_KEY).document()
+    without = json.loads(json.dumps(with_rows))
+    for field in fields:
+        del without["columns"]["ssn"][field]
+    with pytest.raises(ManifestChangedError):
+        Manifest.parse(without).verify(MAC_KEY)
+    unread = Manifest.sign(KEY, {"ssn": UNREAD}, MAC_KEY).document()
+    for field in fields:
+        unread["columns"]["ssn"][field] = with_rows["columns"]["ssn"][field]
+    with pytest.raises(ManifestChangedError):
+        Manifest.parse(unread).verify(MAC_KEY)
+
+
+@pytest.mark.parametrize("document", [FIRST, SECOND], ids=["1", "2"])
+@pytest.mark.parametrize("field", COUNTED)
+def test_earlier_schemas_have_all_counts(document: dict[str, Any], field: str) -> None:
+    changed = json.loads(json.dumps(document))
+    del changed["columns"]["ssn"][field]
+    with pytest.raises(ManifestError, match=f"lacks {field}"):
+        Manifest.parse(changed)
 
 
 @pytest.mark.parametrize(
