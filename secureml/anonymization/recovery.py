@@ -136,10 +136,7 @@ def _warn_unchecked(entries: Mapping[str, Entry]) -> None:
         if entry.recipe.reversible and entry.sketches is None
     ]
     if unchecked:
-        message = (
-            "the rows are not checked, because the manifest was made before they were read;"
-            " check_table=False accepts that"
-        )
+        message = "rows are not checked, because the manifest was made before they were read"
         named = ", ".join(map(repr, unchecked))
         warn(message, UncheckedTableWarning, f"{message}: {named}")
 

@@ -41,7 +41,7 @@ def test_the_values_are_recovered_with_one_warning(manager: KeyManager, key_vers
         again = reidentify(made, key_manager=manager)
     pd.testing.assert_frame_equal(again, TABLE)
     assert len(caught) == 1
-    assert caught[0].message.details.endswith("check_table=False accepts that: 'ssn', 'id'")
+    assert caught[0].message.details.endswith("was made before they were read: 'ssn', 'id'")
 
 
 def test_no_warning_is_given_if_nobody_asks_for_the_check(manager: KeyManager) -> None:

@@ -195,6 +195,16 @@ def test_renamed_added_and_removed_columns_fail_the_mac(document: dict[str, Any]
             Manifest.parse({**document, "columns": changed}).verify(MAC_KEY)
 
 
+def test_a_path_is_a_name_as_any_other() -> None:
+    names = ["patient.name", "items[].email", "tags{}", "patient", "name"]
+    manifest = Manifest.sign(KEY, dict.fromkeys(names, COLUMN), MAC_KEY)
+    document = json.loads(json.dumps(manifest.document()))
+    assert list(Manifest.parse(document).columns) == names
+    document["columns"]["items[].mail"] = document["columns"].pop("items[].email")
+    with pytest.raises(ManifestChangedError):
+        Manifest.parse(document).verify(MAC_KEY)
+
+
 @pytest.mark.parametrize("mac", ["", "00", "zz", "é" * 64, "0" * 63, "0" * 64])
 def test_a_wrong_mac(document: dict[str, Any], mac: str) -> None:
     with pytest.raises(ManifestError, match="MAC does not fit") as caught:
