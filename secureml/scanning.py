@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.errors import MissingExtraError, PseudonymizationError
-from secureml.frames.arrow import PLAIN, combined
-from secureml.frames.columns import read_column
-from secureml.frames.pandas import detached
+from secureml.frames.adapters import table_of
+from secureml.frames.base import Column
 from secureml.pseudonymization.formats import resolve_format
 from secureml.pseudonymization.ranking.permutation import Permutation
 from secureml.pseudonymization.ranking.pipeline import transform
@@ -49,7 +47,33 @@ class Proposal:
     share: float
 
 
-Share = Callable[[pd.Series], float]
+class _Sample:
+    """Some values of a column, none of which is null or empty.
+
+    Args:
+        column: these values.
+
+    Attributes:
+        strings: the values as text.
+    """
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        self.strings = column.strings
+
+    @classmethod
+    def of(cls, column: Column, size: int) -> _Sample:
+        """Take about so many values of a column, evenly spread."""
+        present = np.flatnonzero(~column.nulls)
+        some = cls(column.take(present[:: max(1, len(present) // size)]).uncoded())
+        filled = [place for place, text in enumerate(some.strings) if text]
+        return cls(some.column.take(np.array(filled, np.intp)))
+
+    def __len__(self) -> int:
+        return len(self.strings)
+
+
+Share = Callable[[_Sample], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +90,11 @@ class _Kind:
     with_name: float = 0.5  # the share that is enough if the name points to the kind
 
 
-def scan(data: pd.DataFrame, *, sample: int = _SAMPLE) -> tuple[Proposal, ...]:
+def scan(data: Any, *, sample: int = _SAMPLE) -> tuple[Proposal, ...]:
     """Propose rules for the columns of a table that seem to hold personal data.
 
     Args:
-        data: the table; it is not changed.
+        data: a table as of ``anonymize``; it is not changed.
         sample: how many of the values of a column to look at, evenly spread.
 
     Returns:
@@ -78,30 +102,24 @@ def scan(data: pd.DataFrame, *, sample: int = _SAMPLE) -> tuple[Proposal, ...]:
         personal data none the less.
 
     Raises:
-        TypeError: the data is not a pandas DataFrame.
+        TypeError: the data is no table.
         PseudonymizationError: columns have no distinct names, or strings that are not UTF-8.
     """
-    frame, _ = detached(data)
-    proposals = (_decodable(name, frame[name], sample) for name in frame.columns)
+    table, proposals = table_of(data), []
+    for name in table.names:
+        try:
+            proposals.append(_proposal(name, table.column(name), sample))
+            continue
+        except (UnicodeDecodeError, pa.ArrowException):  # the latter from pyarrow 18
+            pass
+        raise PseudonymizationError(f"column {name!r} holds strings that are not UTF-8")
     return tuple(proposal for proposal in proposals if proposal is not None)
 
 
-def _decodable(name: object, series: pd.Series, sample: int) -> Proposal | None:
-    try:
-        return _proposal(name, series, sample)
-    except (UnicodeDecodeError, pa.ArrowException):  # the latter from pyarrow 18
-        pass
-    raise PseudonymizationError(f"column {name!r} holds strings that are not UTF-8")
-
-
-def _proposal(name: object, series: pd.Series, sample: int) -> Proposal | None:
+def _proposal(name: object, column: Column, sample: int) -> Proposal | None:
     if not isinstance(name, str):
         return None
-    series = _pickable(series)
-    filled = series[series.notna()]
-    values = filled.iloc[:: max(1, len(filled) // sample)]
-    if len(values) and isinstance(values.iloc[0], str):
-        values = values[values.astype(str) != ""]
+    values = _Sample.of(column, sample)
     if not len(values):
         return None
     words = frozenset(word.lower() for word in _WORD.findall(name))
@@ -122,27 +140,13 @@ def _proposal(name: object, series: pd.Series, sample: int) -> Proposal | None:
     return None
 
 
-def _pickable(series: pd.Series) -> pd.Series:
-    """Return a column with a dtype that pandas can pick rows of."""
-    if not isinstance(series.dtype, pd.ArrowDtype):
-        return series
-    kind = series.dtype.pyarrow_dtype
-    if kind in PLAIN:
-        array = combined(pa.array(series)).cast(PLAIN[kind])
-    elif pa.types.is_run_end_encoded(kind):
-        array = pc.run_end_decode(combined(pa.array(series)))
-    else:
-        return series
-    return pd.Series(pd.arrays.ArrowExtensionArray(array))
-
-
 def _of_format(written: str, **options: str | int) -> Share:
     """Return what tells the share of values that a format takes for its own."""
 
-    def share(values: pd.Series) -> float:
+    def share(values: _Sample) -> float:
         try:
             form = resolve_format(written, options)
-            column = read_column(values)
+            column = values.column.read()
         except (PseudonymizationError, MissingExtraError):
             return 0.0
         if not isinstance(column.values, Text) or Text not in form.takes:
@@ -157,8 +161,8 @@ def _matching(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> Share:
     """Return what tells the share of values that match a pattern."""
     compiled = re.compile(pattern, flags)
 
-    def share(values: pd.Series) -> float:
-        return float(np.mean([compiled.fullmatch(str(value)) is not None for value in values]))
+    def share(values: _Sample) -> float:
+        return float(np.mean([compiled.fullmatch(text) is not None for text in values.strings]))
 
     return share
 
@@ -167,8 +171,8 @@ def _both(first: Share, second: Share) -> Share:
     return lambda values: min(first(values), second(values))
 
 
-def _distinct(values: pd.Series) -> float:
-    return len(set(map(str, values))) / len(values)
+def _distinct(values: _Sample) -> float:
+    return len(set(values.strings)) / len(values)
 
 
 def _words(text: str) -> frozenset[str]:

@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import numpy as np
-import pandas as pd
 
-from secureml.anonymization.arguments import Arguments, Function, check_method
-from secureml.anonymization.plan import Pseudonymizer, in_column, plan_table
-from secureml.anonymization.problems import invalid_values, rows_of, too_small_domains
+from secureml.anonymization.arguments import Arguments, Function, check_method, check_switch
+from secureml.anonymization.plan import Plan, in_column, plan_table
+from secureml.anonymization.problems import invalid_values, too_small_domains
 from secureml.anonymization.tweaks import row_tweaks, tweak_type
 from secureml.anonymization.versions import with_versions
 from secureml.errors import PseudonymizationError
-from secureml.frames.columns import (
-    Column,
-    ColumnValues,
-    NumberColumn,
-    arrow_name,
-    dtype_name,
-    read_column,
-)
-from secureml.frames.dtypes import check_dtype
-from secureml.frames.pandas import ATTRIBUTE, detached, with_columns
-from secureml.frames.unread import UnreadColumn, without_remains
+from secureml.frames.adapters import table_of
+from secureml.frames.base import Column, ColumnValues, NumberColumn, Table
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keys import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
@@ -40,38 +30,55 @@ from secureml.pseudonymization.values.text import Text
 if TYPE_CHECKING:
     from secureml.anonymization.previewing import Preview
 
+Frame = TypeVar("Frame")
+AnyTable = TypeVar("AnyTable", bound=Table)
+
 __all__ = ["ReplacedColumn", "anonymize", "apply", "replace_column"]
 
 
 @overload
 def anonymize(
-    data: pd.DataFrame,
+    data: Frame,
     method: str = "pseudonymization",
     strategy: str | Function | Mapping[str, str | Function] | None = None,
     sensitive_columns: Iterable[str] | None = None,
     *,
     preview: None = None,
+    return_manifest: Literal[False] = False,
     **arguments: Unpack[Arguments],
-) -> pd.DataFrame: ...
+) -> Frame: ...
 @overload
 def anonymize(
-    data: pd.DataFrame,
+    data: Frame,
+    method: str = "pseudonymization",
+    strategy: str | Function | Mapping[str, str | Function] | None = None,
+    sensitive_columns: Iterable[str] | None = None,
+    *,
+    preview: None = None,
+    return_manifest: Literal[True],
+    **arguments: Unpack[Arguments],
+) -> tuple[Frame, dict[str, Any]]: ...
+@overload
+def anonymize(
+    data: Any,
     method: str = "pseudonymization",
     strategy: str | Function | Mapping[str, str | Function] | None = None,
     sensitive_columns: Iterable[str] | None = None,
     *,
     preview: int,
+    return_manifest: Literal[False] = False,
     **arguments: Unpack[Arguments],
 ) -> Preview: ...
 def anonymize(
-    data: pd.DataFrame,
+    data: Any,
     method: str = "pseudonymization",
     strategy: str | Function | Mapping[str, str | Function] | None = None,
     sensitive_columns: Iterable[str] | None = None,
     *,
     preview: int | None = None,
+    return_manifest: bool = False,
     **arguments: Unpack[Arguments],
-) -> pd.DataFrame | Preview:
+) -> Any:
     """Replace the values of some columns by pseudonyms that the key can turn back.
 
     A value becomes another one of its format: every character keeps its class (digit, upper case,
@@ -80,14 +87,16 @@ def anonymize(
     and empty strings stay. What recovery needs is in ``attrs["secureml"]`` of the result.
 
     Args:
-        data: the table; it is not changed.
+        data: the table; it is not changed. A pandas DataFrame, or a pyarrow Table or RecordBatch.
         method: "pseudonymization".
         strategy: how values are replaced, for all columns or by column. Reversible are "fpe", the
             default: format-preserving encryption, FF1 with AES-256, and "token": AES-SIV. Not
             reversible are "hash": HMAC-SHA256, "mask", "redact", "null", and a function of the
-            caller's own, which gets the column as a Series and returns the new one.
+            caller's own, which gets the column as the
+            table has it (a Series, an Arrow array) and returns the new one.
         sensitive_columns: the names of the columns to pseudonymize; by default those that the
             rules of the settings name. An argument takes precedence over a rule.
+        return_manifest: return the manifest beside the table, for tables that carry none.
         preview: return what ``preview`` shows of so many rows, in place of the table.
         master_key_name: the key; by default the setting of that name.
         master_key_version: its version; by default the newest. A job of many tables names one,
@@ -120,10 +129,11 @@ def anonymize(
         key_manager: where keys come from; by default the process's own.
 
     Returns:
-        A new table with the same index, columns and dtypes; or a ``Preview``.
+        A new table of the same kind, with the same index, columns and dtypes; with its manifest, if
+        that is asked for; or a ``Preview``.
 
     Raises:
-        TypeError: the data is not a pandas DataFrame, or there is no such argument.
+        TypeError: the data is no table, or there is no such argument.
         DomainTooSmallError: values are too short, and ``small_domain`` is "error".
         ManifestError: the table already has a manifest that can't be extended.
         PseudonymizationError: an argument or a column can't be used; nothing was done.
@@ -137,15 +147,15 @@ def anonymize(
         return previewing.preview(
             data, preview, strategy=strategy, sensitive_columns=sensitive_columns, **arguments
         )
-    frame, attributes = detached(data)
-    attached = attributes.pop(ATTRIBUTE, None)
-    plan, keyring, earlier = plan_table(frame, strategy, sensitive_columns, arguments, attached)
-    result, entries = apply(plan, frame, keyring)
+    check_switch("return_manifest", return_manifest)
+    table = table_of(data)
+    plan, keyring, earlier = plan_table(table, strategy, sensitive_columns, arguments)
+    result, entries = apply(plan, table, keyring)
     older = () if earlier is None else earlier.older
     entries = entries if earlier is None else {**earlier.columns, **entries}
     document = Manifest.of(keyring, entries, older).document()
-    result.attrs = {**attributes, ATTRIBUTE: document}
-    return result
+    given = result.native(document)
+    return (given, document) if return_manifest else given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -171,9 +181,7 @@ class ReplacedColumn:
         return self.column.rebuilt(self.outcome.values, self.outcome.nulled)
 
 
-def apply(
-    plan: Pseudonymizer, frame: pd.DataFrame, keyring: Keyring
-) -> tuple[pd.DataFrame, dict[str, Entry]]:
+def apply(plan: Plan, table: AnyTable, keyring: Keyring) -> tuple[AnyTable, dict[str, Entry]]:
     """Replace the columns of a plan, and return their entries for the manifest too.
 
     The tweaks of a column are those that it has when the columns before it are done, which is what
@@ -183,14 +191,14 @@ def apply(
         PseudonymizationError: a column holds what can't be replaced; nothing was done.
     """
     if plan.versioned:
-        frame = with_versions(frame, plan.versioned, keyring.reference)
+        table = with_versions(table, plan.versioned, keyring.reference)
     read = {spec.tweak for spec in plan.columns.values()}
     arrays: dict[str, Any] = {}
     entries: dict[str, Entry] = {}
     small: dict[str, ReplacedColumn] = {}
     invalid: dict[str, ReplacedColumn] = {}
     for name in plan.columns:
-        replaced = in_column(name, replace_column, plan, name, frame, keyring)
+        replaced = in_column(name, replace_column, plan, name, table, keyring)
         if len(replaced.outcome.invalid):
             invalid[name] = replaced
         if len(replaced.outcome.small.rows):
@@ -198,65 +206,51 @@ def apply(
         if small or invalid:
             continue
         arrays[name] = in_column(name, replaced.rebuilt)
-        entries[name] = _entry(plan, name, frame, replaced, keyring)
+        entries[name] = _entry(plan, name, table, replaced, keyring)
         if name in read:
-            frame = with_columns(frame, {name: arrays[name]})
+            table = table.replace({name: arrays[name]})
     if invalid:
         raise invalid_values(plan, invalid)
     if small:
         raise too_small_domains(small)
-    return with_columns(frame, arrays), entries
+    return table.replace(arrays), entries
 
 
-def replace_column(
-    plan: Pseudonymizer, name: str, frame: pd.DataFrame, keyring: Keyring
-) -> ReplacedColumn:
+def replace_column(plan: Plan, name: str, table: Table, keyring: Keyring) -> ReplacedColumn:
     """Replace the values of one column, whose errors do not name it."""
-    spec, series = plan.columns[name], frame[name]
-    column = _read(series, spec)
+    spec, source = plan.columns[name], table.column(name)
+    column = _read(source, spec)
     function = plan.functions.get(name)
     if function is not None:
         outcome = Outcome(values=column.values)
-        return ReplacedColumn(column=column, outcome=outcome, array=_call(function, series))
+        return ReplacedColumn(column=column, outcome=outcome, array=source.called(function))
     if spec.reversible and isinstance(column, NumberColumn):
-        check_dtype(dtype_name(series, column), column)
-    tweaks = None if spec.tweak is None else row_tweaks(frame, spec, column)
+        source.check_restorable(column)
+    tweaks = None if spec.tweak is None else row_tweaks(table, spec, column)
     keys = keyring.domain(spec.key_domain, spec.domain_prefix)
     strategy = spec.make(keys, tweaks, smallest=plan.smallest)
     outcome = strategy.protect(spec.prepared(column.values))
     return ReplacedColumn(column=column, outcome=outcome, tweaks=tweaks)
 
 
-def _read(series: pd.Series, spec: ColumnSpec) -> Column | UnreadColumn:
+def _read(column: Column, spec: ColumnSpec) -> ColumnValues:
     """Read a column; a strategy that does not look at values takes one that can't be read too."""
-    read = partial(read_column, series, distinct=spec.tweak is None, scale=spec.scale)
+    read = partial(column.read, distinct=spec.tweak is None, scale=spec.scale)
     if strategy_type(spec.strategy).reads:
         return read()
     try:
         return read()
     except PseudonymizationError:
-        return UnreadColumn(series)
-
-
-def _call(function: Function, series: pd.Series) -> Any:
-    """Call a function of the caller's in place of a strategy."""
-    result = function(series.copy())
-    if not isinstance(result, pd.Series):
-        raise PseudonymizationError(f"its function returned {type(result).__name__}, not a Series")
-    if len(result) != len(series):
-        raise PseudonymizationError(
-            f"its function returned {len(result)} values for {rows_of(len(series))}"
-        )
-    return without_remains(result.array)
+        return column.unread()
 
 
 def _entry(
-    plan: Pseudonymizer, name: str, frame: pd.DataFrame, replaced: ReplacedColumn, keyring: Keyring
+    plan: Plan, name: str, table: Table, replaced: ReplacedColumn, keyring: Keyring
 ) -> Entry:
     spec, column, outcome = plan.columns[name], replaced.column, replaced.outcome
     return Entry(
         spec,
-        dtype=dtype_name(frame[name], column),
+        dtype=column.dtype,
         counts=Counts(
             rows=len(column.nulls),
             nulls=int(np.count_nonzero(column.nulls)),
@@ -265,8 +259,8 @@ def _entry(
             nulled=column.occurrences(outcome.nulled),
         ),
         versions=name in plan.versioned,
-        arrow=arrow_name(frame[name], column),
-        tweak_arrow=None if replaced.tweaks is None else tweak_type(frame[spec.tweak]),
+        arrow=column.arrow,
+        tweak_arrow=None if replaced.tweaks is None else tweak_type(table.column(spec.tweak)),
         sketches=_sketches(replaced, keyring) if spec.reversible else {},
     )
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, TypedDict
 
-import pandas as pd
-
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.key_management import KeyManager
 from secureml.pseudonymization.column_spec import check_choice, check_choices, check_strategy
@@ -33,7 +31,7 @@ __all__ = [
     "options_by_column",
 ]
 
-Function = Callable[[pd.Series], Any]
+Function = Callable[[Any], Any]
 """A strategy of the caller's own: from a column to its replacement."""
 
 _METHODS = ("pseudonymization",)
@@ -83,7 +81,7 @@ def check_method(method: object) -> None:
     Raises:
         ArgumentError: there is no such method.
     """
-    if isinstance(method, list | tuple | set | pd.Index):
+    if isinstance(method, Iterable) and not isinstance(method, str):
         write = f"anonymize(data, sensitive_columns={list(method)[:5]!r})"
         raise ArgumentError.of("method", f"must be a name; for a list of columns write {write}")
     check_choice("method", method, _METHODS)
@@ -116,7 +114,7 @@ def check_manifest(manifest: object) -> None:
     Raises:
         ArgumentError: it is one, or of another type.
     """
-    if isinstance(manifest, pd.DataFrame):
+    if hasattr(manifest, "__arrow_c_stream__"):
         problem = "must be a manifest, not a table: write .attrs['secureml'] behind the table"
     elif isinstance(manifest, PathLike):
         problem = "must be a manifest, not its path: secureml.files.manifest_of(path) reads one"
@@ -158,13 +156,17 @@ def listed(names: object) -> list[object]:
     return names
 
 
-def check_columns(data: pd.DataFrame, names: Iterable[object]) -> list[str]:
-    """Return the names, each once, if they are all columns of the frame.
+def check_columns(there: Iterable[object], names: Iterable[object]) -> list[str]:
+    """Return the names, each once, if they are all columns of a table.
+
+    Args:
+        there: the names of its columns.
+        names: those that the caller names.
 
     Raises:
         PseudonymizationError: a name is not a string or not a column.
     """
-    columns = dict.fromkeys(data.columns)
+    columns = dict.fromkeys(there)
     for name in names:
         if not isinstance(name, str):
             raise PseudonymizationError(

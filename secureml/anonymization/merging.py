@@ -7,8 +7,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import pandas as pd
-
 from secureml.anonymization.arguments import check_key, check_manifest
 from secureml.errors import ArgumentError, ManifestError
 from secureml.key_management import KeyManager, get_default_key_manager
@@ -42,7 +40,8 @@ def merge_manifests(
         SecretError: the key can't be had.
     """
     check_key(key_manager)
-    if isinstance(manifests, str | Mapping | pd.DataFrame) or not isinstance(manifests, Iterable):
+    is_table = hasattr(manifests, "__arrow_c_stream__")
+    if is_table or isinstance(manifests, str | Mapping) or not isinstance(manifests, Iterable):
         raise ArgumentError.of("manifests", "must be a list of manifests")
     given = list(manifests)
     for manifest in given:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pandas as pd
-
 from secureml.anonymization.arguments import (
     Arguments,
     Function,
@@ -22,7 +20,7 @@ from secureml.anonymization.arguments import (
 )
 from secureml.anonymization.versions import check_version_columns, version_column
 from secureml.errors import ArgumentError, ManifestError, PseudonymizationError
-from secureml.frames.columns import kind_of
+from secureml.frames.base import Column, Table
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.column_spec import ColumnSpec, scale_of
 from secureml.pseudonymization.keys import KeyReference, Keyring, keyring_of, keyring_that_made
@@ -36,11 +34,11 @@ from secureml.settings import Settings
 from secureml.settings.environments import did_you_mean
 from secureml.settings.rules import KEEP, ColumnRule, Profile, Rules
 
-__all__ = ["Pseudonymizer", "in_column", "plan_table", "rules_in_force"]
+__all__ = ["Plan", "in_column", "plan_table", "rules_in_force"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pseudonymizer:
+class Plan:
     """The plan of a table: how each column is replaced, and under which key.
 
     It holds no key material, so that it can be compared, and pickled if its functions can.
@@ -85,20 +83,20 @@ def in_column(name: str, function: Callable[..., Any], *arguments: object) -> An
 
 
 def plan_table(
-    frame: pd.DataFrame,
+    table: Table,
     strategy: str | Function | Mapping[str, str | Function] | None,
     sensitive_columns: Iterable[str] | None,
     arguments: Arguments,
     attached: object = None,
-) -> tuple[Pseudonymizer, Keyring, Manifest | None]:
+) -> tuple[Plan, Keyring, Manifest | None]:
     """Decide what is done with each column of a table, from its names and dtypes alone.
 
     Args:
-        frame: the table.
+        table: the table; of its columns the types are looked at.
         strategy: as for ``anonymize``.
         sensitive_columns: as for ``anonymize``.
         arguments: the others of ``anonymize``.
-        attached: the manifest that the table has, or None.
+        attached: the manifest of the table; by default the one that it carries.
 
     Returns:
         The plan, its key, and the manifest of columns that were pseudonymized before.
@@ -115,29 +113,30 @@ def plan_table(
     prefix = arguments.get("domain_prefix")
     prefix = profile.domain_prefix if prefix is None else prefix
     strict = manager.settings.strict_columns
-    rules = _ruled_columns(frame, sensitive_columns, profile, strict=strict)
+    rules = _ruled_columns(table, sensitive_columns, profile, strict=strict)
     wanted, functions = _said(strategy, arguments, list(rules))
     given = arguments.get("manifest")
+    attached = table.manifest if attached is None else attached
     document = attached if given is None else given
     earlier = None if document is None else Manifest.parse(document)
     specs = {
-        name: in_column(name, _spec_of, frame[name], wanted[name].over(rules[name]), prefix or None)
+        name: in_column(
+            name, _spec_of, name, table.column(name), wanted[name].over(rules[name]), prefix or None
+        )
         for name in rules
     }
     if earlier is not None:
         _check_new(earlier, specs)
-    _check_tweaks(frame, specs, {} if earlier is None else earlier.columns)
+    _check_tweaks(table, specs, {} if earlier is None else earlier.columns)
     reversible = (name for name, spec in specs.items() if spec.reversible)
     versioned = tuple(reversible) if arguments.get("key_versions") else ()
     if versioned:
-        check_version_columns(frame, versioned)
+        check_version_columns(table, versioned)
     version = arguments.get("master_key_version")
     keyring = keyring_of(manager, arguments.get("master_key_name"), version)
     if earlier is not None:
         _check_extension(earlier, keyring)
-    plan = Pseudonymizer(
-        columns=specs, key=keyring.reference, functions=functions, versioned=versioned
-    )
+    plan = Plan(columns=specs, key=keyring.reference, functions=functions, versioned=versioned)
     return plan, keyring, earlier
 
 
@@ -155,13 +154,18 @@ def rules_in_force(settings: Settings, profile: str | None) -> Profile:
 
 
 def _ruled_columns(
-    frame: pd.DataFrame, sensitive_columns: Iterable[str] | None, rules: Rules, *, strict: bool
+    table: Table, sensitive_columns: Iterable[str] | None, rules: Rules, *, strict: bool
 ) -> Mapping[str, ColumnRule]:
     """Return the columns to pseudonymize, and what the rules say of each."""
-    named = None if sensitive_columns is None else check_columns(frame, listed(sensitive_columns))
-    levels = [*frame.index.names, *frame.columns.names]
-    ruled = {name: rules.of(name) for name in (*frame.columns, *levels) if isinstance(name, str)}
-    unnamed = [name for name in frame.columns.difference(named or (), False) if not ruled.get(name)]
+    named = (
+        None if sensitive_columns is None else check_columns(table.names, listed(sensitive_columns))
+    )
+    ruled = {
+        name: rules.of(name) for name in (*table.names, *table.levels) if isinstance(name, str)
+    }
+    unnamed = [
+        name for name in table.names if name not in (named or ()) and not ruled.get(str(name))
+    ]
     if strict and unnamed:
         raise PseudonymizationError(
             f"strict_columns is on, and no rule names {', '.join(map(repr, unnamed))}. Give each a"
@@ -169,10 +173,10 @@ def _ruled_columns(
         )
     hidden = {name: rule for name, rule in ruled.items() if rule and rule.strategy != KEEP}
     if named is not None:
-        check_levels(levels, named)
+        check_levels(table.levels, named)
         return {name: hidden.get(name, ColumnRule()) for name in named}
-    check_levels(levels, hidden)
-    hidden = {name: hidden[name] for name in frame.columns if name in hidden}
+    check_levels(table.levels, hidden)
+    hidden = {name: hidden[name] for name in table.names if name in hidden}
     if not hidden:
         reason = "no rule names a column of the table" if rules else "there are no rules"
         raise ArgumentError(
@@ -214,32 +218,32 @@ def _said(
     return rules, functions
 
 
-def _spec_of(series: pd.Series, rule: ColumnRule, domain_prefix: str | None) -> ColumnSpec:
+def _spec_of(name: str, column: Column, rule: ColumnRule, domain_prefix: str | None) -> ColumnSpec:
     kind: type = Unread
     if strategy_type(rule.strategy or "fpe").reads:
-        if rule.on_ordered != "keep" and getattr(series.dtype, "ordered", False):
+        if rule.on_ordered != "keep" and column.ordered:
             raise PseudonymizationError(
                 "it is an ordered categorical, and the order of its pseudonyms would tell its"
                 " values: drop the order with .cat.as_unordered(), or pass on_ordered='keep'"
             )
-        kind = kind_of(series, scale_of(rule.format, rule.options))
+        kind = column.kind(scale_of(rule.format, rule.options))
         if kind is WholeNumbers and (rule.format or "").partition("/")[0] == "decimal":
             raise PseudonymizationError(
                 "whole numbers have the format 'integer', and floats the format 'decimal' with a"
                 " scale: choose one of them"
             )
-    return replace(ColumnSpec.of(rule, str(series.name), kind), domain_prefix=domain_prefix)
+    return replace(ColumnSpec.of(rule, name, kind), domain_prefix=domain_prefix)
 
 
 def _check_tweaks(
-    frame: pd.DataFrame, specs: Mapping[str, ColumnSpec], entries: Mapping[str, Entry]
+    table: Table, specs: Mapping[str, ColumnSpec], entries: Mapping[str, Entry]
 ) -> None:
     """Check that what recovery of a column reads in others stays as it is, after rekey too."""
     for name, spec in specs.items():
         tweak = spec.tweak
         if tweak is None:
             continue
-        check_columns(frame, [tweak])
+        check_columns(table.names, [tweak])
         if tweak in specs or (tweak in entries and entries[tweak].recipe.reversible):
             raise PseudonymizationError(
                 f"column {name!r}: its tweaks can't lie in {tweak!r}, which is pseudonymized too"

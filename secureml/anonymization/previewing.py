@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import pandas as pd
 
 from secureml.anonymization.apply import ReplacedColumn, replace_column
 from secureml.anonymization.arguments import Arguments, Function, check_rows
 from secureml.anonymization.plan import in_column, plan_table
-from secureml.frames.pandas import ATTRIBUTE, detached
+from secureml.frames.adapters import table_of
+from secureml.frames.base import Column
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.strategies import collision_probability
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ColumnPreview", "Preview", "preview"]
 
@@ -79,6 +82,8 @@ class Preview:
         return not any(column.invalid or column.small for column in self.columns)
 
     def __str__(self) -> str:
+        import pandas as pd
+
         figures = pd.DataFrame(
             [
                 {
@@ -99,7 +104,7 @@ class Preview:
 
 
 def preview(
-    data: pd.DataFrame,
+    data: Any,
     rows: int = 5,
     *,
     strategy: str | Function | Mapping[str, str | Function] | None = None,
@@ -118,31 +123,33 @@ def preview(
         **arguments: the other arguments of ``anonymize``.
 
     Raises:
-        TypeError: the data is not a pandas DataFrame, or there is no such argument.
+        TypeError: the data is no table, or there is no such argument.
         ManifestError: the table already has a manifest that can't be extended.
         PseudonymizationError: an argument or a column can't be used.
         SecretError: the key can't be had.
     """
+    import pandas as pd
+
     check_rows(rows)
-    frame, attributes = detached(data)
-    attached = attributes.get(ATTRIBUTE)
-    plan, keyring, _ = plan_table(frame, strategy, sensitive_columns, arguments, attached)
+    table = table_of(data)
+    plan, keyring, _ = plan_table(table, strategy, sensitive_columns, arguments)
     columns, shown = [], {}
     for name in plan.columns:
-        replaced = in_column(name, replace_column, plan, name, frame, keyring)
-        after = pd.Series(in_column(name, replaced.rebuilt))
+        replaced = in_column(name, replace_column, plan, name, table, keyring)
+        after = table.head(in_column(name, replaced.rebuilt), rows)
         refused = np.union1d(replaced.outcome.small.rows, replaced.outcome.invalid).astype(np.intp)
         if len(refused):
             after = after.astype(object)
-            after[replaced.column.rows_at(refused)] = "<refused>"
-        shown[f"{name}, before"] = frame[name].head(rows).reset_index(drop=True)
-        shown[f"{name}, after"] = after.head(rows)
-        columns.append(_figures(name, plan.columns[name], frame[name], replaced))
+            after[replaced.column.rows_at(refused)[:rows]] = "<refused>"
+        before = table.column(name)
+        shown[f"{name}, before"] = table.head(before.array, rows)
+        shown[f"{name}, after"] = after
+        columns.append(_figures(name, plan.columns[name], before, replaced))
     return Preview(columns=tuple(columns), rows=pd.DataFrame(shown))
 
 
 def _figures(
-    name: str, spec: ColumnSpec, series: pd.Series, replaced: ReplacedColumn
+    name: str, spec: ColumnSpec, before: Column, replaced: ReplacedColumn
 ) -> ColumnPreview:
     column, outcome = replaced.column, replaced.outcome
     small = column.occurrences(outcome.small.rows)
@@ -150,8 +157,7 @@ def _figures(
     tokens = column.occurrences(outcome.tokens)
     nulled = column.occurrences(outcome.nulled)
     nulls = int(column.nulls.sum())
-    # Before version 3, pandas counts strings once in nunique that are equal up to a NUL.
-    distinct = int((series.value_counts(sort=False) > 0).sum())
+    distinct = before.distinct()
     remark = "" if spec.reversible else "can't be turned back"
     bits = spec.options.get("bits")
     if spec.strategy == "hash" and type(bits) is int:
@@ -159,14 +165,14 @@ def _figures(
         remark += f"; {bits} bits: two values collide with probability {chance:.1e}"
     if outcome.small.domain:
         remark = f"as few as {outcome.small.domain:,} possible pseudonyms"
-    valid = len(series) - nulls - small - invalid - tokens - nulled
+    valid = len(column.nulls) - nulls - small - invalid - tokens - nulled
     return ColumnPreview(
         column=name,
         strategy=spec.strategy,
         format=spec.format,
         domain=spec.key_domain,
         domain_prefix=spec.domain_prefix,
-        rows=len(series),
+        rows=len(column.nulls),
         nulls=nulls,
         distinct=distinct,
         domain_size=outcome.domain,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from secureml.errors import DomainTooSmallError, InvalidValueError
+from secureml.frames.base import rows_of
 from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, MIN_TABLE
 from secureml.pseudonymization.ranking.pipeline import MOST_CHARACTERS
 from secureml.pseudonymization.values.kinds import as_numbers
@@ -15,17 +16,12 @@ from secureml.pseudonymization.values.text import Text
 
 if TYPE_CHECKING:
     from secureml.anonymization.apply import ReplacedColumn
-    from secureml.anonymization.plan import Pseudonymizer
+    from secureml.anonymization.plan import Plan
 
-__all__ = ["invalid_values", "rows_of", "too_small_domains"]
+__all__ = ["invalid_values", "too_small_domains"]
 
 _LOOKED_AT = 100
 _SHOWN = 32
-
-
-def rows_of(count: int) -> str:
-    """Return how many rows, in words."""
-    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 def too_small_domains(replaced: Mapping[str, ReplacedColumn]) -> DomainTooSmallError:
@@ -50,9 +46,7 @@ def too_small_domains(replaced: Mapping[str, ReplacedColumn]) -> DomainTooSmallE
     )
 
 
-def invalid_values(
-    plan: Pseudonymizer, replaced: Mapping[str, ReplacedColumn]
-) -> InvalidValueError:
+def invalid_values(plan: Plan, replaced: Mapping[str, ReplacedColumn]) -> InvalidValueError:
     """Make one error of all columns with values that are not of their format."""
     listing = []
     for name, each in replaced.items():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from secureml.anonymization.arguments import check_key, check_manifest, check_switch
 from secureml.anonymization.plan import in_column
@@ -23,10 +22,17 @@ from secureml.errors import (
     WrongTableError,
     warn,
 )
-from secureml.frames.columns import CodedColumn, Column, NumberColumn, TextColumn, read_column
-from secureml.frames.dtypes import dtype_of, numbers_before
-from secureml.frames.pandas import ATTRIBUTE, detached, with_columns
-from secureml.frames.quantities import converted, parse_numbers, write_numbers
+from secureml.frames.adapters import table_of
+from secureml.frames.base import (
+    ATTRIBUTE,
+    CodedColumn,
+    Column,
+    NumberColumn,
+    ReadColumn,
+    Table,
+    TextColumn,
+)
+from secureml.frames.numbers import converted, numbers_before, parse_numbers
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.keys import Keyring, keyring_of, keyring_that_made
@@ -36,6 +42,8 @@ from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.sketch import Sketch
 from secureml.pseudonymization.values.numbers import WholeNumbers
 from secureml.pseudonymization.values.text import Text
+
+Frame = TypeVar("Frame")
 
 __all__ = [
     "check_complete",
@@ -48,16 +56,17 @@ __all__ = [
 
 
 def reidentify(
-    data: pd.DataFrame,
+    data: Frame,
     manifest: Mapping[str, Any] | str | None = None,
     *,
     check_table: bool = True,
     key_manager: KeyManager | None = None,
-) -> pd.DataFrame:
+) -> Frame:
     """Recover the values that ``anonymize`` replaced.
 
     Args:
-        data: the table, with all or some of the pseudonymized columns; it is not changed.
+        data: a table as of ``anonymize``, with all or some of the pseudonymized columns; it is
+            not changed.
         manifest: as ``anonymize`` left it in ``attrs["secureml"]``, or its JSON text; by default
             that of the data.
         check_table: refuse a table with pseudonyms that the one of the manifest did not have,
@@ -70,7 +79,7 @@ def reidentify(
         they are.
 
     Raises:
-        TypeError: the data is not a pandas DataFrame.
+        TypeError: the data is no table.
         ManifestError: there is no manifest; its children: it was changed (ManifestChangedError),
             the key is another one (WrongKeyError), or the table (WrongTableError).
         PseudonymizationError: a column holds what can't be pseudonyms.
@@ -85,21 +94,20 @@ def reidentify(
     check_manifest(manifest)
     check_switch("check_table", check_table)
     check_key(key_manager)
-    frame, attributes = detached(data)
-    parsed = manifest_of(manifest, attributes.pop(ATTRIBUTE, None))
+    table = table_of(data)
+    parsed = manifest_of(manifest, table.manifest)
     manager = get_default_key_manager() if key_manager is None else key_manager
     keyring = keyring_that_made(manager, parsed.key)
     parsed.check(keyring)
-    values = recover_columns(frame, parsed, keyring, manager, check_table=check_table)
-    missing = missing_columns(frame.columns, parsed)
+    values = recover_columns(table, parsed, keyring, manager, check_table=check_table)
+    missing = missing_columns(table.names, parsed)
     if missing:
         message = "pseudonymized columns of the manifest are missing, or were renamed"
         named = ", ".join(map(repr, missing))
         warn(message, MissingColumnWarning, f"{message}: {named}")
     added = [version_column(name) for name in values if parsed.columns[name].versions]
-    result = with_columns(frame.drop(columns=added), values)
-    result.attrs = attributes
-    return result
+    recovered: Frame = table.drop(added).replace(values).native(None)
+    return recovered
 
 
 def manifest_of(given: Mapping[str, Any] | str | None, attached: object) -> Manifest:
@@ -116,7 +124,7 @@ def manifest_of(given: Mapping[str, Any] | str | None, attached: object) -> Mani
     return Manifest.parse(attached if given is None else given)
 
 
-def _present(names: Collection[str], manifest: Manifest) -> dict[str, Entry]:
+def _present(names: Collection[object], manifest: Manifest) -> dict[str, Entry]:
     """Return the entries of those columns of the manifest that a table has."""
     present = {name: entry for name, entry in manifest.columns.items() if name in names}
     if not present:
@@ -141,13 +149,13 @@ def _warn_unchecked(entries: Mapping[str, Entry]) -> None:
         warn(message, UncheckedTableWarning, f"{message}: {named}")
 
 
-def missing_columns(names: Collection[str], manifest: Manifest) -> list[str]:
+def missing_columns(names: Collection[object], manifest: Manifest) -> list[str]:
     """Return the columns of the manifest that could be recovered and are not among the names."""
     entries = manifest.columns.items()
     return [name for name, entry in entries if entry.recipe.reversible and name not in names]
 
 
-def check_complete(names: Collection[str], manifest: Manifest) -> None:
+def check_complete(names: Collection[object], manifest: Manifest) -> None:
     """Check that a table has all columns of the manifest that can be recovered.
 
     Raises:
@@ -163,35 +171,35 @@ def check_complete(names: Collection[str], manifest: Manifest) -> None:
         )
 
 
-def check_rows(frame: pd.DataFrame, manifest: Manifest, keyring: Keyring) -> None:
-    """Check that a frame, of whose rows no versions are told, has rows of the manifest's table.
+def check_rows(table: Table, manifest: Manifest, keyring: Keyring) -> None:
+    """Check that a table, of whose rows no versions are told, has rows of the manifest's table.
 
     Raises:
         WrongTableError: it has other columns or pseudonyms.
     """
-    present = _present(frame.columns, manifest)
+    present = _present(table.names, manifest)
     _warn_unchecked(present)
     for name, entry in present.items():
         if entry.recipe.reversible:
-            column = _read(frame[name], entry)
+            column = _read(table.column(name), entry)
             sketch = keyring.opened(name, entry.sketch(manifest.key.version))
             tweak, tweaks = entry.recipe.tweak, None
-            if tweak in frame.columns and tweak not in manifest.columns:
-                in_column(name, _check_tweak_type, frame[tweak], entry)
-                tweaks = in_column(name, row_tweaks, frame, entry.recipe, column)
+            if tweak is not None and tweak in table and tweak not in manifest.columns:
+                in_column(name, _check_tweak_type, table.column(tweak), entry)
+                tweaks = in_column(name, row_tweaks, table, entry.recipe, column)
             in_column(name, _check_sketch, column, tweaks, entry, keyring, sketch)
 
 
 def recover_columns(
-    frame: pd.DataFrame,
+    table: Table,
     manifest: Manifest,
     keyring: Keyring,
     manager: KeyManager,
     *,
     check_table: bool,
 ) -> dict[str, Any]:
-    """Recover those columns of the manifest that the frame has, as an array each."""
-    present = _present(frame.columns, manifest)
+    """Recover those columns of the manifest that a table has, as an array each."""
+    present = _present(table.names, manifest)
     lost = [name for name, entry in present.items() if not entry.recipe.reversible]
     if lost:
         named = ", ".join(f"{name!r} ({present[name].recipe.strategy})" for name in lost)
@@ -204,37 +212,36 @@ def recover_columns(
     arrays: dict[str, Any] = {}
     hidden_later = _tweaks_hidden_later(present)
     for name in _in_order(present, hidden_later):
-        entry, table = present[name], frame
+        entry, seen = present[name], table
         tweak = hidden_later.get(name)
         if tweak is not None and tweak not in arrays:
             raise PseudonymizationError(
                 f"column {name!r}: its tweaks in {tweak!r} were replaced for good"
             )
         if tweak is not None:
-            table = with_columns(frame, {tweak: arrays[tweak]})
+            seen = table.replace({tweak: arrays[tweak]})
         if not entry.versions:
             sketch = entry.sketch(newest) if check_table else None
-            arrays[name] = in_column(name, _recovered, table, name, entry, keyring, sketch)
+            arrays[name] = in_column(name, _recovered, seen, name, entry, keyring, sketch)
             continue
-        parts = in_column(name, rows_by_version, table, name, newest)
-        # What is cut in parts is no more than what is needed.
-        columns = dict.fromkeys((name, entry.recipe.tweak))
-        needed = table[[column for column in columns if column in table.columns]]
-        if len(parts) > 1 and isinstance(needed[name].dtype, pd.CategoricalDtype):
-            # Which version a category is of depends on the row.
-            needed = needed.assign(**{name: needed[name].astype(needed[name].cat.categories.dtype)})
+        parts = in_column(name, rows_by_version, seen, name, newest)
+        needed = seen.drop(
+            [other for other in seen.names if other not in (name, entry.recipe.tweak)]
+        )
+        if len(parts) > 1:
+            needed = needed.uncoded(name)  # which version a category is of depends on the row
         pieces = []
         for version, rows in parts.items():
             if version not in keyrings:
                 keyrings[version] = in_column(name, _keyring_of_rows, manager, manifest, version)
-            part = needed if len(parts) == 1 else needed.iloc[rows]
+            part = needed if len(parts) == 1 else needed.take(rows)
             sketch = entry.sketch(version) if check_table and version in manifest.keys else None
             pieces.append(in_column(name, _recovered, part, name, entry, keyrings[version], sketch))
         if len(pieces) == 1:
             arrays[name] = pieces[0]
         else:
             order = np.argsort(np.concatenate(list(parts.values())))
-            arrays[name] = pd.concat(map(pd.Series, pieces)).iloc[order].array
+            arrays[name] = table.joined(pieces, order)
     return arrays
 
 
@@ -258,16 +265,17 @@ def _in_order(entries: Mapping[str, Entry], hidden_later: Mapping[str, str]) -> 
 
 
 def _recovered(
-    frame: pd.DataFrame, name: str, entry: Entry, keyring: Keyring, sketch: Sketch | None
+    table: Table, name: str, entry: Entry, keyring: Keyring, sketch: Sketch | None
 ) -> Any:
     """Recover one column of rows of one version, held against a sketch if there is one."""
-    column, tweak = _read(frame[name], entry), entry.recipe.tweak
-    if sketch is not None and tweak in frame.columns:
-        _check_tweak_type(frame[tweak], entry)
-    tweaks = row_tweaks(frame, entry.recipe, column, bounded=False)
+    source, tweak = table.column(name), entry.recipe.tweak
+    column = _read(source, entry)
+    if sketch is not None and tweak is not None and tweak in table:
+        _check_tweak_type(table.column(tweak), entry)
+    tweaks = row_tweaks(table, entry.recipe, column, bounded=False)
     if sketch is not None:
         _check_sketch(column, tweaks, entry, keyring, keyring.opened(name, sketch))
-    like, dtype = numbers_before(entry), dtype_of(entry.dtype)
+    like = numbers_before(entry)
     if tweaks is not None and like is not None and isinstance(column, TextColumn):
         tweaks = tweaks.at(np.flatnonzero(~column.nulls))  # of which there are no values then
     keys = keyring.domain(entry.recipe.key_domain, entry.recipe.domain_prefix)
@@ -275,14 +283,13 @@ def _recovered(
     if like is None:
         if isinstance(column, NumberColumn):
             raise PseudonymizationError(
-                f"it was pseudonymized as text and now has dtype {frame[name].dtype}: read it as"
-                " text"
+                f"it was pseudonymized as text and now has dtype {source.dtype}: read it as text"
             )
         recovered = strategy.recover(column.values, Text.of)
         assert isinstance(recovered, Text)
         return column.rebuilt(recovered, NO_ROWS)
     if isinstance(column, CodedColumn):
-        column = read_column(frame[name].astype(object))
+        column = source.uncoded().read()
     assert not isinstance(column, CodedColumn)
     values = (
         converted(column.values, like)
@@ -291,7 +298,7 @@ def _recovered(
     )
     numbers = strategy.recover(values, partial(parse_numbers, like))
     assert isinstance(numbers, WholeNumbers)
-    return write_numbers(numbers, column.nulls, dtype)
+    return table.of_numbers(entry, numbers, column.nulls)
 
 
 def _keyring_of_rows(manager: KeyManager, manifest: Manifest, version: int | None) -> Keyring:
@@ -313,7 +320,7 @@ def _keyring_of_rows(manager: KeyManager, manifest: Manifest, version: int | Non
 
 
 def _check_sketch(
-    column: Column, tweaks: RowTweaks | None, entry: Entry, keyring: Keyring, sketch: Sketch
+    column: ReadColumn, tweaks: RowTweaks | None, entry: Entry, keyring: Keyring, sketch: Sketch
 ) -> None:
     """Check that a column, of one version of the key, holds rows of the manifest's table."""
     held, rows = column.values, column.places_in_rows()
@@ -346,17 +353,17 @@ def _check_sketch(
         )
 
 
-def _check_tweak_type(series: pd.Series, entry: Entry) -> None:
+def _check_tweak_type(column: Column, entry: Entry) -> None:
     """Check that tweaks that were text have not become numbers."""
-    before, now = entry.tweak_arrow or "", tweak_type(series)
-    if "string" in before and "string" not in now and not series.isna().all():
+    before, now = entry.tweak_arrow or "", tweak_type(column)
+    if "string" in before and "string" not in now and not column.nulls.all():
         raise WrongTableError(
-            f"its tweaks in {entry.recipe.tweak!r} were text, and are {series.dtype} by now, which"
+            f"its tweaks in {entry.recipe.tweak!r} were text, and are {column.dtype} by now, which"
             ' has no leading zeros ("007" is 7): read that column as text, for instance with'
             f" pandas.read_csv(..., dtype={{{entry.recipe.tweak!r}: 'str'}}), or pass"
             " check_table=False if its digits are as they were"
         )
 
 
-def _read(series: pd.Series, entry: Entry) -> Column:
-    return read_column(series, distinct=entry.recipe.tweak is None, scale=entry.recipe.scale)
+def _read(column: Column, entry: Entry) -> ReadColumn:
+    return column.read(distinct=entry.recipe.tweak is None, scale=entry.recipe.scale)

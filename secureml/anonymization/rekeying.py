@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-import pandas as pd
+from typing import Any, TypeVar
 
 from secureml.anonymization.apply import apply
 from secureml.anonymization.arguments import check_key, check_levels, check_manifest, check_switch
-from secureml.anonymization.plan import Pseudonymizer, in_column
+from secureml.anonymization.plan import Plan, in_column
 from secureml.anonymization.recovery import (
     check_complete,
     check_rows,
@@ -18,18 +16,21 @@ from secureml.anonymization.recovery import (
     missing_columns,
     recover_columns,
 )
-from secureml.frames.columns import kind_of
-from secureml.frames.pandas import ATTRIBUTE, detached, with_columns
+from secureml.frames.adapters import table_of
+from secureml.frames.base import Table
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.keys import Keyring, keyring_of, keyring_that_made
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.manifest import Manifest
 
+Frame = TypeVar("Frame")
+AnyTable = TypeVar("AnyTable", bound=Table)
+
 __all__ = ["rekey", "rekey_columns"]
 
 
 def rekey(
-    data: pd.DataFrame,
+    data: Frame,
     to_key: str | None = None,
     manifest: Mapping[str, Any] | str | None = None,
     *,
@@ -37,11 +38,12 @@ def rekey(
     drop_missing: bool = False,
     check_table: bool = True,
     key_manager: KeyManager | None = None,
-) -> pd.DataFrame:
+) -> Frame:
     """Replace pseudonyms under one key by those under another, as after a rotation.
 
     Args:
-        data: the table, with all or some of the pseudonymized columns; it is not changed.
+        data: a table as of ``anonymize``, with all or some of the pseudonymized columns; it is
+            not changed.
         to_key: the name of the new key; by default that of the manifest's key.
         manifest: as for ``reidentify``.
         to_version: the version of the new key; by default the newest.
@@ -55,7 +57,7 @@ def rekey(
         their entries.
 
     Raises:
-        TypeError: the data is not a pandas DataFrame.
+        TypeError: the data is no table.
         ManifestError: as of ``reidentify``; or columns of the manifest are missing
             (WrongTableError).
         PseudonymizationError: a column holds what can't be pseudonyms.
@@ -69,36 +71,36 @@ def rekey(
     check_switch("check_table", check_table)
     check_switch("drop_missing", drop_missing)
     check_key(key_manager, to_key=to_key, to_version=to_version)
-    frame, attributes = detached(data)
-    parsed = manifest_of(manifest, attributes.pop(ATTRIBUTE, None))
+    table = table_of(data)
+    parsed = manifest_of(manifest, table.manifest)
     manager = get_default_key_manager() if key_manager is None else key_manager
     old = keyring_that_made(manager, parsed.key)
     parsed.check(old)
-    check_levels([*frame.index.names, *frame.columns.names], parsed.columns)
+    check_levels(table.levels, parsed.columns)
     if not drop_missing:
-        check_complete(frame.columns, parsed)
+        check_complete(table.names, parsed)
     new_name = parsed.key.name if to_key is None else to_key
     if to_version is None:
         # A cached version may have been followed by a newer one, which is what is wanted here.
         manager.invalidate(new_name)
     new = keyring_of(manager, new_name, to_version)
-    result, entries = rekey_columns(frame, parsed, (old, new), manager, check_table=check_table)
-    result.attrs = {**attributes, ATTRIBUTE: Manifest.of(new, entries).document()}
-    return result
+    result, entries = rekey_columns(table, parsed, (old, new), manager, check_table=check_table)
+    moved: Frame = result.native(Manifest.of(new, entries).document())
+    return moved
 
 
 def rekey_columns(
-    frame: pd.DataFrame,
+    table: AnyTable,
     manifest: Manifest,
     keyrings: tuple[Keyring, Keyring],
     manager: KeyManager,
     *,
     check_table: bool,
-) -> tuple[pd.DataFrame, dict[str, Entry]]:
+) -> tuple[AnyTable, dict[str, Entry]]:
     """Move the columns of a manifest to another key, and return their new entries too.
 
     Args:
-        frame: the table.
+        table: the table.
         manifest: its manifest, verified.
         keyrings: of the key of the manifest, and of the new one.
         manager: where other versions of the old key come from.
@@ -108,21 +110,21 @@ def rekey_columns(
     if new.is_of(old.reference) and not any(entry.versions for entry in manifest.columns.values()):
         # A wrapped key that was rotated is the same key, wrapped anew: the data stays as it is.
         if check_table:
-            check_rows(frame, manifest, old)
-        missing = missing_columns(frame.columns, manifest)
-        return frame, {
+            check_rows(table, manifest, old)
+        missing = missing_columns(table.names, manifest)
+        return table, {
             name: replace(entry, sketches={new.reference.version: sketch})
             if entry.sketches and (sketch := entry.sketches.get(manifest.key.version))
             else entry
             for name, entry in manifest.columns.items()
             if name not in missing
         }
-    values = recover_columns(frame, manifest, old, manager, check_table=check_table)
-    plain = with_columns(frame, values)
+    values = recover_columns(table, manifest, old, manager, check_table=check_table)
+    plain = table.replace(values)
     recovered = {name: entry for name, entry in manifest.columns.items() if name in values}
-    plan = Pseudonymizer(
+    plan = Plan(
         columns={
-            name: in_column(name, entry.recipe.renewed, kind_of(plain[name], entry.recipe.scale))
+            name: in_column(name, entry.recipe.renewed, plain.column(name).kind(entry.recipe.scale))
             for name, entry in recovered.items()
         },
         key=new.reference,
@@ -130,5 +132,12 @@ def rekey_columns(
         smallest=2,  # as small as an earlier version took them
     )
     result, entries = apply(plan, plain, new)
+    # What a column was before does not change with its key.
+    entries = {
+        name: replace(
+            entry, dtype=recovered[name].dtype, arrow=recovered[name].arrow or entry.arrow
+        )
+        for name, entry in entries.items()
+    }
     stay = {name: entry for name, entry in manifest.columns.items() if not entry.recipe.reversible}
     return result, {**stay, **entries}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import numpy as np
-import pandas as pd
 
-from secureml.anonymization.problems import rows_of
 from secureml.errors import PseudonymizationError
-from secureml.frames.pandas import with_columns
+from secureml.frames.base import Table, rows_of
 from secureml.pseudonymization.keys import KeyReference
 from secureml.pseudonymization.ranking.mixed_radix import Index
 
@@ -20,7 +19,8 @@ __all__ = [
     "with_versions",
 ]
 
-_DTYPE = "Int64"
+AnyTable = TypeVar("AnyTable", bound=Table)
+
 _LARGEST = (1 << 31) - 1
 
 
@@ -29,13 +29,13 @@ def version_column(name: str) -> str:
     return f"{name}__key_version"
 
 
-def check_version_columns(frame: pd.DataFrame, names: Iterable[str]) -> None:
+def check_version_columns(table: Table, names: Iterable[str]) -> None:
     """Check that the columns of versions can be added.
 
     Raises:
-        PseudonymizationError: the frame has such columns already.
+        PseudonymizationError: the table has such columns already.
     """
-    taken = [version_column(name) for name in names if version_column(name) in frame.columns]
+    taken = [version_column(name) for name in names if version_column(name) in table]
     if taken:
         raise PseudonymizationError(
             f"there are such columns already: {', '.join(map(repr, taken))}. Rename them, or"
@@ -43,8 +43,8 @@ def check_version_columns(frame: pd.DataFrame, names: Iterable[str]) -> None:
         )
 
 
-def with_versions(frame: pd.DataFrame, names: Iterable[str], key: KeyReference) -> pd.DataFrame:
-    """Return the frame with the columns of versions, new ones behind the others.
+def with_versions(table: AnyTable, names: Iterable[str], key: KeyReference) -> AnyTable:
+    """Return the table with the columns of versions, new ones behind the others.
 
     Raises:
         PseudonymizationError: the key has no versions.
@@ -53,19 +53,17 @@ def with_versions(frame: pd.DataFrame, names: Iterable[str], key: KeyReference) 
         raise PseudonymizationError(
             f"the {key} has no versions, because it is not kept in Vault: leave key_versions out"
         )
-    versions = pd.array(np.full(len(frame), key.version), dtype=_DTYPE)
-    columns = dict.fromkeys(map(version_column, names), versions)
-    there = {name: array for name, array in columns.items() if name in frame.columns}
-    new = [name for name in columns if name not in there]
-    added = pd.DataFrame(dict.fromkeys(new, versions), index=frame.index)
-    return pd.concat([with_columns(frame, there), added], axis=1)
+    columns = dict.fromkeys(map(version_column, names), table.constant(key.version))
+    there = {name: array for name, array in columns.items() if name in table}
+    new = {name: array for name, array in columns.items() if name not in there}
+    return table.replace(there).append(new)
 
 
-def rows_by_version(frame: pd.DataFrame, name: str, newest: int | None) -> dict[int | None, Index]:
+def rows_by_version(table: Table, name: str, newest: int | None) -> dict[int | None, Index]:
     """Return which rows of a column are of which version, ascending by version.
 
     Args:
-        frame: with the column and that of its versions, whose dtype may have changed.
+        table: with the column and that of its versions, whose dtype may have changed.
         name: the column.
         newest: the version that nulls are taken for, which have none.
 
@@ -73,18 +71,17 @@ def rows_by_version(frame: pd.DataFrame, name: str, newest: int | None) -> dict[
         PseudonymizationError: the versions are missing, or some are no versions.
     """
     beside = version_column(name)
-    if beside not in frame.columns:
+    if beside not in table:
         raise PseudonymizationError(
             f"the column {beside!r} is missing, which tells the versions of the key"
         )
-    numbers = pd.to_numeric(frame[beside].astype(object), errors="coerce")
-    versions = numbers.to_numpy(np.float64, na_value=np.nan)
+    versions = table.column(beside).versions()
     fits = (versions >= 1) & (versions <= _LARGEST) & (versions == np.floor(versions))
-    nulls = frame[name].isna().to_numpy()
+    nulls = table.column(name).nulls
     wrong = int((~fits & ~nulls).sum())
     if wrong:
         raise PseudonymizationError(f"{beside!r} holds no version of the key in {rows_of(wrong)}")
-    if not len(frame):
+    if not len(table):
         return {newest: np.empty(0, np.intp)}
     # In a column of nulls alone no row has a version.
     known = np.where(nulls, newest or 1, versions).astype(np.int64)

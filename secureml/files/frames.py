@@ -1,30 +1,33 @@
-"""Columns of a chunk through ``anonymize`` and back: the one place that knows of pandas."""
+"""Columns of a chunk through ``anonymize`` and back."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from secureml.anonymization import reidentify
 from secureml.anonymization.apply import apply
 from secureml.anonymization.arguments import Arguments
-from secureml.anonymization.plan import Pseudonymizer, plan_table
+from secureml.anonymization.plan import Plan, plan_table
 from secureml.anonymization.previewing import Preview, preview
 from secureml.anonymization.rekeying import rekey_columns
 from secureml.anonymization.versions import rows_by_version, version_column
 from secureml.errors import PseudonymizationError
 from secureml.files.base import TableFile
-from secureml.frames.arrow import PLAIN, combined, is_text
-from secureml.frames.dtypes import numbers_before
+from secureml.frames.arrow import ArrowTable
+from secureml.frames.numbers import numbers_before
+from secureml.frames.strings import combined, is_text
 from secureml.key_management import KeyManager
 from secureml.pseudonymization.keys import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.values.buffers import EMPTY_STRING
 
 __all__ = [
     "anonymized",
@@ -35,9 +38,12 @@ __all__ = [
     "read_by_plan",
     "recovered",
     "rekeyed",
-    "sample_of",
     "versions_of",
 ]
+
+
+_NULLABLE = re.compile(r"U?Int(8|16|32|64)|Float(32|64)")
+"""Pandas' own dtypes for numbers and nulls."""
 
 
 def plan_of(
@@ -46,13 +52,13 @@ def plan_of(
     sensitive_columns: Iterable[str] | None,
     arguments: Arguments,
     attached: Mapping[str, Any] | None,
-) -> tuple[Pseudonymizer, Keyring, Manifest | None]:
+) -> tuple[Plan, Keyring, Manifest | None]:
     """Decide what is done with each column of a table in a file, as ``plan_table`` does."""
-    frame = _frame_of(table.schema.empty_table())
-    return plan_table(frame, strategy, sensitive_columns, arguments, attached)
+    empty = ArrowTable(table.schema.remove_metadata().empty_table())
+    return plan_table(empty, _on_series(strategy), sensitive_columns, arguments, attached)
 
 
-def read_by_plan(plan: Pseudonymizer) -> frozenset[str]:
+def read_by_plan(plan: Plan) -> frozenset[str]:
     """Return the names of the columns that a plan reads or replaces."""
     return frozenset({*plan.columns, *(spec.tweak for spec in plan.columns.values() if spec.tweak)})
 
@@ -69,7 +75,7 @@ def versions_of(entries: Mapping[str, Entry]) -> frozenset[str]:
 
 
 def anonymized(
-    columns: pa.Table, plan: Pseudonymizer, keyring: Keyring, schema: pa.Schema | None
+    columns: pa.Table, plan: Plan, keyring: Keyring, schema: pa.Schema | None
 ) -> tuple[pa.Table, dict[str, Entry]]:
     """Pseudonymize the columns of a plan.
 
@@ -85,8 +91,8 @@ def anonymized(
     Raises:
         PseudonymizationError: the columns hold what can't be replaced, or do not fit the schema.
     """
-    frame, entries = apply(plan, _frame_of(columns), keyring)
-    return _columns_of(frame, plan.columns, columns, schema), entries
+    made, entries = apply(plan, ArrowTable(columns), keyring)
+    return _columns_of(made.table, plan.columns, columns, schema), entries
 
 
 def recovered(
@@ -107,11 +113,12 @@ def recovered(
         check_table: as for ``reidentify``.
     """
     entries = Manifest.parse(document).columns
-    frame = reidentify(
+    made = reidentify(
         _pseudonyms_of(columns, entries), document, check_table=check_table, key_manager=manager
     )
-    reversible = [name for name, entry in entries.items() if entry.recipe.reversible]
-    return _columns_of(frame, reversible, columns, schema)
+    reversible = {name: entry for name, entry in entries.items() if entry.recipe.reversible}
+    new = _columns_of(made, reversible, columns, schema)
+    return new.replace_schema_metadata(_nullable_dtypes(reversible))
 
 
 def rekeyed(
@@ -137,10 +144,10 @@ def rekeyed(
         The columns that are replaced, and their entries for the manifest.
     """
     entries = manifest.columns
-    frame = _pseudonyms_of(columns, entries)
-    frame, moved = rekey_columns(frame, manifest, keyrings, manager, check_table=check_table)
+    before = ArrowTable(_pseudonyms_of(columns, entries))
+    made, moved = rekey_columns(before, manifest, keyrings, manager, check_table=check_table)
     reversible = [name for name, entry in entries.items() if entry.recipe.reversible]
-    return _columns_of(frame, {*reversible, *versions_of(entries)}, columns, schema), moved
+    return _columns_of(made.table, {*reversible, *versions_of(entries)}, columns, schema), moved
 
 
 def preview_of(
@@ -161,19 +168,20 @@ def preview_of(
     """
     others = {name: value for name, value in arguments.items() if name != "strategy"}
     plan, _, _ = plan_table(
-        sample_of(table.schema.empty_table()),
+        ArrowTable(table.schema.remove_metadata().empty_table()),
         arguments.get("strategy"),
         sensitive_columns,
         cast(Arguments, others),
     )
-    frames: list[pd.DataFrame] = []
+    parts: list[pa.Table] = []
     for chunk in table.chunks(read_by_plan(plan)):
-        frames.append(sample_of(chunk.table.slice(0, most)))
-        most -= len(frames[-1])
+        parts.append(chunk.table.slice(0, most))
+        most -= len(parts[-1])
         if most <= 0:
             break
-    frame = pd.concat(frames, ignore_index=True)
-    return preview(frame, shown, sensitive_columns=sensitive_columns, **arguments)
+    arguments = {**arguments, "strategy": _on_series(arguments.get("strategy"))}
+    whole = pa.concat_tables(parts).replace_schema_metadata(None)
+    return preview(whole, shown, sensitive_columns=sensitive_columns, **arguments)
 
 
 def count_versions(
@@ -189,9 +197,9 @@ def count_versions(
     there = frozenset(table.schema.names)
     totals = {name: Counter[int | None]() for name in names if name in there}
     for chunk in table.chunks({*totals, *map(version_column, totals)}):
-        frame = _frame_of(chunk.table)
+        rows_of = ArrowTable(chunk.table)
         for name, total in totals.items():
-            for version, rows in rows_by_version(frame, name, newest).items():
+            for version, rows in rows_by_version(rows_of, name, newest).items():
                 total[version] += len(rows)
     counted: Counter[int | None] = Counter()
     for total in totals.values():
@@ -199,32 +207,24 @@ def count_versions(
     return counted
 
 
-def sample_of(columns: pa.Table) -> pd.DataFrame:
-    """Return columns as a frame to look at, without the types that pandas can't work with."""
-    plain = [
-        column.cast(PLAIN[column.type]) if column.type in PLAIN else column
-        for column in columns.columns
-    ]
-    return _frame_of(pa.table(plain, columns.column_names))
+def _on_series(strategy: Any) -> Any:
+    """Return strategies whose functions get a pandas Series, as those of files do."""
+    if isinstance(strategy, Mapping):
+        return {name: _on_series(one) for name, one in strategy.items()}
+    if not callable(strategy):
+        return strategy
+
+    def on_array(array: pa.ChunkedArray) -> Any:
+        import pandas as pd
+
+        result = strategy(pd.Series(pd.arrays.ArrowExtensionArray(array)))
+        return pa.array(result) if isinstance(result, pd.Series) else result
+
+    return on_array
 
 
-def _frame_of(columns: pa.Table) -> pd.DataFrame:
-    """Return columns as a frame; text and whole numbers have dtypes that lose nothing.
-
-    Raises:
-        PseudonymizationError: the columns hold what can't be in one.
-    """
-    try:
-        return columns.replace_schema_metadata(None).to_pandas(types_mapper=_dtype_for)
-    except (pa.ArrowException, ValueError):
-        pass
-    raise PseudonymizationError(
-        "some column holds what pandas can't, such as strings that are not UTF-8"
-    )
-
-
-def _pseudonyms_of(columns: pa.Table, entries: Mapping[str, Entry]) -> pd.DataFrame:
-    """Return columns as a frame to recover.
+def _pseudonyms_of(columns: pa.Table, entries: Mapping[str, Entry]) -> pa.Table:
+    """Return columns to recover.
 
     Args:
         columns: as they were read. In a file of text, a number that is missing is empty.
@@ -233,17 +233,19 @@ def _pseudonyms_of(columns: pa.Table, entries: Mapping[str, Entry]) -> pd.DataFr
     arrays = dict(zip(columns.column_names, columns.columns, strict=True))
     for name, entry in entries.items():
         if name in arrays and numbers_before(entry) is not None and is_text(arrays[name].type):
-            arrays[name] = pc.if_else(pc.equal(arrays[name], ""), None, arrays[name])
-    return _frame_of(pa.table(arrays))
+            empty = pc.equal(arrays[name].cast(pa.large_string()), EMPTY_STRING)
+            nulls = pa.nulls(len(columns), arrays[name].type)
+            arrays[name] = pc.if_else(empty, nulls, arrays[name])
+    return pa.table(arrays)
 
 
 def _columns_of(
-    frame: pd.DataFrame, replaced: Collection[str], before: pa.Table, schema: pa.Schema | None
+    made: pa.Table, replaced: Collection[str], before: pa.Table, schema: pa.Schema | None
 ) -> pa.Table:
-    """Return the columns of a frame that are replaced or added.
+    """Return the columns of a table that are replaced or added.
 
     Args:
-        frame: the rows, with columns replaced, added or gone.
+        made: the rows, with columns replaced, added or gone.
         replaced: the columns that it has new values of.
         before: the rows as they were read.
         schema: what the result is to have; None lets the first rows tell.
@@ -251,39 +253,37 @@ def _columns_of(
     Raises:
         PseudonymizationError: the values do not fit the schema.
     """
-    arrays, types = {}, {field.name: field.type for field in before.schema}
-    for name in frame.columns:
-        if name in replaced or name not in types:
-            wanted = None if schema is None else schema.field(name).type
-            arrays[name] = _array_of(frame[name], types.get(name), wanted)
-    return pa.table(arrays, metadata=_dtypes_of(frame, replaced))
+    types = {field.name: field.type for field in before.schema}
+    arrays = {
+        name: _array_of(name, column, types.get(name), schema)
+        for name, column in zip(made.column_names, made.columns, strict=True)
+        if name in replaced or name not in types
+    }
+    return pa.table(arrays)
 
 
-def _dtypes_of(frame: pd.DataFrame, replaced: Collection[str]) -> Mapping[bytes, bytes] | None:
-    """Return what pandas would keep of those new columns whose dtype Arrow's type does not tell."""
-    own = [
-        name
-        for name, dtype in frame.dtypes.items()
-        if name in replaced
-        and isinstance(dtype, pd.api.extensions.ExtensionDtype)
-        and not isinstance(dtype, pd.ArrowDtype | pd.StringDtype)
+def _nullable_dtypes(entries: Mapping[str, Entry]) -> Mapping[str, str] | None:
+    """Return what pandas keeps in a schema of columns whose dtype Arrow's type does not tell."""
+    columns = [
+        {"name": name, "field_name": name, "numpy_type": entry.dtype, "metadata": None}
+        | {"pandas_type": entry.dtype.lower()}
+        for name, entry in entries.items()
+        if _NULLABLE.fullmatch(entry.dtype)
     ]
-    metadata: dict[bytes, bytes] | None = None
-    if own:
-        metadata = pa.Schema.from_pandas(frame[own], preserve_index=False).metadata
-    return metadata
-
-
-def _dtype_for(arrow_type: pa.DataType) -> Any:
-    plain = pa.types.is_dictionary(arrow_type) or pa.types.is_floating(arrow_type)
-    return None if plain else pd.ArrowDtype(arrow_type)
+    kept = {"columns": columns, "index_columns": [], "column_indexes": []}
+    return {"pandas": json.dumps(kept)} if columns else None
 
 
 def _array_of(
-    series: pd.Series, before: pa.DataType | None, wanted: pa.DataType | None
+    name: str,
+    column: pa.ChunkedArray,
+    before: pa.DataType | None,
+    schema: pa.Schema | None,
 ) -> pa.Array:
-    array = combined(pa.array(series, from_pandas=True))
-    if wanted is None:
+    array = combined(column)
+    if schema is not None:
+        wanted = schema.field(name).type
+    else:
         categories = before is not None and pa.types.is_dictionary(before)
         wanted = before if categories and _holds_text(array.type) else array.type
     if array.type == wanted:
@@ -292,7 +292,7 @@ def _array_of(
     try:
         return _cast(array, wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # no such value, no such conversion
-        problem = f"column {series.name!r}: some rows have the type {array.type}, others {wanted}"
+        problem = f"column {name!r}: some rows have the type {array.type}, others {wanted}"
     raise PseudonymizationError(problem)
 
 

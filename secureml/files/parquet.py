@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from secureml.errors import PseudonymizationError
 from secureml.files.base import CHUNK_BYTES, Chunk, TableFile, TableWriter
-from secureml.frames.pandas import ATTRIBUTE
+from secureml.frames.base import ATTRIBUTE
 
 __all__ = ["MAGIC", "ParquetTable"]
 

@@ -1,8 +1,12 @@
-"""Arrow strings to and from text arrays, on whole buffers and without Python objects."""
+"""Arrow tables: their columns as values, and new values as columns of the same type."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,154 +14,424 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.pseudonymization.tables.character_classes import Codes
+from secureml.frames.base import (
+    ATTRIBUTE,
+    CodedColumn,
+    Column,
+    NumberColumn,
+    ReadColumn,
+    Table,
+    TextColumn,
+    UnreadColumn,
+    check_names,
+    check_result,
+    refuse_column,
+    sorted_categories,
+)
+from secureml.frames.numbers import numbers_of, read_numbers, type_before, write_numbers
+from secureml.frames.strings import PLAIN, combined, is_text, read_text, write_text
+from secureml.frames.type_names import arrow_name_of, dtype_name_of, type_of
+from secureml.pseudonymization.manifest import Column as Entry
+from secureml.pseudonymization.ranking.mixed_radix import Index
+from secureml.pseudonymization.ranking.pipeline import MIN_REPETITION, few_distinct
+from secureml.pseudonymization.values.buffers import (
+    Nulls,
+    array_of,
+    indices,
+    nulls_of,
+    numbers_in,
+)
+from secureml.pseudonymization.values.kinds import Values
+from secureml.pseudonymization.values.numbers import WholeNumbers
 from secureml.pseudonymization.values.text import Text
 
-__all__ = ["PLAIN", "Nulls", "combined", "is_text", "read_text", "write_text"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-"""Types that pandas can't pick rows of, and others for the same values."""
+__all__ = ["ArrowColumn", "ArrowTable", "Function", "table_of", "with_manifest", "write_strings"]
 
-_PIECE = 1 << 14  # rows that are read or written together, in a core's own cache
-
-Nulls = NDArray[np.bool_]
-Offsets = NDArray[np.int64]
+Function = Callable[[Any], Any]
+_STRINGS = pa.large_string()
 
 
-def is_text(arrow_type: pa.DataType) -> bool:
-    """Tell whether a type is one of Arrow's types for strings."""
-    types = pa.types
-    return bool(
-        types.is_string(arrow_type)
-        or types.is_large_string(arrow_type)
-        or types.is_string_view(arrow_type)
-    )
-
-
-def combined(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Return an array as one piece; what is one already is not copied."""
-    if not isinstance(array, pa.ChunkedArray):
-        return array
-    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
-
-
-def read_text(array: pa.Array | pa.ChunkedArray) -> tuple[Text, Nulls]:
-    """Read strings; ASCII is not copied.
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrowColumn(Column):
+    """A column of an Arrow table.
 
     Args:
-        array: of a type for strings; sliced and chunked arrays too.
-
-    Returns:
-        The text, with an empty value for a null, and which values are null, shape (values,).
-
-    Raises:
-        PseudonymizationError: the strings are not UTF-8.
+        array: the column.
     """
-    array = combined(array.cast(pa.large_string()))
-    nulls = np.zeros(len(array), np.bool_)
-    if array.null_count:
-        nulls = array.is_null().to_numpy(zero_copy_only=False)
-        array = pc.fill_null(array, "")  # what lies under a null may be a value that was masked
-    if not len(array):
-        return Text.of([]), nulls
-    _, ends, data = array.buffers()
-    offsets = np.frombuffer(ends, np.int64, len(array) + 1, offset=8 * array.offset)
-    octets = np.frombuffer(data or b"", np.uint8)[offsets[0] : offsets[-1]]
-    if offsets[0]:
-        offsets = offsets - offsets[0]
-    if octets.max(initial=0) < 0x80:
-        return Text(octets, offsets), nulls
-    starts = np.zeros(len(offsets), np.int64)
-    np.cumsum(pc.utf8_length(array).to_numpy(), out=starts[1:])
-    return Text(_decoded(octets, offsets, starts), starts), nulls
 
+    array: pa.Array | pa.ChunkedArray
 
-def write_text(text: Text, nulls: Nulls, arrow_type: pa.DataType) -> pa.Array:
-    """Write strings.
+    @property
+    def strings(self) -> list[str]:
+        """Its values as Python writes them."""
+        return [str(value) for value in self.array.to_pylist()]
 
-    Args:
-        text: the values.
-        nulls: which values are null, shape (values,); the text holds nothing there.
-        arrow_type: the type of strings to make.
+    @property
+    def ordered(self) -> bool:
+        """Whether it is of ordered categories."""
+        return pa.types.is_dictionary(self.array.type) and bool(self.array.type.ordered)
 
-    Raises:
-        PseudonymizationError: the type can't hold the strings: lone surrogates are not UTF-8, and
-            the type ``string`` ends at 2 GiB.
-    """
-    octets, offsets = text.codes, text.offsets
-    if octets.dtype != np.uint8:
-        offsets = _octet_offsets(text)
-        octets = _encoded(text, offsets)
-    validity = pa.array(~nulls).buffers()[1] if nulls.any() else None
-    buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(octets)]
-    array = pa.Array.from_buffers(pa.large_string(), len(text), buffers)
-    narrowed = None
-    try:
-        narrowed = array.cast(arrow_type)
-    except pa.ArrowInvalid:
-        narrowed = None
-    if narrowed is None:
-        raise PseudonymizationError(f"the result does not fit the Arrow type {arrow_type}")
-    return narrowed
+    @property
+    def dtype(self) -> str:
+        """The name that its type has in manifests."""
+        return dtype_name_of(self.array.type)
 
+    @property
+    def arrow(self) -> str:
+        """The name of its type."""
+        return arrow_name_of(self.array.type)
 
-def _octet_offsets(text: Text) -> Offsets:
-    """Return where each value starts in UTF-8, and the end."""
-    offsets = text.offsets.copy()
-    total = 0
-    for piece in _pieces(len(text)):
-        bounds = text.offsets[piece.start : piece.stop + 1]
-        codes = text.codes[bounds[0] : bounds[-1]]
-        longer = np.zeros(len(codes) + 1, np.int32)
-        for code in (0x80, 0x800, 0x10000)[: codes.itemsize]:
-            longer[1:] += codes >= code
-        counted = np.cumsum(longer, out=longer)[bounds - bounds[0]]
-        offsets[piece.start : piece.stop + 1] = bounds + counted + total
-        total += int(counted[-1])
-    return offsets
+    @property
+    def nulls(self) -> Nulls:
+        """Which rows are null."""
+        array = combined(self.array)
+        if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
+            return self._codes(array) < 0
+        return nulls_of(array)
 
+    def __len__(self) -> int:
+        return len(self.array)
 
-def _decoded(octets: NDArray[np.uint8], offsets: Offsets, starts: Offsets) -> Codes:
-    """Return the code points of values in UTF-8, which start at offsets and at starts."""
-    narrow = octets.max() < 0xF0  # no character has four octets
-    codes = np.empty(starts[-1], np.uint16 if narrow else np.uint32)
-    width, name = ("<u2", "utf-16-le") if narrow else ("<u4", "utf-32-le")
-    bad = False
-    for piece in _pieces(len(offsets) - 1):
-        ends = piece.start, piece.stop
-        (first, last), (start, stop) = offsets[[*ends]].tolist(), starts[[*ends]].tolist()
-        try:
-            string = str(octets[first:last].data, "utf-8")
-        except UnicodeDecodeError:
-            bad = True
-            break
-        codes[start:stop] = np.frombuffer(string.encode(name), width)
-    if bad:
-        raise PseudonymizationError("the column holds strings that are not UTF-8")
-    return codes
+    def kind(self, scale: int | None = None) -> type[Values]:
+        """Tell which kind of values it holds, from its type alone."""
+        if (
+            is_text(self.array.type)
+            or pa.types.is_dictionary(self.array.type)
+            or pa.types.is_null(self.array.type)
+        ):
+            return Text
+        like = numbers_of(self.array.type, scale)
+        if like is None:
+            refuse_column(f"its type is {self.array.type}")
+        return type(like)
 
-
-def _encoded(text: Text, offsets: Offsets) -> NDArray[np.uint8]:
-    """Return the octets of a text in UTF-8, in which values start at offsets."""
-    octets = np.empty(offsets[-1], np.uint8)
-    bad = False
-    for piece in _pieces(len(text)):
-        ends = piece.start, piece.stop
-        (first, last), (start, stop) = offsets[[*ends]].tolist(), text.offsets[[*ends]].tolist()
-        codes = text.codes[start:stop]
-        bad = bool(((codes >= 0xD800) & (codes < 0xE000)).any())
-        if bad:  # UTF-8 has no surrogates, and UTF-16 would take two for a pair
-            break
-        narrow = codes.dtype == np.uint16
-        width, name = ("<u2", "utf-16-le") if narrow else ("<u4", "utf-32-le")
-        string = str(codes.astype(width, copy=False).data, name)
-        octets[first:last] = np.frombuffer(string.encode(), np.uint8)
-    if bad:
-        raise PseudonymizationError(
-            "a value holds a lone surrogate, which Arrow can't: convert the column to object"
+    def read(self, *, distinct: bool = False, scale: int | None = None) -> ReadColumn:
+        """Read the values."""
+        array = combined(self.array)
+        if pa.types.is_dictionary(array.type):
+            return self._read_dictionary(array)
+        if is_text(array.type):
+            repeated = self._read_repeated(array) if distinct else None
+            return repeated or self._read_text(array)
+        if pa.types.is_null(array.type):
+            # What Parquet makes of objects or categories that are all null.
+            text, nulls = Text.of([""] * len(array)), np.ones(len(array), np.bool_)
+            return TextColumn(
+                values=text,
+                nulls=nulls,
+                make=lambda new, mask: array,
+                dtype=self.dtype,
+                arrow=self.arrow,
+            )
+        like = numbers_of(array.type, scale)
+        if like is None:
+            refuse_column(f"its type is {array.type}")
+        numbers, nulls = read_numbers(array, like)
+        return NumberColumn(
+            values=numbers,
+            nulls=nulls,
+            make=self._number_maker(array),
+            make_text=write_strings,
+            dtype=self.dtype,
+            arrow=self.arrow,
         )
-    return octets
+
+    def unread(self) -> UnreadColumn:
+        """Return the column as values that are not looked at."""
+        return UnreadColumn(
+            nulls=self.nulls,
+            make_text=write_strings,
+            make_nulls=lambda: pa.nulls(len(self.array), self.array.type),
+            dtype=self.dtype,
+            arrow=self.arrow,
+        )
+
+    def uncoded(self) -> ArrowColumn:
+        """Return the column without a dictionary or runs."""
+        if pa.types.is_run_end_encoded(self.array.type):
+            return ArrowColumn(pc.run_end_decode(combined(self.array)))
+        if not pa.types.is_dictionary(self.array.type):
+            return self
+        return ArrowColumn(self.array.cast(self.array.type.value_type))
+
+    def take(self, rows: Index) -> ArrowColumn:
+        """Return the column of some rows."""
+        return ArrowColumn(_taken(combined(self.array), rows))
+
+    def versions(self) -> NDArray[np.float64]:
+        """Return its values as numbers; what is none, or null, as NaN."""
+        array = combined(self.uncoded().array)
+        if is_text(array.type):
+            numerals = pc.match_substring_regex(array, r"^[0-9]{1,15}(\.0*)?$")
+            array = pc.if_else(numerals, array, pa.nulls(len(array), array.type))
+        try:
+            floats = array.cast(pa.float64())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            floats = pa.nulls(len(array), pa.float64())
+        return np.where(nulls_of(floats), np.nan, numbers_in(floats, np.float64))
+
+    def distinct(self) -> int:
+        """Count the distinct values that are not null."""
+        return int(pc.count_distinct(self.uncoded().array, mode="only_valid").as_py())
+
+    def called(self, function: Function) -> pa.Array | pa.ChunkedArray:
+        """Return what a function makes of the Arrow array."""
+        return without_remains(self.checked(function(self.array)))
+
+    def checked(self, result: Any) -> pa.Array | pa.ChunkedArray:
+        """Return what a function of the caller's returned, if it is such a column.
+
+        Raises:
+            PseudonymizationError: it is not, or has another number of rows.
+        """
+        check_result(result, (pa.Array, pa.ChunkedArray), "an Arrow array", len(self))
+        return result
+
+    def check_restorable(self, values: ReadColumn) -> None:
+        """Check that the name of its type stands for it."""
+        if type_of(self.arrow) != self.array.type:
+            raise PseudonymizationError(
+                f"its type is {self.array.type}, which no manifest can name"
+            )
+
+    def _read_text(self, array: pa.Array) -> TextColumn:
+        text, nulls = read_text(array)
+        return TextColumn(
+            values=text,
+            nulls=nulls,
+            make=lambda new, mask: write_text(new, mask, array.type),
+            dtype=self.dtype,
+            arrow=self.arrow,
+        )
+
+    def _read_repeated(self, array: pa.Array) -> CodedColumn | None:
+        """Read text if few of its values are distinct, as far as a sample tells."""
+        wide = array.cast(_STRINGS) if pa.types.is_string_view(array.type) else array
+
+        def distinct_of(rows: Index) -> int:
+            return int(pc.count_distinct(wide.take(indices(rows)), mode="all").as_py())
+
+        if not few_distinct(len(wide), distinct_of):
+            return None
+        encoded = wide.dictionary_encode()
+        if len(encoded.dictionary) > len(array) // MIN_REPETITION:
+            return None
+        text, _ = read_text(encoded.dictionary)
+
+        def make(new: Text, held: Index) -> pa.Array:
+            lost = np.ones(len(new), np.bool_)
+            lost[held] = False
+            return write_text(new, lost, wide.type).take(encoded.indices).cast(array.type)
+
+        return CodedColumn(
+            values=text,
+            codes=self._codes(encoded),
+            make=make,
+            dtype=self.dtype,
+            arrow=self.arrow,
+        )
+
+    def _read_dictionary(self, array: pa.DictionaryArray) -> CodedColumn:
+        kind = array.type
+        if not is_text(kind.value_type):
+            refuse_column(f"its categories are of type {kind.value_type}")
+        text, _ = read_text(array.dictionary)
+        codes = self._codes(array)
+
+        def make(new: Text, held: Index) -> pa.DictionaryArray:
+            order, new_codes = sorted_categories(new, held, codes, ordered=kind.ordered)
+            values = write_text(new.at(order), np.zeros(len(order), np.bool_), kind.value_type)
+            narrow = new_codes.astype(kind.index_type.to_pandas_dtype())
+            return pa.DictionaryArray.from_arrays(
+                array_of(np.where(new_codes < 0, 0, narrow), kind.index_type, new_codes < 0),
+                values,
+                ordered=kind.ordered,
+            )
+
+        return CodedColumn(
+            values=text,
+            codes=codes,
+            make=make,
+            dtype=self.dtype,
+            arrow=self.arrow,
+            categorical=True,
+        )
+
+    def _codes(self, array: pa.DictionaryArray) -> Index:
+        """Return which value each row of a dictionary holds, -1 for null."""
+        codes = numbers_in(array.indices, array.type.index_type.to_pandas_dtype()).astype(np.intp)
+        codes[nulls_of(array.indices)] = -1
+        empty = nulls_of(array.dictionary)
+        if empty.any():
+            codes[np.isin(codes, np.flatnonzero(empty))] = -1
+        return codes
+
+    def _number_maker(self, array: pa.Array) -> Callable[[WholeNumbers, Nulls], pa.Array]:
+        """Return what makes a column of the same type; NaN stays what it is, and is no null."""
+
+        def make(numbers: WholeNumbers, nulls: Nulls) -> pa.Array:
+            made = write_numbers(numbers, nulls, array.type)
+            if not pa.types.is_floating(array.type):
+                return made
+            before = numbers_in(array, array.type.to_pandas_dtype())
+            nan = np.isnan(before) & ~nulls_of(array)
+            if not nan.any():
+                return made
+            floats = np.where(nan, before, numbers_in(made, before.dtype))
+            return array_of(floats, array.type, nulls & ~nan)
+
+        return make
 
 
-def _pieces(rows: int) -> Iterator[slice]:
-    return (slice(start, min(start + _PIECE, rows)) for start in range(0, rows, _PIECE))
+class ArrowTable(Table):
+    """An Arrow table, and what the caller has it in.
+
+    Args:
+        table: its columns.
+        give: makes of the columns and the manifest what the caller has; by default a ``Table``
+            with the manifest in the metadata of its schema.
+
+    Raises:
+        PseudonymizationError: two columns have one name.
+    """
+
+    def __init__(
+        self,
+        table: pa.Table,
+        give: Callable[[pa.Table, Mapping[str, Any] | None], Any] | None = None,
+    ) -> None:
+        check_names([name for name, count in Counter(table.column_names).items() if count > 1])
+        self.table = table
+        self._give = give
+        attached = (table.schema.metadata or {}).get(ATTRIBUTE.encode())
+        self.manifest = None if attached is None else str(attached, "utf-8", "replace")
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the columns."""
+        names: list[str] = self.table.column_names
+        return names
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def column(self, name: str) -> ArrowColumn:
+        """Return a column."""
+        return ArrowColumn(self.table.column(name))
+
+    def replace(self, arrays: Mapping[str, Any]) -> ArrowTable:
+        """Return a table with other columns."""
+        if not arrays:
+            return self
+        columns = [
+            arrays.get(name, column)
+            for name, column in zip(self.names, self.table.columns, strict=True)
+        ]
+        fields = [
+            field.with_type(column.type) if field.name in arrays else field
+            for field, column in zip(self.table.schema, columns, strict=True)
+        ]
+        return self._with(pa.table(columns, schema=pa.schema(fields, self.table.schema.metadata)))
+
+    def append(self, arrays: Mapping[str, Any]) -> ArrowTable:
+        """Return a table with more columns."""
+        table = self.table
+        for name, array in arrays.items():
+            table = table.append_column(name, array)
+        return self._with(table)
+
+    def constant(self, number: int) -> pa.Array:
+        """Make a column of one number."""
+        return array_of(np.full(len(self), number, np.int64))
+
+    def drop(self, names: Sequence[Hashable]) -> ArrowTable:
+        """Return a table without some columns."""
+        return self._with(self.table.drop_columns(list(names))) if names else self
+
+    def take(self, rows: Index) -> ArrowTable:
+        """Return a table of some rows."""
+        arrays = [_taken(combined(column), rows) for column in self.table.columns]
+        return self._with(pa.table(arrays, schema=self.table.schema))
+
+    def uncoded(self, name: str) -> ArrowTable:
+        """Return a table of which one column has no dictionary."""
+        return self.replace({name: self.column(name).uncoded().array})
+
+    def joined(self, pieces: Sequence[Any], order: Index) -> pa.Array:
+        """Put parts of a column together."""
+        return _taken(combined(pa.chunked_array(pieces)), order)
+
+    def of_numbers(self, entry: Entry, numbers: WholeNumbers, nulls: Nulls) -> pa.Array:
+        """Make a column as it was."""
+        return write_numbers(numbers, nulls, type_before(entry))
+
+    def head(self, array: Any, rows: int) -> pd.Series:
+        """Return the first rows of a column."""
+        import pandas as pd
+
+        array = ArrowColumn(array.slice(0, rows)).uncoded().array
+        return pd.Series(pd.arrays.ArrowExtensionArray(array))
+
+    def native(self, manifest: Mapping[str, Any] | None) -> Any:
+        """Return the table as the caller has it."""
+        if self._give is not None:
+            return self._give(self.table, manifest)
+        return with_manifest(self.table, manifest)
+
+    def _with(self, table: pa.Table) -> ArrowTable:
+        return ArrowTable(table, self._give)
+
+
+def table_of(data: object) -> ArrowTable | None:
+    """Return a Table or RecordBatch as a table, or None for anything else."""
+    if isinstance(data, pa.RecordBatch):
+        return ArrowTable(pa.Table.from_batches([data]), _as_batch)
+    return ArrowTable(data) if isinstance(data, pa.Table) else None
+
+
+def _as_batch(table: pa.Table, manifest: Mapping[str, Any] | None) -> pa.RecordBatch:
+    columns = [combined(column) for column in table.columns]
+    schema = with_manifest(table.schema.empty_table(), manifest).schema
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def with_manifest(table: pa.Table, manifest: Mapping[str, Any] | None) -> pa.Table:
+    """Return a table with a manifest in the metadata of its schema, or without."""
+    metadata = dict(table.schema.metadata or {})
+    metadata.pop(ATTRIBUTE.encode(), None)
+    if manifest is not None:
+        metadata[ATTRIBUTE.encode()] = json.dumps(manifest).encode()
+    return table.replace_schema_metadata(metadata or None)
+
+
+def _taken(array: pa.Array, rows: Index) -> pa.Array:
+    """Return some rows, of views too, of which pyarrow 18 can't take any."""
+    plain = PLAIN.get(array.type)
+    if plain is None:
+        return array.take(indices(rows))
+    return array.cast(plain).take(indices(rows)).cast(array.type)
+
+
+def write_strings(text: Text, nulls: Nulls) -> pa.Array:
+    """Make a column of strings."""
+    return write_text(text, nulls, _STRINGS)
+
+
+def without_remains(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return an array without what it keeps of values that it does not show.
+
+    That is what lies beneath nulls and outside of a slice, and the values of a dictionary that no
+    row has.
+    """
+    array = combined(array)
+    if pa.types.is_dictionary(array.type):
+        return ArrowColumn(array.cast(array.type.value_type)).array.dictionary_encode()
+    present = np.flatnonzero(~nulls_of(array))
+    places = np.zeros(len(array), np.int64)
+    places[present] = np.arange(len(present))
+    nulls = np.ones(len(array), np.bool_)
+    nulls[present] = False
+    return array.take(indices(present)).take(array_of(places, nulls=nulls))

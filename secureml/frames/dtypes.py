@@ -1,37 +1,23 @@
-"""The names of dtypes in manifests, and the dtypes that have them."""
+"""Pandas' dtypes: their names in manifests, and Arrow arrays of the same values."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from secureml.errors import PseudonymizationError
-from secureml.frames.columns import NumberColumn
-from secureml.frames.quantities import PythonDecimals, numbers_of
-from secureml.pseudonymization.manifest import Column as Entry
-from secureml.pseudonymization.values.numbers import WholeNumbers
+__all__ = ["arrow_type_of", "dtype_of", "in_arrow", "in_dtype", "is_same_dtype"]
 
-__all__ = ["check_dtype", "dtype_of", "numbers_before"]
-
-_PYTHON_DECIMALS = re.compile(r"decimal\[([0-9]{1,2})\]", re.ASCII)
-_DECIMALS = re.compile(r"decimal(128|256)\(([0-9]{1,2}), ([0-9]{1,2})\)\[pyarrow\]", re.ASCII)
+_DECIMALS = re.compile(r"(decimal(?:32|64|128|256))\(([0-9]{1,2}), ([0-9]{1,2})\)\[pyarrow\]", re.A)
 _UNNAMED_ZONE = re.compile(r"datetime64\[(s|ms|us|ns), .*\(.*\]", re.ASCII)
 """The name of a dtype whose time zone is an object that has no name."""
 
 
-def numbers_before(entry: Entry) -> WholeNumbers | None:
-    """Return a column as it was before, without rows, or None if it held no numbers."""
-    return numbers_of(dtype_of(entry.dtype), entry.recipe.scale)
-
-
 def dtype_of(name: str) -> Any:
     """Return the dtype that has a name in manifests, or None if there is none."""
-    python = _PYTHON_DECIMALS.fullmatch(name)
-    if python:
-        return PythonDecimals(int(python[1]))
     decimals = _DECIMALS.fullmatch(name)  # pandas does not read them
     unnamed = _UNNAMED_ZONE.fullmatch(name)
     dtype = None
@@ -39,33 +25,66 @@ def dtype_of(name: str) -> Any:
         if unnamed:
             dtype = pd.DatetimeTZDtype(unnamed[1], "UTC")  # the same moments
         elif decimals:
-            make = pa.decimal128 if decimals[1] == "128" else pa.decimal256
+            make = getattr(pa, decimals[1])
             dtype = pd.ArrowDtype(make(int(decimals[2]), int(decimals[3])))
         else:
             dtype = pd.api.types.pandas_dtype(name)
-    except (TypeError, ValueError, NotImplementedError):  # what pandas raises of unknown names
+    except (AttributeError, TypeError, ValueError, NotImplementedError):  # of unknown names
         dtype = None
     return dtype
 
 
-def check_dtype(name: str, column: NumberColumn) -> None:
-    """Check that recovery makes of the name of a dtype what the column has.
+def is_same_dtype(name: str, dtype: Any) -> bool:
+    """Tell whether the name of a dtype in a manifest stands for the dtype on every machine."""
+    read = dtype_of(name)
+    same = read == dtype or (_zone_name(dtype) and _zone_name(dtype) == _zone_name(read))
+    return bool(same) and "tzlocal()" not in name
+
+
+def arrow_type_of(dtype: Any) -> pa.DataType | None:
+    """Return the Arrow type of the numbers or moments of a dtype, or None if it is for others."""
+    if isinstance(dtype, pd.ArrowDtype):
+        return dtype.pyarrow_dtype
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return pa.timestamp(dtype.unit, "UTC")
+    plain = getattr(dtype, "numpy_dtype", dtype)
+    if not isinstance(plain, np.dtype):
+        return None
+    if plain.kind == "M":
+        unit = np.datetime_data(plain)[0]
+        return pa.timestamp(unit) if unit in ("s", "ms", "us", "ns") else None
+    return pa.from_numpy_dtype(plain.newbyteorder("=")) if plain.kind in "iuf" else None
+
+
+def in_arrow(series: pd.Series) -> pa.Array | pa.ChunkedArray:
+    """Return a column of numbers, moments or Arrow's types as an Arrow array."""
+    dtype = series.dtype
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        instants = series.to_numpy(dtype=f"M8[{dtype.unit}]")
+        return pa.array(instants, from_pandas=True).cast(arrow_type_of(dtype))
+    if isinstance(dtype, np.dtype):
+        values = series.to_numpy()
+        return pa.array(values.astype(dtype.newbyteorder("="), copy=False), from_pandas=True)
+    return pa.array(series.array)
+
+
+def in_dtype(array: pa.Array, dtype: Any) -> Any:
+    """Return an Arrow array as one of a dtype, or a nullable one if it can't hold the nulls.
 
     Args:
-        name: as the manifest is to have it.
-        column: as it was read.
-
-    Raises:
-        PseudonymizationError: it would make another dtype, or none.
+        array: of the type that ``arrow_type_of`` tells.
+        dtype: of pandas.
     """
-    dtype, read = column.dtype, dtype_of(name)
-    same = read == dtype or (_zone_name(dtype) and _zone_name(dtype) == _zone_name(read))
-    if same and "tzlocal()" not in name:  # which is another zone on another machine
-        return
-    raise PseudonymizationError(
-        f"its dtype is {name}, which can't be restored by its name: convert the column, for"
-        " instance with .dt.tz_convert('UTC') or astype('string')"
-    )
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        instants = pd.Series(array.cast(pa.timestamp(dtype.unit)).to_numpy(zero_copy_only=False))
+        return instants.dt.tz_localize("UTC").dt.tz_convert(dtype.tz).array
+    if not isinstance(dtype, np.dtype):
+        return dtype.__from_arrow__(array)
+    if dtype.kind in "iu" and array.null_count:
+        nullable = pd.api.types.pandas_dtype(dtype.name.replace("i", "I").replace("u", "U"))
+        return nullable.__from_arrow__(array)
+    values = array.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
+    return values if values.flags.writeable else values.copy()
 
 
 def _zone_name(dtype: Any) -> str | None:

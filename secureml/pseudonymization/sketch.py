@@ -26,6 +26,7 @@ from secureml.errors import ManifestError
 from secureml.pseudonymization.ranking.mixed_radix import Index, Words
 from secureml.pseudonymization.ranking.permutation import CHUNK, RowTweaks
 from secureml.pseudonymization.tables.character_classes import Codes
+from secureml.pseudonymization.values.buffers import array_of, numbers_in
 from secureml.pseudonymization.values.numbers import WholeNumbers
 from secureml.pseudonymization.values.text import Text, common_width
 from secureml.secret_types import SecretBytes, conceal
@@ -269,19 +270,19 @@ def _distinct(
     if not len(values):
         return values, tweaks
     if isinstance(values, WholeNumbers):
-        codes = _codes(pa.array(values.magnitudes)) * 2 + values.negative
+        codes = _codes(array_of(values.magnitudes)) * 2 + values.negative
     else:
         codes = _codes(_octets(values))
     if tweaks is not None:
         codes = codes * len(tweaks.values) + tweaks.number
-    codes = _codes(pa.array(codes))
+    codes = _codes(array_of(codes))
     first = np.empty(codes.max() + 1, np.intp)
     first[codes[::-1]] = np.arange(len(codes))[::-1]  # of equal places the last one written stays
     return _at(first, values, tweaks)
 
 
 def _codes(array: pa.Array) -> Any:
-    return array.dictionary_encode().indices.to_numpy().astype(np.int64)
+    return numbers_in(array.dictionary_encode().indices, np.int32).astype(np.int64)
 
 
 def _text(tweaks: Sequence[bytes]) -> Text:

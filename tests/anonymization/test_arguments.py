@@ -131,7 +131,7 @@ def test_no_argument_of_a_wrong_kind_ends_in_an_error_that_is_not_ours(
             except SecureMLError:
                 continue
             except TypeError as error:
-                if name == "data" and "must be a pandas DataFrame" in str(error):
+                if name == "data" and "must be a table" in str(error):
                     continue
                 foreign.append((name, value, repr(error)))
             except Exception as error:

@@ -98,7 +98,8 @@ def test_tokens_of_the_first_algorithm_are_recovered_and_moved_to_the_second(
     old = anonymize(texts, strategy="token", sensitive_columns=["x"], key_manager=manager)
     assert not (old["x"] == new["x"]).any()
     made = Manifest.parse(old.attrs["secureml"]).columns["x"]
-    first = replace(made, recipe=replace(made.recipe, algorithm="AES-256-SIV"), dtype=entry.dtype)
+    recipe = replace(made.recipe, algorithm="AES-256-SIV")
+    first = replace(made, recipe=recipe, dtype=entry.dtype, arrow=entry.arrow)
     old.attrs["secureml"] = Manifest.of(keyring_of(manager, None), {"x": first}).document()
     pd.testing.assert_frame_equal(reidentify(old, key_manager=manager), frame)
     manager.rotate_key("master_key")

@@ -12,8 +12,9 @@ import pytest
 from secureml import KeyManager, anonymize, reidentify
 from secureml.anonymization.apply import apply
 from secureml.anonymization.arguments import Arguments
-from secureml.anonymization.plan import Pseudonymizer, plan_table
+from secureml.anonymization.plan import Plan, plan_table
 from secureml.errors import WrongKeyError
+from secureml.frames.pandas import PandasTable
 from secureml.pseudonymization.manifest import Manifest
 from secureml.stores import MemoryStore
 
@@ -41,10 +42,10 @@ def manager(store: MemoryStore) -> KeyManager:
     return made
 
 
-def planned(frame: pd.DataFrame, manager: KeyManager, **more: Any) -> Pseudonymizer:
+def planned(frame: pd.DataFrame, manager: KeyManager, **more: Any) -> Plan:
     strategy: Mapping[str, str] = {"note": "redact"}
     arguments: Arguments = {"key_manager": manager, "formats": FORMATS, **more}  # type: ignore[typeddict-item]
-    return plan_table(frame, strategy, list(frame.columns), arguments)[0]
+    return plan_table(PandasTable(frame), strategy, list(frame.columns), arguments)[0]
 
 
 def test_a_plan_depends_on_no_value(manager: KeyManager) -> None:
@@ -67,11 +68,12 @@ def test_a_pickled_plan_holds_no_key_and_is_applied_with_the_key_of_another_proc
     assert material not in pickled
     assert material.hex().encode() not in pickled
     manager.rotate_key("master_key")
-    elsewhere: Pseudonymizer = pickle.loads(pickled)
+    elsewhere: Plan = pickle.loads(pickled)
     assert elsewhere == plan
     with KeyManager(store=store) as other:
         keyring = elsewhere.keyring(other)
-        table, entries = apply(elsewhere, FRAME, keyring)
+        made, entries = apply(elsewhere, PandasTable(FRAME), keyring)
+        table = made.native(None)
         pd.testing.assert_frame_equal(
             reidentify(
                 table[["ssn", "name", "number", "born"]],

@@ -873,7 +873,7 @@ def test_three_times_the_columns_take_three_times_the_work(
             "rekey": lambda: rekey(hidden, "other_key", key_manager=manager),
             "same": lambda: rekey(hidden, key_manager=manager),
             "preview": lambda: anonymize(half, preview=1, sensitive_columns=names[1::2], **given),
-            "scan": lambda: scan(hidden),
+            "scan": lambda: scan(frame),
         }
         actions[operation]()  # what is made once
         return _calls(actions[operation])

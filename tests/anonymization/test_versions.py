@@ -18,6 +18,7 @@ from secureml.errors import (
     PseudonymizationError,
     WrongTableError,
 )
+from secureml.frames.pandas import PandasTable
 from secureml.key_management import KeyManager
 from secureml.stores import MemoryStore
 
@@ -272,7 +273,7 @@ def test_a_manifest_without_versions_is_no_other(manager: KeyManager) -> None:
 
 def test_rows_by_version() -> None:
     frame = pd.DataFrame({"a": ["x", None, "y", "z"], "a__key_version": [2, None, 1, 2]})
-    places = rows_by_version(frame, "a", 3)
+    places = rows_by_version(PandasTable(frame), "a", 3)
     assert {version: rows.tolist() for version, rows in places.items()} == {
         1: [2],
         2: [0, 3],

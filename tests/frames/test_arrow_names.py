@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from secureml.frames.columns import arrow_name, read_column
+from secureml.frames.pandas import PandasColumn
 
 DAY = pd.Timestamp("2020-02-29 12:00")
 
@@ -38,10 +38,10 @@ def test_every_column_has_the_name_of_its_arrow_type(
 ) -> None:
     column = pd.Series(values, dtype=dtype)
     scale = 2 if dtype == "float32" else None
-    name = arrow_name(column, read_column(column, distinct=True, scale=scale))
+    name = PandasColumn(column).read(distinct=True, scale=scale).arrow
     assert name == expected
 
 
 def test_what_arrow_does_not_have_has_no_name() -> None:
-    assert arrow_name(pd.Series([object()]), None) is None
-    assert arrow_name(pd.Series(np.zeros(2, "complex128")), None) is None
+    assert PandasColumn(pd.Series([object()])).arrow is None
+    assert PandasColumn(pd.Series(np.zeros(2, "complex128"))).arrow is None

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.errors import PseudonymizationError
-from secureml.frames import arrow
-from secureml.frames.arrow import is_text, read_text, write_text
+from secureml.frames import strings
+from secureml.frames.strings import is_text, read_text, write_text
 from secureml.pseudonymization.values.text import Text
 
 TYPES = [pa.string(), pa.large_string(), pa.string_view()]
@@ -101,7 +101,7 @@ def test_types_of_other_things(arrow_type: pa.DataType) -> None:
 def test_octets_are_counted_in_pieces(
     values: list[str], piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrow, "_PIECE", piece)
+    monkeypatch.setattr(strings, "_PIECE", piece)
     nulls = np.zeros(len(values), np.bool_)
     made = write_text(Text.of(values), nulls, pa.large_string())
     made.validate(full=True)

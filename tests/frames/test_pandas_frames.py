@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from secureml.errors import PseudonymizationError
-from secureml.frames.pandas import detached, with_columns
+from secureml.frames.adapters import table_of
+from secureml.frames.pandas import PandasTable
 
 
 @pytest.mark.parametrize(
@@ -16,25 +17,25 @@ from secureml.frames.pandas import detached, with_columns
         ([], "not list$"),
         (pd.Series([1]), r"not a pandas\.Series$"),
         (np.zeros((2, 2)), r"not a numpy\.ndarray$"),
-        (pa.table({"a": [1]}), r"not a pyarrow\.Table; convert it with to_pandas\(\)$"),
+        (pa.array([1]), r"not a pyarrow\.Int64Array; convert it with to_pandas\(\)$"),
     ],
     ids=str,
 )
 def test_data_of_another_kind_is_refused_with_its_full_name(data: object, told: str) -> None:
-    with pytest.raises(TypeError, match=f"must be a pandas DataFrame, {told}"):
-        detached(data)
+    with pytest.raises(TypeError, match=f"must be a table, such as a pandas DataFrame, {told}"):
+        table_of(data)
 
 
 def test_several_levels_of_column_names() -> None:
     frame = pd.DataFrame({("a", "b"): [1]})
     with pytest.raises(PseudonymizationError, match="MultiIndex"):
-        detached(frame)
+        table_of(frame)
 
 
 def test_column_names_that_occur_twice() -> None:
     frame = pd.DataFrame([[1, 2, 3, 4]], columns=["a", "b", "a", 0])
     with pytest.raises(PseudonymizationError, match=r"more than once: 'a'$"):
-        detached(frame)
+        table_of(frame)
 
 
 @pytest.mark.parametrize(
@@ -46,10 +47,10 @@ def test_column_names_that_occur_twice() -> None:
         pd.date_range("2020", periods=2, freq="D"),
     ],
 )
-def test_with_columns_keeps_everything_else(index: pd.Index) -> None:
+def test_a_replaced_column_leaves_everything_else_as_it_is(index: pd.Index) -> None:
     frame = pd.DataFrame({"a": [1.5, 2.5], "b": ["x", "y"], 3: [True, False]}, index=index)
     before = frame.copy()
-    result = with_columns(frame, {"b": np.array(["p", "q"], dtype=object)})
+    result = PandasTable(frame).replace({"b": np.array(["p", "q"], dtype=object)}).native(None)
     assert result.columns.tolist() == ["a", "b", 3]
     assert result["b"].tolist() == ["p", "q"]
     assert result["b"].dtype == object
@@ -59,13 +60,14 @@ def test_with_columns_keeps_everything_else(index: pd.Index) -> None:
     pd.testing.assert_frame_equal(frame, before)
 
 
-def test_a_detached_frame_leaves_its_attributes_to_the_caller() -> None:
+def test_the_attributes_of_a_frame_are_copied_and_the_manifest_is_apart() -> None:
     data = pd.DataFrame({"a": [1]})
     data.attrs = {"secureml": "manifest", "more": {"deep": [1]}}
-    frame, attributes = detached(data)
-    assert frame.attrs == {}
-    assert attributes == {"secureml": "manifest", "more": {"deep": [1]}}
-    attributes["more"]["deep"].append(2)
+    table = PandasTable(data)
+    assert (table.manifest, table.frame.attrs) == ("manifest", {})
+    result = table.native({"new": 1})
+    assert result.attrs == {"secureml": {"new": 1}, "more": {"deep": [1]}}
+    result.attrs["more"]["deep"].append(2)
     assert data.attrs == {"secureml": "manifest", "more": {"deep": [1]}}
 
 
@@ -75,4 +77,4 @@ def test_a_subclass_stays_one() -> None:
         def _constructor(self) -> type[Frame]:
             return Frame
 
-    assert type(with_columns(Frame({"a": [1]}), {"a": np.array([2])})) is Frame
+    assert type(PandasTable(Frame({"a": [1]})).replace({"a": np.array([2])}).native(None)) is Frame

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.errors import PseudonymizationError
-from secureml.frames.columns import NumberColumn, dtype_name, read_column
-from secureml.frames.dtypes import dtype_of
-from secureml.frames.quantities import converted, numbers_of, parse_numbers, write_numbers
+from secureml.frames.base import NumberColumn
+from secureml.frames.dtypes import arrow_type_of, dtype_of
+from secureml.frames.numbers import converted, numbers_of, parse_numbers
+from secureml.frames.pandas import PandasColumn
+from secureml.frames.type_names import type_of_dtype
 from secureml.pseudonymization.values.decimals import Decimals
 from secureml.pseudonymization.values.timestamps import Days, Moments
 
@@ -31,7 +33,7 @@ DECIMALS = ["decimal128(12, 2)[pyarrow]", "decimal256(40, 2)[pyarrow]"]
 
 
 def read(series: pd.Series, scale: int | None = None) -> NumberColumn:
-    column = read_column(series, scale=scale)
+    column = PandasColumn(series).read(scale=scale)
     assert isinstance(column, NumberColumn)
     return column
 
@@ -39,10 +41,9 @@ def read(series: pd.Series, scale: int | None = None) -> NumberColumn:
 def check_comes_back(series: pd.Series, scale: int | None = None) -> NumberColumn:
     column = read(series, scale)
     assert column.nulls.tolist() == series.isna().tolist()
-    name = dtype_name(series, column)
-    written = write_numbers(column.values, column.nulls, dtype_of(name))
+    written = column.make(column.values, column.nulls)
     pd.testing.assert_series_equal(pd.Series(written, dtype=series.dtype), series)
-    like = numbers_of(dtype_of(name), scale)
+    like = numbers_of(type_of_dtype(column.dtype), scale)
     assert like is not None
     again = parse_numbers(like, column.values.strings())
     assert type(again) is type(column.values)
@@ -95,13 +96,13 @@ def test_floats(name: str, scale: int, data: st.DataObject) -> None:
 def test_floats_that_are_no_such_decimal_numbers(value: float) -> None:
     series = pd.Series([1.25, value, np.nan, -value])
     with pytest.raises(PseudonymizationError, match="float64 values, 2 are no decimal") as caught:
-        read_column(series, scale=2)
+        PandasColumn(series).read(scale=2)
     assert str(value) not in str(caught.value)
 
 
 def test_negative_zero_is_kept() -> None:
     column = check_comes_back(pd.Series([-0.0, 0.0]), 2)
-    written = write_numbers(column.values, column.nulls, np.dtype("float64"))
+    written = column.make(column.values, column.nulls)
     assert np.signbit(written).tolist() == [True, False]
 
 
@@ -118,7 +119,7 @@ def test_arrow_decimals(name: str, rows: list[Decimal | None]) -> None:
 def test_arrow_decimals_that_are_too_long() -> None:
     array = pa.array([Decimal(1 << 63), Decimal(-(1 << 63) - 1), Decimal(5)], pa.decimal128(38, 0))
     with pytest.raises(PseudonymizationError, match="2 of its values"):
-        read_column(pd.Series(array.to_pandas(types_mapper=pd.ArrowDtype)))
+        PandasColumn(pd.Series(array.to_pandas(types_mapper=pd.ArrowDtype))).read()
 
 
 @given(st.integers(0, 6), st.data())
@@ -127,8 +128,8 @@ def test_python_decimals(places: int, data: st.DataObject) -> None:
     rows = data.draw(st.lists(number | st.none()))
     series = pd.Series([*rows, Decimal(f"1E-{places}")], dtype=object)
     column = check_comes_back(series)
-    assert dtype_name(series, column) == f"decimal[{places}]"
-    written = write_numbers(column.values, column.nulls, column.dtype)
+    assert column.dtype == f"decimal[{places}]"
+    written = column.make(column.values, column.nulls)
     assert list(map(str, written)) == list(map(str, series))
 
 
@@ -143,7 +144,7 @@ def test_python_decimals(places: int, data: st.DataObject) -> None:
 )
 def test_python_decimals_that_differ(values: list[Decimal]) -> None:
     with pytest.raises(PseudonymizationError, match=r"digits|decimal numbers"):
-        read_column(pd.Series(values, dtype=object))
+        PandasColumn(pd.Series(values, dtype=object)).read()
 
 
 def test_what_was_masked_is_not_read() -> None:
@@ -167,7 +168,7 @@ def test_what_was_masked_is_not_read() -> None:
 def test_columns_that_were_read_as_others(
     values: list[Any], dtype: str, name: str, expected: list[str]
 ) -> None:
-    like = numbers_of(dtype_of(name))
+    like = numbers_of(type_of_dtype(name))
     assert like is not None
     assert converted(read(pd.Series(values, dtype=dtype)).values, like).strings() == expected
 
@@ -183,7 +184,7 @@ def test_columns_that_were_read_as_others(
     ],
 )
 def test_columns_that_can_not_be_read_as_others(values: list[Any], dtype: str, name: str) -> None:
-    like = numbers_of(dtype_of(name))
+    like = numbers_of(type_of_dtype(name))
     assert like is not None
     with pytest.raises(PseudonymizationError, match="1 values are no"):
         converted(read(pd.Series(values, dtype=dtype)).values, like)
@@ -193,7 +194,7 @@ def test_columns_that_can_not_be_read_as_others(values: list[Any], dtype: str, n
     "name", ["timedelta64[ns]", "time64[us][pyarrow]", "duration[ns][pyarrow]", "bool", "nonsense"]
 )
 def test_other_dtypes(name: str) -> None:
-    assert numbers_of(dtype_of(name), 2) is None
+    assert numbers_of(arrow_type_of(dtype_of(name)), 2) is None
 
 
 @pytest.mark.parametrize("name", ["decimal128(0, 2)[pyarrow]", "decimal128(99, 2)[pyarrow]"])

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from secureml import KeyManager, anonymize, reidentify
-from secureml.frames import columns
-from secureml.frames.columns import CodedColumn, TextColumn, read_column, read_repeated
+from secureml.frames import arrow
+from secureml.frames.base import CodedColumn, TextColumn
+from secureml.frames.pandas import PandasColumn
 from secureml.stores import MemoryStore
 
 ROWS = 1 << 15
@@ -37,8 +38,8 @@ def keys() -> KeyManager:
 @pytest.mark.parametrize("dtype", ARROW)
 def test_few_distinct_values_are_read_once(dtype: object) -> None:
     series = repeating(dtype)
-    column = read_column(series, distinct=True)
-    plain = read_column(series)
+    column = PandasColumn(series).read(distinct=True)
+    plain = PandasColumn(series).read()
     assert isinstance(column, CodedColumn)
     assert isinstance(plain, TextColumn)
     assert len(column.values) == len(NAMES) - 1
@@ -94,20 +95,20 @@ def test_rows_with_tweaks_are_not_read_once(keys: KeyManager) -> None:
     ids=["short", "distinct", "objects", "numbers"],
 )
 def test_other_columns_are_left_to_others(series: pd.Series) -> None:
-    assert read_repeated(series) is None
+    assert not isinstance(PandasColumn(series).read(distinct=True), CodedColumn)
 
 
 def test_a_sample_that_misleads_costs_no_more_than_time(monkeypatch: pytest.MonkeyPatch) -> None:
     series = pd.Series([f"{number:09d}" for number in range(ROWS)], dtype=ARROW[0])
-    monkeypatch.setattr(columns, "few_distinct", lambda *_: True)
-    assert read_repeated(series) is None
+    monkeypatch.setattr(arrow, "few_distinct", lambda *_: True)
+    assert not isinstance(PandasColumn(series).read(distinct=True), CodedColumn)
 
 
 @pytest.mark.parametrize("period", [4000, 4096, ROWS // 5])
 def test_values_that_come_again_after_a_period_are_few(period: int) -> None:
     values = [f"{number % period:09d}" for number in range(ROWS)]
-    column = read_repeated(pd.Series(values, dtype=ARROW[0]))
-    assert column is not None
+    column = PandasColumn(pd.Series(values, dtype=ARROW[0])).read(distinct=True)
+    assert isinstance(column, CodedColumn)
     assert len(column.values) == period
 
 
@@ -116,8 +117,8 @@ def test_values_that_come_again_after_a_period_are_few(period: int) -> None:
 def test_values_of_one_width_are_read_once(dtype: object, first: int) -> None:
     whole = repeating(dtype, OF_ONE_WIDTH)
     for series in (whole[first:], whole.mask(whole.index == ROWS - 1, "")[first:]):
-        column = read_repeated(series)
-        assert column is not None
+        column = PandasColumn(series).read(distinct=True)
+        assert isinstance(column, CodedColumn)
         assert sorted(column.values.strings()) == sorted(series.unique())
         again = pd.Series(column.rebuilt(column.values, np.empty(0, np.intp)), name="name")
         pd.testing.assert_series_equal(again, series.reset_index(drop=True))
@@ -127,8 +128,8 @@ def test_values_of_one_width_are_read_once(dtype: object, first: int) -> None:
 def test_a_column_that_begins_with_nulls_is_read_once(dtype: object) -> None:
     series = repeating(dtype)
     series[: ROWS // 3] = None
-    column = read_repeated(series)
-    assert column is not None
+    column = PandasColumn(series).read(distinct=True)
+    assert isinstance(column, CodedColumn)
     assert column.nulls.tolist() == series.isna().tolist()
     again = pd.Series(column.rebuilt(column.values, np.empty(0, np.intp)), name="name")
     pd.testing.assert_series_equal(again, series)

@@ -7,10 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from secureml.files.frames import frame_of
-from secureml.frames.columns import arrow_name, read_column
-from secureml.frames.dtypes import dtype_of
-from secureml.frames.quantities import numbers_of
+from secureml.frames.dtypes import arrow_type_of, dtype_of
+from secureml.frames.numbers import numbers_of
+from secureml.frames.pandas import PandasColumn
 from secureml.frames.type_names import arrow_name_of, dtype_name_of, type_of, type_of_dtype
 
 PANDAS_3 = int(pd.__version__.partition(".")[0]) >= 3
@@ -101,7 +100,7 @@ def test_the_name_of_a_dtype_of_arrow_is_its_type(arrow_type: pa.DataType) -> No
 def test_the_dtypes_of_strings_are_text(name: str) -> None:
     dtype = dtype_of(name)
     assert dtype is not None
-    assert numbers_of(dtype) is None
+    assert numbers_of(arrow_type_of(dtype)) is None
     assert type_of_dtype(name) == pa.string()
 
 
@@ -126,15 +125,24 @@ def test_moments_of_a_zone_without_a_name_are_in_utc(zone: str) -> None:
 )
 def test_what_has_no_pseudonyms_has_no_type(name: str) -> None:
     dtype = dtype_of(name)
-    assert dtype is None or numbers_of(dtype) is None
+    assert dtype is None or numbers_of(arrow_type_of(dtype)) is None
     assert type_of_dtype(name) is None
+
+
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    return table.to_pandas(types_mapper=dtype_for)
+
+
+def dtype_for(arrow_type: pa.DataType) -> pd.ArrowDtype | None:
+    is_numpy = pa.types.is_dictionary(arrow_type) or pa.types.is_floating(arrow_type)
+    return None if is_numpy else pd.ArrowDtype(arrow_type)
 
 
 @pytest.mark.parametrize("arrow_type", PLAIN, ids=str)
 def test_a_column_has_the_names_that_its_frame_gives_it(arrow_type: pa.DataType) -> None:
     series = frame_of(pa.table({"x": pa.array([], arrow_type)}))["x"]
     assert dtype_name_of(arrow_type) == str(series.dtype)
-    assert arrow_name_of(arrow_type) == arrow_name(series)
+    assert arrow_name_of(arrow_type) == PandasColumn(series).arrow
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -142,7 +150,7 @@ def test_categories_have_the_names_that_their_frame_gives_them(ordered: bool) ->
     array = pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), ["a"], ordered=ordered)
     series = frame_of(pa.table({"x": array}))["x"]
     assert dtype_name_of(array.type) == str(series.dtype)
-    assert arrow_name_of(array.type) == arrow_name(series, read_column(series))
+    assert arrow_name_of(array.type) == PandasColumn(series).read().arrow
 
 
 def test_the_names_need_no_pandas() -> None:

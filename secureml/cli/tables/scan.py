@@ -19,7 +19,7 @@ from secureml.configuration.process import configure
 from secureml.settings import find_files
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
     from secureml.scanning import Proposal
 
@@ -67,19 +67,20 @@ def scan(environment: str | None, *, file: str, write: bool, as_json: bool, deli
         _write({one.column: one.rule.document() for one in new if one in names.values()})
 
 
-def _sample(file: str, delimiter: str) -> pd.DataFrame:
+def _sample(file: str, delimiter: str) -> pa.Table:
     """Read a file in chunks, and keep some rows of each, evenly spread."""
-    import pandas as pd
+    import numpy as np
+    import pyarrow as pa
 
-    from secureml.files.frames import sample_of
     from secureml.files.kinds import open_table
+    from secureml.frames.arrow import ArrowTable
 
     table = open_table(file, delimiter)
     kept = []
     for chunk in table.chunks():
-        frame = sample_of(chunk.table)
-        kept.append(frame.iloc[:: max(1, len(frame) // _ROWS_OF_A_CHUNK)])
-    return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
+        rows = np.arange(0, len(chunk), max(1, len(chunk) // _ROWS_OF_A_CHUNK))
+        kept.append(ArrowTable(chunk.table).take(rows).table)
+    return pa.concat_tables(kept)
 
 
 def _print(proposals: tuple[Proposal, ...], ruled: set[str]) -> None:

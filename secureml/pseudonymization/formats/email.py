@@ -25,6 +25,7 @@ from secureml.pseudonymization.parsing.chosen import ChosenCharacters
 from secureml.pseudonymization.parsing.templates import find_folded
 from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.tables.character_classes import DIGIT, LETTER, alphabets, kinds
+from secureml.pseudonymization.values.buffers import mask_of
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.text import Text
 
@@ -273,7 +274,4 @@ def _folds(*, encoded: bool) -> NDArray[np.uint8]:
 
 
 def _matches(column: pa.LargeStringArray, pattern: str) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = pc.match_substring_regex(column, pattern).to_numpy(
-        zero_copy_only=False
-    )
-    return found.copy()
+    return mask_of(pc.match_substring_regex(column, pattern))

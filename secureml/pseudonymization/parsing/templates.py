@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from secureml.pseudonymization.ranking.digits import TemplateDigits
 from secureml.pseudonymization.ranking.threads import cut, on_cores
 from secureml.pseudonymization.tables.character_classes import CLASS_SYMBOL, Alphabets, Codes
+from secureml.pseudonymization.values.buffers import numbers_in
 from secureml.pseudonymization.values.text import Text
 
 __all__ = ["Templates", "find_distinct", "find_folded", "find_templates"]
@@ -183,11 +184,11 @@ def find_distinct(
     pieces = cut(len(offsets) - 1, _PIECE)
     made = on_cores(encoded, pieces, len(offsets) - 1)
     whole = pa.concat_arrays([piece.dictionary for piece in made]).dictionary_encode()
-    renumbered, start = whole.indices.to_numpy().astype(np.intp), 0
+    renumbered, start = numbers_in(whole.indices, np.int32).astype(np.intp), 0
     number = np.empty(len(offsets) - 1, np.intp)
     for rows, piece in zip(pieces, made, strict=True):
         stop = start + len(piece.dictionary)
-        number[rows] = renumbered[start:stop].take(piece.indices.to_numpy())
+        number[rows] = renumbered[start:stop].take(numbers_in(piece.indices, np.int32))
         start = stop
     _, ends, octets = whole.dictionary.buffers()
     dtype = key(slice(0, 0)).dtype

@@ -16,7 +16,6 @@ from itertools import compress
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats.base import (
@@ -33,6 +32,7 @@ from secureml.pseudonymization.ranking.character_ranks import permute_characters
 from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.ranking.permutation import Permutation
 from secureml.pseudonymization.ranking.threads import cut, on_cores
+from secureml.pseudonymization.values.buffers import array_of, numbers_in
 from secureml.pseudonymization.values.kinds import Numbers, Values, as_numbers
 from secureml.pseudonymization.values.text import Text
 
@@ -156,12 +156,12 @@ def _find_repeats(values: Numbers) -> _Repeats | None:
         return None
     if (values.negative != values.negative[0]).any():
         return None
-    encoded = pa.array(values.magnitudes).dictionary_encode()
-    magnitudes = encoded.dictionary.to_numpy()
+    encoded = array_of(values.magnitudes).dictionary_encode()
+    magnitudes = numbers_in(encoded.dictionary, np.uint64)
     if len(magnitudes) > count // MIN_REPETITION:
         return None
     distinct = values.holding(magnitudes, np.full(len(magnitudes), values.negative[0]))
-    return _Repeats(distinct, encoded.indices.to_numpy().astype(np.intp))
+    return _Repeats(distinct, numbers_in(encoded.indices, np.int32).astype(np.intp))
 
 
 def _transform_slice(form: Format, values: Any, permutation: Permutation) -> Transformed:

@@ -98,7 +98,8 @@ class Text:
         if self.codes.dtype == np.uint8:  # Arrow makes Python strings of octets fastest
             buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.codes)]
             array = pa.Array.from_buffers(pa.large_string(), len(self), buffers)
-            return list(array.to_numpy(zero_copy_only=False))
+            strings: list[str] = array.to_pylist()
+            return strings
         joined = _string(self.codes)
         return [joined[start:stop] for start, stop in pairwise(self.offsets.tolist())]
 
