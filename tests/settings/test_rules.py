@@ -92,6 +92,35 @@ def test_the_nearest_name_or_pattern_wins(column: str, found: str | None) -> Non
     assert (rule.domain if rule else None) == found
 
 
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("patient.name", "patient.name"),
+        ("patientXname", None),
+        ("Items[].Email", "items[].email"),
+        ("items[].phone", "items[].*"),
+        ("items.phone", None),
+        ("itemse", None),
+        ("matrix[][]", "m*[][]"),
+        ("matrix[]", None),
+        ("tags{}", "tags{}"),
+        ("tags{}.x", "*{}.?"),
+        ("tags{keys}", "*{keys}"),
+        (r"a.b\.c", r"a.b\.c"),
+        ("a.b.c", None),
+        (".a.b", ".a.b"),
+    ],
+)
+def test_the_signs_of_a_path_are_themselves_in_a_rule(path: str, found: str | None) -> None:
+    names = ["patient.name", "items[].email", "items[].*", "m*[][]", "tags{}", "*{}.?", "*{keys}"]
+    tables = "".join(
+        f"[default.columns.'{name}']\nstrategy = 'hash'\ndomain = '{name}'\n"
+        for name in (*names, r"a.b\.c", ".a.b")
+    )
+    rule = load(tables).columns.of(path)
+    assert (rule.domain if rule else None) == found
+
+
 def test_a_stronger_rule_replaces_a_weaker_one_of_another_spelling() -> None:
     text = """
         [default.columns.SSN]
