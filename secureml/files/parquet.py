@@ -19,6 +19,9 @@ __all__ = ["MAGIC", "ParquetTable"]
 
 MAGIC = b"PAR1"
 
+COLUMN_BYTES = 32 << 10
+"""The least that a chunk has of each column: less costs more to write than to replace."""
+
 _BUFFER_BYTES = 1 << 20
 
 _KEY = ATTRIBUTE.encode()
@@ -61,7 +64,8 @@ class ParquetTable(TableFile):
                 _read(path, lambda: next(file.iter_batches(1, **some), None))
         self._rows = about.num_rows
         size = sum(group.total_byte_size for group in groups)
-        self._chunk_rows = max(1, CHUNK_BYTES * self._rows // max(size, 1))
+        wanted = max(CHUNK_BYTES, COLUMN_BYTES * about.num_columns)
+        self._chunk_rows = max(1, wanted * self._rows // max(size, 1))
         self._compression = "SNAPPY"
         if groups and about.num_columns:
             compression = groups[0].column(0).compression
