@@ -20,11 +20,10 @@ key_name_option = click.option(
 
 delimiter_option = click.option(
     "--delimiter",
-    default=",",
-    show_default=True,
+    default=None,
     metavar="CHAR",
     callback=lambda _ctx, _param, text: "\t" if text == "\\t" else text,
-    help="What separates the values of a CSV file; \\t for a tab.",
+    help="What separates the values of a CSV file; \\t for a tab. By default it is found out.",
 )
 
 

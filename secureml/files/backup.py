@@ -20,7 +20,7 @@ __all__ = ["lacking_for"]
 
 
 def lacking_for(
-    export: KeyExport, path: str | os.PathLike[str], *, delimiter: str = ","
+    export: KeyExport, path: str | os.PathLike[str], *, delimiter: str | None = None
 ) -> tuple[str, ...]:
     """Tell what an export lacks to recover a file; nothing if the file can be recovered with it.
 

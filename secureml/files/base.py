@@ -152,6 +152,7 @@ class TableFile(ABC):
             SecureMLError: the file can't be read, or changes meanwhile.
         """
         rows, problem = 0, "was changed while it was read"
+        chunk = self._nothing(columns)
         try:
             for chunk, fraction in self._chunks(columns):
                 self.fraction = fraction
@@ -160,7 +161,7 @@ class TableFile(ABC):
                 if start < len(chunk):
                     yield chunk.slice(start)
             if not rows:
-                yield self._nothing(columns)
+                yield chunk
             if _state_of(self.path) == self._state:
                 return
         except OSError as error:

@@ -8,18 +8,18 @@ from pathlib import Path
 
 from secureml.errors import SecureMLError
 from secureml.files.base import TableFile
-from secureml.files.csv import CsvTable
+from secureml.files.csv import UNTOLD, CsvTable, Told
 from secureml.files.parquet import MAGIC, ParquetTable
 
 __all__ = ["is_parquet", "open_table"]
 
 
-def open_table(path: str | os.PathLike[str], delimiter: str = ",") -> TableFile:
+def open_table(path: str | os.PathLike[str], told: Told = UNTOLD) -> TableFile:
     """Open a table: Parquet by what its first bytes are, everything else as CSV.
 
     Args:
         path: the file.
-        delimiter: of CSV.
+        told: what is known of a CSV file.
 
     Raises:
         PseudonymizationError: the file is no table.
@@ -31,7 +31,7 @@ def open_table(path: str | os.PathLike[str], delimiter: str = ",") -> TableFile:
         if stat.S_ISFIFO(path.stat().st_mode):
             # It is read more than once, and opening it may wait for ever.
             raise SecureMLError(f"{path} is a pipe: name a file")
-        return ParquetTable(path) if is_parquet(path) else CsvTable(path, delimiter)
+        return ParquetTable(path) if is_parquet(path) else CsvTable(path, told)
     except OSError as error:
         problem = f"{path} can't be read ({error.strerror or type(error).__name__})"
     raise SecureMLError(problem)

@@ -29,6 +29,7 @@ from secureml.files.checks import (
     of_file,
     target_of,
 )
+from secureml.files.csv import Told
 from secureml.files.frames import read_by_entries, rekeyed
 from secureml.files.kinds import open_table
 from secureml.files.manifests import (
@@ -56,7 +57,9 @@ def rekey_file(
     *,
     to_key: str | None = None,
     manifest: GivenManifest | None = None,
-    delimiter: str = ",",
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
     force: bool = False,
     drop_missing: bool = False,
     check_table: bool = True,
@@ -73,7 +76,10 @@ def rekey_file(
         output: where the result is written; by default it replaces the file and its manifest.
         to_key: the name of the new key; by default the newest version of the manifest's key.
         manifest: as for ``reidentify_file``.
-        delimiter: of CSV.
+        delimiter: what separates the values of CSV; by default what does so in its first lines, of
+            ``, ; tab |``.
+        encoding: of CSV; by default UTF-8, or what a byte order mark tells.
+        header: whether the first line of CSV names the columns; without it they are "1", "2", ...
         force: replace an output that is there.
         drop_missing: as for ``rekey``.
         check_table: as for ``rekey``.
@@ -96,7 +102,7 @@ def rekey_file(
         plan = _begun(work, target, place, manager)
         if plan is not None and plan.rows is not None:
             return _put_in_place(work, target, None if plan.place is None else place, plan.rows)
-        table = open_table(path, delimiter)
+        table = open_table(path, Told(delimiter=delimiter, encoding=encoding, header=header))
         if output is not None:
             check_output(table, output)
         if table.keeps_manifest:

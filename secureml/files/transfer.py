@@ -24,6 +24,7 @@ from secureml.files.checks import (
     in_rows,
     of_file,
 )
+from secureml.files.csv import Told
 from secureml.files.frames import (
     anonymized,
     plan_of,
@@ -77,7 +78,9 @@ def anonymize_file(
     *,
     master_key_name: str | None = None,
     manifest: GivenManifest | None = None,
-    delimiter: str = ",",
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
     force: bool = False,
     on_progress: Progress | None = None,
     key_manager: KeyManager | None = None,
@@ -95,7 +98,10 @@ def anonymize_file(
         master_key_name: as for ``anonymize``.
         manifest: of columns that were pseudonymized before, or its path; by default the one in or
             beside the file, if there is one.
-        delimiter: of CSV.
+        delimiter: what separates the values of CSV; by default what does so in its first lines, of
+            ``, ; tab |``.
+        encoding: of CSV; by default UTF-8, or what a byte order mark tells.
+        header: whether the first line of CSV names the columns; without it they are "1", "2", ...
         force: replace an output that is there.
         on_progress: is called now and then.
         key_manager: where keys come from; by default the process's own.
@@ -107,7 +113,7 @@ def anonymize_file(
         PseudonymizationError: the file is no table, or as of ``anonymize``.
         SecretError: the key can't be had.
     """
-    table = open_table(path, delimiter)
+    table = open_table(path, Told(delimiter=delimiter, encoding=encoding, header=header))
     target = check_output(table, output)
     sidecar = None if table.keeps_manifest else sidecar_of(target)
     check_absent(target, sidecar, force=force)
@@ -152,7 +158,9 @@ def preview_file(
     *,
     rows: int = 5,
     manifest: GivenManifest | None = None,
-    delimiter: str = ",",
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
     **arguments: Any,
 ) -> Preview:
     """Show what ``anonymize_file`` would make of the first 100,000 rows of a file.
@@ -162,7 +170,10 @@ def preview_file(
         sensitive_columns: as for ``anonymize``.
         rows: how many rows to show before and after.
         manifest: as for ``anonymize_file``.
-        delimiter: of CSV.
+        delimiter: what separates the values of CSV; by default what does so in its first lines, of
+            ``, ; tab |``.
+        encoding: of CSV; by default UTF-8, or what a byte order mark tells.
+        header: whether the first line of CSV names the columns; without it they are "1", "2", ...
         **arguments: the other arguments of ``anonymize``.
 
     Raises:
@@ -170,7 +181,7 @@ def preview_file(
         PseudonymizationError: the file is no table, or an argument does not fit.
         SecretError: the key can't be had.
     """
-    table = open_table(path, delimiter)
+    table = open_table(path, Told(delimiter=delimiter, encoding=encoding, header=header))
     sensitive_columns = check_columns(table, sensitive_columns)
     arguments = {**arguments, "manifest": earlier_manifest(table, manifest)}
     shown = preview_of(table, _LOOKED_AT, rows, sensitive_columns, arguments)
@@ -183,7 +194,9 @@ def reidentify_file(
     output: str | os.PathLike[str],
     *,
     manifest: GivenManifest | None = None,
-    delimiter: str = ",",
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
     force: bool = False,
     check_table: bool = True,
     on_progress: Progress | None = None,
@@ -196,7 +209,10 @@ def reidentify_file(
         output: where the result is written; its owner alone can read it.
         manifest: the manifest or its path; by default the one in or beside the file, which is of
             the file as it is now.
-        delimiter: of CSV.
+        delimiter: what separates the values of CSV; by default what does so in its first lines, of
+            ``, ; tab |``.
+        encoding: of CSV; by default UTF-8, or what a byte order mark tells.
+        header: whether the first line of CSV names the columns; without it they are "1", "2", ...
         force: replace an output that is there.
         check_table: as for ``reidentify``.
         on_progress: is called now and then.
@@ -208,7 +224,7 @@ def reidentify_file(
         PseudonymizationError: the file is no table, or holds what can't be pseudonyms.
         SecretError: the key can't be had.
     """
-    table = open_table(path, delimiter)
+    table = open_table(path, Told(delimiter=delimiter, encoding=encoding, header=header))
     target = check_output(table, output)
     check_absent(target, force=force)
     document = find_manifest(table, manifest)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from secureml.errors import ManifestError
 from secureml.files.base import TableFile
+from secureml.files.csv import Told
 from secureml.files.frames import count_versions
 from secureml.files.kinds import open_table
 from secureml.files.manifests import SIDECAR, manifest_of
@@ -40,7 +41,7 @@ class KeyUsage:
     references: Mapping[int | None, KeyReference]
 
 
-def key_usage(path: str | os.PathLike[str], *, delimiter: str = ",") -> KeyUsage:
+def key_usage(path: str | os.PathLike[str], *, delimiter: str | None = None) -> KeyUsage:
     """Tell which versions of which key a file needs.
 
     Args:
@@ -63,7 +64,9 @@ def key_usage(path: str | os.PathLike[str], *, delimiter: str = ",") -> KeyUsage
             counted = [sum(map(len, _table_of(path, delimiter).chunks()))]
         versions[manifest.key.version] = max(counted)
     if several:
-        versions |= count_versions(_table_of(path, delimiter), several, manifest.key.version)
+        versions |= count_versions(
+            _table_of(path, Told(delimiter=delimiter)), several, manifest.key.version
+        )
     return KeyUsage(
         path=path,
         key=manifest.key.name,
@@ -74,7 +77,7 @@ def key_usage(path: str | os.PathLike[str], *, delimiter: str = ",") -> KeyUsage
     )
 
 
-def _table_of(path: Path, delimiter: str) -> TableFile:
+def _table_of(path: Path, told: Told) -> TableFile:
     """Open a table, or the one that a manifest lies beside."""
     table = path.with_name(path.name.removesuffix(SIDECAR))
     if path.suffix == ".json" and (table == path or not table.is_file()):
@@ -82,4 +85,4 @@ def _table_of(path: Path, delimiter: str) -> TableFile:
             f"{path} does not tell how many rows need which version, which only the table tells:"
             " name that"
         )
-    return open_table(table, delimiter)
+    return open_table(table, told)

@@ -28,7 +28,7 @@ def manager() -> Iterator[KeyManager]:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read files a few rows at a time."""
-    for kind, size in (("csv", 1024), ("parquet", 16_384)):
+    for kind, size in (("csv.table", 1024), ("csv.writer", 1024), ("parquet", 16_384)):
         monkeypatch.setattr(f"secureml.files.{kind}.CHUNK_BYTES", size)
 
 

@@ -19,12 +19,12 @@ from pyarrow import parquet as pq
 
 from secureml.files import (
     anonymize_file,
-    csv,
     manifest_of,
     parquet,
     reidentify_file,
     rekey_file,
 )
+from secureml.files.csv import table
 from secureml.key_management import KeyManager
 from secureml.stores import MemoryStore
 
@@ -32,7 +32,7 @@ CHANGES = ("replace", "fsync", "unlink", "rmdir", "mkdir", "fchmod", "open", "re
 
 
 def main(folder: Path, kind: str, where: str, stride: int) -> None:
-    csv.CHUNK_BYTES = parquet.CHUNK_BYTES = 400
+    table.CHUNK_BYTES = parquet.CHUNK_BYTES = 400
     manager = KeyManager(environment="development", store=MemoryStore())
     manager.generate_key("master_key")
     plain, hidden = folder / f"plain.{kind}", folder / f"hidden.{kind}"

@@ -34,7 +34,9 @@ _States = Mapping[tuple[str | None, str], Mapping[int | None, str]]
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 @delimiter_option
 @json_option
-def usage(environment: str | None, *, files: Sequence[str], delimiter: str, as_json: bool) -> None:
+def usage(
+    environment: str | None, *, files: Sequence[str], delimiter: str | None, as_json: bool
+) -> None:
     """Tell which versions of keys files need.
 
     Takes tables, and manifests alone. A version whose key has another number in Vault by now is

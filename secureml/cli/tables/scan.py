@@ -35,7 +35,9 @@ _ROWS_OF_A_CHUNK = 2_000
 )
 @json_option
 @delimiter_option
-def scan(environment: str | None, *, file: str, write: bool, as_json: bool, delimiter: str) -> None:
+def scan(
+    environment: str | None, *, file: str, write: bool, as_json: bool, delimiter: str | None
+) -> None:
     """Propose rules for the columns of a file.
 
     They are for columns of FILE, CSV or Parquet, that seem to hold personal data. A proposal comes
@@ -67,15 +69,16 @@ def scan(environment: str | None, *, file: str, write: bool, as_json: bool, deli
         _write({one.column: one.rule.document() for one in new if one in names.values()})
 
 
-def _sample(file: str, delimiter: str) -> pa.Table:
+def _sample(file: str, delimiter: str | None) -> pa.Table:
     """Read a file in chunks, and keep some rows of each, evenly spread."""
     import numpy as np
     import pyarrow as pa
 
+    from secureml.files.csv import Told
     from secureml.files.kinds import open_table
     from secureml.frames.arrow import ArrowTable
 
-    table = open_table(file, delimiter)
+    table = open_table(file, Told(delimiter=delimiter))
     kept = []
     for chunk in table.chunks():
         rows = np.arange(0, len(chunk), max(1, len(chunk) // _ROWS_OF_A_CHUNK))
