@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import costs
+import files
 import tables
 from measuring import Report, one_core
 
@@ -46,6 +47,8 @@ def main() -> None:
         costs.precision(report)
     costs.memory(report, rows)
     costs.file_memory(report, rows)
+    report.line()
+    files.measure(report, runs, rows)
     report.line()
     report.line(f"targets missed: {len(report.missed)}")
     for missed in report.missed:

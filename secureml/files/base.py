@@ -118,6 +118,19 @@ class TableFile(ABC):
         """Whether a file of this kind holds its manifest itself."""
 
     @property
+    def about(self) -> str | None:
+        """How the file is written, in words; None if its kind tells."""
+        return None
+
+    def untold(self, file: BinaryIO) -> dict[str, Any]:
+        """Return what a file that was written like this one does not tell of how it is to be read.
+
+        Args:
+            file: it, open to be read.
+        """
+        return {}
+
+    @property
     def levels(self) -> list[object]:
         """The names of an index of pandas' whose columns in the file have others."""
         return []

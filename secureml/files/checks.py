@@ -92,7 +92,8 @@ def check_columns(table: TableFile, names: Iterable[str] | None) -> list[str] | 
         if name in there:
             continue
         hint = did_you_mean(name, there) or "; its first line must name the columns"
-        problem = f"{table.path} has no column {name!r}{hint}"
+        read = f" ({table.path.name} is read as {table.about})" if table.about else ""
+        problem = f"{table.path} has no column {name!r}{hint}{read}"
         raise ArgumentError(problem, argument="sensitive_columns")
     return names
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from secureml.errors import ManifestError, SecureMLError
 from secureml.files.base import TableFile
+from secureml.files.csv import Told
 from secureml.files.kinds import is_parquet, open_table
 from secureml.files.storage import Digest, belongs_to, digest_of
 from secureml.pseudonymization.manifest import Manifest, read_json
@@ -27,6 +28,7 @@ __all__ = [
     "earlier_manifest",
     "find_manifest",
     "manifest_of",
+    "open_told",
     "pair_text",
     "pending_of",
     "sidecar_of",
@@ -155,7 +157,7 @@ def document_in(path: Path) -> tuple[dict[str, Any], Digest | None]:
     if not isinstance(content, dict):
         raise ManifestError(f"{path} is no manifest: it is not a JSON object, or has a name twice")
     document, of = content, None
-    if content.keys() == {"manifest", "data"}:
+    if content.keys() - {"dialect"} == {"manifest", "data"}:
         document, data = content["manifest"], content["data"]
         if not isinstance(data, dict) or data.keys() != {"sha256", "bytes"}:
             raise ManifestError(f"{path} is no manifest: what it says of its data can't be read")
@@ -164,9 +166,50 @@ def document_in(path: Path) -> tuple[dict[str, Any], Digest | None]:
     return document, of
 
 
-def pair_text(document: Mapping[str, Any], of: Digest) -> str:
-    """Return what lies beside a CSV file."""
-    return json.dumps({"manifest": document, "data": asdict(of)}, indent=1) + "\n"
+def pair_text(
+    document: Mapping[str, Any], of: Digest, dialect: Mapping[str, Any] | None = None
+) -> str:
+    """Return what lies beside a file.
+
+    Args:
+        document: its manifest.
+        of: its digest.
+        dialect: what it does not tell of how it is to be read.
+    """
+    content = {"manifest": document, "data": asdict(of)}
+    if dialect:
+        content["dialect"] = dict(dialect)
+    return json.dumps(content, indent=1) + "\n"
+
+
+def open_told(
+    path: str | os.PathLike[str], told: Told, given: GivenManifest | None = None
+) -> TableFile:
+    """Open a table, which may not tell how it is to be read, but what lies beside it does.
+
+    Args:
+        path: the file.
+        told: what the caller tells of it.
+        given: the manifest that the caller names, if any.
+
+    Raises:
+        PseudonymizationError: the file is no table.
+        SecureMLError: the file can't be read.
+    """
+    target = Path(os.path.realpath(path))
+    named = Path(given) if isinstance(given, str | os.PathLike) else None
+    for place in [named] if named else [pending_of(target), sidecar_of(target)]:
+        content = None
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            content = read_json(place.read_bytes())
+        if not isinstance(content, dict) or not isinstance(content.get("dialect"), dict):
+            continue
+        data = content.get("data")
+        size = data.get("bytes") if isinstance(data, dict) else None
+        if named or (target.is_file() and size == target.stat().st_size):
+            told = told.or_else(content["dialect"])
+            break
+    return open_table(path, told)
 
 
 def _pending(path: Path) -> Iterator[Path]:

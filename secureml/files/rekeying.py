@@ -36,12 +36,13 @@ from secureml.files.manifests import (
     GivenManifest,
     document_in,
     find_manifest,
+    open_told,
     pair_text,
     sidecar_of,
     work_folder_of,
 )
 from secureml.files.rekey_plan import RekeyPlan
-from secureml.files.storage import digest_of
+from secureml.files.storage import digest_of, digest_of_open
 from secureml.files.transfer import Written
 from secureml.files.work import Work
 from secureml.key_management import KeyManager, get_default_key_manager
@@ -59,7 +60,7 @@ def rekey_file(
     manifest: GivenManifest | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
-    header: bool = True,
+    header: bool | None = None,
     force: bool = False,
     drop_missing: bool = False,
     check_table: bool = True,
@@ -79,7 +80,8 @@ def rekey_file(
         delimiter: what separates the values of CSV; by default what does so in its first lines, of
             ``, ; tab |``.
         encoding: of CSV; by default UTF-8, or what a byte order mark tells.
-        header: whether the first line of CSV names the columns; without it they are "1", "2", ...
+        header: whether the first line of CSV names the columns, which it does by default; without
+            a header they are "1", "2", and so on.
         force: replace an output that is there.
         drop_missing: as for ``rekey``.
         check_table: as for ``rekey``.
@@ -102,7 +104,9 @@ def rekey_file(
         plan = _begun(work, target, place, manager)
         if plan is not None and plan.rows is not None:
             return _put_in_place(work, target, None if plan.place is None else place, plan.rows)
-        table = open_table(path, Told(delimiter=delimiter, encoding=encoding, header=header))
+        table = open_told(
+            path, Told(delimiter=delimiter, encoding=encoding, header=header), manifest
+        )
         if output is not None:
             check_output(table, output)
         if table.keeps_manifest:
@@ -192,7 +196,9 @@ class _Rekey:
         with work.new_data(mode) as file:
             self._write(file, json.dumps(document))
         if place is not None:
-            work.write_manifest(pair_text(document, work.digest()), mode)
+            with work.data() as file:
+                text = pair_text(document, digest_of_open(file), self.table.untold(file))
+            work.write_manifest(text, mode)
         # The file may have been changed while this went on.
         self.plan.check(digest_of(self.table.path), self.plan.manifest, None, work.folder)
         work.complete(replace(self.plan, rows=work.rows).sealed(self.manager))

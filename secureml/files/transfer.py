@@ -34,11 +34,11 @@ from secureml.files.frames import (
     recovered,
     versions_of,
 )
-from secureml.files.kinds import open_table
 from secureml.files.manifests import (
     GivenManifest,
     earlier_manifest,
     find_manifest,
+    open_told,
     pair_text,
     pending_of,
     sidecar_of,
@@ -63,12 +63,14 @@ class Written:
         rows: how many it has.
         manifest: of the table; None if it was recovered.
         manifest_path: where the manifest lies, if not in the table's own file.
+        about: how a file of text was read and is written, such as its encoding.
     """
 
     path: Path
     rows: int
     manifest: Mapping[str, Any] | None = None
     manifest_path: Path | None = None
+    about: str | None = None
 
 
 def anonymize_file(
@@ -80,7 +82,7 @@ def anonymize_file(
     manifest: GivenManifest | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
-    header: bool = True,
+    header: bool | None = None,
     force: bool = False,
     on_progress: Progress | None = None,
     key_manager: KeyManager | None = None,
@@ -101,7 +103,8 @@ def anonymize_file(
         delimiter: what separates the values of CSV; by default what does so in its first lines, of
             ``, ; tab |``.
         encoding: of CSV; by default UTF-8, or what a byte order mark tells.
-        header: whether the first line of CSV names the columns; without it they are "1", "2", ...
+        header: whether the first line of CSV names the columns, which it does by default; without
+            a header they are "1", "2", and so on.
         force: replace an output that is there.
         on_progress: is called now and then.
         key_manager: where keys come from; by default the process's own.
@@ -113,7 +116,7 @@ def anonymize_file(
         PseudonymizationError: the file is no table, or as of ``anonymize``.
         SecretError: the key can't be had.
     """
-    table = open_table(path, Told(delimiter=delimiter, encoding=encoding, header=header))
+    table = open_told(path, Told(delimiter=delimiter, encoding=encoding, header=header), manifest)
     target = check_output(table, output)
     sidecar = None if table.keeps_manifest else sidecar_of(target)
     check_absent(target, sidecar, force=force)
@@ -145,11 +148,13 @@ def anonymize_file(
         if sidecar is not None:
             # Before the table: whoever sees the table has its manifest. Beside that of the table
             # that is there, which is good until it is replaced.
-            text = pair_text(document, digest_of_open(file))
+            text = pair_text(document, digest_of_open(file), table.untold(file))
             write_file(pending_of(target), text.encode(), mode)
     if sidecar is not None:
         put_in_place(pending_of(target), sidecar)
-    return Written(path=target, rows=rows, manifest=document, manifest_path=sidecar)
+    return Written(
+        path=target, rows=rows, manifest=document, manifest_path=sidecar, about=table.about
+    )
 
 
 def preview_file(
@@ -160,7 +165,7 @@ def preview_file(
     manifest: GivenManifest | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
-    header: bool = True,
+    header: bool | None = None,
     **arguments: Any,
 ) -> Preview:
     """Show what ``anonymize_file`` would make of the first 100,000 rows of a file.
@@ -173,7 +178,8 @@ def preview_file(
         delimiter: what separates the values of CSV; by default what does so in its first lines, of
             ``, ; tab |``.
         encoding: of CSV; by default UTF-8, or what a byte order mark tells.
-        header: whether the first line of CSV names the columns; without it they are "1", "2", ...
+        header: whether the first line of CSV names the columns, which it does by default; without
+            a header they are "1", "2", and so on.
         **arguments: the other arguments of ``anonymize``.
 
     Raises:
@@ -181,7 +187,7 @@ def preview_file(
         PseudonymizationError: the file is no table, or an argument does not fit.
         SecretError: the key can't be had.
     """
-    table = open_table(path, Told(delimiter=delimiter, encoding=encoding, header=header))
+    table = open_told(path, Told(delimiter=delimiter, encoding=encoding, header=header), manifest)
     sensitive_columns = check_columns(table, sensitive_columns)
     arguments = {**arguments, "manifest": earlier_manifest(table, manifest)}
     shown = preview_of(table, _LOOKED_AT, rows, sensitive_columns, arguments)
@@ -196,7 +202,7 @@ def reidentify_file(
     manifest: GivenManifest | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
-    header: bool = True,
+    header: bool | None = None,
     force: bool = False,
     check_table: bool = True,
     on_progress: Progress | None = None,
@@ -212,7 +218,8 @@ def reidentify_file(
         delimiter: what separates the values of CSV; by default what does so in its first lines, of
             ``, ; tab |``.
         encoding: of CSV; by default UTF-8, or what a byte order mark tells.
-        header: whether the first line of CSV names the columns; without it they are "1", "2", ...
+        header: whether the first line of CSV names the columns, which it does by default; without
+            a header they are "1", "2", and so on.
         force: replace an output that is there.
         check_table: as for ``reidentify``.
         on_progress: is called now and then.
@@ -224,7 +231,7 @@ def reidentify_file(
         PseudonymizationError: the file is no table, or holds what can't be pseudonyms.
         SecretError: the key can't be had.
     """
-    table = open_table(path, Told(delimiter=delimiter, encoding=encoding, header=header))
+    table = open_told(path, Told(delimiter=delimiter, encoding=encoding, header=header), manifest)
     target = check_output(table, output)
     check_absent(target, force=force)
     document = find_manifest(table, manifest)
@@ -242,7 +249,7 @@ def reidentify_file(
         needed = read_by_entries(entries)
         rows, writer = _transfer(table, file, work, needed, on_progress, dropped=dropped)
         writer.close(None)
-    return Written(path=target, rows=rows)
+    return Written(path=target, rows=rows, about=table.about)
 
 
 def _transfer(

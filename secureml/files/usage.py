@@ -12,8 +12,7 @@ from secureml.errors import ManifestError
 from secureml.files.base import TableFile
 from secureml.files.csv import Told
 from secureml.files.frames import count_versions
-from secureml.files.kinds import open_table
-from secureml.files.manifests import SIDECAR, manifest_of
+from secureml.files.manifests import SIDECAR, manifest_of, open_told
 from secureml.pseudonymization.keys import KeyReference
 from secureml.pseudonymization.manifest import Manifest
 
@@ -85,4 +84,4 @@ def _table_of(path: Path, told: Told) -> TableFile:
             f"{path} does not tell how many rows need which version, which only the table tells:"
             " name that"
         )
-    return open_table(table, told)
+    return open_told(table, told)

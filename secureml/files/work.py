@@ -19,7 +19,7 @@ import pyarrow as pa
 from secureml.atomic_files import check_replaceable, sync, sync_folder
 from secureml.errors import SecureMLError
 from secureml.files.manifests import PENDING
-from secureml.files.storage import Digest, belongs_to, digest_of_open
+from secureml.files.storage import belongs_to
 
 __all__ = ["Work"]
 
@@ -140,10 +140,9 @@ class Work:
         """Write the new file."""
         return self._new(_DATA, mode)
 
-    def digest(self) -> Digest:
-        """Digest the new file."""
-        with self._open(_DATA) as file:
-            return digest_of_open(file)
+    def data(self) -> BinaryIO:
+        """Open the new file."""
+        return self._open(_DATA)
 
     def write_manifest(self, text: str, mode: int) -> None:
         """Write what is to lie beside the new file."""

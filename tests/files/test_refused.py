@@ -38,7 +38,7 @@ VALUE = b"123-45-6789"
         (b"ssn,ssn\n1,2\n", "more than once: 'ssn'"),
         (
             b"ssn,b\n123-45-6789,1\n123-45-6789\n",
-            r"row 3 has 1 values, not 2 \(line 3 of the file\)",
+            r"row 3 has 1 values, not 2 \(line 3 of the file; it is read as UTF-8",
         ),
         (b"ssn,b\n123-45-6789,1,2\n", "row 2 has 3 values, not 2"),
         (b"ssn,b\n123-45-6789,\xff\n", "not UTF-8"),

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
 
 from secureml.errors import ArgumentError
 
@@ -32,7 +35,7 @@ class Told:
     Args:
         delimiter: one ASCII character.
         encoding: a name that Python has for it, of UTF-8, UTF-16, or one byte for a character.
-        header: whether its first line names the columns.
+        header: whether its first line names the columns; by default it does.
 
     Raises:
         ArgumentError: the delimiter or the encoding can't be one.
@@ -40,12 +43,15 @@ class Told:
 
     delimiter: str | None = None
     encoding: str | None = None
-    header: bool = True
+    header: bool | None = None
 
     def __post_init__(self) -> None:
         delimiter = self.delimiter
         if delimiter is not None and (
-            len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'
+            not isinstance(delimiter, str)
+            or len(delimiter) != 1
+            or not delimiter.isascii()
+            or delimiter in '"\r\n\0'
         ):
             raise ArgumentError.of("delimiter", "is not one ASCII character", f"={delimiter!r}")
         if self.encoding is not None and not _can_be_kept(self.encoding):
@@ -54,6 +60,14 @@ class Told:
                 "is neither UTF-8 nor UTF-16, nor one byte for each character",
                 f"={self.encoding!r}",
             )
+
+    def or_else(self, known: Mapping[str, Any]) -> Told:
+        """Return the same, with what is known otherwise in place of what is to be found out."""
+        told = {
+            name: known.get(name) if value is None else value
+            for name, value in asdict(self).items()
+        }
+        return Told(**told)
 
 
 UNTOLD = Told()
@@ -93,7 +107,22 @@ class Dialect:
             encoding = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le"}[encoding]
         text = codecs.getincrementaldecoder(encoding)().decode(head[len(mark) :])
         delimiter = told.delimiter or _delimiter_of(text)
-        return cls(delimiter=delimiter, encoding=encoding, mark=mark, header=told.header)
+        return cls(
+            delimiter=delimiter, encoding=encoding, mark=mark, header=told.header is not False
+        )
+
+    def beyond(self, head: bytes) -> dict[str, Any]:
+        """Return what nobody finds out of this dialect.
+
+        Args:
+            head: what a file that is written so begins with.
+        """
+        try:
+            found = asdict(Dialect.of(head, UNTOLD))
+        except UnicodeDecodeError:
+            found = {"header": True}
+        told = asdict(Told(delimiter=self.delimiter, encoding=self.encoding, header=self.header))
+        return {name: value for name, value in told.items() if found.get(name) != value}
 
     def __str__(self) -> str:
         names = {"\t": "tab", " ": "space"}
@@ -111,11 +140,15 @@ def _can_be_kept(encoding: str) -> bool:
         if name in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
             return True
         each = [bytes([octet]).decode(name, "ignore") for octet in range(256)]
-    except (LookupError, ValueError, TypeError, UnicodeError):
+    except (LookupError, ValueError, TypeError):
         return False
     known = [text for text in each if text]
-    ascii_text = bytes(range(128)).decode("ascii")
-    return "".join(each[:128]) == ascii_text and len(set(known)) == len("".join(known))
+    pairs = product((octet for octet in range(256) if not each[octet]), range(256))
+    return (
+        "".join(each[:128]) == bytes(range(128)).decode()
+        and len(set(known)) == len("".join(known))
+        and all(bytes(pair).decode(name, "ignore") == each[pair[1]] for pair in pairs)
+    )
 
 
 def _delimiter_of(text: str) -> str:

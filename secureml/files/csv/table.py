@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import pyarrow as pa
 
@@ -70,6 +70,16 @@ class CsvTable(TableFile):
             for place in range(first.ends.shape[1])
         ]
         super().__init__(path, pa.schema([(name, pa.string()) for name in names]))
+
+    @property
+    def about(self) -> str:
+        """The dialect, in words."""
+        return str(self.dialect)
+
+    def untold(self, file: BinaryIO) -> dict[str, Any]:
+        """Return what of the dialect can't be found out."""
+        file.seek(0)
+        return self.dialect.beyond(file.read(_HEAD))
 
     def writer(self, file: BinaryIO, schema: pa.Schema) -> TableWriter:
         """Start a file with the same byte order mark, encoding, delimiter and header."""
@@ -193,7 +203,8 @@ class CsvTable(TableFile):
                 if offset <= 0:
                     break
         raise PseudonymizationError(
-            f"{self.path} is not a whole table: {problem} (line {line} of the file)"
+            f"{self.path} is not a whole table: {problem} (line {line} of the file; it is read as"
+            f" {self.about})"
         )
 
 
