@@ -60,7 +60,8 @@ def key_usage(path: str | os.PathLike[str], *, delimiter: str | None = None) -> 
     if len(several) < len(columns):
         counted = [entry.counts.rows for entry in columns.values() if entry.counts is not None]
         if not counted:
-            counted = [sum(map(len, _table_of(path, delimiter).chunks()))]
+            chunks = _table_of(path, Told(delimiter=delimiter)).chunks(())
+            counted = [sum(len(chunk) for chunk in chunks)]
         versions[manifest.key.version] = max(counted)
     if several:
         versions |= count_versions(
