@@ -14,9 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import costs
-import files
 import tables
 from measuring import Report, one_core
+
+import files
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("numpy", "pandas", "pyarrow", "cryptography")
