@@ -92,9 +92,21 @@ class TableFile(ABC):
         path: the file.
         schema: its columns.
 
+    Attributes:
+        codec: by what the file is compressed as a whole, None for a plain one.
+        has_name: whether it is a file with a name, and not standard input.
+        suffixes: what names of its kind end with.
+        fraction: how much of it is read.
+        kept_metadata: which keys of its metadata results have, besides those that describe
+            columns; None for all.
+
     Raises:
         PseudonymizationError: two columns have one name.
     """
+
+    codec: str | None = None
+    has_name = True
+    suffixes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         twice = sorted(name for name, count in Counter(schema.names).items() if count > 1)
@@ -105,6 +117,7 @@ class TableFile(ABC):
         self.path = path
         self.schema = schema
         self.fraction = 0.0
+        self.kept_metadata: Collection[str] | None = None
         self._state = _state_of(path)
 
     @property

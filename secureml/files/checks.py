@@ -10,7 +10,8 @@ from pathlib import Path
 from secureml.atomic_files import check_replaceable
 from secureml.errors import ArgumentError, PseudonymizationError, SecureMLError, WrongKeyError
 from secureml.files.base import TableFile
-from secureml.files.parquet import ParquetTable
+from secureml.files.kinds import is_of_another_kind
+from secureml.files.standard import STANDARD
 from secureml.settings.environments import did_you_mean
 
 __all__ = [
@@ -26,22 +27,20 @@ __all__ = [
 Progress = Callable[[float], object]
 """Takes the fraction that is done, 0 to 1."""
 
-_PARQUET = (".parquet", ".pq")
-
 
 def check_output(table: TableFile, output: str | os.PathLike[str]) -> Path:
-    """Return where the output goes, links followed.
+    """Return where the output goes, links followed; "-" for standard output.
 
     Raises:
         ArgumentError: it is a folder.
         SecureMLError: it is the input, of another kind by its name, or no file.
     """
+    if os.fspath(output) == str(STANDARD):
+        return STANDARD
     target = target_of(output)
     if target == table.path:
         raise SecureMLError(f"{output} is the input itself: name another output")
-    suffix = target.suffix.lower()
-    is_parquet = isinstance(table, ParquetTable)
-    if suffix in (".csv", *_PARQUET) and is_parquet != (suffix in _PARQUET):
+    if is_of_another_kind(table, target):
         raise SecureMLError(f"{output}: the output is of the kind of the input, {table.path.name}")
     return target
 
@@ -70,7 +69,9 @@ def check_absent(*files: Path | None, force: bool) -> None:
     Raises:
         SecureMLError: something is there.
     """
-    for file in filter(None, files):
+    for file in files:
+        if file is None or file == STANDARD:
+            continue
         if check_replaceable(file) and not force:
             raise SecureMLError(f"{file} exists already; --force (force=True) replaces it")
 

@@ -17,7 +17,7 @@ from typing import Any
 from secureml.errors import ManifestError, SecureMLError
 from secureml.files.base import TableFile
 from secureml.files.csv import Told
-from secureml.files.kinds import is_parquet, open_table
+from secureml.files.kinds import holds_manifest, open_table
 from secureml.files.storage import Digest, belongs_to, digest_of
 from secureml.pseudonymization.manifest import Manifest, read_json
 
@@ -73,7 +73,7 @@ def manifest_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(os.path.realpath(path))
     if path.suffix == ".json":
         return document_in(path)[0]
-    if path.is_file() and not is_parquet(path):
+    if path.is_file() and not holds_manifest(path):
         # No delimiter is asked for: the columns don't matter.
         return _beside(path, None)
     return find_manifest(open_table(path), None)
@@ -94,6 +94,10 @@ def find_manifest(table: TableFile, given: GivenManifest | None) -> dict[str, An
         return dict(given)
     if table.keeps_manifest:
         return document_in(Path(given))[0] if given is not None else _attached(table)
+    if not table.has_name and given is None:
+        raise ManifestError(
+            "standard input has no manifest beside it: name the one it was made with"
+        )
     return _beside(table.path, given)
 
 

@@ -29,6 +29,7 @@ from secureml.files.checks import (
     of_file,
     target_of,
 )
+from secureml.files.compression import writer_of
 from secureml.files.csv import Told
 from secureml.files.frames import read_by_entries, rekeyed
 from secureml.files.kinds import open_table
@@ -42,6 +43,7 @@ from secureml.files.manifests import (
     work_folder_of,
 )
 from secureml.files.rekey_plan import RekeyPlan
+from secureml.files.standard import STANDARD
 from secureml.files.storage import digest_of, digest_of_open
 from secureml.files.transfer import Written
 from secureml.files.work import Work
@@ -95,6 +97,8 @@ def rekey_file(
         PseudonymizationError: the file is no table, or holds what can't be pseudonyms.
         SecretError: a key can't be had.
     """
+    if str(STANDARD) in (path, output):
+        raise SecureMLError("a rekey goes on after a crash, so it takes files: - is none")
     manager = get_default_key_manager() if key_manager is None else key_manager
     target = target_of(path, "path") if output is None else target_of(output)
     with Work.locked(work_folder_of(target)) as work, of_file(path):
@@ -194,7 +198,7 @@ class _Rekey:
         document = self._merged().document()
         mode = (target if target.exists() else self.table.path).stat().st_mode & 0o666
         with work.new_data(mode) as file:
-            self._write(file, json.dumps(document))
+            self._write(file, target, json.dumps(document))
         if place is not None:
             with work.data() as file:
                 text = pair_text(document, digest_of_open(file), self.table.untold(file))
@@ -203,10 +207,11 @@ class _Rekey:
         self.plan.check(digest_of(self.table.path), self.plan.manifest, None, work.folder)
         work.complete(replace(self.plan, rows=work.rows).sealed(self.manager))
 
-    def _write(self, file: BinaryIO, manifest: str) -> None:
+    def _write(self, file: BinaryIO, target: Path, manifest: str) -> None:
         """Write the table anew, read again, with the columns that are done."""
         done, parts = self.work.nothing, self.work.tables()
-        writer = self.table.writer(file, changed_schema(self.table.schema, done.schema))
+        schema = changed_schema(self.table.schema, done.schema)
+        writer = writer_of(self.table, target, file, schema)
         for chunk in self.table.chunks(done.column_names):
             while done.column_names and len(done) < len(chunk):
                 part = next(parts, None)

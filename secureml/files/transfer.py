@@ -14,7 +14,8 @@ import pyarrow as pa
 from secureml.anonymization.arguments import Arguments, check_levels, check_method
 from secureml.anonymization.merging import merge_columns
 from secureml.anonymization.previewing import Preview
-from secureml.atomic_files import check_replaceable, new_file, put_in_place, write_file
+from secureml.atomic_files import check_replaceable, put_in_place, write_file
+from secureml.errors import ArgumentError
 from secureml.files.base import TableFile, TableWriter, changed_schema
 from secureml.files.checks import (
     Progress,
@@ -23,7 +24,9 @@ from secureml.files.checks import (
     check_output,
     in_rows,
     of_file,
+    target_of,
 )
+from secureml.files.compression import writer_of
 from secureml.files.csv import Told
 from secureml.files.frames import (
     anonymized,
@@ -43,6 +46,7 @@ from secureml.files.manifests import (
     pending_of,
     sidecar_of,
 )
+from secureml.files.standard import STANDARD, new_output
 from secureml.files.storage import digest_of_open
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.manifest import Column as Entry
@@ -80,10 +84,12 @@ def anonymize_file(
     *,
     master_key_name: str | None = None,
     manifest: GivenManifest | None = None,
+    manifest_output: str | os.PathLike[str] | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
     header: bool | None = None,
     force: bool = False,
+    keep_metadata: Collection[str] = (),
     on_progress: Progress | None = None,
     key_manager: KeyManager | None = None,
     **rules: Any,
@@ -93,19 +99,25 @@ def anonymize_file(
     Columns that were pseudonymized before stay so, if they were under the same version.
 
     Args:
-        path: a CSV file, of which every value is text, or a Parquet file.
-        output: where the result is written, with its manifest: in a Parquet file's own metadata,
-            or beside a CSV file as ``<output>.manifest.json``.
+        path: a CSV file, of which every value is text, a Parquet or Feather file, an Arrow stream
+            or JSON Lines, plain or compressed by gzip or zstd; "-" for standard input.
+        output: where the result is written, with its manifest: in the metadata of Parquet and
+            Feather, or beside CSV and JSON Lines as ``<output>.manifest.json``. Its suffix tells
+            the compression, else that is the input's. "-" for standard output.
         sensitive_columns: as for ``anonymize``.
         master_key_name: as for ``anonymize``.
         manifest: of columns that were pseudonymized before, or its path; by default the one in or
             beside the file, if there is one.
+        manifest_output: where the manifest goes, for standard output alone: CSV and JSON Lines do
+            not hold it.
         delimiter: what separates the values of CSV; by default what does so in its first lines, of
             ``, ; tab |``.
         encoding: of CSV; by default UTF-8, or what a byte order mark tells.
         header: whether the first line of CSV names the columns, which it does by default; without
             a header they are "1", "2", and so on.
         force: replace an output that is there.
+        keep_metadata: which keys of the metadata of Parquet and Feather stay, besides those that
+            describe columns: any program may keep values there.
         on_progress: is called now and then.
         key_manager: where keys come from; by default the process's own.
         **rules: the other arguments of ``anonymize``. A function in place of a strategy gets the
@@ -118,10 +130,11 @@ def anonymize_file(
     """
     table = open_told(path, Told(delimiter=delimiter, encoding=encoding, header=header), manifest)
     target = check_output(table, output)
-    sidecar = None if table.keeps_manifest else sidecar_of(target)
+    sidecar, pending = _places_of_manifest(table, target, manifest_output)
     check_absent(target, sidecar, force=force)
-    if sidecar is not None:
-        check_replaceable(pending_of(target))
+    if pending is not None:
+        check_replaceable(pending)
+    table.kept_metadata = keep_metadata
     check_method(rules.pop("method", "pseudonymization"))
     plan, keyring, earlier = plan_of(
         table,
@@ -140,18 +153,20 @@ def anonymize_file(
         return columns
 
     mode = table.path.stat().st_mode & 0o666
-    with new_file(target, mode) as file:
-        rows, writer = _transfer(table, file, replaced, read_by_plan(plan), on_progress)
+    with new_output(target, mode) as file:
+        rows, writer = _transfer(
+            table, target, file, replaced, read_by_plan(plan), on_progress=on_progress
+        )
         older = () if earlier is None else earlier.older
         document = Manifest.of(keyring, {**older_columns, **entries}, older).document()
         writer.close(json.dumps(document))
-        if sidecar is not None:
+        if pending is not None:
             # Before the table: whoever sees the table has its manifest. Beside that of the table
             # that is there, which is good until it is replaced.
             text = pair_text(document, digest_of_open(file), table.untold(file))
-            write_file(pending_of(target), text.encode(), mode)
-    if sidecar is not None:
-        put_in_place(pending_of(target), sidecar)
+            write_file(pending, text.encode(), mode)
+    if pending is not None and sidecar is not None and pending != sidecar:
+        put_in_place(pending, sidecar)
     return Written(
         path=target, rows=rows, manifest=document, manifest_path=sidecar, about=table.about
     )
@@ -171,7 +186,7 @@ def preview_file(
     """Show what ``anonymize_file`` would make of the first 100,000 rows of a file.
 
     Args:
-        path: a CSV or Parquet file.
+        path: as for ``anonymize_file``.
         sensitive_columns: as for ``anonymize``.
         rows: how many rows to show before and after.
         manifest: as for ``anonymize_file``.
@@ -211,8 +226,8 @@ def reidentify_file(
     """Recover the columns of a table in a file.
 
     Args:
-        path: a CSV or Parquet file.
-        output: where the result is written; its owner alone can read it.
+        path: as for ``anonymize_file``.
+        output: where the result is written; its owner alone can read it. "-" for standard output.
         manifest: the manifest or its path; by default the one in or beside the file, which is of
             the file as it is now.
         delimiter: what separates the values of CSV; by default what does so in its first lines, of
@@ -245,26 +260,50 @@ def reidentify_file(
     dropped = versions_of(
         {name: reversible[name] for name in table.schema.names if name in reversible}
     )
-    with new_file(target, _PRIVATE) as file, of_file(table.path):
+    with new_output(target, _PRIVATE) as file, of_file(table.path):
         needed = read_by_entries(entries)
-        rows, writer = _transfer(table, file, work, needed, on_progress, dropped=dropped)
+        rows, writer = _transfer(
+            table, target, file, work, needed, on_progress=on_progress, dropped=dropped
+        )
         writer.close(None)
     return Written(path=target, rows=rows, about=table.about)
 
 
+def _places_of_manifest(
+    table: TableFile, target: Path, given: str | os.PathLike[str] | None
+) -> tuple[Path | None, Path | None]:
+    """Return where the manifest goes, and where it lies until the table is in place.
+
+    Raises:
+        ArgumentError: it has no place, or one is given and there is another.
+    """
+    if target != STANDARD:
+        if given is not None:
+            raise ArgumentError.of("manifest_output", "is for standard output alone")
+        return (None, None) if table.keeps_manifest else (sidecar_of(target), pending_of(target))
+    if given is None:
+        if table.keeps_manifest:
+            return None, None
+        raise ArgumentError.of("manifest_output", "is missing: standard output holds no manifest")
+    place = target_of(given, "manifest_output")
+    return place, place
+
+
 def _transfer(
     table: TableFile,
+    target: Path,
     file: BinaryIO,
     work: Callable[[pa.Table, pa.Schema | None], pa.Table],
     needed: Collection[str],
-    on_progress: Progress | None,
     *,
+    on_progress: Progress | None,
     dropped: Collection[str] = (),
 ) -> tuple[int, TableWriter]:
     """Write a table anew, chunk by chunk.
 
     Args:
         table: what is read.
+        target: the name of what is written.
         file: what is written.
         work: makes new columns of those that it needs, of a schema that the first ones tell.
         needed: the names of the columns that it needs.
@@ -280,7 +319,8 @@ def _transfer(
             columns = work(chunk.table, schema)
             if writer is None:
                 schema = columns.schema
-                writer = table.writer(file, changed_schema(table.schema, schema, dropped))
+                changed = changed_schema(table.schema, schema, dropped)
+                writer = writer_of(table, target, file, changed)
             writer.write(chunk, columns)
         rows += len(chunk)
         if on_progress is not None:

@@ -28,7 +28,8 @@ def manager() -> Iterator[KeyManager]:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read files a few rows at a time."""
-    for kind, size in (("csv.table", 1024), ("csv.writer", 1024), ("parquet", 16_384)):
+    sizes = {"csv.table": 1024, "csv.writer": 1024, "feather": 4096, "json_lines": 1024}
+    for kind, size in {**sizes, "parquet": 16_384}.items():
         monkeypatch.setattr(f"secureml.files.{kind}.CHUNK_BYTES", size)
 
 

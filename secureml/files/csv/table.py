@@ -25,12 +25,6 @@ _HEAD = 1 << 16
 _BLOCK = 1 << 20
 """How much is looked at together: of more, the caches of a processor hold less."""
 
-_OTHERS = (
-    (b"\x1f\x8b", "compressed by gzip", "decompress it first with gunzip"),
-    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "decompress it first with unzstd"),
-)
-"""What files that can't be read begin with, what they are, and the remedy."""
-
 
 class CsvTable(TableFile):
     """A table in a CSV file.
@@ -45,14 +39,12 @@ class CsvTable(TableFile):
     """
 
     keeps_manifest = False
+    suffixes = (".csv", ".tsv", ".txt")
     attached = None
 
     def __init__(self, path: Path, told: Told = UNTOLD) -> None:
         with path.open("rb") as file:
             head = file.read(_HEAD)
-        for mark, what, remedy in _OTHERS:
-            if head.startswith(mark):
-                raise PseudonymizationError(f"{path} is {what}: {remedy}")
         dialect, self._size = None, path.stat().st_size
         try:
             dialect = Dialect.of(head, told)
@@ -61,7 +53,7 @@ class CsvTable(TableFile):
         if dialect is None:
             raise PseudonymizationError(f"{path} {_not_in(told.encoding or 'utf-8')}")
         if b"\0" in head and not dialect.encoding.startswith("utf-16"):
-            raise PseudonymizationError(f"{path} is neither a CSV nor a Parquet file")
+            raise PseudonymizationError(f"{path} is no CSV file, nor of another kind that is known")
         self.path, self.dialect = path, dialect
         first = self._first_row()
         self._head = first if dialect.header else None
