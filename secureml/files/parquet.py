@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +13,7 @@ from pyarrow import parquet
 
 from secureml.errors import PseudonymizationError
 from secureml.files.base import CHUNK_BYTES, Chunk, TableFile, TableWriter
+from secureml.files.int96 import check_moments, columns_of_int96
 from secureml.files.metadata import SCHEMA, attached_in, fields_after, levels_in, metadata_after
 
 __all__ = ["MAGIC", "ParquetTable"]
@@ -55,6 +57,7 @@ class ParquetTable(TableFile):
                 # name; reading raises.
                 some = {"row_groups": [0], "columns": schema.names[:1]}
                 _read(path, lambda: next(file.iter_batches(1, **some), None))
+        self._int96 = columns_of_int96(about, schema.names)
         self._rows = about.num_rows
         size = sum(group.total_byte_size for group in groups)
         wanted = max(CHUNK_BYTES, COLUMN_BYTES * about.num_columns)
@@ -79,11 +82,16 @@ class ParquetTable(TableFile):
         return _ParquetWriter(file, self.schema, schema, self._compression, self.kept_metadata)
 
     def _chunks(self, columns: Collection[str] | None) -> Iterator[tuple[Chunk, float]]:
-        rows = 0
-        with _opened(self.path) as file:
-            batches = file.iter_batches(min(self._chunk_rows, 1 << 20))
+        rows, most = 0, min(self._chunk_rows, 1 << 20)
+        with contextlib.ExitStack() as stack:
+            batches = stack.enter_context(_opened(self.path)).iter_batches(most)
+            if self._int96:
+                in_seconds = stack.enter_context(_opened(self.path, "s"))
+                moments = in_seconds.iter_batches(most, columns=self._int96)
             while (batch := _read(self.path, lambda: next(batches, None))) is not None:
                 rows += len(batch)
+                if self._int96:
+                    check_moments(batch, _read(self.path, lambda: next(moments)))
                 chunk = Chunk.of(pa.Table.from_batches([batch]), columns)
                 yield chunk, rows / max(self._rows, rows, 1)
 
@@ -120,14 +128,13 @@ class _ParquetWriter(TableWriter):
         self._writer.close()
 
 
-def _opened(path: Path) -> parquet.ParquetFile:
+def _opened(path: Path, int96: str = "ns") -> parquet.ParquetFile:
     with path.open("rb"):  # of a file that can't be read, Arrow's messages tell less
         pass
     # Pages as they are needed: by default Arrow keeps all that it has read of the file, and reads
     # a column of a row group at once.
-    return _read(
-        path, lambda: parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
-    )
+    options = {"buffer_size": _BUFFER_BYTES, "coerce_int96_timestamp_unit": int96}
+    return _read(path, lambda: parquet.ParquetFile(path, pre_buffer=False, **options))
 
 
 def _read(path: Path, action: Callable[[], Any]) -> Any:
