@@ -7,6 +7,7 @@ where it takes something for its own mistake.
 from __future__ import annotations
 
 import datetime
+import gzip
 import os
 import signal
 import tempfile
@@ -80,13 +81,22 @@ def seeds(folder: Path, manager: KeyManager) -> list[Path]:
         made[-1].write_bytes(repeated(rows))
     made.append(folder / "lines.csv")
     made[-1].write_text("ssn,n\n" + "".join(f'{ssn},"a ""b"", {ssn}"\n' for ssn in ssns))
-    feather.write_feather(flat, folder / "flat.feather")
-    for plain in (made[0], made[-1]):
-        hidden = plain.with_stem("hidden")
+    made.append(folder / "rows.jsonl")
+    made[-1].write_text("".join(f'{{"ssn": "{ssn}", "n": [{ssn[:3]}, 1.50]}}\n' for ssn in ssns))
+    for name, compression in (("flat", "zstd"), ("plain", "uncompressed")):
+        made.append(folder / f"{name}.feather")
+        feather.write_feather(flat, made[-1], compression=compression, chunksize=7)
+    made.append(folder / "flat.arrows")
+    with pa.ipc.new_stream(made[-1], flat.schema) as writer:
+        writer.write_table(flat, max_chunksize=7)
+    made.append(folder / "lines.csv.gz")
+    made[-1].write_bytes(gzip.compress((folder / "lines.csv").read_bytes()))
+    for plain in (made[0], *made[-6:]):
+        hidden = plain.with_name(f"hidden-{plain.name}")
         anonymize_file(plain, hidden, ["ssn"], key_manager=manager)
         made.append(hidden)
     manager.rotate_key("master_key")
-    return [*made, folder / "flat.feather"]
+    return made
 
 
 @dataclass

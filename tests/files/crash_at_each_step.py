@@ -7,24 +7,27 @@ where an output is there already. Prints how many steps there are.
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pyarrow import parquet as pq
+import pyarrow as pa
+from pyarrow import feather, parquet
 
 from secureml.files import (
     anonymize_file,
     manifest_of,
-    parquet,
     reidentify_file,
     rekey_file,
 )
-from secureml.files.csv import table
+from secureml.files.kinds import open_table
 from secureml.key_management import KeyManager
 from secureml.stores import MemoryStore
 
@@ -32,17 +35,22 @@ CHANGES = ("replace", "fsync", "unlink", "rmdir", "mkdir", "fchmod", "open", "re
 
 
 def main(folder: Path, kind: str, where: str, stride: int) -> None:
-    table.CHUNK_BYTES = parquet.CHUNK_BYTES = 400
+    for module in ("csv.table", "parquet", "feather", "json_lines"):
+        import_module(f"secureml.files.{module}").CHUNK_BYTES = 400
     manager = KeyManager(environment="development", store=MemoryStore())
     manager.generate_key("master_key")
     plain, hidden = folder / f"plain.{kind}", folder / f"hidden.{kind}"
     text = "ssn,b\n" + "".join(f"{n}-12-3456,{n}\n" for n in range(100, 140))
     plain.write_text(text)
-    if kind == "parquet":
-        import pandas as pd
-
-        pd.DataFrame([line.split(",") for line in text.splitlines()]).to_parquet(plain)
     column = "ssn" if kind == "csv" else "0"
+    rows = pa.table({"0": [line.split(",")[0] for line in text.splitlines()]})
+    if kind == "parquet":
+        parquet.write_table(rows, plain)
+    elif kind == "feather":
+        feather.write_feather(rows, plain, chunksize=9)
+    elif kind == "jsonl.gz":
+        lines = "".join(f"{json.dumps(row)}\n" for row in rows.to_pylist())
+        plain.write_bytes(gzip.compress(lines.encode()))
     anonymize_file(plain, hidden, [column], small_domain="token", key_manager=manager)
     manager.rotate_key("master_key")
     expected = recovered(hidden, manager)
@@ -114,7 +122,7 @@ def recovered(path: Path, manager: KeyManager) -> str:
     reidentify_file(path, again, force=True, key_manager=manager)
     if path.suffix == ".csv":
         return again.read_text()
-    return str(pq.read_table(again).to_pydict())
+    return str([chunk.table.to_pydict() for chunk in open_table(again).chunks()])
 
 
 def die_at(step: int, action: Callable[[], object]) -> bool:

@@ -11,7 +11,13 @@ SCRIPT = Path(__file__).with_name("crash_at_each_step.py")
 
 @pytest.mark.parametrize(
     ("kind", "where", "stride"),
-    [("csv", "place", 1), ("csv", "output", 4), ("parquet", "place", 4)],
+    [
+        ("csv", "place", 1),
+        ("csv", "output", 4),
+        ("parquet", "place", 4),
+        ("feather", "place", 6),
+        ("jsonl.gz", "output", 6),
+    ],
 )
 def test_a_rekey_that_is_killed_at_any_step_loses_no_row(run_python, tmp_path, kind, where, stride):
     done = run_python(str(SCRIPT), str(tmp_path), kind, where, str(stride), timeout=240)
