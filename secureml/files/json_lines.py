@@ -26,7 +26,15 @@ __all__ = ["JsonLinesTable", "is_json_lines"]
 
 _MARK = b"\xef\xbb\xbf"
 _LONGEST = 1 << 26  # bytes of a line
-_SPACE = re.compile(r"[ \t\n\r]*").match
+_SPACE = r"[ \t\n\r]*"
+_OPEN = re.compile(rf"{_SPACE}\{{{_SPACE}").match
+_COLON = re.compile(rf"{_SPACE}:{_SPACE}").match
+_NEXT = re.compile(rf"{_SPACE}([,}}]){_SPACE}").match
+_STRING = r"[^\"\\\x00-\x1f]*"
+_NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_PAIR = re.compile(rf'"({_STRING})"{_SPACE}:{_SPACE}("{_STRING}"|{_NUMBER}|true|false|null)').match
+"""A key and a value that hold no escape and nothing nested."""
+
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*").fullmatch
 _INT64 = range(-(2**63), 2**63)
 _DIGITS = 38
@@ -121,7 +129,9 @@ class JsonLinesTable(TableFile):
         for lines, _, first in _lines(path):
             for number, line in enumerate(lines, first):
                 for key, start, end in _pairs(path, line, number):
-                    kinds.setdefault(key, _Kinds()).add(line, start, end)
+                    if key not in kinds:
+                        kinds[key] = _Kinds()
+                    kinds[key].add(line, start, end)
         super().__init__(path, pa.schema([(key, each.arrow_type) for key, each in kinds.items()]))
 
     def writer(self, file: BinaryIO, schema: pa.Schema) -> TableWriter:
@@ -282,33 +292,37 @@ def _pairs(path: Path, line: str, number: int) -> list[tuple[str, int, int]]:
 def _parsed(line: str) -> list[tuple[str, int, int]]:
     """Return keys and the places of values; any error tells that the line is no object."""
     pairs: list[tuple[str, int, int]] = []
-    place = _end(line, 0)
-    if place == len(line):
+    opening = _OPEN(line)
+    if opening is None:
+        if line.strip(" \t\r\n"):
+            raise ValueError
         return pairs
-    place = _after(line, "{", place)
-    while line[place] != "}":
-        if pairs:
-            place = _after(line, ",", place)
-        key, place = scanstring(line, _after(line, '"', place, space=False), True)
-        start = _after(line, ":", _end(line, place))
-        _, stop = _scan(line, start)
+    place, mark = opening.end(), line[opening.end()]
+    if mark == "}":
+        place = _found(_NEXT(line, place)).end()
+    while mark != "}":
+        simple = _PAIR(line, place)
+        if simple is not None and simple.lastindex == 2:
+            key = simple[1]
+            start, stop = simple.span(2)
+        else:
+            if line[place] != '"':
+                raise ValueError
+            key, stop = scanstring(line, place + 1, True)
+            start = _found(_COLON(line, stop)).end()
+            _, stop = _scan(line, start)
         pairs.append((key, start, stop))
-        place = _end(line, stop)
-    if _end(line, place + 1) != len(line):
+        following = _found(_NEXT(line, stop))
+        mark, place = following[1], following.end()
+    if place != len(line):
         raise ValueError
     return pairs
 
 
-def _after(line: str, mark: str, place: int, *, space: bool = True) -> int:
-    if line[place] != mark:
+def _found(match: re.Match[str] | None) -> re.Match[str]:
+    if match is None:
         raise ValueError
-    return _end(line, place + 1) if space else place + 1
-
-
-def _end(line: str, place: int) -> int:
-    match = _SPACE(line, place)
-    assert match is not None
-    return match.end()
+    return match
 
 
 def _is_exact(texts: Sequence[str | None], values: Sequence[Any]) -> bool:
