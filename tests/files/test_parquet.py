@@ -322,3 +322,38 @@ def test_a_column_of_nulls_alone_is_pseudonymized_and_recovered(sheet, tmp_path,
     anonymize_file(sheet(plain), hidden, ["ssn", "x"], key_manager=manager)
     reidentify_file(hidden, back, key_manager=manager)
     assert parquet.read_table(back).equals(plain)
+
+
+def test_columns_that_stay_are_never_converted(sheet, tmp_path, manager):
+    """They may hold what pandas can't."""
+    broken = pa.array([b"\xff\xfe", b"x"]).view(pa.string())
+    plain = pa.table({"broken": broken, "ssn": ["123-45-6789", "219-09-9999"]})
+    hidden, back = tmp_path / "hidden.parquet", tmp_path / "back.parquet"
+    anonymize_file(sheet(plain), hidden, ["ssn"], key_manager=manager)
+    rekey_file(hidden, to_key="other_key", key_manager=manager)
+    reidentify_file(hidden, back, key_manager=manager)
+    again = parquet.read_table(back)
+    assert again["broken"].cast(pa.binary()).to_pylist() == [b"\xff\xfe", b"x"]
+    assert again["ssn"].to_pylist() == ["123-45-6789", "219-09-9999"]
+
+
+def test_fields_that_stay_keep_what_the_schema_says_of_them(tmp_path, manager):
+    fields = [
+        pa.field("n", pa.int64(), nullable=False, metadata={"unit": "years"}),
+        pa.field("ssn", pa.string()),
+    ]
+    path, hidden = tmp_path / "a.parquet", tmp_path / "h.parquet"
+    parquet.write_table(pa.table({"n": [1], "ssn": ["123-45-6789"]}, pa.schema(fields)), path)
+    anonymize_file(path, hidden, ["ssn"], key_manager=manager)
+    field = parquet.read_schema(hidden).field("n")
+    assert not field.nullable
+    assert field.metadata[b"unit"] == b"years"
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_wide_table_has_few_row_groups(sheet, tmp_path, manager):
+    columns = {f"c{number}": pa.array(range(300)) for number in range(300)}
+    ssns = [f"{n}-12-3456" for n in range(100, 400)]
+    path, hidden = sheet(columns | {"ssn": ssns}), tmp_path / "hidden.parquet"
+    anonymize_file(path, hidden, ["ssn"], key_manager=manager)
+    assert parquet.read_metadata(hidden).num_row_groups == 1

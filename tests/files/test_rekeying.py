@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from helpers.manifests import before_reading
@@ -161,6 +162,21 @@ def test_a_stopped_rekey_continues_where_it_was(people, stopped, manager):
     assert len(fractions) > 2
     assert fractions[0] > 0.5
     assert stopped.read_bytes() != before
+    assert recovered(stopped, manager) == people.read_bytes()
+
+
+def test_a_rekey_keeps_the_replaced_columns_alone(people, stopped, manager):
+    parts = sorted(folder_of(stopped).glob("part-*.arrow"))
+    for part in parts:
+        with pa.ipc.open_file(part) as reader:
+            assert reader.schema.names == ["ssn", "na,me"]
+    # One that keeps all of them, as an earlier version did, is gone on with.
+    with pa.ipc.open_file(parts[0]) as reader:
+        columns = reader.read_all()
+    whole = columns.add_column(0, "id", pa.array(["x"] * len(columns)))
+    with pa.ipc.new_file(parts[0], whole.schema) as writer:
+        writer.write_table(whole)
+    rekey_file(stopped, key_manager=manager)
     assert recovered(stopped, manager) == people.read_bytes()
 
 
