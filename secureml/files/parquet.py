@@ -61,7 +61,7 @@ class ParquetTable(TableFile):
         self._rows = about.num_rows
         size = sum(group.total_byte_size for group in groups)
         wanted = max(CHUNK_BYTES, COLUMN_BYTES * about.num_columns)
-        self._chunk_rows = max(1, wanted * self._rows // max(size, 1))
+        self._chunk_rows = max(1, -(-self._rows // max(1, round(size / wanted))))
         self._compression = "SNAPPY"
         if groups and about.num_columns:
             compression = groups[0].column(0).compression

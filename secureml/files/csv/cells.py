@@ -51,11 +51,13 @@ class Cells:
         start: where what the cells say begins, in quotation marks if they are around it.
         end: where it ends.
         quoted: which of them have quotation marks around them.
+        loose: which of the others have some within.
     """
 
     start: Places
     end: Places
     quoted: Flags
+    loose: Flags
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Rows:
         data: their bytes.
         starts: where each row begins.
         ends: where each cell ends, of shape (rows, columns).
-        plain: whether all quotation marks are as in RFC 4180.
+        plain: whether it is known that all quotation marks are as in RFC 4180.
         added: how many bytes the data have at their end that the file does not have.
     """
 
@@ -92,14 +94,14 @@ class Rows:
     def cells(self, column: int) -> Cells:
         """Return the cells of a column."""
         start, end = self.bounds(column)
+        quoted = loose = np.zeros(len(self), np.bool_)
         if not self.plain:
-            whole = [_is_quoted(self.data[a:b]) for a, b in zip(start, end, strict=True)]
-            quoted = np.array(whole, np.bool_)
+            said = [self.data[a:b] for a, b in zip(start, end, strict=True)]
+            quoted = np.fromiter(map(_is_quoted, said), np.bool_, len(said))
+            loose = np.fromiter((b'"' in cell for cell in said), np.bool_, len(said)) & ~quoted
         elif self._has_marks:
             quoted = self._block[start] == _MARK
-        else:
-            quoted = np.zeros(len(self), np.bool_)
-        return Cells(start + quoted, end - quoted, quoted)
+        return Cells(start + quoted, end - quoted, quoted, loose)
 
     def texts(self, column: int) -> pa.Array:
         """Return what the cells of a column say; nothing without quotation marks is null."""

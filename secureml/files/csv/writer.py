@@ -116,7 +116,7 @@ class CsvWriter(TableWriter):
             edits.append((start, end + 1, nothing) if is_first else (start - 1, end, nothing))
         if self._added:
             bare = np.zeros(len(rows), np.bool_)
-            each = [self._in_marks(values[name], bare, rows.plain) for name in self._added]
+            each = [self._in_marks(values[name], bare, bare) for name in self._added]
             delimiter = pa.scalar(self._dialect.delimiter)
             added = pc.binary_join_element_wise(
                 pa.scalar(""), *each, delimiter, null_handling="replace", null_replacement=""
@@ -126,23 +126,26 @@ class CsvWriter(TableWriter):
 
     def _replacement(self, rows: Rows, place: int, new: _Values) -> Edit:
         cells = rows.cells(place)
-        values = self._in_marks(new, cells.quoted, rows.plain)
+        values = self._in_marks(new, cells.quoted, cells.loose)
         if not values.null_count:
             return cells.start, cells.end, values
         # Nothing in quotation marks would be the empty string.
         around = cells.quoted & values.is_null().to_numpy(zero_copy_only=False)
         return cells.start - around, cells.end + around, values.fill_null("")
 
-    def _in_marks(self, new: _Values, quoted: Flags, plain: bool) -> pa.Array:
+    def _in_marks(self, new: _Values, quoted: Flags, loose: Flags) -> pa.Array:
         """Return how values are written in cells with and without quotation marks around."""
         if not new.special or quoted.all():
             return new.escaped
-        # Where marks are within cells already, they are left so.
-        marks = '"' if plain else ""
-        needing = f'^$|^"|[\r\n{re.escape(self._dialect.delimiter)}{marks}]'
+        others = rf"\r\n{re.escape(self._dialect.delimiter)}"
+        needing = pc.match_substring_regex(new.texts, f'^$|["{others}]')
+        if loose.any():
+            # As before, such a cell has marks within and none around.
+            needed = pc.match_substring_regex(new.texts, f'^$|^"|[{others}]')
+            needing = pc.if_else(pa.array(loose), needed, needing)
         mark, nothing = pa.scalar('"'), pa.scalar("")
         marked = pc.binary_join_element_wise(mark, new.escaped, mark, nothing)
-        bare = pc.if_else(pc.match_substring_regex(new.texts, needing), marked, new.texts)
+        bare = pc.if_else(needing, marked, new.texts)
         return pc.if_else(pa.array(quoted), new.escaped, bare)
 
     def _check_lengths(self, rows: Rows, edits: Sequence[Edit]) -> None:

@@ -168,6 +168,10 @@ def test_a_new_value_has_quotation_marks_if_the_old_one_had_or_if_it_needs_them(
     plain = hide(place, key, "n,m\n1,a\n2,b\n3,c\n4,d\n5,e\n6,f\n", **how)
     assert plain == 'n,m\n"a,b",a\n"say ""x""",b\n"",c\n,d\n"two\nlines",e\n6,f\n'
     marked = hide(place, key, '"n",m\r\n"1",a\r\n"2",b\r\n"3",c\r\n"4",d\r\n"6",f', **how)
+    empty = hide(place, key, "n,m\n1,a\n\n2,b\n", **how)
+    assert empty == 'n,m\n"a,b",a\n\n"say ""x""",b\n'
+    loose = hide(place, key, 'n,m\n1,5" pipe\n2,b\n', **how)
+    assert loose == 'n,m\n"a,b",5" pipe\n"say ""x""",b\n'
     assert marked == '"n",m\r\n"a,b",a\r\n"say ""x""",b\r\n"",c\r\n,d\r\n"6",f'
 
 
