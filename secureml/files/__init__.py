@@ -1,4 +1,4 @@
-"""Tables in CSV and Parquet files: pseudonymized, recovered and moved to another key in chunks."""
+"""Tables in files of several kinds: pseudonymized, recovered and moved to another key in chunks."""
 
 from secureml.files.manifests import manifest_of
 from secureml.files.rekeying import rekey_file

@@ -1,4 +1,4 @@
-"""Where the manifest of a file is: in a Parquet file itself, beside a CSV file.
+"""Where the manifest of a file is: in a Parquet or Feather file itself, beside one of text.
 
 Beside a CSV file lie two things in one, the manifest and a digest of the data that it is of. So a
 manifest is never used for data of another state, such as that before a rekey.
