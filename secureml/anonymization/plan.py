@@ -20,7 +20,7 @@ from secureml.anonymization.arguments import (
 )
 from secureml.anonymization.versions import check_version_columns, version_column
 from secureml.errors import ArgumentError, ManifestError, PseudonymizationError
-from secureml.frames.base import Column, Table
+from secureml.frames.base import Table
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.column_spec import ColumnSpec, scale_of
 from secureml.pseudonymization.keys import KeyReference, Keyring, keyring_of, keyring_that_made
@@ -120,9 +120,7 @@ def plan_table(
     document = attached if given is None else given
     earlier = None if document is None else Manifest.parse(document)
     specs = {
-        name: in_column(
-            name, _spec_of, name, table.column(name), wanted[name].over(rules[name]), prefix or None
-        )
+        name: in_column(name, _spec_of, name, table, wanted[name].over(rules[name]), prefix or None)
         for name in rules
     }
     if earlier is not None:
@@ -218,7 +216,8 @@ def _said(
     return rules, functions
 
 
-def _spec_of(name: str, column: Column, rule: ColumnRule, domain_prefix: str | None) -> ColumnSpec:
+def _spec_of(name: str, table: Table, rule: ColumnRule, domain_prefix: str | None) -> ColumnSpec:
+    column = table.column(name)
     kind: type = Unread
     if strategy_type(rule.strategy or "fpe").reads:
         if rule.on_ordered != "keep" and column.ordered:

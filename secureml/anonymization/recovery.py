@@ -119,7 +119,8 @@ def manifest_of(given: Mapping[str, Any] | str | None, attached: object) -> Mani
     if given is None and attached is None:
         raise ManifestError(
             f"the table has no manifest in attrs[{ATTRIBUTE!r}], which some operations of pandas"
-            " and most file formats drop: pass the one that anonymize made as manifest="
+            " and most file formats drop, or is of a kind that carries none: pass the one that"
+            " anonymize made (return_manifest=True) as manifest="
         )
     return Manifest.parse(attached if given is None else given)
 

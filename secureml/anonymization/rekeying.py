@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from secureml.anonymization.apply import apply
 from secureml.anonymization.arguments import check_key, check_levels, check_manifest, check_switch
@@ -29,6 +29,7 @@ AnyTable = TypeVar("AnyTable", bound=Table)
 __all__ = ["rekey", "rekey_columns"]
 
 
+@overload
 def rekey(
     data: Frame,
     to_key: str | None = None,
@@ -37,8 +38,32 @@ def rekey(
     to_version: int | None = None,
     drop_missing: bool = False,
     check_table: bool = True,
+    return_manifest: Literal[False] = False,
     key_manager: KeyManager | None = None,
-) -> Frame:
+) -> Frame: ...
+@overload
+def rekey(
+    data: Frame,
+    to_key: str | None = None,
+    manifest: Mapping[str, Any] | str | None = None,
+    *,
+    to_version: int | None = None,
+    drop_missing: bool = False,
+    check_table: bool = True,
+    return_manifest: Literal[True],
+    key_manager: KeyManager | None = None,
+) -> tuple[Frame, dict[str, Any]]: ...
+def rekey(
+    data: Any,
+    to_key: str | None = None,
+    manifest: Mapping[str, Any] | str | None = None,
+    *,
+    to_version: int | None = None,
+    drop_missing: bool = False,
+    check_table: bool = True,
+    return_manifest: bool = False,
+    key_manager: KeyManager | None = None,
+) -> Any:
     """Replace pseudonyms under one key by those under another, as after a rotation.
 
     Args:
@@ -50,11 +75,12 @@ def rekey(
         drop_missing: leave columns out of the new manifest that the data lacks; without this they
             are an error, as a column that was renamed would be lost with the old key.
         check_table: as for ``reidentify``.
+        return_manifest: return the new manifest beside the table, for tables that carry none.
         key_manager: where both keys come from; by default the process's own.
 
     Returns:
-        A new table with a new manifest. Columns that can't be reversed stay as they are, and so do
-        their entries.
+        A new table with a new manifest; both, if that is asked for. Columns that can't be reversed
+        stay as they are, and so do their entries.
 
     Raises:
         TypeError: the data is no table.
@@ -70,6 +96,7 @@ def rekey(
     check_manifest(manifest)
     check_switch("check_table", check_table)
     check_switch("drop_missing", drop_missing)
+    check_switch("return_manifest", return_manifest)
     check_key(key_manager, to_key=to_key, to_version=to_version)
     table = table_of(data)
     parsed = manifest_of(manifest, table.manifest)
@@ -85,8 +112,9 @@ def rekey(
         manager.invalidate(new_name)
     new = keyring_of(manager, new_name, to_version)
     result, entries = rekey_columns(table, parsed, (old, new), manager, check_table=check_table)
-    moved: Frame = result.native(Manifest.of(new, entries).document())
-    return moved
+    document = Manifest.of(new, entries).document()
+    moved = result.native(document)
+    return (moved, document) if return_manifest else moved
 
 
 def rekey_columns(

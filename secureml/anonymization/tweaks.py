@@ -50,7 +50,7 @@ def row_tweaks(
         raise PseudonymizationError(
             "it is a categorical, whose rows can't have a tweak each: convert it to text first"
         )
-    tweaks: RowTweaks = in_column(spec.tweak, _read, table.column(spec.tweak), bounded)
+    tweaks: RowTweaks = in_column(spec.tweak, _read, table, spec.tweak, bounded)
     # The nulls of a column of numbers are none of its values.
     return tweaks.at(np.flatnonzero(~column.nulls)) if isinstance(column, NumberColumn) else tweaks
 
@@ -60,8 +60,8 @@ def tweak_type(column: Column) -> str:
     return column.arrow or "string"  # tweaks are whole numbers, or text of whatever dtype
 
 
-def _read(column: Column, bounded: bool) -> RowTweaks:
-    tweaks = column.uncoded().read()
+def _read(table: Table, name: str, bounded: bool) -> RowTweaks:
+    tweaks = table.column(name).uncoded().read()
     assert not isinstance(tweaks, CodedColumn)
     if type(tweaks.values) not in (Text, WholeNumbers):  # files of text write them in many ways
         raise PseudonymizationError("its tweaks are neither text nor whole numbers")

@@ -12,7 +12,7 @@ from secureml.frames.base import Table
 
 __all__ = ["table_of"]
 
-_ADAPTERS = {"pandas": "pandas", "pyarrow": "arrow"}
+_ADAPTERS = {"pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}
 """The module here for each library's tables, which has a function ``table_of``."""
 
 
@@ -20,7 +20,7 @@ def table_of(data: object) -> Table:
     """Return a table of any kind as what the rest works on.
 
     Args:
-        data: a pandas DataFrame, or a pyarrow Table or RecordBatch; it is not changed.
+        data: a pandas or Polars DataFrame, or a pyarrow Table or RecordBatch; it is not changed.
 
     Raises:
         TypeError: it is something else.

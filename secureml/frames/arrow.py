@@ -48,7 +48,16 @@ from secureml.pseudonymization.values.text import Text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ArrowColumn", "ArrowTable", "Function", "table_of", "with_manifest", "write_strings"]
+__all__ = [
+    "ArrowArrays",
+    "ArrowColumn",
+    "ArrowTable",
+    "Function",
+    "table_of",
+    "with_manifest",
+    "without_remains",
+    "write_strings",
+]
 
 Function = Callable[[Any], Any]
 _STRINGS = pa.large_string()
@@ -286,7 +295,30 @@ class ArrowColumn(Column):
         return make
 
 
-class ArrowTable(Table):
+class ArrowArrays(Table):
+    """What makes columns for tables that take Arrow arrays."""
+
+    def constant(self, number: int) -> pa.Array:
+        """Make a column of one number."""
+        return array_of(np.full(len(self), number, np.int64))
+
+    def joined(self, pieces: Sequence[Any], order: Index) -> pa.Array:
+        """Put parts of a column together."""
+        return _taken(combined(pa.chunked_array(pieces)), order)
+
+    def of_numbers(self, entry: Entry, numbers: WholeNumbers, nulls: Nulls) -> pa.Array:
+        """Make a column as it was."""
+        return write_numbers(numbers, nulls, type_before(entry))
+
+    def head(self, array: Any, rows: int) -> pd.Series:
+        """Return the first rows of a column."""
+        import pandas as pd
+
+        array = ArrowColumn(array.slice(0, rows)).uncoded().array
+        return pd.Series(pd.arrays.ArrowExtensionArray(array))
+
+
+class ArrowTable(ArrowArrays):
     """An Arrow table, and what the caller has it in.
 
     Args:
@@ -343,10 +375,6 @@ class ArrowTable(Table):
             table = table.append_column(name, array)
         return self._with(table)
 
-    def constant(self, number: int) -> pa.Array:
-        """Make a column of one number."""
-        return array_of(np.full(len(self), number, np.int64))
-
     def drop(self, names: Sequence[Hashable]) -> ArrowTable:
         """Return a table without some columns."""
         return self._with(self.table.drop_columns(list(names))) if names else self
@@ -359,21 +387,6 @@ class ArrowTable(Table):
     def uncoded(self, name: str) -> ArrowTable:
         """Return a table of which one column has no dictionary."""
         return self.replace({name: self.column(name).uncoded().array})
-
-    def joined(self, pieces: Sequence[Any], order: Index) -> pa.Array:
-        """Put parts of a column together."""
-        return _taken(combined(pa.chunked_array(pieces)), order)
-
-    def of_numbers(self, entry: Entry, numbers: WholeNumbers, nulls: Nulls) -> pa.Array:
-        """Make a column as it was."""
-        return write_numbers(numbers, nulls, type_before(entry))
-
-    def head(self, array: Any, rows: int) -> pd.Series:
-        """Return the first rows of a column."""
-        import pandas as pd
-
-        array = ArrowColumn(array.slice(0, rows)).uncoded().array
-        return pd.Series(pd.arrays.ArrowExtensionArray(array))
 
     def native(self, manifest: Mapping[str, Any] | None) -> Any:
         """Return the table as the caller has it."""
