@@ -210,9 +210,9 @@ def apply(plan: Plan, table: AnyTable, keyring: Keyring) -> tuple[AnyTable, dict
         if name in read:
             table = table.replace({name: arrays[name]})
     if invalid:
-        raise invalid_values(plan, invalid)
+        raise invalid_values(plan, table, invalid)
     if small:
-        raise too_small_domains(small)
+        raise too_small_domains(table, small)
     return table.replace(arrays), entries
 
 
@@ -226,7 +226,7 @@ def replace_column(plan: Plan, name: str, table: Table, keyring: Keyring) -> Rep
         return ReplacedColumn(column=column, outcome=outcome, array=source.called(function))
     if spec.reversible and isinstance(column, NumberColumn):
         source.check_restorable(column)
-    tweaks = None if spec.tweak is None else row_tweaks(table, spec, column)
+    tweaks = None if spec.tweak is None else row_tweaks(table, name, spec, column)
     keys = keyring.domain(spec.key_domain, spec.domain_prefix)
     strategy = spec.make(keys, tweaks, smallest=plan.smallest)
     outcome = strategy.protect(spec.prepared(column.values))

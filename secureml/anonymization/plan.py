@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from secureml.anonymization.arguments import (
     Arguments,
@@ -35,6 +35,8 @@ from secureml.settings.environments import did_you_mean
 from secureml.settings.rules import KEEP, ColumnRule, Profile, Rules
 
 __all__ = ["Plan", "in_column", "plan_table", "rules_in_force"]
+
+_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +121,11 @@ def plan_table(
     attached = table.manifest if attached is None else attached
     document = attached if given is None else given
     earlier = None if document is None else Manifest.parse(document)
+    rules = {name: wanted[name].over(rule) for name, rule in rules.items()}
+    _check_holders(table, rules)
     specs = {
-        name: in_column(name, _spec_of, name, table, wanted[name].over(rules[name]), prefix or None)
-        for name in rules
+        name: in_column(name, _spec_of, name, table, rule, prefix or None)
+        for name, rule in rules.items()
     }
     if earlier is not None:
         _check_new(earlier, specs)
@@ -155,26 +159,34 @@ def _ruled_columns(
     table: Table, sensitive_columns: Iterable[str] | None, rules: Rules, *, strict: bool
 ) -> Mapping[str, ColumnRule]:
     """Return the columns to pseudonymize, and what the rules say of each."""
-    named = (
-        None if sensitive_columns is None else check_columns(table.names, listed(sensitive_columns))
-    )
+    names, holders, named = table.names, table.holders, None
+    if sensitive_columns is not None:
+        named = check_columns([*names, *_held(table)], listed(sensitive_columns))
     ruled = {
-        name: rules.of(name) for name in (*table.names, *table.levels) if isinstance(name, str)
+        name: _rule_of(rules, name, holders.get(name, ()))
+        for name in (*names, *table.levels)
+        if isinstance(name, str)
     }
+    settled = {name for name, (_, rule) in ruled.items() if rule} | set(named or ())
     unnamed = [
-        name for name in table.names if name not in (named or ()) and not ruled.get(str(name))
+        name
+        for name in names
+        if str(name) not in settled and settled.isdisjoint(holders.get(str(name), ()))
     ]
     if strict and unnamed:
         raise PseudonymizationError(
             f"strict_columns is on, and no rule names {', '.join(map(repr, unnamed))}. Give each a"
             " rule; strategy = 'keep' lets a column stay as it is"
         )
-    hidden = {name: rule for name, rule in ruled.items() if rule and rule.strategy != KEEP}
     if named is not None:
         check_levels(table.levels, named)
-        return {name: hidden.get(name, ColumnRule()) for name in named}
+        own = {name: rules.of(name) for name in named}
+        return {name: rule if _hides(rule) else ColumnRule() for name, rule in own.items()}
+    hidden = {name: rule for name, rule in ruled.values() if _hides(rule)}
     check_levels(table.levels, hidden)
-    hidden = {name: hidden[name] for name in table.names if name in hidden}
+    if holders:  # what is replaced as a whole is not replaced inside too
+        within = {name for name in hidden if not hidden.keys().isdisjoint(holders.get(name, ()))}
+        hidden = {name: rule for name, rule in hidden.items() if name not in within}
     if not hidden:
         reason = "no rule names a column of the table" if rules else "there are no rules"
         raise ArgumentError(
@@ -182,6 +194,45 @@ def _ruled_columns(
             " write rules under [default.columns] in the settings file"
         )
     return hidden
+
+
+def _rule_of(rules: Rules, name: str, holders: Sequence[str]) -> tuple[str, ColumnRule | None]:
+    """Return the rule of a column, or else of the innermost that holds it, and which has it."""
+    for each in (name, *reversed(holders)):
+        rule = rules.of(each)
+        if rule:
+            return each, rule
+    return name, None
+
+
+def _hides(rule: ColumnRule | None) -> TypeGuard[ColumnRule]:
+    return rule is not None and rule.strategy != KEEP
+
+
+def _held(table: Table) -> dict[str, list[str]]:
+    """Return the columns inside of each column that holds some."""
+    held: dict[str, list[str]] = {}
+    for name, holders in table.holders.items():
+        for holder in holders:
+            held.setdefault(holder, []).append(name)
+    return held
+
+
+def _check_holders(table: Table, rules: Mapping[str, ColumnRule]) -> None:
+    """Check that what holds columns is replaced as a whole, if it is, and they are not."""
+    held = _held(table)
+    for name in held.keys() & rules.keys():
+        inside, rule = held[name], rules[name]
+        twice = [each for each in inside if each in rules]
+        if twice:
+            raise PseudonymizationError(
+                f"{name!r} holds {twice[0]!r}, and both would be replaced: name one of them"
+            )
+        if name not in table or strategy_type(rule.strategy or "fpe").reads:
+            shown = ", ".join(map(repr, inside[:_SHOWN])) + (", ..." * (len(inside) > _SHOWN))
+            raise PseudonymizationError(
+                f"{name!r} is no column of values, but holds some: name {shown}"
+            )
 
 
 def _said(
@@ -243,7 +294,8 @@ def _check_tweaks(
         if tweak is None:
             continue
         check_columns(table.names, [tweak])
-        if tweak in specs or (tweak in entries and entries[tweak].recipe.reversible):
+        replaced = not specs.keys().isdisjoint((tweak, *table.holders.get(tweak, ())))
+        if replaced or (tweak in entries and entries[tweak].recipe.reversible):
             raise PseudonymizationError(
                 f"column {name!r}: its tweaks can't lie in {tweak!r}, which is pseudonymized too"
             )

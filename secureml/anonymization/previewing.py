@@ -14,6 +14,7 @@ from secureml.anonymization.plan import in_column, plan_table
 from secureml.frames.adapters import table_of
 from secureml.frames.base import Column
 from secureml.pseudonymization.column_spec import ColumnSpec
+from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.strategies import collision_probability
 
 if TYPE_CHECKING:
@@ -136,16 +137,32 @@ def preview(
     columns, shown = [], {}
     for name in plan.columns:
         replaced = in_column(name, replace_column, plan, name, table, keyring)
-        after = table.head(in_column(name, replaced.rebuilt), rows)
+        before = table.column(name)
+        places = table.rows_of(name)
+        places = places[: np.searchsorted(places, rows)]
+        after = table.head(in_column(name, replaced.rebuilt), len(places))
         refused = np.union1d(replaced.outcome.small.rows, replaced.outcome.invalid).astype(np.intp)
         if len(refused):
             after = after.astype(object)
-            after[replaced.column.rows_at(refused)[:rows]] = "<refused>"
-        before = table.column(name)
-        shown[f"{name}, before"] = table.head(before.array, rows)
-        shown[f"{name}, after"] = after
+            after[replaced.column.rows_at(refused)[: len(places)]] = "<refused>"
+        both = {"before": table.head(before.array, len(places)), "after": after}
+        inside, most = name in table.holders, min(rows, len(table))
+        for which, values in both.items():
+            shown[f"{name}, {which}"] = (
+                _in_rows(values, places, most, lists=before.repeated) if inside else values
+            )
         columns.append(_figures(name, plan.columns[name], before, replaced))
     return Preview(columns=tuple(columns), rows=pd.DataFrame(shown))
+
+
+def _in_rows(values: pd.Series, places: Index, rows: int, *, lists: bool) -> pd.Series:
+    """Return values of the rows at their places; of rows with any number of them, as lists."""
+    import pandas as pd
+
+    shown = pd.Series([None] * rows, dtype=object)
+    for row, some in values.astype(object).groupby(places):
+        shown[row] = some.tolist() if lists else some.iloc[0]
+    return shown
 
 
 def _figures(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from secureml.errors import DomainTooSmallError, InvalidValueError
-from secureml.frames.base import rows_of
+from secureml.frames.base import Table, rows_of
+from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.ranking.permutation import MIN_DOMAIN, MIN_TABLE
 from secureml.pseudonymization.ranking.pipeline import MOST_CHARACTERS
 from secureml.pseudonymization.values.kinds import as_numbers
@@ -24,10 +25,10 @@ _LOOKED_AT = 100
 _SHOWN = 32
 
 
-def too_small_domains(replaced: Mapping[str, ReplacedColumn]) -> DomainTooSmallError:
+def too_small_domains(table: Table, replaced: Mapping[str, ReplacedColumn]) -> DomainTooSmallError:
     """Make one error of all columns with values that are too short, the smallest first."""
     figures = {
-        name: (each.outcome.small.domain, each.column.occurrences(each.outcome.small.rows))
+        name: (each.outcome.small.domain, len(_rows(table, name, each, each.outcome.small.rows)))
         for name, each in replaced.items()
     }
     ordered = sorted(figures.items(), key=lambda item: item[1])
@@ -46,7 +47,9 @@ def too_small_domains(replaced: Mapping[str, ReplacedColumn]) -> DomainTooSmallE
     )
 
 
-def invalid_values(plan: Plan, replaced: Mapping[str, ReplacedColumn]) -> InvalidValueError:
+def invalid_values(
+    plan: Plan, table: Table, replaced: Mapping[str, ReplacedColumn]
+) -> InvalidValueError:
     """Make one error of all columns with values that are not of their format."""
     listing = []
     for name, each in replaced.items():
@@ -58,7 +61,7 @@ def invalid_values(plan: Plan, replaced: Mapping[str, ReplacedColumn]) -> Invali
         else:
             strings = as_numbers(values).at(some).strings()
         examples = list(dict.fromkeys(map(_masked, strings)))[:3]
-        rows = np.flatnonzero(each.column.rows_at(places))
+        rows = _rows(table, name, each, places)
         are = f"{rows_of(len(rows))} {'is' if len(rows) == 1 else 'are'}"
         first = f", the first of them row {rows[0] + 1}" if len(rows) else ""
         listing.append(
@@ -73,8 +76,13 @@ def invalid_values(plan: Plan, replaced: Mapping[str, ReplacedColumn]) -> Invali
         "; ".join(listing) + ". Pass on_invalid='token' to replace them by reversible tokens, or"
         " 'null' to remove them",
         column=name,
-        rows=first_column.column.occurrences(first_column.outcome.invalid),
+        rows=len(_rows(table, name, first_column, first_column.outcome.invalid)),
     )
+
+
+def _rows(table: Table, name: str, replaced: ReplacedColumn, places: Index) -> Index:
+    """Return the rows of a table that hold the values at some places."""
+    return np.unique(table.rows_of(name)[replaced.column.rows_at(places)])
 
 
 def _masked(text: str) -> str:

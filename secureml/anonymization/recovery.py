@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -38,6 +38,7 @@ from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.keys import Keyring, keyring_of, keyring_that_made
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.sketch import Sketch
 from secureml.pseudonymization.values.numbers import WholeNumbers
@@ -100,7 +101,7 @@ def reidentify(
     keyring = keyring_that_made(manager, parsed.key)
     parsed.check(keyring)
     values = recover_columns(table, parsed, keyring, manager, check_table=check_table)
-    missing = missing_columns(table.names, parsed)
+    missing = missing_columns(table, parsed)
     if missing:
         message = "pseudonymized columns of the manifest are missing, or were renamed"
         named = ", ".join(map(repr, missing))
@@ -125,7 +126,7 @@ def manifest_of(given: Mapping[str, Any] | str | None, attached: object) -> Mani
     return Manifest.parse(attached if given is None else given)
 
 
-def _present(names: Collection[object], manifest: Manifest) -> dict[str, Entry]:
+def _present(names: Container[object], manifest: Manifest) -> dict[str, Entry]:
     """Return the entries of those columns of the manifest that a table has."""
     present = {name: entry for name, entry in manifest.columns.items() if name in names}
     if not present:
@@ -150,13 +151,13 @@ def _warn_unchecked(entries: Mapping[str, Entry]) -> None:
         warn(message, UncheckedTableWarning, f"{message}: {named}")
 
 
-def missing_columns(names: Collection[object], manifest: Manifest) -> list[str]:
+def missing_columns(names: Container[object], manifest: Manifest) -> list[str]:
     """Return the columns of the manifest that could be recovered and are not among the names."""
     entries = manifest.columns.items()
     return [name for name, entry in entries if entry.recipe.reversible and name not in names]
 
 
-def check_complete(names: Collection[object], manifest: Manifest) -> None:
+def check_complete(names: Container[object], manifest: Manifest) -> None:
     """Check that a table has all columns of the manifest that can be recovered.
 
     Raises:
@@ -178,7 +179,7 @@ def check_rows(table: Table, manifest: Manifest, keyring: Keyring) -> None:
     Raises:
         WrongTableError: it has other columns or pseudonyms.
     """
-    present = _present(table.names, manifest)
+    present = _present(table, manifest)
     _warn_unchecked(present)
     for name, entry in present.items():
         if entry.recipe.reversible:
@@ -187,7 +188,7 @@ def check_rows(table: Table, manifest: Manifest, keyring: Keyring) -> None:
             tweak, tweaks = entry.recipe.tweak, None
             if tweak is not None and tweak in table and tweak not in manifest.columns:
                 in_column(name, _check_tweak_type, table.column(tweak), entry)
-                tweaks = in_column(name, row_tweaks, table, entry.recipe, column)
+                tweaks = in_column(name, row_tweaks, table, name, entry.recipe, column)
             in_column(name, _check_sketch, column, tweaks, entry, keyring, sketch)
 
 
@@ -200,7 +201,7 @@ def recover_columns(
     check_table: bool,
 ) -> dict[str, Any]:
     """Recover those columns of the manifest that a table has, as an array each."""
-    present = _present(table.names, manifest)
+    present = _present(table, manifest)
     lost = [name for name, entry in present.items() if not entry.recipe.reversible]
     if lost:
         named = ", ".join(f"{name!r} ({present[name].recipe.strategy})" for name in lost)
@@ -241,9 +242,19 @@ def recover_columns(
         if len(pieces) == 1:
             arrays[name] = pieces[0]
         else:
-            order = np.argsort(np.concatenate(list(parts.values())))
+            order = _places_of(table.rows_of(name), list(parts.values()))
             arrays[name] = table.joined(pieces, order)
     return arrays
+
+
+def _places_of(rows: Index, parts: Sequence[Index]) -> Index:
+    """Return where each value of a column is among those of parts of the table.
+
+    Args:
+        rows: the row that each value is in.
+        parts: the rows of each part.
+    """
+    return np.argsort(np.concatenate([np.flatnonzero(np.isin(rows, part)) for part in parts]))
 
 
 def _tweaks_hidden_later(entries: Mapping[str, Entry]) -> dict[str, str]:
@@ -273,7 +284,7 @@ def _recovered(
     column = _read(source, entry)
     if sketch is not None and tweak is not None and tweak in table:
         _check_tweak_type(table.column(tweak), entry)
-    tweaks = row_tweaks(table, entry.recipe, column, bounded=False)
+    tweaks = row_tweaks(table, name, entry.recipe, column, bounded=False)
     if sketch is not None:
         _check_sketch(column, tweaks, entry, keyring, keyring.opened(name, sketch))
     like = numbers_before(entry)

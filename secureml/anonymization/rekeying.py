@@ -105,7 +105,7 @@ def rekey(
     parsed.check(old)
     check_levels(table.levels, parsed.columns)
     if not drop_missing:
-        check_complete(table.names, parsed)
+        check_complete(table, parsed)
     new_name = parsed.key.name if to_key is None else to_key
     if to_version is None:
         # A cached version may have been followed by a newer one, which is what is wanted here.
@@ -139,7 +139,7 @@ def rekey_columns(
         # A wrapped key that was rotated is the same key, wrapped anew: the data stays as it is.
         if check_table:
             check_rows(table, manifest, old)
-        missing = missing_columns(table.names, manifest)
+        missing = missing_columns(table, manifest)
         return table, {
             name: replace(entry, sketches={new.reference.version: sketch})
             if entry.sketches and (sketch := entry.sketches.get(manifest.key.version))

@@ -24,7 +24,7 @@ __all__ = ["row_tweaks", "tweak_type"]
 
 
 def row_tweaks(
-    table: Table, spec: ColumnSpec, column: ColumnValues, *, bounded: bool = True
+    table: Table, name: str, spec: ColumnSpec, column: ColumnValues, *, bounded: bool = True
 ) -> RowTweaks | None:
     """Read the tweak of each value of a column from the column beside it, if it has some.
 
@@ -32,13 +32,14 @@ def row_tweaks(
 
     Args:
         table: with the column of tweaks.
-        spec: of the column.
-        column: the one that is to be pseudonymized or recovered.
+        name: of the column that is to be pseudonymized or recovered.
+        spec: of this column.
+        column: its values.
         bounded: whether a tweak has at most MOST_CHARACTERS; earlier versions took longer ones.
 
     Raises:
-        PseudonymizationError: the tweaks are missing, neither text nor whole numbers, or too long,
-            or the column can't have tweaks.
+        PseudonymizationError: the tweaks are missing, neither text nor whole numbers, too long, or
+            in another list than the values, or the column can't have tweaks.
     """
     if spec.tweak is None:
         return None
@@ -50,7 +51,7 @@ def row_tweaks(
         raise PseudonymizationError(
             "it is a categorical, whose rows can't have a tweak each: convert it to text first"
         )
-    tweaks: RowTweaks = in_column(spec.tweak, _read, table, spec.tweak, bounded)
+    tweaks: RowTweaks = in_column(spec.tweak, _read, table, name, spec.tweak, bounded)
     # The nulls of a column of numbers are none of its values.
     return tweaks.at(np.flatnonzero(~column.nulls)) if isinstance(column, NumberColumn) else tweaks
 
@@ -60,8 +61,8 @@ def tweak_type(column: Column) -> str:
     return column.arrow or "string"  # tweaks are whole numbers, or text of whatever dtype
 
 
-def _read(table: Table, name: str, bounded: bool) -> RowTweaks:
-    tweaks = table.column(name).uncoded().read()
+def _read(table: Table, name: str, tweak: str, bounded: bool) -> RowTweaks:
+    tweaks = table.beside(name, tweak).uncoded().read()
     assert not isinstance(tweaks, CodedColumn)
     if type(tweaks.values) not in (Text, WholeNumbers):  # files of text write them in many ways
         raise PseudonymizationError("its tweaks are neither text nor whole numbers")

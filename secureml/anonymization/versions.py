@@ -33,8 +33,15 @@ def check_version_columns(table: Table, names: Iterable[str]) -> None:
     """Check that the columns of versions can be added.
 
     Raises:
-        PseudonymizationError: the table has such columns already.
+        PseudonymizationError: the table has such columns already, or a row has several values.
     """
+    names = tuple(names)
+    several = [name for name in names if table.column(name).repeated]
+    if several:
+        raise PseudonymizationError(
+            f"column {several[0]!r}: a row has any number of its values, and can't tell one version"
+            " of the key for each: leave key_versions out"
+        )
     taken = [version_column(name) for name in names if version_column(name) in table]
     if taken:
         raise PseudonymizationError(
@@ -77,7 +84,7 @@ def rows_by_version(table: Table, name: str, newest: int | None) -> dict[int | N
         )
     versions = table.column(beside).versions()
     fits = (versions >= 1) & (versions <= _LARGEST) & (versions == np.floor(versions))
-    nulls = table.column(name).nulls
+    nulls = table.beside(beside, name).nulls
     wrong = int((~fits & ~nulls).sum())
     if wrong:
         raise PseudonymizationError(f"{beside!r} holds no version of the key in {rows_of(wrong)}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,16 @@ from secureml.frames.base import (
     sorted_categories,
 )
 from secureml.frames.numbers import numbers_of, read_numbers, type_before, write_numbers
+from secureml.frames.paths import (
+    Path,
+    holders_of,
+    leaf,
+    leaf_beside,
+    paths_of,
+    resolve,
+    rows_of_leaf,
+    with_leaf,
+)
 from secureml.frames.strings import PLAIN, combined, is_text, read_text, write_text
 from secureml.frames.type_names import arrow_name_of, dtype_name_of, type_of
 from secureml.pseudonymization.manifest import Column as Entry
@@ -68,10 +79,12 @@ class ArrowColumn(Column):
     """A column of an Arrow table.
 
     Args:
-        array: the column.
+        array: the column; of one inside of others, its values one after another.
+        repeated: whether it is inside of a list or map.
     """
 
     array: pa.Array | pa.ChunkedArray
+    repeated: bool = False
 
     @property
     def strings(self) -> list[str]:
@@ -345,25 +358,56 @@ class ArrowTable(ArrowArrays):
     def names(self) -> Sequence[str]:
         """The names of the columns."""
         names: list[str] = self.table.column_names
-        return names
+        return [path.text for path in self._paths] if self._paths else names
+
+    @cached_property
+    def holders(self) -> Mapping[str, Sequence[str]]:  # type: ignore[override]
+        """The structs, lists and maps that a column is in."""
+        return {path.text: holders_of(path) for path in self._paths if path.children}
 
     def __len__(self) -> int:
         return len(self.table)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._tops or name in self._inside
+
     def column(self, name: str) -> ArrowColumn:
         """Return a column."""
-        return ArrowColumn(self.table.column(name))
+        path = self._path(name)
+        return ArrowColumn(leaf(self.table.column(path.column), path), repeated=bool(path.depth))
+
+    def beside(self, name: str, other: str) -> ArrowColumn:
+        """Return the values of another column; to those in a list, what is outside is repeated."""
+        path, beside = self._path(name), self._path(other)
+        if not path.children and not beside.children:
+            return self.column(other)
+        array, values = self.table.column(path.column), self.table.column(beside.column)
+        if beside.depth or not path.depth:
+            return ArrowColumn(leaf_beside(array, path, values, beside))
+        in_rows = leaf_beside(array, Path(path.column, path.column, array.type), values, beside)
+        return ArrowColumn(_taken(combined(in_rows), rows_of_leaf(array, path)))
+
+    def rows_of(self, name: str) -> Index:
+        """Return the row that each value of a column is in."""
+        path = self._path(name)
+        return rows_of_leaf(self.table.column(path.column), path)
 
     def replace(self, arrays: Mapping[str, Any]) -> ArrowTable:
         """Return a table with other columns."""
         if not arrays:
             return self
+        new: dict[str, Any] = {}
+        for name, array in arrays.items():
+            path = self._path(name)
+            before = new.get(path.column)
+            before = self.table.column(path.column) if before is None else before
+            new[path.column] = with_leaf(before, path, array) if path.children else array
+        names = self.table.column_names
         columns = [
-            arrays.get(name, column)
-            for name, column in zip(self.names, self.table.columns, strict=True)
+            new.get(name, column) for name, column in zip(names, self.table.columns, strict=True)
         ]
         fields = [
-            field.with_type(column.type) if field.name in arrays else field
+            field.with_type(column.type) if field.name in new else field
             for field, column in zip(self.table.schema, columns, strict=True)
         ]
         return self._with(pa.table(columns, schema=pa.schema(fields, self.table.schema.metadata)))
@@ -377,7 +421,12 @@ class ArrowTable(ArrowArrays):
 
     def drop(self, names: Sequence[Hashable]) -> ArrowTable:
         """Return a table without some columns."""
-        return self._with(self.table.drop_columns(list(names))) if names else self
+        if not names:
+            return self
+        gone = frozenset(names)
+        stay = {self.holders.get(name, (name,))[0] for name in self.names if name not in gone}
+        kept = [name for name in self.table.column_names if name in stay and name not in gone]
+        return self._with(self.table.select(kept))
 
     def take(self, rows: Index) -> ArrowTable:
         """Return a table of some rows."""
@@ -394,6 +443,33 @@ class ArrowTable(ArrowArrays):
             return self._give(self.table, manifest)
         return with_manifest(self.table, manifest)
 
+    @cached_property
+    def _tops(self) -> Set[str]:
+        return frozenset(self.table.column_names)
+
+    @cached_property
+    def _paths(self) -> list[Path]:
+        """The columns, if some are inside of others."""
+        schema = self.table.schema
+        return paths_of(schema) if any(kind.num_fields for kind in schema.types) else []
+
+    @cached_property
+    def _inside(self) -> Mapping[str, Path]:
+        """The columns inside of others, without those of one name."""
+        count = Counter(path.text for path in self._paths)
+        return {p.text: p for p in self._paths if p.children and count[p.text] == 1}
+
+    def _path(self, name: str) -> Path:
+        """Return where a column is.
+
+        Raises:
+            PseudonymizationError: there are several of the name.
+        """
+        path = self._inside.get(name)
+        if path is None and name not in self._tops:
+            path = resolve(self.table.schema, name)
+        return path or Path(name, name, self.table.schema.field(name).type)
+
     def _with(self, table: pa.Table) -> ArrowTable:
         return ArrowTable(table, self._give)
 
@@ -407,17 +483,23 @@ def table_of(data: object) -> ArrowTable | None:
 
 def _as_batch(table: pa.Table, manifest: Mapping[str, Any] | None) -> pa.RecordBatch:
     columns = [combined(column) for column in table.columns]
-    schema = with_manifest(table.schema.empty_table(), manifest).schema
+    schema = table.schema.with_metadata(_metadata_with(table, manifest))
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def with_manifest(table: pa.Table, manifest: Mapping[str, Any] | None) -> pa.Table:
     """Return a table with a manifest in the metadata of its schema, or without."""
+    return table.replace_schema_metadata(_metadata_with(table, manifest))
+
+
+def _metadata_with(
+    table: pa.Table, manifest: Mapping[str, Any] | None
+) -> dict[bytes, bytes] | None:
     metadata = dict(table.schema.metadata or {})
     metadata.pop(ATTRIBUTE.encode(), None)
     if manifest is not None:
         metadata[ATTRIBUTE.encode()] = json.dumps(manifest).encode()
-    return table.replace_schema_metadata(metadata or None)
+    return metadata or None
 
 
 def _taken(array: pa.Array, rows: Index) -> pa.Array:

@@ -54,15 +54,17 @@ class Table(ABC):
     Attributes:
         manifest: the document that the table carries, not verified; None for none.
         levels: names beside those of the columns, as of an index.
+        holders: by the name of a column inside of others, the names of these, outermost first.
     """
 
     manifest: Any = None
     levels: Sequence[Hashable] = ()
+    holders: Mapping[str, Sequence[str]] = {}
 
     @property
     @abstractmethod
     def names(self) -> Sequence[Hashable]:
-        """The names of the columns, in order."""
+        """The names of the columns, in order; of those that hold others, the names of these."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -74,6 +76,18 @@ class Table(ABC):
     @abstractmethod
     def column(self, name: Any) -> Column:
         """Return a column of this name, which there is."""
+
+    def beside(self, name: str, other: str) -> Column:
+        """Return the values of another column that stand beside each value of a column.
+
+        Raises:
+            PseudonymizationError: there are none, because both are in different lists.
+        """
+        return self.column(other)
+
+    def rows_of(self, name: str) -> Index:
+        """Return the row that each value of a column is in, shape (values,)."""
+        return np.arange(len(self))
 
     @abstractmethod
     def replace(self, arrays: Mapping[str, Array]) -> Self:
@@ -89,7 +103,7 @@ class Table(ABC):
 
     @abstractmethod
     def drop(self, names: Sequence[Hashable]) -> Self:
-        """Return a table without some columns."""
+        """Return a table without some columns; what holds others goes with the last of them."""
 
     @abstractmethod
     def take(self, rows: Index) -> Self:
@@ -123,7 +137,13 @@ class Table(ABC):
 
 
 class Column(ABC):
-    """A column of a table, of which no value has been looked at."""
+    """A column of a table, of which no value has been looked at.
+
+    Attributes:
+        repeated: whether a row may have several values of it, as inside of a list.
+    """
+
+    repeated: bool = False
 
     @property
     @abstractmethod

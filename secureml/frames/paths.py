@@ -33,6 +33,7 @@ from secureml.errors import PseudonymizationError
 
 __all__ = [
     "Path",
+    "holders_of",
     "leaf",
     "leaf_beside",
     "paths_of",
@@ -47,6 +48,7 @@ Flags = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
 _SPECIAL = re.compile(r"[.\[{\\]")
+_STEP = re.compile(r"\.(?:\\.|[^.\[{\\])*|\[\]|\{\}|\{keys\}", re.DOTALL)
 _types = pa.types
 _LISTS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Field], pa.DataType]], ...] = (
     (_types.is_list, pa.list_),
@@ -89,6 +91,13 @@ def paths_of(schema: pa.Schema) -> list[Path]:
     No two have the same text, unless two columns, or two fields of a struct, have the same name.
     """
     return _paths_in(schema, set(schema.names))
+
+
+def holders_of(path: Path) -> tuple[str, ...]:
+    """Return what names the structs, lists and maps that a path is in, the outermost first."""
+    start = len(_escaped(path.column)) + (not path.text.startswith(_escaped(path.column)))
+    ends = [step.start() for step in _STEP.finditer(path.text, start)]
+    return (path.column, *(path.text[:end] for end in ends[1:])) if path.children else ()
 
 
 def resolve(schema: pa.Schema, text: str) -> Path | None:
