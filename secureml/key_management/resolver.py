@@ -33,7 +33,7 @@ from secureml.key_management.notifier import RotationNotifier
 from secureml.key_management.records import check_name
 from secureml.key_management.wrapped import unwrapped
 from secureml.keys import Key
-from secureml.settings import ENVIRONMENTS, Settings
+from secureml.settings import ENVIRONMENTS, Layers, Settings
 from secureml.stores import (
     DevelopmentSource,
     EnvironmentSource,
@@ -101,6 +101,9 @@ class SecretResolver:
     What is made here does not refer to the manager, so that it ends with its last reference.
     """
 
+    _layers: Layers | None
+    """The recipe of its settings; None if it was given finished ones, or a store."""
+
     def __init__(
         self,
         arguments: Mapping[str, object],
@@ -111,9 +114,10 @@ class SecretResolver:
         clock: Callable[[], float],
         chance: Callable[[], float],
     ) -> None:
-        self._remote = None
+        self._remote, self._layers = None, None
         if settings is None:
             layers = process.current_layers(environment, arguments)
+            self._layers = layers if store is None else None
             self._remote = RemoteSettings(
                 layers, lambda _: connection.record(), clock=clock, chance=chance
             )

@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "cores", "cut", "cut_weighted", "on_cores"]
+__all__ = ["FEWEST", "cores", "cut", "cut_weighted", "on_cores", "work_alone"]
 
 FEWEST = 1 << 16
 """Rows from which on a thread is worth its start."""
@@ -69,7 +69,7 @@ def on_cores(work: Callable[[_Part], _Made], parts: Sequence[_Part], rows: int) 
     threads = min(cores(), rows // FEWEST, len(parts))
     if threads < 2 or hasattr(_thread, "helps"):
         return [work(part) for part in parts]
-    pool, futures = ThreadPoolExecutor(threads, initializer=_help), []
+    pool, futures = ThreadPoolExecutor(threads, initializer=work_alone), []
     try:
         # After the main thread has ended, or if the process has all its threads, none starts.
         with contextlib.suppress(RuntimeError):
@@ -81,5 +81,6 @@ def on_cores(work: Callable[[_Part], _Made], parts: Sequence[_Part], rows: int) 
         pool.shutdown(cancel_futures=True)
 
 
-def _help() -> None:
+def work_alone() -> None:
+    """Let this thread work on all parts by itself, because others or other processes help."""
     _thread.helps = True
