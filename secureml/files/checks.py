@@ -5,22 +5,31 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from secureml.atomic_files import check_replaceable
 from secureml.errors import ArgumentError, PseudonymizationError, SecureMLError, WrongKeyError
 from secureml.files.base import TableFile
 from secureml.files.kinds import is_of_another_kind
-from secureml.files.standard import STANDARD
+from secureml.files.locations import (
+    Address,
+    LocalLocation,
+    Location,
+    StandardLocation,
+    location_of,
+)
 from secureml.settings.environments import did_you_mean
 
 __all__ = [
     "Progress",
     "check_absent",
     "check_columns",
+    "check_free",
     "check_output",
+    "check_target",
     "in_rows",
     "of_file",
+    "place_of",
     "target_of",
 ]
 
@@ -29,20 +38,35 @@ Progress = Callable[[float], object]
 
 
 def check_output(table: TableFile, output: str | os.PathLike[str]) -> Path:
-    """Return where the output goes, links followed; "-" for standard output.
+    """Return where the output goes, links followed.
 
     Raises:
         ArgumentError: it is a folder.
         SecureMLError: it is the input, of another kind by its name, or no file.
     """
-    if os.fspath(output) == str(STANDARD):
-        return STANDARD
     target = target_of(output)
-    if target == table.path:
-        raise SecureMLError(f"{output} is the input itself: name another output")
-    if is_of_another_kind(table, target):
-        raise SecureMLError(f"{output}: the output is of the kind of the input, {table.path.name}")
+    check_target(table, LocalLocation(table.path), LocalLocation(target))
     return target
+
+
+def check_target(table: TableFile, source: Location, target: Location) -> None:
+    """Check that a table can be written to a target.
+
+    Args:
+        table: what is read.
+        source: where it lies.
+        target: where it goes.
+
+    Raises:
+        SecureMLError: it is the input, or of another kind by its name.
+    """
+    if target == source and not isinstance(target, StandardLocation):
+        raise SecureMLError(f"{target.shown} is the input itself: name another output")
+    if is_of_another_kind(table, Path(target.shown)):
+        raise SecureMLError(
+            f"{target.shown}: the output is of the kind of the input,"
+            f" {PurePosixPath(source.shown).name}"
+        )
 
 
 def target_of(output: str | os.PathLike[str], argument: str = "output") -> Path:
@@ -63,17 +87,49 @@ def target_of(output: str | os.PathLike[str], argument: str = "output") -> Path:
     return target
 
 
+def place_of(output: Address, argument: str = "output") -> Location:
+    """Return where a file goes, local or in a store.
+
+    Args:
+        output: the file.
+        argument: the name of the argument that gave it.
+
+    Raises:
+        ArgumentError: there is a folder, or no such kind of store.
+        SecureMLError: there is something else that is no file.
+    """
+    target = location_of(output, argument)
+    if isinstance(target, LocalLocation):
+        target_of(target.path, argument)
+    elif target.shown.endswith("/"):
+        raise ArgumentError.of(argument, "is a folder; name a file in it", f"={target.shown!r}")
+    return target
+
+
+def check_free(*places: Location | None, force: bool) -> None:
+    """Check that nothing would be replaced that is not to be, and only files.
+
+    Raises:
+        SecureMLError: something is there.
+    """
+    for place in filter(None, places):
+        if place.exists() and not force:
+            raise _exists(place.shown)
+
+
+def _exists(path: str) -> SecureMLError:
+    return SecureMLError(f"{path} exists already; --force (force=True) replaces it")
+
+
 def check_absent(*files: Path | None, force: bool) -> None:
     """Check that no file would be replaced that is not to be, and only files.
 
     Raises:
         SecureMLError: something is there.
     """
-    for file in files:
-        if file is None or file == STANDARD:
-            continue
+    for file in filter(None, files):
         if check_replaceable(file) and not force:
-            raise SecureMLError(f"{file} exists already; --force (force=True) replaces it")
+            raise _exists(str(file))
 
 
 def check_columns(table: TableFile, names: Iterable[str] | None) -> list[str] | str | None:

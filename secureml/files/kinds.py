@@ -49,7 +49,9 @@ def open_table(path: str | os.PathLike[str], told: Told = UNTOLD) -> TableFile:
     try:
         if not name:
             return CopiedTable(None, plain)
-        path = Path(os.path.realpath(path))
+        resolved = Path(os.path.realpath(path))
+        # What a descriptor's path leads to may have no name.
+        path = resolved if resolved.exists() else Path(path)
         if stat.S_ISFIFO(path.stat().st_mode):
             # It is read more than once, and opening it may wait for ever.
             raise SecureMLError(f"{path} is a pipe: name a file, or - for standard input")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ from secureml.errors import ManifestError, SecureMLError
 from secureml.files.base import TableFile
 from secureml.files.csv import Told
 from secureml.files.kinds import holds_manifest, open_table
+from secureml.files.locations import Location, StoredLocation, is_url, location_of
 from secureml.files.storage import Digest, belongs_to, digest_of
 from secureml.pseudonymization.manifest import Manifest, read_json
 
 __all__ = [
+    "PENDING_SIDECAR",
     "SIDECAR",
     "GivenManifest",
     "document_in",
     "earlier_manifest",
+    "fetched_manifest",
     "find_manifest",
     "manifest_of",
     "open_told",
@@ -41,6 +45,9 @@ GivenManifest = str | os.PathLike[str] | Mapping[str, Any]
 SIDECAR = ".manifest.json"
 """What follows a CSV file's name in that of its manifest."""
 
+PENDING_SIDECAR = f"{SIDECAR}.next"
+"""What follows the name until the CSV file is in place."""
+
 PENDING = "manifest.json"
 """In the folder of a rekey, the manifest of the data that it is about to put in place."""
 
@@ -52,7 +59,7 @@ def sidecar_of(path: Path) -> Path:
 
 def pending_of(path: Path) -> Path:
     """Return where the manifest of a CSV file lies until the file is in place."""
-    return path.with_name(path.name + SIDECAR + ".next")
+    return path.with_name(path.name + PENDING_SIDECAR)
 
 
 def work_folder_of(path: Path) -> Path:
@@ -117,6 +124,43 @@ def earlier_manifest(table: TableFile, given: GivenManifest | None) -> dict[str,
     return find_manifest(table, given) if known else None
 
 
+def fetched_manifest(
+    table: TableFile, given: GivenManifest | None, source: Location
+) -> GivenManifest | None:
+    """Return what the caller named, fetched if it lies in a store, as what is beside the table.
+
+    Args:
+        table: the table.
+        given: what the caller named, if anything.
+        source: where the table lies.
+
+    Raises:
+        ManifestError: there is one in the store, and none of the file as it is now.
+        SecureMLError: it can't be read.
+    """
+    if isinstance(given, str) and is_url(given):
+        with location_of(given, "manifest").reading() as path:
+            return document_in(path)[0]
+    if given is not None or table.keeps_manifest or not isinstance(source, StoredLocation):
+        return given
+    places = [place for place in map(source.beside, (PENDING_SIDECAR, SIDECAR)) if place.exists()]
+    for place in places:
+        with place.reading() as path:
+            document, of = document_in(path)
+        if of in (None, digest_of(table.path)):
+            return document
+    if places:
+        raise _changed(source.shown, places[-1].shown)
+    return None
+
+
+def _changed(path: str, name: str) -> ManifestError:
+    return ManifestError(
+        f"{path} is not as it was when {name} was made: it was changed since. If rows or other"
+        " columns were changed on purpose, name this manifest explicitly"
+    )
+
+
 def _beside(path: Path, given: str | os.PathLike[str] | None) -> dict[str, Any]:
     digest = None
     for pending in _pending(path):
@@ -135,10 +179,7 @@ def _beside(path: Path, given: str | os.PathLike[str] | None) -> dict[str, Any]:
         )
     document, of = document_in(sidecar)
     if of is not None and of != (digest or digest_of(path)):
-        raise ManifestError(
-            f"{path} is not as it was when {sidecar.name} was made: it was changed since. If"
-            " rows or other columns were changed on purpose, name this manifest explicitly"
-        )
+        raise _changed(str(path), sidecar.name)
     return document
 
 
@@ -187,7 +228,10 @@ def pair_text(
 
 
 def open_told(
-    path: str | os.PathLike[str], told: Told, given: GivenManifest | None = None
+    path: str | os.PathLike[str],
+    told: Told,
+    given: GivenManifest | None = None,
+    source: Location | None = None,
 ) -> TableFile:
     """Open a table, which may not tell how it is to be read, but what lies beside it does.
 
@@ -195,17 +239,28 @@ def open_told(
         path: the file.
         told: what the caller tells of it.
         given: the manifest that the caller names, if any.
+        source: where the file lies, if the path is that of a copy.
 
     Raises:
         PseudonymizationError: the file is no table.
         SecureMLError: the file can't be read.
     """
     target = Path(os.path.realpath(path))
+    target = target if target.exists() else Path(path)
     named = Path(given) if isinstance(given, str | os.PathLike) else None
-    for place in [named] if named else [pending_of(target), sidecar_of(target)]:
+    beside: list[Callable[[], bytes]] = [
+        pending_of(target).read_bytes,
+        sidecar_of(target).read_bytes,
+    ]
+    if named is not None:
+        beside = [named.read_bytes]
+    elif isinstance(source, StoredLocation):
+        places = map(source.beside, (PENDING_SIDECAR, SIDECAR))
+        beside = [partial(_bytes_at, place) for place in places if place.exists()]
+    for read in beside:
         content = None
         with contextlib.suppress(OSError, ValueError, RecursionError):
-            content = read_json(place.read_bytes())
+            content = read_json(read())
         if not isinstance(content, dict) or not isinstance(content.get("dialect"), dict):
             continue
         data = content.get("data")
@@ -214,6 +269,11 @@ def open_told(
             told = told.or_else(content["dialect"])
             break
     return open_table(path, told)
+
+
+def _bytes_at(place: Location) -> bytes:
+    with place.reading() as path:
+        return path.read_bytes()
 
 
 def _pending(path: Path) -> Iterator[Path]:

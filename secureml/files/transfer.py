@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -13,18 +14,18 @@ import pyarrow as pa
 
 from secureml.anonymization.arguments import Arguments, check_levels, check_method
 from secureml.anonymization.merging import merge_columns
+from secureml.anonymization.plan import Plan
 from secureml.anonymization.previewing import Preview
-from secureml.atomic_files import check_replaceable, put_in_place, write_file
 from secureml.errors import ArgumentError
-from secureml.files.base import TableFile, TableWriter, changed_schema
+from secureml.files.base import Chunk, TableFile, TableWriter, changed_schema
 from secureml.files.checks import (
     Progress,
-    check_absent,
     check_columns,
-    check_output,
+    check_free,
+    check_target,
     in_rows,
     of_file,
-    target_of,
+    place_of,
 )
 from secureml.files.compression import writer_of
 from secureml.files.csv import Told
@@ -37,22 +38,35 @@ from secureml.files.frames import (
     recovered,
     versions_of,
 )
+from secureml.files.locations import Location, StandardLocation, location_of
 from secureml.files.manifests import (
+    PENDING_SIDECAR,
+    SIDECAR,
     GivenManifest,
     earlier_manifest,
+    fetched_manifest,
     find_manifest,
     open_told,
     pair_text,
-    pending_of,
-    sidecar_of,
 )
-from secureml.files.standard import STANDARD, new_output
+from secureml.files.pipeline import Pipeline
 from secureml.files.storage import digest_of_open
+from secureml.files.workers import Function, Outcome, Work, Workers, workers_for
 from secureml.key_management import KeyManager, get_default_key_manager
+from secureml.pseudonymization.keys import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.manifest import Manifest
 
-__all__ = ["Written", "anonymize_file", "preview_file", "reidentify_file"]
+__all__ = [
+    "PlannedFile",
+    "Written",
+    "anonymize_file",
+    "plan_file",
+    "preview_file",
+    "reidentify_file",
+    "write_pseudonyms",
+    "write_recovered",
+]
 
 _LOOKED_AT = 100_000  # rows of a preview
 _PRIVATE = 0o600
@@ -63,18 +77,75 @@ class Written:
     """What was written.
 
     Args:
-        path: the table.
+        path: the table: a path, or a URL without credentials.
         rows: how many it has.
         manifest: of the table; None if it was recovered.
         manifest_path: where the manifest lies, if not in the table's own file.
         about: how a file of text was read and is written, such as its encoding.
     """
 
-    path: Path
+    path: Path | str
     rows: int
     manifest: Mapping[str, Any] | None = None
-    manifest_path: Path | None = None
+    manifest_path: Path | str | None = None
     about: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """What is done with a table.
+
+    Args:
+        plan: how each column is replaced.
+        keyring: of the plan's key.
+        earlier: the manifest of columns that were pseudonymized before, or None.
+    """
+
+    plan: Plan
+    keyring: Keyring
+    earlier: Manifest | None
+
+    @property
+    def older_columns(self) -> Mapping[str, Entry]:
+        """The columns that were pseudonymized before."""
+        return {} if self.earlier is None else self.earlier.columns
+
+
+@dataclass(frozen=True)
+class _Pseudonymizing(Work):
+    """Replaces the columns of a plan."""
+
+    plan: Plan
+
+    def begin(self, manager: KeyManager) -> Function:
+        return partial(_pseudonymized, self.plan, self.plan.keyring(manager))
+
+
+@dataclass(frozen=True)
+class _Recovering(Work):
+    """Recovers the columns of a manifest."""
+
+    document: Mapping[str, Any]
+    check_table: bool
+
+    def begin(self, manager: KeyManager) -> Function:
+        return partial(_recovered, self.document, manager, self.check_table)
+
+
+def _pseudonymized(
+    plan: Plan, keyring: Keyring, columns: pa.Table, schema: pa.Schema | None
+) -> Outcome:
+    return anonymized(columns, plan, keyring, schema)
+
+
+def _recovered(
+    document: Mapping[str, Any],
+    manager: KeyManager,
+    check_table: bool,
+    columns: pa.Table,
+    schema: pa.Schema | None,
+) -> Outcome:
+    return recovered(columns, document, manager, schema, check_table=check_table), None
 
 
 def anonymize_file(
@@ -90,6 +161,7 @@ def anonymize_file(
     header: bool | None = None,
     force: bool = False,
     keep_metadata: Collection[str] = (),
+    workers: int | None = None,
     on_progress: Progress | None = None,
     key_manager: KeyManager | None = None,
     **rules: Any,
@@ -100,7 +172,8 @@ def anonymize_file(
 
     Args:
         path: a CSV file, of which every value is text, a Parquet or Feather file, an Arrow stream
-            or JSON Lines, plain or compressed by gzip or zstd; "-" for standard input.
+            or JSON Lines, plain or compressed by gzip or zstd; its path or URL, or "-" for standard
+            input.
         output: where the result is written, with its manifest: in the metadata of Parquet and
             Feather, or beside CSV and JSON Lines as ``<output>.manifest.json``. Its suffix tells
             the compression, else that is the input's. "-" for standard output.
@@ -118,6 +191,7 @@ def anonymize_file(
         force: replace an output that is there.
         keep_metadata: which keys of the metadata of Parquet and Feather stay, besides those that
             describe columns: any program may keep values there.
+        workers: how many processes work; by default as many as pay, 1 for this process alone.
         on_progress: is called now and then.
         key_manager: where keys come from; by default the process's own.
         **rules: the other arguments of ``anonymize``. A function in place of a strategy gets the
@@ -128,47 +202,128 @@ def anonymize_file(
         PseudonymizationError: the file is no table, or as of ``anonymize``.
         SecretError: the key can't be had.
     """
-    table = open_told(path, Told(delimiter=delimiter, encoding=encoding, header=header), manifest)
-    target = check_output(table, output)
-    sidecar, pending = _places_of_manifest(table, target, manifest_output)
-    check_absent(target, sidecar, force=force)
-    if pending is not None:
-        check_replaceable(pending)
-    table.kept_metadata = keep_metadata
-    check_method(rules.pop("method", "pseudonymization"))
-    plan, keyring, earlier = plan_of(
-        table,
-        rules.pop("strategy", None),
-        check_columns(table, sensitive_columns),
-        cast(Arguments, {**rules, "master_key_name": master_key_name, "key_manager": key_manager}),
-        earlier_manifest(table, manifest),
+    source, target = location_of(path), place_of(output)
+    manager = get_default_key_manager() if key_manager is None else key_manager
+    with source.reading() as here:
+        table = open_told(
+            here, Told(delimiter=delimiter, encoding=encoding, header=header), manifest, source
+        )
+        check_target(table, source, target)
+        places = _places_of_manifest(table, target, manifest_output)
+        check_free(target, places[0], force=force)
+        table.kept_metadata = keep_metadata
+        planned = plan_file(
+            table,
+            sensitive_columns,
+            fetched_manifest(table, manifest, source),
+            {**rules, "master_key_name": master_key_name, "key_manager": manager},
+        )
+        with workers_for(manager, workers, source.state()[0]) as processes:
+            return write_pseudonyms(
+                table, target, planned, places, on_progress=on_progress, workers=processes
+            )
+
+
+def plan_file(
+    table: TableFile,
+    sensitive_columns: Iterable[str] | None,
+    manifest: GivenManifest | None,
+    arguments: Mapping[str, Any],
+) -> PlannedFile:
+    """Decide what is done with each column of a table in a file.
+
+    Args:
+        table: the table.
+        sensitive_columns: as for ``anonymize``.
+        manifest: as for ``anonymize_file``.
+        arguments: the others of ``anonymize``.
+
+    Raises:
+        ManifestError: the table has a manifest that can't be extended.
+        PseudonymizationError: an argument or a column can't be used.
+        SecretError: the key can't be had.
+    """
+    arguments = dict(arguments)
+    check_method(arguments.pop("method", "pseudonymization"))
+    planned = PlannedFile(
+        *plan_of(
+            table,
+            arguments.pop("strategy", None),
+            check_columns(table, sensitive_columns),
+            cast(Arguments, arguments),
+            earlier_manifest(table, manifest),
+        )
     )
-    older_columns = {} if earlier is None else earlier.columns
-    check_levels(table.levels, {**older_columns, **plan.columns})
+    check_levels(table.levels, {**planned.older_columns, **planned.plan.columns})
+    return planned
+
+
+def write_pseudonyms(
+    table: TableFile,
+    target: Location,
+    planned: PlannedFile,
+    places: tuple[Location | None, Location | None] | None = None,
+    *,
+    on_progress: Progress | None = None,
+    workers: Workers | None = None,
+) -> Written:
+    """Write a table with the columns of its plan replaced, and its manifest.
+
+    Args:
+        table: what is read.
+        target: where the result goes; what is there is replaced.
+        planned: what is done.
+        places: where the manifest goes, and where it lies until the table is in place; by default
+            beside the target, if the table does not hold it.
+        on_progress: is called after each chunk.
+        workers: processes that help.
+
+    Raises:
+        SecureMLError: a file can't be read or written; what was there is as it was.
+        PseudonymizationError: the columns hold what can't be replaced.
+    """
+    plan, keyring, earlier = planned.plan, planned.keyring, planned.earlier
+    sidecar, pending = _places_of_manifest(table, target, None) if places is None else places
+    check_free(pending, force=True)
     entries: dict[str, Entry] = {}
 
-    def replaced(columns: pa.Table, schema: pa.Schema | None) -> pa.Table:
-        columns, new = anonymized(columns, plan, keyring, schema)
+    def keep(new: dict[str, Entry]) -> None:
         entries.update(merge_columns([entries, new], lambda _: keyring) if entries else new)
-        return columns
 
+    function = partial(_pseudonymized, plan, keyring)
+    if plan.functions:
+        workers = None  # they may be known to this process alone
     mode = table.path.stat().st_mode & 0o666
-    with new_output(target, mode) as file:
+    with target.writing(mode) as file:
         rows, writer = _transfer(
-            table, target, file, replaced, read_by_plan(plan), on_progress=on_progress
+            table,
+            target,
+            file,
+            _Pseudonymizing(plan),
+            function,
+            needed=read_by_plan(plan),
+            on_progress=on_progress,
+            workers=workers,
+            keep=keep,
         )
         older = () if earlier is None else earlier.older
-        document = Manifest.of(keyring, {**older_columns, **entries}, older).document()
+        columns = {**planned.older_columns, **entries}
+        document = Manifest.of(keyring, columns, older).document()
         writer.close(json.dumps(document))
         if pending is not None:
             # Before the table: whoever sees the table has its manifest. Beside that of the table
             # that is there, which is good until it is replaced.
             text = pair_text(document, digest_of_open(file), table.untold(file))
-            write_file(pending, text.encode(), mode)
+            with pending.writing(mode) as beside:
+                beside.write(text.encode())
     if pending is not None and sidecar is not None and pending != sidecar:
-        put_in_place(pending, sidecar)
+        pending.rename(sidecar)
     return Written(
-        path=target, rows=rows, manifest=document, manifest_path=sidecar, about=table.about
+        path=target.address,
+        rows=rows,
+        manifest=document,
+        manifest_path=None if sidecar is None else sidecar.address,
+        about=table.about,
     )
 
 
@@ -202,12 +357,17 @@ def preview_file(
         PseudonymizationError: the file is no table, or an argument does not fit.
         SecretError: the key can't be had.
     """
-    table = open_told(path, Told(delimiter=delimiter, encoding=encoding, header=header), manifest)
-    sensitive_columns = check_columns(table, sensitive_columns)
-    arguments = {**arguments, "manifest": earlier_manifest(table, manifest)}
-    shown = preview_of(table, _LOOKED_AT, rows, sensitive_columns, arguments)
-    check_levels(table.levels, [column.column for column in shown.columns])
-    return shown
+    source = location_of(path)
+    with source.reading() as here:
+        table = open_told(
+            here, Told(delimiter=delimiter, encoding=encoding, header=header), manifest, source
+        )
+        sensitive_columns = check_columns(table, sensitive_columns)
+        fetched = fetched_manifest(table, manifest, source)
+        arguments = {**arguments, "manifest": earlier_manifest(table, fetched)}
+        shown = preview_of(table, _LOOKED_AT, rows, sensitive_columns, arguments)
+        check_levels(table.levels, [column.column for column in shown.columns])
+        return shown
 
 
 def reidentify_file(
@@ -220,6 +380,7 @@ def reidentify_file(
     header: bool | None = None,
     force: bool = False,
     check_table: bool = True,
+    workers: int | None = None,
     on_progress: Progress | None = None,
     key_manager: KeyManager | None = None,
 ) -> Written:
@@ -237,6 +398,7 @@ def reidentify_file(
             a header they are "1", "2", and so on.
         force: replace an output that is there.
         check_table: as for ``reidentify``.
+        workers: as for ``anonymize_file``.
         on_progress: is called now and then.
         key_manager: where keys come from; by default the process's own.
 
@@ -246,84 +408,157 @@ def reidentify_file(
         PseudonymizationError: the file is no table, or holds what can't be pseudonyms.
         SecretError: the key can't be had.
     """
-    table = open_told(path, Told(delimiter=delimiter, encoding=encoding, header=header), manifest)
-    target = check_output(table, output)
-    check_absent(target, force=force)
-    document = find_manifest(table, manifest)
-    entries = Manifest.parse(document).columns
+    source, target = location_of(path), place_of(output)
     manager = get_default_key_manager() if key_manager is None else key_manager
+    with source.reading() as here:
+        table = open_told(
+            here, Told(delimiter=delimiter, encoding=encoding, header=header), manifest, source
+        )
+        check_target(table, source, target)
+        check_free(target, force=force)
+        document = find_manifest(table, fetched_manifest(table, manifest, source))
+        with workers_for(manager, workers, source.state()[0]) as processes:
+            return write_recovered(
+                table,
+                target,
+                document,
+                manager,
+                on_progress=on_progress,
+                workers=processes,
+                check_table=check_table,
+            )
 
-    def work(columns: pa.Table, schema: pa.Schema | None) -> pa.Table:
-        return recovered(columns, document, manager, schema, check_table=check_table)
 
+def write_recovered(
+    table: TableFile,
+    target: Location,
+    document: Mapping[str, Any],
+    manager: KeyManager,
+    *,
+    on_progress: Progress | None = None,
+    workers: Workers | None = None,
+    check_table: bool = True,
+) -> Written:
+    """Write a table with the columns of its manifest recovered.
+
+    Args:
+        table: what is read.
+        target: where the result goes; what is there is replaced.
+        document: the manifest.
+        manager: where keys come from.
+        on_progress: is called after each chunk.
+        workers: processes that help.
+        check_table: as for ``reidentify``.
+
+    Raises:
+        SecureMLError: a file can't be read or written; what was there is as it was.
+        ManifestError: as of ``reidentify``.
+        PseudonymizationError: the table holds what can't be pseudonyms.
+        SecretError: the key can't be had.
+    """
+    entries = Manifest.parse(document).columns
+    work = _Recovering(document, check_table)
     reversible = {name: entry for name, entry in entries.items() if entry.recipe.reversible}
     dropped = versions_of(
         {name: reversible[name] for name in table.schema.names if name in reversible}
     )
-    with new_output(target, _PRIVATE) as file, of_file(table.path):
-        needed = read_by_entries(entries)
+    with target.writing(_PRIVATE) as file, of_file(table.path):
         rows, writer = _transfer(
-            table, target, file, work, needed, on_progress=on_progress, dropped=dropped
+            table,
+            target,
+            file,
+            work,
+            work.begin(manager),
+            needed=read_by_entries(entries),
+            on_progress=on_progress,
+            workers=workers,
+            dropped=dropped,
         )
         writer.close(None)
-    return Written(path=target, rows=rows, about=table.about)
+    return Written(path=target.address, rows=rows, about=table.about)
 
 
 def _places_of_manifest(
-    table: TableFile, target: Path, given: str | os.PathLike[str] | None
-) -> tuple[Path | None, Path | None]:
+    table: TableFile, target: Location, given: str | os.PathLike[str] | None
+) -> tuple[Location | None, Location | None]:
     """Return where the manifest goes, and where it lies until the table is in place.
 
     Raises:
         ArgumentError: it has no place, or one is given and there is another.
     """
-    if target != STANDARD:
+    if not isinstance(target, StandardLocation):
         if given is not None:
             raise ArgumentError.of("manifest_output", "is for standard output alone")
-        return (None, None) if table.keeps_manifest else (sidecar_of(target), pending_of(target))
+        if table.keeps_manifest:
+            return None, None
+        return target.beside(SIDECAR), target.beside(PENDING_SIDECAR)
     if given is None:
         if table.keeps_manifest:
             return None, None
         raise ArgumentError.of("manifest_output", "is missing: standard output holds no manifest")
-    place = target_of(given, "manifest_output")
+    place = place_of(given, "manifest_output")
     return place, place
 
 
 def _transfer(
     table: TableFile,
-    target: Path,
+    target: Location,
     file: BinaryIO,
-    work: Callable[[pa.Table, pa.Schema | None], pa.Table],
-    needed: Collection[str],
+    work: Work,
+    function: Function,
     *,
+    needed: Collection[str],
     on_progress: Progress | None,
+    workers: Workers | None,
     dropped: Collection[str] = (),
+    keep: Callable[[Any], object] = lambda _: None,
 ) -> tuple[int, TableWriter]:
     """Write a table anew, chunk by chunk.
 
     Args:
         table: what is read.
-        target: the name of what is written.
+        target: where it goes.
         file: what is written.
-        work: makes new columns of those that it needs, of a schema that the first ones tell.
+        work: makes new columns of those that it needs.
+        function: does the work in this process; the first rows tell the schema of all.
         needed: the names of the columns that it needs.
         on_progress: is called after each chunk.
+        workers: processes that help.
         dropped: the names of columns that are not written.
+        keep: takes what is told of each chunk.
 
     Returns:
         How many rows there are, and the writer, which is to be closed.
     """
     rows, writer, schema = 0, None, None
-    for chunk in table.chunks(needed):
-        with in_rows(rows, len(chunk)):
-            columns = work(chunk.table, schema)
+
+    def outcomes(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Callable[[], Outcome]]]:
+        first = next(chunks)
+        yield first, partial(function, first.table, None)
+        if workers is not None and schema is not None and needed:
+            yield from workers.map(work, function, chunks, schema)
+            return
+        for chunk in chunks:
+            yield chunk, partial(function, chunk.table, schema)
+
+    with Pipeline() as pipeline:
+        for chunk, outcome in outcomes(pipeline.ahead(table.chunks(needed))):
+            with in_rows(rows, len(chunk)):
+                columns, told = outcome()
+                keep(told)
             if writer is None:
                 schema = columns.schema
                 changed = changed_schema(table.schema, schema, dropped)
-                writer = writer_of(table, target, file, changed)
-            writer.write(chunk, columns)
-        rows += len(chunk)
-        if on_progress is not None:
-            on_progress(table.fraction)
+                writer = writer_of(table, Path(target.shown), file, changed)
+            pipeline.behind(partial(_write, writer, chunk, columns, rows))
+            rows += len(chunk)
+            if on_progress is not None:
+                on_progress(table.fraction)
+        pipeline.finish()
     assert writer is not None
     return rows, writer
+
+
+def _write(writer: TableWriter, chunk: Chunk, columns: pa.Table, first: int) -> None:
+    with in_rows(first, len(chunk)):
+        writer.write(chunk, columns)
