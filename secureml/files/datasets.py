@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic
 
 import pyarrow as pa
 
 from secureml.errors import (
     ArgumentError,
     ConfigurationError,
-    PseudonymizationError,
     SecretError,
     SecureMLError,
 )
 from secureml.files.base import TableFile
 from secureml.files.checks import Progress, check_free
 from secureml.files.csv import Told
-from secureml.files.frames import anonymized, recovered
 from secureml.files.inputs import Source, find_sources
+from secureml.files.jobs import Anonymizing, Job, Plan, Recovering
 from secureml.files.journal import Done, Journal
 from secureml.files.locations import (
     Address,
@@ -31,23 +29,15 @@ from secureml.files.locations import (
     StandardLocation,
     location_of,
 )
-from secureml.files.manifests import SIDECAR, fetched_manifest, find_manifest, open_told
+from secureml.files.manifests import SIDECAR, open_told
 from secureml.files.partitions import PartitionedTable, partitions_of, renamed
 from secureml.files.transfer import (
-    PlannedFile,
     Written,
-    plan_file,
-    write_pseudonyms,
-    write_recovered,
 )
 from secureml.files.workers import Workers, workers_for
 from secureml.key_management import KeyManager, get_default_key_manager
-from secureml.pseudonymization.keys import KeyReference, Keyring, keyring_that_made
-from secureml.pseudonymization.manifest import Manifest
 
 __all__ = ["FileDone", "WrittenFiles", "anonymize_files", "reidentify_files"]
-
-_Plan = TypeVar("_Plan")
 
 FileDone = Callable[[Written], object]
 """Takes what was written, after each file."""
@@ -129,7 +119,7 @@ def anonymize_files(
     manager = get_default_key_manager() if key_manager is None else key_manager
     if not (sensitive_columns is None or isinstance(sensitive_columns, str)):
         sensitive_columns = list(sensitive_columns)
-    job = _Anonymizing(manager, sensitive_columns, rules, keep_metadata)
+    job = Anonymizing(manager, sensitive_columns, rules, keep_metadata)
     return _run(
         job,
         _sources(inputs, output),
@@ -182,7 +172,7 @@ def reidentify_files(
     """
     manager = get_default_key_manager() if key_manager is None else key_manager
     return _run(
-        _Recovering(manager, check_table=check_table),
+        Recovering(manager, check_table=check_table),
         _sources(inputs, output),
         csv=Told(delimiter=delimiter, encoding=encoding, header=header),
         resume=resume,
@@ -209,7 +199,7 @@ class _Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step(Generic[_Plan]):
+class _Step(Generic[Plan]):
     """What is done with one file.
 
     Args:
@@ -225,207 +215,12 @@ class _Step(Generic[_Plan]):
     state: tuple[int, str]
     target: Location
     schema: pa.Schema
-    plan: _Plan
+    plan: Plan
     facts: Sequence[object]
 
 
-class _Job(ABC, Generic[_Plan]):
-    """A job of one kind over many files."""
-
-    kind: ClassVar[str]
-    folder_mode: ClassVar[int]
-
-    manager: KeyManager
-    key: KeyReference | None = None
-    """The one key of the whole job, if it has one of its own."""
-
-    @abstractmethod
-    def pin(self, key: KeyReference | None) -> None:
-        """Go on under the key that the job was begun with, if it was."""
-
-    @abstractmethod
-    def digest(self) -> Callable[[bytes], str] | None:
-        """Return the keyed digest that the journal is to use; None for SHA-256."""
-
-    @abstractmethod
-    def plan(self, table: TableFile, source: Source) -> tuple[_Plan, Sequence[object]]:
-        """Decide what is done with a file, and return what tells that from other plans."""
-
-    @abstractmethod
-    def partitions(
-        self, plan: _Plan, values: Mapping[str, str | None], own: Collection[str]
-    ) -> Mapping[str, str | None]:
-        """Return the new values of those columns of a path that are replaced.
-
-        Args:
-            plan: of the file.
-            values: of all columns that its path tells.
-            own: the columns that the file itself has.
-        """
-
-    @abstractmethod
-    def write(
-        self,
-        table: TableFile,
-        target: Location,
-        plan: _Plan,
-        on_progress: Progress,
-        workers: Workers | None,
-    ) -> Written:
-        """Write the result of a file."""
-
-
-class _Anonymizing(_Job[PlannedFile]):
-    kind = "anonymize"
-    folder_mode = 0o777
-
-    def __init__(
-        self,
-        manager: KeyManager,
-        sensitive_columns: Iterable[str] | None,
-        rules: Mapping[str, Any],
-        kept_metadata: Collection[str],
-    ) -> None:
-        self._kept_metadata = kept_metadata
-        self._columns = sensitive_columns
-        self._arguments = {**rules, "key_manager": manager}
-        self.manager = manager
-        self._keyring: Keyring | None = None
-
-    def pin(self, key: KeyReference | None) -> None:
-        if key is None:
-            return
-        for argument, begun in (("name", key.name), ("version", key.version)):
-            name = f"master_key_{argument}"
-            if self._arguments.get(name) not in (None, begun):
-                raise SecureMLError(f"the job was begun under {key}: leave out {name}")
-            self._arguments[name] = begun
-        self.key = key
-
-    def digest(self) -> Callable[[bytes], str] | None:
-        return None if self._keyring is None else self._keyring.mac_of
-
-    def plan(self, table: TableFile, source: Source) -> tuple[PlannedFile, Sequence[object]]:
-        planned = plan_file(table, self._columns, None, self._fetched(table, source))
-        plan, told = planned.plan, partitions_of(source.name)
-        if self.key is None:
-            self.key = plan.key
-            self._arguments["master_key_version"] = plan.key.version
-        if plan.key.check != self.key.check:
-            raise SecureMLError(f"{self.key} became another key while the job was under way")
-        self._keyring = planned.keyring
-        # What the path tells has the version of the file's key.
-        versioned = tuple(name for name in plan.versioned if name not in told)
-        plan = replace(plan, versioned=versioned)
-        functions = {name: getattr(how, "__qualname__", "") for name, how in plan.functions.items()}
-        facts = (
-            {name: asdict(spec) for name, spec in plan.columns.items()},
-            functions,
-            versioned,
-            plan.key.check,
-            None if planned.earlier is None else planned.earlier.mac,
-        )
-        return replace(planned, plan=plan), facts
-
-    def partitions(
-        self, plan: PlannedFile, values: Mapping[str, str | None], own: Collection[str]
-    ) -> Mapping[str, str | None]:
-        columns = {name: plan.plan.columns[name] for name in plan.plan.columns if name in values}
-        for name, spec in columns.items():
-            if name in own:
-                raise PseudonymizationError(
-                    f"column {name!r} is in the file and in its path, and both would have to be"
-                    " replaced: drop one of them"
-                )
-            if name in plan.plan.functions:
-                raise PseudonymizationError(
-                    f"column {name!r} is told by the path: a function can't replace it"
-                )
-            if spec.tweak is not None and (spec.tweak not in values or spec.tweak in own):
-                raise PseudonymizationError(
-                    f"column {name!r} is told by the path, where it has one value for all rows:"
-                    f" its tweaks can't lie in {spec.tweak!r}"
-                )
-        if not columns:
-            return {}
-        part = replace(plan.plan, columns=columns, functions={}, versioned=())
-        replaced, _ = anonymized(_one_row(values), part, plan.keyring, None)
-        return {name: replaced.column(name)[0].as_py() for name in columns}
-
-    def write(
-        self,
-        table: TableFile,
-        target: Location,
-        plan: PlannedFile,
-        on_progress: Progress,
-        workers: Workers | None,
-    ) -> Written:
-        table.kept_metadata = self._kept_metadata
-        return write_pseudonyms(table, target, plan, on_progress=on_progress, workers=workers)
-
-    def _fetched(self, table: TableFile, source: Source) -> dict[str, Any]:
-        manifest = fetched_manifest(table, self._arguments.get("manifest"), source.location)
-        return {**self._arguments, "manifest": manifest}
-
-
-class _Recovering(_Job[Mapping[str, Any]]):
-    kind = "reidentify"
-    folder_mode = 0o700
-
-    def __init__(self, manager: KeyManager, *, check_table: bool) -> None:
-        self.manager = manager
-        self._check_table = check_table
-
-    def pin(self, key: KeyReference | None) -> None:
-        """Do nothing: each file has a manifest, which names the key."""
-
-    def digest(self) -> Callable[[bytes], str] | None:
-        return None
-
-    def plan(self, table: TableFile, source: Source) -> tuple[Mapping[str, Any], Sequence[object]]:
-        document = find_manifest(table, fetched_manifest(table, None, source.location))
-        return document, (document["mac"], self._check_table)
-
-    def partitions(
-        self, plan: Mapping[str, Any], values: Mapping[str, str | None], own: Collection[str]
-    ) -> Mapping[str, str | None]:
-        manifest = Manifest.parse(plan)
-        columns = {
-            name: entry
-            for name, entry in manifest.columns.items()
-            if name in values and name not in own and entry.recipe.reversible
-        }
-        if not columns:
-            return {}
-        keyring = keyring_that_made(self.manager, manifest.key)
-        manifest.check(keyring)
-        part = Manifest.of(keyring, columns, manifest.older).document()
-        recovered_row = recovered(
-            _one_row(values), part, self.manager, None, check_table=self._check_table
-        )
-        return {name: recovered_row.column(name)[0].as_py() for name in columns}
-
-    def write(
-        self,
-        table: TableFile,
-        target: Location,
-        plan: Mapping[str, Any],
-        on_progress: Progress,
-        workers: Workers | None,
-    ) -> Written:
-        return write_recovered(
-            table,
-            target,
-            plan,
-            self.manager,
-            on_progress=on_progress,
-            workers=workers,
-            check_table=self._check_table,
-        )
-
-
 def _run(
-    job: _Job[_Plan],
+    job: Job[Plan],
     sources: _Sources,
     *,
     csv: Told,
@@ -469,8 +264,8 @@ def _run(
 
 
 def _do(
-    job: _Job[_Plan],
-    step: _Step[_Plan],
+    job: Job[Plan],
+    step: _Step[Plan],
     csv: Told,
     on_progress: Progress,
     workers: Workers | None,
@@ -498,8 +293,8 @@ def _sources(inputs: Address | Iterable[Address], output: Address) -> _Sources:
 
 
 def _planned(
-    job: _Job[_Plan], source: Source, folder: Location, csv: Told, *, replaces: bool
-) -> _Step[_Plan]:
+    job: Job[Plan], source: Source, folder: Location, csv: Told, *, replaces: bool
+) -> _Step[Plan]:
     state = source.location.state()
     with _opened(source, csv) as (table, values, own):
         plan, facts = job.plan(table, source)
@@ -531,10 +326,10 @@ def _opened(
         raise
 
 
-def _check_apart(steps: Sequence[_Step[_Plan]]) -> None:
+def _check_apart(steps: Sequence[_Step[Plan]]) -> None:
     """Check that no result takes the place of another, or of an input."""
     inputs = {step.source.location.shown for step in steps}
-    targets: dict[str, _Step[_Plan]] = {}
+    targets: dict[str, _Step[Plan]] = {}
     for step in steps:
         first = targets.setdefault(step.target.shown, step)
         if first is not step:
@@ -546,7 +341,7 @@ def _check_apart(steps: Sequence[_Step[_Plan]]) -> None:
             raise SecureMLError(f"{step.target.shown} is an input itself: name another output")
 
 
-def _is_done(journal: Journal, step: _Step[_Plan]) -> bool:
+def _is_done(journal: Journal, step: _Step[Plan]) -> bool:
     done = journal.done(step.source.name)
     if done is None:
         return False
@@ -564,7 +359,7 @@ def _is_done(journal: Journal, step: _Step[_Plan]) -> bool:
     return step.target.exists() and step.target.state()[0] == done.bytes
 
 
-def _record(journal: Journal, step: _Step[_Plan], size: int | None = None) -> Done:
+def _record(journal: Journal, step: _Step[Plan], size: int | None = None) -> Done:
     return Done(
         input=journal.digest("input", step.source.name, *step.state),
         plan=journal.digest("plan", step.target.shown, *step.facts),
@@ -583,7 +378,3 @@ def _told_how_far(done: int, count: int) -> Iterator[None]:
             text = f"{error.args[0]}. {done} of {count} files are complete: {how}"
             error.args = (text, *error.args[1:])
         raise
-
-
-def _one_row(values: Mapping[str, str | None]) -> pa.Table:
-    return pa.table({name: pa.array([value], pa.string()) for name, value in values.items()})

@@ -169,6 +169,7 @@ def test_a_full_disk_leaves_the_output_as_it_was(people, sheet, tmp_path, manage
     assert list(folder.iterdir()) == [hidden]
 
 
+@pytest.mark.usefixtures("small_chunks")  # one is read ahead
 def test_an_input_that_changes_while_it_is_read_is_an_error(people, tmp_path, manager):
     def change(_fraction):
         people.write_text(people.read_text() + "1,2,3,4\n")
