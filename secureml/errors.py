@@ -238,23 +238,37 @@ class ArgumentError(PseudonymizationError):
 class DomainTooSmallError(PseudonymizationError):
     """A value has fewer possible pseudonyms than format-preserving encryption allows.
 
-    SP 800-38G Rev. 1 requires a domain of at least 1,000,000.
+    SP 800-38G Rev. 1 requires a domain of at least 1,000,000. ``places`` are the rows of the table
+    that hold such values, counted from 0.
     """
 
     def __init__(
-        self, message: str, *, column: str = "", domain_size: int = 0, rows: int = 0
+        self,
+        message: str,
+        *,
+        column: str = "",
+        domain_size: int = 0,
+        rows: int = 0,
+        places: Sequence[int] = (),
     ) -> None:
         super().__init__(message)
+        self.places = places
         self.column = column
         self.domain_size = domain_size
         self.rows = rows
 
 
 class InvalidValueError(PseudonymizationError):
-    """Values are not of the format that their column is to have."""
+    """Values are not of the format that their column is to have.
 
-    def __init__(self, message: str, *, column: str = "", rows: int = 0) -> None:
+    ``places`` are the rows of the table that hold such values, counted from 0.
+    """
+
+    def __init__(
+        self, message: str, *, column: str = "", rows: int = 0, places: Sequence[int] = ()
+    ) -> None:
         super().__init__(message)
+        self.places = places
         self.column = column
         self.rows = rows
 

@@ -18,6 +18,7 @@ from secureml.pseudonymization.values.text import Text
 if TYPE_CHECKING:
     from secureml.anonymization.apply import ReplacedColumn
     from secureml.anonymization.plan import Plan
+    from secureml.pseudonymization.ranking.mixed_radix import Index
 
 __all__ = ["invalid_values", "too_small_domains"]
 
@@ -44,6 +45,7 @@ def too_small_domains(table: Table, replaced: Mapping[str, ReplacedColumn]) -> D
         column=name,
         domain_size=domain,
         rows=rows,
+        places=_places((each.column, each.outcome.small.rows) for each in replaced.values()),
     )
 
 
@@ -77,6 +79,11 @@ def invalid_values(
         " 'null' to remove them",
         column=name,
         rows=len(_rows(table, name, first_column, first_column.outcome.invalid)),
+        places=np.unique(
+            np.concatenate(
+                [_rows(table, each, one, one.outcome.invalid) for each, one in replaced.items()]
+            )
+        ).tolist(),
     )
 
 

@@ -26,7 +26,7 @@ class Chunk:
     Args:
         table: the columns that were asked for.
         rest: all that the file has of these rows, as its kind keeps it; like a ``pa.Table`` it has
-            a length and can be sliced.
+            a length and can be sliced and filtered.
     """
 
     table: pa.Table
@@ -57,6 +57,14 @@ class Chunk:
         new = frozenset(columns.column_names)
         arrays = [(columns if name in new else self.rest).column(name) for name in schema.names]
         return pa.Table.from_arrays(arrays, schema=schema)
+
+    def picked(self, rows: pa.Array) -> Self:
+        """Return some rows.
+
+        Args:
+            rows: which, of type ``bool_``.
+        """
+        return type(self)(self.table.filter(rows), self.rest.filter(rows))
 
     def slice(self, start: int) -> Self:
         """Return the rows from one on."""

@@ -52,21 +52,22 @@ class WrittenFiles:
         files: the tables that were written, in the order of their names.
         done_before: how many more were complete before the job went on.
         left_out: the names of files below the inputs that are no tables.
-        rejects: where the rejected rows are; None if there are none.
-        rejected: how many rows were rejected.
     """
 
     output: str
     files: tuple[Written, ...]
     done_before: int = 0
     left_out: tuple[str, ...] = ()
-    rejects: str | None = None
-    rejected: int = 0
 
     @property
     def rows(self) -> int:
         """How many rows were written."""
         return sum(written.rows for written in self.files)
+
+    @property
+    def rejected(self) -> int:
+        """How many more rows were rejected."""
+        return sum(written.rejected for written in self.files)
 
 
 def anonymize_files(
@@ -100,7 +101,9 @@ def anonymize_files(
         resume: go on with a job that was stopped, with the same arguments and key version.
         force: replace outputs that are there.
         workers: how many processes work; by default as many as pay, 1 for this process alone.
-        rejects: where rows whose values are not of their format are written, in clear.
+        rejects: the folder below which rows go that could not be pseudonymized under the policies
+            ``on_invalid`` and ``small_domain``, in clear, for their owner alone and under the names
+            of the inputs; by default they are an error.
         keep_metadata: as for ``anonymize_file``.
         delimiter: as for ``anonymize_file``, like ``encoding`` and ``header``.
         encoding: of CSV.
@@ -119,10 +122,11 @@ def anonymize_files(
     manager = get_default_key_manager() if key_manager is None else key_manager
     if not (sensitive_columns is None or isinstance(sensitive_columns, str)):
         sensitive_columns = list(sensitive_columns)
-    job = Anonymizing(manager, sensitive_columns, rules, keep_metadata)
+    place = None if rejects is None else location_of(rejects, "rejects")
+    job = Anonymizing(manager, sensitive_columns, rules, keep_metadata, place)
     return _run(
         job,
-        _sources(inputs, output),
+        _sources(inputs, output, place),
         csv=Told(delimiter=delimiter, encoding=encoding, header=header),
         resume=resume,
         force=force,
@@ -274,7 +278,14 @@ def _do(
     with _opened(step.source, csv) as (table, _, _):
         if table.schema != step.schema or step.source.location.state() != step.state:
             raise SecureMLError(f"{step.source.location.shown} was changed since the job began")
-        return job.write(table, step.target, step.plan, on_progress, workers)
+        return job.write(
+            table,
+            step.source,
+            step.target,
+            step.plan,
+            on_progress=on_progress,
+            workers=workers,
+        )
 
 
 def _told_of_all(on_progress: Progress | None, before: float, share: float, done: float) -> None:
@@ -283,12 +294,14 @@ def _told_of_all(on_progress: Progress | None, before: float, share: float, done
         on_progress(min(before + share * done, 1.0))
 
 
-def _sources(inputs: Address | Iterable[Address], output: Address) -> _Sources:
+def _sources(
+    inputs: Address | Iterable[Address], output: Address, rejects: Location | None = None
+) -> _Sources:
     folder = location_of(output, "output")
     is_file = isinstance(folder, LocalLocation) and folder.path.is_file()
     if is_file or isinstance(folder, StandardLocation):
         raise ArgumentError.of("output", "is no folder; name one", f"={folder.shown!r}")
-    tables, left_out = find_sources(inputs, folder)
+    tables, left_out = find_sources(inputs, folder, rejects)
     return _Sources(tables, left_out, folder)
 
 
@@ -301,7 +314,8 @@ def _planned(
         name = renamed(source.name, job.partitions(plan, values, own))
         target = folder.joined(name)
         sidecar = None if table.keeps_manifest else target.beside(SIDECAR)
-        check_free(target, sidecar, force=replaces)
+        rejects = None if job.rejects is None else job.rejects.joined(source.name)
+        check_free(target, sidecar, rejects, force=replaces)
         return _Step(source, state, target, table.schema, plan, facts)
 
 

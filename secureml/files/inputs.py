@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -45,7 +45,7 @@ class Source:
 
 
 def find_sources(
-    inputs: Address | Iterable[Address], output: Location
+    inputs: Address | Iterable[Address], output: Location, rejects: Location | None = None
 ) -> tuple[list[Source], list[str]]:
     """Find the tables that inputs stand for.
 
@@ -55,6 +55,7 @@ def find_sources(
     Args:
         inputs: folders, globs and files.
         output: the folder of the results, which is not read.
+        rejects: another folder that is not read.
 
     Returns:
         The tables by name, and the names of files that are left out.
@@ -77,9 +78,9 @@ def find_sources(
         if pattern is None and not location.is_folder():
             files.append(location)
             continue
-        if location == output:
-            raise SecureMLError(f"{output.shown} is the input itself: name another output")
-        found = list(_tables_below(location, pattern, output, left_out))
+        if location in (output, rejects):
+            raise SecureMLError(f"{location.shown} is the input itself: name another output")
+        found = list(_tables_below(location, pattern, (output, rejects), left_out))
         if not found:
             raise SecureMLError(f"{shown(address)} has no tables: check the name, or name files")
         sources += found
@@ -107,9 +108,12 @@ def _split(address: Address) -> tuple[Address, str | None]:
 
 
 def _tables_below(
-    root: Location, pattern: str | None, output: Location, left_out: list[str]
+    root: Location,
+    pattern: str | None,
+    apart_from: Sequence[Location | None],
+    left_out: list[str],
 ) -> Iterator[Source]:
-    for name, location in root.below(apart_from=output):
+    for name, location in root.below(apart_from):
         is_named = pattern is not None and fits(name, pattern)
         if pattern is not None and not is_named:
             folders = [name[: match.start()] for match in re.finditer("/", name)]

@@ -41,6 +41,9 @@ class Job(ABC, Generic[Plan]):
     folder_mode: ClassVar[int]
 
     manager: KeyManager
+    rejects: Location | None = None
+    """The folder of rows that can't be pseudonymized, if they are to be kept there."""
+
     key: KeyReference | None = None
     """The one key of the whole job, if it has one of its own."""
 
@@ -72,8 +75,10 @@ class Job(ABC, Generic[Plan]):
     def write(
         self,
         table: TableFile,
+        source: Source,
         target: Location,
         plan: Plan,
+        *,
         on_progress: Progress,
         workers: Workers | None,
     ) -> Written:
@@ -92,7 +97,9 @@ class Anonymizing(Job[PlannedFile]):
         sensitive_columns: Iterable[str] | None,
         rules: Mapping[str, Any],
         kept_metadata: Collection[str],
+        rejects: Location | None,
     ) -> None:
+        self.rejects = rejects
         self._kept_metadata = kept_metadata
         self._columns = sensitive_columns
         self._arguments = {**rules, "key_manager": manager}
@@ -162,13 +169,18 @@ class Anonymizing(Job[PlannedFile]):
     def write(
         self,
         table: TableFile,
+        source: Source,
         target: Location,
         plan: PlannedFile,
+        *,
         on_progress: Progress,
         workers: Workers | None,
     ) -> Written:
         table.kept_metadata = self._kept_metadata
-        return write_pseudonyms(table, target, plan, on_progress=on_progress, workers=workers)
+        rejects = None if self.rejects is None else self.rejects.joined(source.name)
+        return write_pseudonyms(
+            table, target, plan, on_progress=on_progress, workers=workers, rejects=rejects
+        )
 
     def _fetched(self, table: TableFile, source: Source) -> dict[str, Any]:
         manifest = fetched_manifest(table, self._arguments.get("manifest"), source.location)
@@ -217,8 +229,10 @@ class Recovering(Job[Mapping[str, Any]]):
     def write(
         self,
         table: TableFile,
+        source: Source,
         target: Location,
         plan: Mapping[str, Any],
+        *,
         on_progress: Progress,
         workers: Workers | None,
     ) -> Written:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from json import decoder
 from json.encoder import encode_basestring
 from pathlib import Path
@@ -66,6 +67,11 @@ class _Rows:
     def slice(self, start: int) -> Self:
         spans = {name: places[start:] for name, places in self.spans.items()}
         return replace(self, lines=self.lines[start:], spans=spans)
+
+    def filter(self, rows: pa.Array) -> Self:
+        picked = rows.to_pylist()
+        spans = {name: list(compress(places, picked)) for name, places in self.spans.items()}
+        return replace(self, lines=list(compress(self.lines, picked)), spans=spans)
 
 
 @dataclass(slots=True)

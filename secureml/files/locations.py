@@ -9,7 +9,7 @@ import shutil
 import stat
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
@@ -79,11 +79,11 @@ class Location(ABC):
         """
 
     @abstractmethod
-    def below(self, *, apart_from: Location | None = None) -> Iterator[tuple[str, Location]]:
+    def below(self, apart_from: Sequence[Location | None] = ()) -> Iterator[tuple[str, Location]]:
         """Go through the names of all files below this folder.
 
         Args:
-            apart_from: a folder that is left out with all in it.
+            apart_from: folders that are left out with all in them.
         """
 
     @abstractmethod
@@ -145,10 +145,12 @@ class LocalLocation(Location):
         found = _told(self.shown, "read", self.path.stat)
         return stat.S_ISDIR(found.st_mode)
 
-    def below(self, *, apart_from: Location | None = None) -> Iterator[tuple[str, Location]]:
-        without: set[tuple[int, int]] = set()
-        if isinstance(apart_from, LocalLocation) and apart_from.path.is_dir():
-            without = {_told(apart_from.shown, "read", partial(_identity, apart_from.path))}
+    def below(self, apart_from: Sequence[Location | None] = ()) -> Iterator[tuple[str, Location]]:
+        without = {
+            _told(each.shown, "read", partial(_identity, each.path))
+            for each in apart_from
+            if isinstance(each, LocalLocation) and each.path.is_dir()
+        }
         yield from self._below("", without)
 
     def state(self) -> tuple[int, str]:
@@ -225,16 +227,19 @@ class StoredLocation(Location):
     def is_folder(self) -> bool:
         return _told(self.shown, "read", self._type) == "directory"
 
-    def below(self, *, apart_from: Location | None = None) -> Iterator[tuple[str, Location]]:
+    def below(self, apart_from: Sequence[Location | None] = ()) -> Iterator[tuple[str, Location]]:
         self.store.invalidate_cache()
         paths = sorted(_told(self.shown, "read", partial(self.store.find, self.path)))
         root = self.path.rstrip("/") + "/"
-        without = None
-        if isinstance(apart_from, StoredLocation) and apart_from.store == self.store:
-            without = apart_from.path.rstrip("/") + "/"
+        without = tuple(
+            each.path.rstrip("/") + "/"
+            for each in apart_from
+            if isinstance(each, StoredLocation)
+            and each.store == self.store
+            and each.path != self.path
+        )
         for path in paths:
-            inside = path.startswith(root) and path != root
-            if inside and not (without and without != root and path.startswith(without)):
+            if path.startswith(root) and path != root and not path.startswith(without):
                 name = path.removeprefix(root)
                 yield name, self.joined(name)
 
@@ -306,7 +311,7 @@ class StandardLocation(Location):
     def is_folder(self) -> bool:
         return False
 
-    def below(self, *, apart_from: Location | None = None) -> Iterator[tuple[str, Location]]:
+    def below(self, apart_from: Sequence[Location | None] = ()) -> Iterator[tuple[str, Location]]:
         return iter(())
 
     def state(self) -> tuple[int, str]:

@@ -50,6 +50,7 @@ from secureml.files.manifests import (
     pair_text,
 )
 from secureml.files.pipeline import Pipeline
+from secureml.files.rejects import Rejects
 from secureml.files.storage import digest_of_open
 from secureml.files.workers import Function, Outcome, Work, Workers, workers_for
 from secureml.key_management import KeyManager, get_default_key_manager
@@ -82,6 +83,8 @@ class Written:
         manifest: of the table; None if it was recovered.
         manifest_path: where the manifest lies, if not in the table's own file.
         about: how a file of text was read and is written, such as its encoding.
+        rejected: how many more rows were rejected.
+        rejects: where these are, in clear; None for none.
     """
 
     path: Path | str
@@ -89,6 +92,8 @@ class Written:
     manifest: Mapping[str, Any] | None = None
     manifest_path: Path | str | None = None
     about: str | None = None
+    rejected: int = 0
+    rejects: Path | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,7 @@ def anonymize_file(
     header: bool | None = None,
     force: bool = False,
     keep_metadata: Collection[str] = (),
+    rejects: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     on_progress: Progress | None = None,
     key_manager: KeyManager | None = None,
@@ -191,6 +197,8 @@ def anonymize_file(
         force: replace an output that is there.
         keep_metadata: which keys of the metadata of Parquet and Feather stay, besides those that
             describe columns: any program may keep values there.
+        rejects: where rows go that could not be pseudonymized under the policies ``on_invalid`` and
+            ``small_domain``, in clear and for their owner alone; by default they are an error.
         workers: how many processes work; by default as many as pay, 1 for this process alone.
         on_progress: is called now and then.
         key_manager: where keys come from; by default the process's own.
@@ -210,7 +218,8 @@ def anonymize_file(
         )
         check_target(table, source, target)
         places = _places_of_manifest(table, target, manifest_output)
-        check_free(target, places[0], force=force)
+        wrong = None if rejects is None else place_of(rejects, "rejects")
+        check_free(target, places[0], wrong, force=force)
         table.kept_metadata = keep_metadata
         planned = plan_file(
             table,
@@ -220,7 +229,13 @@ def anonymize_file(
         )
         with workers_for(manager, workers, source.state()[0]) as processes:
             return write_pseudonyms(
-                table, target, planned, places, on_progress=on_progress, workers=processes
+                table,
+                target,
+                planned,
+                places,
+                on_progress=on_progress,
+                workers=processes,
+                rejects=wrong,
             )
 
 
@@ -266,6 +281,7 @@ def write_pseudonyms(
     *,
     on_progress: Progress | None = None,
     workers: Workers | None = None,
+    rejects: Location | None = None,
 ) -> Written:
     """Write a table with the columns of its plan replaced, and its manifest.
 
@@ -277,6 +293,7 @@ def write_pseudonyms(
             beside the target, if the table does not hold it.
         on_progress: is called after each chunk.
         workers: processes that help.
+        rejects: where rows go that can't be replaced; by default they are an error.
 
     Raises:
         SecureMLError: a file can't be read or written; what was there is as it was.
@@ -294,7 +311,7 @@ def write_pseudonyms(
     if plan.functions:
         workers = None  # they may be known to this process alone
     mode = table.path.stat().st_mode & 0o666
-    with target.writing(mode) as file:
+    with target.writing(mode) as file, Rejects(table, rejects) as rejected:
         rows, writer = _transfer(
             table,
             target,
@@ -304,6 +321,7 @@ def write_pseudonyms(
             needed=read_by_plan(plan),
             on_progress=on_progress,
             workers=workers,
+            rejects=rejected,
             keep=keep,
         )
         older = () if earlier is None else earlier.older
@@ -324,6 +342,8 @@ def write_pseudonyms(
         manifest=document,
         manifest_path=None if sidecar is None else sidecar.address,
         about=table.about,
+        rejected=rejected.rows,
+        rejects=rejects.address if rejects is not None and rejected.rows else None,
     )
 
 
@@ -472,6 +492,7 @@ def write_recovered(
             needed=read_by_entries(entries),
             on_progress=on_progress,
             workers=workers,
+            rejects=Rejects(table, None),
             dropped=dropped,
         )
         writer.close(None)
@@ -510,6 +531,7 @@ def _transfer(
     needed: Collection[str],
     on_progress: Progress | None,
     workers: Workers | None,
+    rejects: Rejects,
     dropped: Collection[str] = (),
     keep: Callable[[Any], object] = lambda _: None,
 ) -> tuple[int, TableWriter]:
@@ -524,13 +546,14 @@ def _transfer(
         needed: the names of the columns that it needs.
         on_progress: is called after each chunk.
         workers: processes that help.
+        rejects: takes rows that can't be replaced.
         dropped: the names of columns that are not written.
         keep: takes what is told of each chunk.
 
     Returns:
         How many rows there are, and the writer, which is to be closed.
     """
-    rows, writer, schema = 0, None, None
+    rows, read, writer, schema = 0, 0, None, None
 
     def outcomes(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Callable[[], Outcome]]]:
         first = next(chunks)
@@ -542,16 +565,17 @@ def _transfer(
             yield chunk, partial(function, chunk.table, schema)
 
     with Pipeline() as pipeline:
-        for chunk, outcome in outcomes(pipeline.ahead(table.chunks(needed))):
-            with in_rows(rows, len(chunk)):
-                columns, told = outcome()
+        for whole, outcome in outcomes(pipeline.ahead(table.chunks(needed))):
+            with in_rows(read, len(whole)):
+                chunk, (columns, told) = rejects.accepted(whole, outcome, function, schema)
                 keep(told)
             if writer is None:
                 schema = columns.schema
                 changed = changed_schema(table.schema, schema, dropped)
                 writer = writer_of(table, Path(target.shown), file, changed)
-            pipeline.behind(partial(_write, writer, chunk, columns, rows))
+            pipeline.behind(partial(_write, writer, chunk, columns, read))
             rows += len(chunk)
+            read += len(whole)
             if on_progress is not None:
                 on_progress(table.fraction)
         pipeline.finish()

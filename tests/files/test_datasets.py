@@ -19,7 +19,13 @@ from secureml.errors import (
     SecretNotFoundError,
     SecureMLError,
 )
-from secureml.files import anonymize_files, manifest_of, reidentify_file, reidentify_files
+from secureml.files import (
+    anonymize_file,
+    anonymize_files,
+    manifest_of,
+    reidentify_file,
+    reidentify_files,
+)
 from secureml.key_management import KeyManager
 
 SSN = [f"{100 + number}-{number % 90 + 10}-{1000 + number}" for number in range(400)]
@@ -546,3 +552,88 @@ def test_rules_name_partition_columns_too(
     with KeyManager(environment="development", store=manager._connection.store(), **rules) as own:
         anonymize_files(folder, out, key_manager=own)
     assert "ada" not in files_below(out)[0]
+
+
+class TestRejects:
+    """Rows that can't be pseudonymized go to a file of their own, and the others are written."""
+
+    @pytest.mark.usefixtures("small_chunks")
+    @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+    def test_rejected_rows_are_as_they_were_and_the_others_are_written(
+        self, tmp_path: Path, manager: KeyManager, kind: str
+    ) -> None:
+        ssn = [number if place % 7 else "wrong" for place, number in enumerate(SSN)]
+        columns = {"id": [str(place) for place in range(len(ssn))], "ssn": ssn}
+        path = tmp_path / f"in.{kind}"
+        if kind == "parquet":
+            parquet.write_table(pa.table(columns), path, row_group_size=50)
+        else:
+            rows = zip(*columns.values(), strict=True)
+            head, line = ("id,ssn\n", "{},{}\n")
+            if kind == "jsonl":
+                head, line = "", '{{"id": "{}", "ssn": "{}"}}\n'
+            path.write_text(head + "".join(line.format(*row) for row in rows))
+        out, wrong = tmp_path / f"out.{kind}", tmp_path / f"wrong.{kind}"
+        written = anonymize_file(
+            path, out, ["ssn"], formats={"ssn": "ssn"}, rejects=wrong, key_manager=manager
+        )
+        few = len([each for each in ssn if each == "wrong"])
+        assert (written.rows, written.rejected) == (len(ssn) - few, few)
+        assert written.rejects == wrong
+        assert wrong.stat().st_mode & 0o777 == 0o600
+        back = tmp_path / f"back.{kind}"
+        reidentify_file(out, back, key_manager=manager)
+        if kind == "parquet":
+            assert parquet.read_table(wrong)["id"].to_pylist() == columns["id"][::7]
+            assert parquet.read_table(back)["ssn"].to_pylist() == [n for n in ssn if n != "wrong"]
+            return
+        lines = path.read_text().splitlines()
+        assert wrong.read_text().splitlines() == [
+            line for line in lines if "wrong" in line or line == "id,ssn"
+        ]
+        assert back.read_text().splitlines() == [line for line in lines if "wrong" not in line]
+
+    def test_small_domains_and_values_of_another_format_are_rejected_both(
+        self, tmp_path: Path, manager: KeyManager
+    ) -> None:
+        path = tmp_path / "in.csv"
+        path.write_text("ssn,name\n123-45-6789,Ada Lovelace\n,Al\nwrong,Grace Hopper\n")
+        anonymize_file(
+            path, tmp_path / "out.csv", ["ssn", "name"], formats={"ssn": "ssn"},
+            rejects=tmp_path / "wrong.csv", key_manager=manager,
+        )  # fmt: skip
+        assert (tmp_path / "wrong.csv").read_text().split("\n")[1:] == [
+            "wrong,Grace Hopper",
+            ",Al",
+            "",
+        ]
+
+    def test_without_rejects_there_is_no_file_and_without_the_argument_an_error(
+        self, tmp_path: Path, manager: KeyManager
+    ) -> None:
+        path = write_csv(tmp_path / "in.csv")
+        wrong = tmp_path / "wrong.csv"
+        written = anonymize_file(
+            path, tmp_path / "out.csv", ["ssn"], rejects=wrong, key_manager=manager
+        )
+        assert (written.rejected, written.rejects, wrong.exists()) == (0, None, False)
+        path.write_text("id,ssn\n1,wrong\n")
+        with pytest.raises(PseudonymizationError, match="row 1: column 'ssn'"):
+            anonymize_file(
+                path, tmp_path / "o.csv", ["ssn"], formats={"ssn": "ssn"}, key_manager=manager
+            )
+
+    def test_a_job_keeps_the_rejected_rows_of_each_file_under_its_name(
+        self, lake: Path, out: Path, tmp_path: Path, manager: KeyManager
+    ) -> None:
+        with (lake / "more" / "b.csv").open("a") as file:
+            file.write("7,wrong\n")
+        wrong = lake / "rejected"  # which is no input of the next job
+        for force in (False, True):
+            written = anonymize_files(
+                lake, out, ["ssn"], formats={"ssn": "ssn"}, rejects=wrong, force=force,
+                key_manager=manager,
+            )  # fmt: skip
+            assert (written.rows, written.rejected) == (60, 1)
+            assert files_below(wrong) == ["more/b.csv"]
+        assert (wrong / "more" / "b.csv").read_text() == "id,ssn\n7,wrong\n"

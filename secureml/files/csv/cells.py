@@ -87,6 +87,16 @@ class Rows:
         starts, ends = self.starts[start:] - at, self.ends[start:] - at
         return type(self)(self.data[at:], starts, ends, self.plain, self.added)
 
+    def filter(self, picked: Flags) -> Self:
+        """Return some rows."""
+        sizes = np.diff(self.starts, append=len(self.data))
+        data = np.frombuffer(self.data, np.uint8)[len(self.data) - int(sizes.sum()) :]
+        kept = sizes[picked]
+        starts = np.cumsum(kept) - kept
+        ends = self.ends[picked] - (self.starts[picked] - starts)[:, np.newaxis]
+        added = self.added if len(picked) and picked[-1] else 0
+        return type(self)(data[np.repeat(picked, sizes)].tobytes(), starts, ends, self.plain, added)
+
     def bounds(self, column: int) -> tuple[Places, Places]:
         """Return where the cells of a column begin and end."""
         return self.ends[:, column - 1] + 1 if column else self.starts, self.ends[:, column]
@@ -141,6 +151,15 @@ class RowsOfFile:
     def slice(self, start: int) -> Self:
         """Return the rows from one on."""
         return type(self)(tuple(self._from(start)))
+
+    def filter(self, rows: pa.Array) -> Self:
+        """Return those rows for which the array is true."""
+        picked = rows.to_numpy(zero_copy_only=False)
+        ends = np.cumsum([len(block) for block in self.blocks])
+        parts = np.split(picked, ends[:-1]) if self.blocks else []
+        return type(self)(
+            tuple(block.filter(part) for block, part in zip(self.blocks, parts, strict=True))
+        )
 
     def _from(self, start: int) -> Iterator[Rows]:
         for rows in self.blocks:
