@@ -102,7 +102,7 @@ build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
 .venv/.dev: EXTRAS = [vault,server,s3,dev]
 .venv/.bench: EXTRAS = [vault,server,bench]
 .venv-core/.core: ALSO = pytest pytest-timeout
-.venv-lowest/.lowest: EXTRAS = [vault,server,s3,dev]
+.venv-lowest/.lowest: EXTRAS = [vault,server,fsspec,dev]
 .venv-lowest/.lowest: ALSO = --constraint tests/lowest.txt
 .venv-lowest/.lowest: tests/lowest.txt
 

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from secureml.errors import SecureMLError
 from secureml.files.locations import LocalLocation, Location
@@ -29,6 +29,7 @@ __all__ = ["FOLDER", "Done", "Journal"]
 FOLDER = "_secureml"
 
 _JOB = "job.json"
+_Record = TypeVar("_Record")
 _PRIVATE = 0o600
 
 
@@ -83,13 +84,13 @@ class Journal:
                 f"{self._shown} holds a job: --resume (resume=True) goes on after the files that"
                 " are complete, --force (force=True) begins anew"
             )
-        job = _read(self._job)
-        if job.get("kind") != self._kind:
+        job = _read(self._job, _Job)
+        if job.kind != self._kind:
             raise SecureMLError(f"{self._shown} holds the results of another kind of job")
-        self.key = None if job["key"] is None else KeyReference(**job["key"])
+        self.key = job.key
         for name, place in self._folder.below():
             if name != _JOB and name.endswith(".json"):
-                self._done[name.removesuffix(".json")] = Done(**_read(place))
+                self._done[name.removesuffix(".json")] = _read(place, Done)
 
     def begin(self, key: KeyReference | None, digest: Callable[[bytes], str] | None) -> None:
         """Record which key the whole job is under; a job that goes on has its record.
@@ -104,7 +105,7 @@ class Journal:
             return
         for _, place in self._folder.below():
             place.remove()
-        self._write(self._job, {"kind": self._kind, "key": None if key is None else asdict(key)})
+        self._write(self._job, asdict(_Job(self._kind, key)))
 
     def digest(self, *facts: object) -> str:
         """Return a digest of facts."""
@@ -154,13 +155,23 @@ class Journal:
             file.write(json.dumps(content).encode())
 
 
-def _read(place: Location) -> dict[str, Any]:
-    content = None
+@dataclass(frozen=True, slots=True)
+class _Job:
+    kind: str
+    key: KeyReference | None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.key, dict):
+            object.__setattr__(self, "key", KeyReference(**self.key))
+
+
+def _read(place: Location, kind: type[_Record]) -> _Record:
+    record = None
     with place.reading() as path:
         try:
-            content = read_json(path.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            content = None
-    if not isinstance(content, dict):
-        raise SecureMLError(f"{place.shown} is no record of a job: remove it, or begin anew")
-    return content
+            record = kind(**read_json(path.read_bytes()))
+        except (OSError, ValueError, TypeError, RecursionError):
+            record = None
+    if record is None:
+        raise SecureMLError(f"{place.shown} is no record of a job: begin anew with --force")
+    return record

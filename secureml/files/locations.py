@@ -39,6 +39,8 @@ Address = str | os.PathLike[str]
 """A path, a glob, a folder or the URL of a store, such as ``s3://lake/customers/``."""
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_FLAT = frozenset({"abfs", "abfss", "az", "gcs", "gs", "oss", "s3", "s3a"})
+"""Stores without folders, in which making one might make a bucket."""
 
 _Result = TypeVar("_Result")
 
@@ -282,8 +284,10 @@ class StoredLocation(Location):
         _told(self.shown, "removed", partial(self.store.rm_file, self.path))
 
     def make_folder(self, mode: int) -> None:
-        folder = self.path.rpartition("/")[0]
-        _told(self.shown, "written", partial(self.store.makedirs, folder, exist_ok=True))
+        protocol = self.store.protocol
+        if _FLAT.isdisjoint((protocol,) if isinstance(protocol, str) else protocol):
+            folder = self.path.rpartition("/")[0]
+            _told(self.shown, "written", partial(self.store.makedirs, folder, exist_ok=True))
 
     def _type(self) -> str:
         self.store.invalidate_cache()

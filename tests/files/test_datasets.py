@@ -337,6 +337,15 @@ class TestResume:
         assert records
         assert not any(text.encode() in records for text in (SSN[3], "part-0", "ssn"))
 
+    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"kind": 1, "key": {"name": "x"}}'])
+    def test_a_record_that_is_none_is_an_error(
+        self, lake: Path, out: Path, manager: KeyManager, content: str
+    ) -> None:
+        self.stopped(lake, out, manager)
+        (out / "_secureml" / "job.json").write_text(content)
+        with pytest.raises(SecureMLError, match=r"job\.json is no record of a job"):
+            anonymize_files(lake, out, ["ssn"], resume=True, key_manager=manager)
+
     def test_another_job_is_kept_out(self, lake: Path, out: Path, manager: KeyManager) -> None:
         refused = []
 

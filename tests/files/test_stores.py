@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -26,11 +25,14 @@ from secureml.files import (
 from secureml.files.locations import shown
 from secureml.key_management import KeyManager
 
+fsspec = pytest.importorskip("fsspec")
+
 CSV = b"id,ssn\n1,123-45-6789\n2,987-65-4321\n"
 
 
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[S3Server]:
+    pytest.importorskip("s3fs")
     server = S3Server()
     yield server
     server.close()
@@ -172,6 +174,18 @@ def test_what_is_not_there_is_told_with_a_remedy(lake: Any, manager: KeyManager)
         anonymize_file(f"{url}/absent.csv", f"{url}/out.csv", ["ssn"], key_manager=manager)
     with pytest.raises(SecureMLError, match=r"does not exist|has no tables"):
         anonymize_files(f"{url}/absent/", f"{url}/out/", ["ssn"], key_manager=manager)
+
+
+def test_a_bucket_that_is_not_there_is_not_made(
+    lake: Any, tmp_path: Path, manager: KeyManager
+) -> None:
+    store, url = lake
+    if not url.startswith("s3:"):
+        pytest.skip("it has no buckets")
+    (tmp_path / "a.csv").write_bytes(CSV)
+    with pytest.raises(SecureMLError, match=r"can't be (read|written) \(it does not exist"):
+        anonymize_files(tmp_path, "s3://lakes/out", ["ssn"], key_manager=manager)
+    assert store.ls("") == ["lake"]
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "500 Internal Server Error"])
