@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +45,9 @@ def too_small_domains(table: Table, replaced: Mapping[str, ReplacedColumn]) -> D
         column=name,
         domain_size=domain,
         rows=rows,
-        places=_places((each.column, each.outcome.small.rows) for each in replaced.values()),
+        places=_places(
+            _rows(table, each, one, one.outcome.small.rows) for each, one in replaced.items()
+        ),
     )
 
 
@@ -79,12 +81,16 @@ def invalid_values(
         " 'null' to remove them",
         column=name,
         rows=len(_rows(table, name, first_column, first_column.outcome.invalid)),
-        places=np.unique(
-            np.concatenate(
-                [_rows(table, each, one, one.outcome.invalid) for each, one in replaced.items()]
-            )
-        ).tolist(),
+        places=_places(
+            _rows(table, each, one, one.outcome.invalid) for each, one in replaced.items()
+        ),
     )
+
+
+def _places(found: Iterable[Index]) -> list[int]:
+    """Return the rows of several columns together, each once."""
+    places: list[int] = np.unique(np.concatenate(list(found))).tolist()
+    return places
 
 
 def _rows(table: Table, name: str, replaced: ReplacedColumn, places: Index) -> Index:
