@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Self
 import pyarrow as pa
 
 from secureml.errors import PseudonymizationError, SecureMLError
+from secureml.files.progress import Done
 
 __all__ = ["CHUNK_BYTES", "Chunk", "TableFile", "TableWriter", "changed_schema"]
 
@@ -137,6 +138,10 @@ class TableFile(ABC):
     @abstractmethod
     def keeps_manifest(self) -> bool:
         """Whether a file of this kind holds its manifest itself."""
+
+    def done(self, rows: int) -> Done:
+        """Return how much is done after some rows."""
+        return Done(self.fraction, rows=rows, bytes=int(self.fraction * self._state[1]))
 
     @property
     def about(self) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from secureml.atomic_files import check_replaceable
@@ -21,7 +21,6 @@ from secureml.files.locations import (
 from secureml.settings.environments import did_you_mean
 
 __all__ = [
-    "Progress",
     "check_absent",
     "check_columns",
     "check_free",
@@ -32,9 +31,6 @@ __all__ = [
     "place_of",
     "target_of",
 ]
-
-Progress = Callable[[float], object]
-"""Takes the fraction that is done, 0 to 1."""
 
 
 def check_output(table: TableFile, output: str | os.PathLike[str]) -> Path:

@@ -17,7 +17,7 @@ from secureml.errors import (
     SecureMLError,
 )
 from secureml.files.base import TableFile
-from secureml.files.checks import Progress, check_free
+from secureml.files.checks import check_free
 from secureml.files.csv import Told
 from secureml.files.inputs import Source, find_sources
 from secureml.files.jobs import Anonymizing, Job, Plan, Recovering
@@ -31,6 +31,7 @@ from secureml.files.locations import (
 )
 from secureml.files.manifests import SIDECAR, open_told
 from secureml.files.partitions import PartitionedTable, partitions_of, renamed
+from secureml.files.progress import Progress
 from secureml.files.transfer import (
     Written,
 )

@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from secureml.errors import PseudonymizationError, SecureMLError
 from secureml.files.base import TableFile
-from secureml.files.checks import Progress
 from secureml.files.frames import anonymized, recovered
 from secureml.files.inputs import Source
 from secureml.files.locations import Location
 from secureml.files.manifests import fetched_manifest, find_manifest
 from secureml.files.partitions import partitions_of
+from secureml.files.progress import Progress
 from secureml.files.transfer import (
     PlannedFile,
     Written,

@@ -22,7 +22,6 @@ from secureml.anonymization.recovery import check_complete
 from secureml.errors import SecureMLError
 from secureml.files.base import TableFile, changed_schema
 from secureml.files.checks import (
-    Progress,
     check_absent,
     check_output,
     in_rows,
@@ -42,6 +41,7 @@ from secureml.files.manifests import (
     sidecar_of,
     work_folder_of,
 )
+from secureml.files.progress import Progress
 from secureml.files.rekey_plan import RekeyPlan
 from secureml.files.standard import STANDARD
 from secureml.files.storage import digest_of, digest_of_open
@@ -87,7 +87,7 @@ def rekey_file(
         force: replace an output that is there.
         drop_missing: as for ``rekey``.
         check_table: as for ``rekey``.
-        on_progress: is called now and then.
+        on_progress: is called now and then with how much is done.
         key_manager: where both keys come from; by default the process's own.
 
     Raises:
@@ -190,7 +190,7 @@ class _Rekey:
                 )
             work.add(columns, len(chunk), Manifest.of(self.new, moved).document())
             if on_progress is not None:
-                on_progress(self.table.fraction)
+                on_progress(self.table.done(work.rows))
 
     def complete(self, target: Path, place: Path | None) -> None:
         """Make the new file and its manifest, and record that they are complete."""

@@ -19,7 +19,6 @@ from secureml.anonymization.previewing import Preview
 from secureml.errors import ArgumentError
 from secureml.files.base import Chunk, TableFile, TableWriter, changed_schema
 from secureml.files.checks import (
-    Progress,
     check_columns,
     check_free,
     check_target,
@@ -50,6 +49,7 @@ from secureml.files.manifests import (
     pair_text,
 )
 from secureml.files.pipeline import Pipeline
+from secureml.files.progress import Progress
 from secureml.files.rejects import Rejects
 from secureml.files.storage import digest_of_open
 from secureml.files.workers import Function, Outcome, Work, Workers, workers_for
@@ -200,7 +200,7 @@ def anonymize_file(
         rejects: where rows go that could not be pseudonymized under the policies ``on_invalid`` and
             ``small_domain``, in clear and for their owner alone; by default they are an error.
         workers: how many processes work; by default as many as pay, 1 for this process alone.
-        on_progress: is called now and then.
+        on_progress: is called now and then with how much is done.
         key_manager: where keys come from; by default the process's own.
         **rules: the other arguments of ``anonymize``. A function in place of a strategy gets the
             rows in chunks.
@@ -419,7 +419,7 @@ def reidentify_file(
         force: replace an output that is there.
         check_table: as for ``reidentify``.
         workers: as for ``anonymize_file``.
-        on_progress: is called now and then.
+        on_progress: is called now and then with how much is done.
         key_manager: where keys come from; by default the process's own.
 
     Raises:
@@ -577,7 +577,7 @@ def _transfer(
             rows += len(chunk)
             read += len(whole)
             if on_progress is not None:
-                on_progress(table.fraction)
+                on_progress(table.done(read))
         pipeline.finish()
     assert writer is not None
     return rows, writer
