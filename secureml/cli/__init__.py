@@ -14,9 +14,9 @@ __all__ = ["main"]
     cls=Program,
     package=__name__,
     commands_at={
-        "anonymize": ("tables.commands", "Replace values in a file by pseudonyms"),
-        "reidentify": ("tables.commands", "Recover the values that anonymize replaced in a file"),
-        "rekey": ("tables.commands", "Move the pseudonyms in a file to another key"),
+        "anonymize": ("tables.anonymize", "Replace values in a file by pseudonyms"),
+        "reidentify": ("tables.reidentify", "Recover the values that anonymize replaced in a file"),
+        "rekey": ("tables.rekey", "Move the pseudonyms in a file to another key"),
         "scan": ("tables.scan", "Propose rules for the columns of a file"),
         "keys": ("keys", "Make, read and rotate keys"),
         "vault": ("vault", "Set a Vault up, run one for development, see how one is"),

@@ -11,12 +11,17 @@ import contextlib
 import json
 import os
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from secureml.files import Done
 
 __all__ = [
     "ask",
@@ -56,13 +61,19 @@ def show(*lines: object, err: bool = False) -> None:
         click.echo(text.decode(encoding), err=err)
 
 
-def show_json(value: object) -> None:
+def show_json(value: object, *, err: bool = False) -> None:
     """Print a value as JSON, in ASCII alone."""
-    show(*json.dumps(value, indent=2).split("\n"))
+    show(*json.dumps(value, indent=2).split("\n"), err=err)
 
 
 def show_table(
-    names: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Sequence[str] = ()
+    names: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    whole: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    ruled: bool = True,
+    err: bool = False,
 ) -> None:
     """Print a table as wide as the terminal, or wider if a value must not be cut.
 
@@ -70,51 +81,120 @@ def show_table(
         names: of the columns.
         rows: their values; None is shown as nothing. An empty row is a line between others.
         whole: columns whose values stay on one line.
+        numbers: columns whose values end below each other.
+        ruled: with lines; without any, nothing is cut.
+        err: on standard error.
     """
     from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
+    table = Table() if ruled else Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in names:
-        table.add_column(name, overflow="fold", no_wrap=name in whole)
+        table.add_column(
+            name,
+            overflow="fold",
+            no_wrap=name in whole,
+            justify="right" if name in numbers else "left",
+        )
     for row in rows:
         if not row:
             table.add_section()
             continue
         # Text, so that nothing in a value is taken for markup.
         table.add_row(*(Text("" if value is None else shown(value)) for value in row))
-    console = Console(color_system=None, highlight=False)
+    console = Console(color_system=None, highlight=False, stderr=err)
     without_end = console.options.update(max_width=sys.maxsize)
-    console.width = max(console.width, Measurement.get(console, without_end, table).minimum)
+    measured = Measurement.get(console, without_end, table)
+    console.width = max(console.width, measured.minimum if ruled else measured.maximum)
     with console.capture() as capture:
         console.print(table)
-    show(*capture.get().splitlines())
+    show(*(line.rstrip() for line in capture.get().splitlines()), err=err)
 
 
-def is_terminal() -> bool:
-    """Whether standard output is a terminal."""
-    return sys.stdout.isatty()
+def is_terminal(*, err: bool = False) -> bool:
+    """Whether standard output, or standard error, is a terminal."""
+    return (sys.stderr if err else sys.stdout).isatty()
 
 
 @contextlib.contextmanager
-def progress(title: str) -> Iterator[Callable[[float], object] | None]:
-    """Show on a terminal how far some work is; yields what takes the fraction that is done."""
-    if not sys.stderr.isatty():
-        yield None
-        return
+def progress(
+    title: str,
+    *,
+    quiet: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+    every: float = 5.0,
+) -> Iterator[Callable[[Done], object]]:
+    """Show how far some work is: a bar on a terminal, and else a line now and then.
+
+    Yields what takes how much is done.
+
+    Args:
+        title: what is worked on.
+        quiet: show nothing.
+        clock: tells the time in seconds.
+        every: how many seconds are between two lines.
+    """
+    if quiet:
+        yield lambda _: None
+    elif is_terminal(err=True) and os.environ.get("TERM") != "dumb":
+        with _bar(title, clock) as update:
+            yield update
+    else:
+        yield _lines(title, clock, every)
+
+
+@contextlib.contextmanager
+def _bar(title: str, clock: Callable[[], float]) -> Iterator[Callable[[Done], object]]:
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
     from rich.table import Column
 
     # A long title is cut off, and the figures are not.
     about = TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=24))
-    columns = (about, *Progress.get_default_columns()[1:])
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(escape(shown(title)), total=1.0)
-        yield lambda fraction: bar.update(task, completed=fraction)
+    line = Column(ratio=1)
+    figures = TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True))
+    columns = (about, BarColumn(None, table_column=line), TaskProgressColumn(), figures)
+    # What goes to standard output may be a table itself.
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        expand=True,
+        redirect_stdout=False,
+    ) as bar:
+        task = bar.add_task(escape(shown(title)), total=1.0, figures="")
+        start = clock()
+        yield lambda done: bar.update(
+            task, completed=float(done), figures=_figures(done, clock() - start)
+        )
+
+
+def _lines(title: str, clock: Callable[[], float], every: float) -> Callable[[Done], object]:
+    start = last = clock()
+
+    def update(done: Done) -> None:
+        nonlocal last
+        now = clock()
+        if now - last >= every:
+            last = now
+            show(f"{title}: {done:.0%}, {_figures(done, now - start)}", err=True)
+
+    return update
+
+
+def _figures(done: Done, seconds: float) -> str:
+    """Return the number of the file, rows, bytes in a second, and the time that is left."""
+    found = [f"file {done.file:,} of {done.files:,}"] if done.files > 1 else []
+    found += [f"{done.rows:,} rows"]
+    if seconds > 0:
+        found += [f"{done.bytes / 1e6 / seconds:,.1f} MB/s"]
+    if 0 < done < 1:
+        left = timedelta(seconds=round(seconds * (1 - done) / done))
+        found += [f"{left} left"]
+    return ", ".join(found)
 
 
 def discard() -> None:

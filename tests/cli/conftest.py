@@ -6,11 +6,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from helpers.commands import Ran, Run, in_process, secureml_command, secureml_environment
+from helpers.tables import TABLE
+from helpers.vault import Vault
 from secureml.cli import main
+from secureml.key_management import KeyManager
 
 
 @pytest.fixture
@@ -64,3 +68,23 @@ def unused_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
+
+
+@pytest.fixture
+def plain(vault: Vault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A table, and the variables that lead to the test's own namespace, which has a key."""
+    monkeypatch.setenv("SECUREML_VAULT_URL", vault.url)
+    monkeypatch.setenv("SECUREML_VAULT_TOKEN", vault.token)
+    monkeypatch.setenv("SECUREML_VAULT_NAMESPACE", vault.namespace or "")
+    monkeypatch.setenv("SECUREML_ENV", "development")
+    with KeyManager() as manager:
+        manager.generate_key("master_key")
+    path = tmp_path / "plain.csv"
+    path.write_text(TABLE)
+    return path
+
+
+@pytest.fixture
+def hidden(run: Run, plain: Path) -> Path:
+    assert run("anonymize", plain, "--output", "hidden.csv", "--columns", "ssn,name").code == 0
+    return plain.with_name("hidden.csv")

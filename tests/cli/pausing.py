@@ -12,13 +12,13 @@ import signal
 import sys
 
 from secureml.cli import main
-from secureml.cli.tables import commands
+from secureml.cli.tables import running
 from secureml.files import csv
 
 
 @contextlib.contextmanager
-def pausing(_file):
-    def pause(_fraction):
+def pausing(_source, *, quiet):
+    def pause(_done):
         print("paused", flush=True)
         signal.pause()
 
@@ -32,5 +32,5 @@ for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU"):
 if sys.argv[1] == "named" and hasattr(os, "O_TMPFILE"):
     del os.O_TMPFILE
 csv.CHUNK_BYTES = 1024
-commands.progress = pausing
+running.progress = pausing
 main(sys.argv[3:], prog_name="secureml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -11,7 +12,11 @@ import click
 
 from secureml.settings.rules import OPTIONS, ColumnRule, Option, option_problem
 
-__all__ = ["by_column", "column_options", "options_of", "strategies"]
+__all__ = ["by_column", "column_options", "columns_option", "options_of", "strategies"]
+
+
+_NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,]*?))\s*,')
+"""A name of a list, in quotation marks as in CSV or without, and the comma behind it."""
 
 
 def by_column(name: str, what: str) -> Callable[..., Any]:
@@ -86,6 +91,24 @@ def _value(name: str, text: str) -> Any:
     return value
 
 
+def _names(_ctx: object, _param: object, given: Sequence[str]) -> list[str] | None:
+    """Read lists of names; a name with a comma is in quotation marks, as in CSV."""
+    found = [
+        plain if quoted is None else quoted.replace('""', '"')
+        for text in given
+        for quoted, plain in (match.groups() for match in _NAME.finditer(text + ","))
+    ]
+    return found if given else None
+
+
+columns_option = click.option(
+    "--columns",
+    multiple=True,
+    metavar="A,B,...",
+    callback=_names,
+    help="The columns to replace; by default those that the rules of the settings name. A name "
+    "with a comma in it is in quotation marks, as in CSV; can be repeated.",
+)
 column_options = click.option(
     "--option",
     "options",

@@ -1,0 +1,137 @@
+"""``secureml anonymize``: replaces values in files by pseudonyms."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from secureml.cli.base import command
+from secureml.cli.options import delimiter_option, json_option, key_name_option
+from secureml.cli.output import show, show_json
+from secureml.cli.tables.column_options import (
+    by_column,
+    column_options,
+    columns_option,
+    options_of,
+    strategies,
+)
+from secureml.cli.tables.running import force_option, quiet_option, running
+from secureml.cli.tables.summary import print_summary
+from secureml.registry import VENDOR_NAME
+
+if TYPE_CHECKING:
+    from secureml.anonymization.previewing import Preview
+
+__all__ = ["anonymize"]
+
+
+@command()
+@click.argument("file", metavar="FILE", type=click.Path())
+@click.option(
+    "-o", "--output", metavar="OUT", type=click.Path(), help="Where the result is written."
+)
+@click.option(
+    "--preview",
+    type=click.IntRange(0),
+    is_flag=False,
+    flag_value=5,
+    metavar="N",
+    help="Write nothing: show N rows (5) before and after, and figures for each column.",
+)
+@columns_option
+@click.option(
+    "--strategy",
+    multiple=True,
+    metavar="[COLUMN=]NAME",
+    help="How values are replaced, in all columns or in one; can be repeated.",
+)
+@by_column("format", "What the values of a column are")
+@by_column("domain", "The domain of a column, shared by columns that are joined")
+@click.option(
+    "--domain-prefix",
+    metavar="TEXT",
+    help="What sets all domains apart from those of others, such as the name of a recipient.",
+)
+@by_column("tweak", "Another column that makes equal values of a column unlinkable")
+@column_options
+@click.option(
+    "--manifest",
+    metavar="M",
+    type=click.Path(),
+    help="That of columns replaced before; by default the one in the file or beside it.",
+)
+@click.option("--small-domain", metavar="POLICY", help="error, token, null or permute.")
+@click.option("--on-invalid", metavar="POLICY", help="error, token or null.")
+@click.option("--normalize", metavar="FORM", help="NFC.")
+@click.option("--on-ordered", metavar="POLICY", help="error or keep, for ordered categories.")
+@click.option("--profile", metavar="NAME", help="A set of rules in the settings.")
+@key_name_option
+@click.option(
+    "--key-versions", is_flag=True, help="Add a column with the version of the key for each."
+)
+@delimiter_option
+@force_option
+@quiet_option
+@json_option
+def anonymize(
+    environment: str | None,
+    *,
+    file: str,
+    output: str | None,
+    preview: int | None,
+    columns: list[str] | None,
+    strategy: Sequence[str],
+    key_name: str | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+    **arguments: Any,
+) -> None:
+    """Replace values in a file by pseudonyms.
+
+    The file is CSV or Parquet. The manifest, which recovery needs, is in a Parquet file itself,
+    and beside a CSV file as OUT.manifest.json.
+
+    Examples:
+      secureml anonymize customers.csv -o hidden.csv --columns ssn,email
+      secureml anonymize customers.parquet -o hidden.parquet --columns ssn --format ssn=ssn
+      secureml anonymize customers.csv -o hidden.csv --columns card \\
+          --format card=credit_card --option card.keep_first=4 --option card.keep_last=4
+      secureml anonymize customers.csv --columns ssn,email --preview
+    """
+    from secureml.files import anonymize_file, preview_file
+
+    if (output is None) == (preview is None):
+        raise click.UsageError("give --output, or --preview")
+    of_vendor = any(
+        VENDOR_NAME.fullmatch(one.rpartition("=")[2])
+        for one in (*strategy, *arguments["formats"].values())
+    )
+    arguments |= {
+        "sensitive_columns": columns,
+        "strategy": strategies(strategy, columns),
+        "options": options_of(arguments["options"], of_vendor=of_vendor),
+        "master_key_name": key_name,
+    }
+    with running(environment, file, output, quiet=quiet) as run:
+        arguments["key_manager"] = run.manager
+        if output is None:
+            _print_preview(preview_file(file, rows=preview or 0, **arguments), as_json=as_json)
+            return
+        written = anonymize_file(
+            file, output, force=force, on_progress=run.on_progress, **arguments
+        )
+    print_summary(written, run, as_json=as_json, quiet=quiet)
+
+
+def _print_preview(preview: Preview, *, as_json: bool) -> None:
+    if not as_json:
+        show(*str(preview).split("\n"))
+        return
+    columns = [dataclasses.asdict(column) for column in preview.columns]
+    rows = json.loads(preview.rows.to_json(orient="records", date_format="iso"))
+    show_json({"columns": columns, "rows": rows})
