@@ -180,7 +180,8 @@ def _lines(title: str, clock: Callable[[], float], every: float) -> Callable[[Do
         now = clock()
         if now - last >= every:
             last = now
-            show(f"{title}: {done:.0%}, {_figures(done, now - start)}", err=True)
+            percent = f"{done:.0%}, " if done else ""
+            show(f"{title}: {percent}{_figures(done, now - start)}", err=True)
 
     return update
 

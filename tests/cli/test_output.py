@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 import secureml.cli
 from helpers.commands import Ran, Run
 from secureml import anonymize
-from secureml.cli.output import ask, confirm, show, show_table
+from secureml.cli.output import ask, confirm, progress, show, show_table
+from secureml.files import Done
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\x08\u202e\u2066\ud800"
 """Sets a terminal's title, clears it, and has controls of every kind, also a lone surrogate."""
@@ -47,6 +49,7 @@ def printers_in(module: Path) -> list[str]:
 
 def test_output_is_the_only_module_of_the_commands_that_prints():
     others = {path.name: printers_in(path) for path in FOLDER.glob("*.py")}
+    others |= {str(path): printers_in(path) for path in FOLDER.glob("*/**/*.py")}
     assert printers_in(FOLDER / "output.py")
     assert {name: found for name, found in others.items() if found} == {
         "output.py": others["output.py"]
@@ -66,6 +69,74 @@ def test_unprintable_characters_are_escaped(capsys, err):
 def test_characters_that_the_stream_can_not_encode_are_escaped(python):
     script = "from secureml.cli.output import show; show('Łukasz')"
     assert python("-c", script, PYTHONIOENCODING="latin-1", PYTHONUTF8="0").out == "\\u0141ukasz\n"
+
+
+class TestProgress:
+    """Of which nothing goes to standard output."""
+
+    @pytest.fixture
+    def seconds(self) -> list[float]:
+        """What a clock shows; the last one stays."""
+        return [100.0]
+
+    def test_is_a_line_every_five_seconds_in_a_log(self, capsys, seconds):
+        with progress("big.csv", clock=lambda: seconds[-1]) as update:
+            for number in range(1, 24):
+                seconds.append(100.0 + number)
+                update(Done(number / 40, rows=number * 1000, bytes=number * 2_000_000))
+        assert capsys.readouterr() == (
+            "",
+            "big.csv: 12%, 5,000 rows, 2.0 MB/s, 0:00:35 left\n"
+            "big.csv: 25%, 10,000 rows, 2.0 MB/s, 0:00:30 left\n"
+            "big.csv: 38%, 15,000 rows, 2.0 MB/s, 0:00:25 left\n"
+            "big.csv: 50%, 20,000 rows, 2.0 MB/s, 0:00:20 left\n",
+        )
+
+    def test_tells_the_number_of_the_file(self, capsys, seconds):
+        with progress("in/", clock=lambda: seconds[-1]) as update:
+            seconds.append(105.0)
+            update(Done(0.5, rows=10, bytes=5_000_000, file=3, files=12))
+        assert capsys.readouterr().err == (
+            "in/: 50%, file 3 of 12, 10 rows, 1.0 MB/s, 0:00:05 left\n"
+        )
+
+    def test_tells_no_time_that_is_left_if_nobody_knows_the_end(self, capsys, seconds):
+        with progress("-", clock=lambda: seconds[-1]) as update:
+            seconds.append(105.0)
+            update(Done(0, rows=10, bytes=5_000_000))
+        assert capsys.readouterr().err == "-: 10 rows, 1.0 MB/s\n"
+
+    def test_is_nothing_if_it_is_quiet(self, capsys, seconds):
+        with progress("big.csv", quiet=True, clock=lambda: seconds[-1]) as update:
+            seconds.append(200.0)
+            update(Done(0.5, rows=10))
+        assert capsys.readouterr() == ("", "")
+
+    @pytest.mark.parametrize("terminal", ["xterm", "dumb"])
+    def test_is_a_bar_on_a_terminal_that_can_draw_one(self, python, terminal):
+        script = """
+import contextlib, os, pty
+from secureml.cli.output import progress
+from secureml.files import Done
+ours, theirs = pty.openpty()
+os.dup2(theirs, 2)
+with progress("[b]big\x1b.csv" + "x" * 200) as update:
+    update(Done(0.25, rows=1234, bytes=5_000_000, file=3, files=12))
+os.set_blocking(ours, False)
+with contextlib.suppress(BlockingIOError):
+    while True:
+        os.write(1, os.read(ours, 65536))
+"""
+        ran = python("-c", script, TERM=terminal, COLUMNS="100")
+        if terminal == "dumb":
+            assert (ran.code, ran.out) == (0, "")
+            return
+        shown = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", ran.out)
+        assert ran.code == 0, ran.err
+        assert "[b]big\\x1b.csv" in shown
+        assert "file 3 of 12, 1,234 rows, " in shown
+        assert " 25%" in shown
+        assert "\x1b." not in shown
 
 
 @pytest.mark.parametrize("width", ["10", "40", "80"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -129,6 +130,27 @@ def test_an_ignored_signal_stays_ignored(folder):
     )
     process.send_signal(signal.SIGHUP)
     assert ended(process, killer, signal.SIGTERM)[0] == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("name", ENDING)
+def test_a_signal_that_is_lost_ends_the_work_at_the_next_rows(run, folder, monkeypatch, name):
+    calls = []
+
+    @contextlib.contextmanager
+    def losing(_source, *, quiet):
+        def lose(_done):
+            calls.append(name)
+            with contextlib.suppress(KeyboardInterrupt, SystemExit):
+                signal.raise_signal(getattr(signal, name))
+
+        yield lose
+
+    monkeypatch.setattr("secureml.files.csv.CHUNK_BYTES", 1024)
+    monkeypatch.setattr("secureml.cli.tables.running.progress", losing)
+    before = sorted(folder.iterdir())
+    assert run("reidentify", "hidden.csv", "-o", "back.csv").code == 128 + getattr(signal, name)
+    assert calls == [name]
+    assert sorted(folder.iterdir()) == before
 
 
 def test_handlers_are_those_of_before_when_a_command_ends(run):

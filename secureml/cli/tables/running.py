@@ -13,6 +13,7 @@ import click
 
 from secureml.cli.base import Interrupted
 from secureml.cli.output import progress
+from secureml.cli.signals import leave_if_stopped
 
 if TYPE_CHECKING:
     from secureml.files import Done
@@ -72,7 +73,8 @@ class Run:
     _started: float = field(default_factory=time.monotonic)
 
     def on_progress(self, done: Done) -> None:
-        """Take how much is done."""
+        """Take how much is done, and leave the work at a signal that was lost."""
+        leave_if_stopped()
         self.bytes = done.bytes
         self.show_progress(done)
 
