@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from secureml.key_management.rotation_period import period_in
 from secureml.secret_types import SecretBytes
 
 __all__ = ["content_of", "delimiter_option", "json_option", "key_name_option", "period"]
@@ -29,6 +28,9 @@ delimiter_option = click.option(
 
 def period(_ctx: click.Context, _param: click.Parameter, text: str | None) -> timedelta | None:
     """Read a length of time such as 7d; the callback of an option."""
+    # Here, because the help of all commands with options of this module would load it.
+    from secureml.key_management.rotation_period import period_in
+
     length = period_in(text)
     if text is not None and length is None:
         raise click.BadParameter("it takes a number and one of d, h, m and s, such as 7d.")

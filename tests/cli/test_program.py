@@ -83,7 +83,10 @@ def test_secureml_runs_as_a_program_and_as_a_module(installed, python):
 
 @pytest.mark.parametrize(
     "arguments",
-    ["--help", "--version", "keys --help", "vault --help", "settings --help", "demo --help"],
+    [
+        *("--help", "--version", "keys --help", "vault --help", "settings --help", "demo --help"),
+        *("anonymize --help", "reidentify --help", "rekey --help", "scan --help"),
+    ],
 )
 def test_help_loads_nothing_but_click(python, arguments):
     script = f"""

@@ -14,9 +14,6 @@ from secureml.atomic_files import NewFile, write_together
 from secureml.cli.base import command, note
 from secureml.cli.options import delimiter_option, json_option
 from secureml.cli.output import show, show_json
-from secureml.cli.settings.settings_file import with_rules
-from secureml.configuration.process import configure
-from secureml.settings import find_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,6 +46,7 @@ def scan(
       secureml scan customers.parquet --json
       secureml scan customers.csv --write
     """
+    from secureml.configuration.process import configure
     from secureml.scanning import scan as proposals_for
 
     settings = configure(environment=environment)
@@ -98,6 +96,9 @@ def _print(proposals: tuple[Proposal, ...], ruled: set[str]) -> None:
 
 
 def _write(rules: Mapping[str, Mapping[str, Any]]) -> None:
+    from secureml.cli.settings.settings_file import with_rules
+    from secureml.settings import find_files
+
     if not rules:
         note("there is no rule to add")
         return
