@@ -31,6 +31,7 @@ from secureml.files.locations import (
 )
 from secureml.files.manifests import SIDECAR, open_told
 from secureml.files.partitions import PartitionedTable, partitions_of, renamed
+from secureml.files.progress import Done as HowFar
 from secureml.files.progress import Progress
 from secureml.files.transfer import (
     Written,
@@ -109,7 +110,7 @@ def anonymize_files(
         delimiter: as for ``anonymize_file``, like ``encoding`` and ``header``.
         encoding: of CSV.
         header: whether CSV has one.
-        on_progress: is called now and then with the fraction that is done.
+        on_progress: is called now and then with how much is done.
         on_file: is called after each file.
         key_manager: where keys come from; by default the process's own.
         **rules: the other arguments of ``anonymize``.
@@ -165,7 +166,7 @@ def reidentify_files(
         delimiter: as for ``anonymize_file``, like ``encoding`` and ``header``.
         encoding: of CSV.
         header: whether CSV has one.
-        on_progress: is called now and then with the fraction that is done.
+        on_progress: is called now and then with how much is done.
         on_file: is called after each file.
         key_manager: where keys come from; by default the process's own.
 
@@ -253,8 +254,12 @@ def _run(
         before = 0
         with workers_for(job.manager, workers, total) as processes:
             for step in to_do:
-                told = partial(_told_of_all, on_progress, before / total, step.state[0] / total)
-                with _told_how_far(len(steps) - len(to_do) + len(files), len(steps)):
+                complete = len(steps) - len(to_do) + len(files)
+                rows = sum(written.rows for written in files)
+                told = partial(
+                    _told_of_all, on_progress, (complete + 1, len(steps)), rows, (before, total)
+                )
+                with _told_how_far(complete, len(steps)):
                     files.append(_do(job, step, csv, told, processes))
                     journal.add(step.source.name, _record(journal, step))
                 before += step.state[0]
@@ -289,10 +294,25 @@ def _do(
         )
 
 
-def _told_of_all(on_progress: Progress | None, before: float, share: float, done: float) -> None:
-    """Tell how much of all files is done, when so much of one is."""
+def _told_of_all(
+    on_progress: Progress | None,
+    file: tuple[int, int],
+    rows: int,
+    size: tuple[int, int],
+    done: HowFar,
+) -> None:
+    """Tell how much of all files is done, when so much of one is.
+
+    Args:
+        on_progress: is told.
+        file: its number, and how many files there are.
+        rows: how many rows the files before it have.
+        size: how many bytes the files before it have, and how many all.
+        done: how much of it is done.
+    """
     if on_progress is not None:
-        on_progress(min(before + share * done, 1.0))
+        before, total = size
+        on_progress(done.among(file, rows=rows, bytes=before, total=total))
 
 
 def _sources(

@@ -22,7 +22,7 @@ from secureml.files.locations import (
 )
 from secureml.files.manifests import PENDING_SIDECAR, SIDECAR
 
-__all__ = ["Source", "find_sources", "is_hidden"]
+__all__ = ["Source", "find_sources", "is_hidden", "is_one_file"]
 
 _WILDCARD = re.compile(r"[*?\[]")
 _TABLE = re.compile(
@@ -86,6 +86,16 @@ def find_sources(
         sources += found
     sources += _under_one_root(files)
     return sorted(sources, key=lambda source: source.name), sorted(left_out)
+
+
+def is_one_file(address: Address) -> bool:
+    """Tell whether an address is that of a file, and not a glob or a folder.
+
+    Raises:
+        SecureMLError: nothing is there, or it can't be told.
+    """
+    root, pattern = _split(address)
+    return pattern is None and not location_of(root, "inputs").is_folder()
 
 
 def is_hidden(name: str) -> bool:

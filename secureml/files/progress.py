@@ -34,6 +34,21 @@ class Done(float):
         self.rows, self.bytes, self.file, self.files = rows, bytes, file, files
         return self
 
+    def among(self, file: tuple[int, int], *, rows: int, bytes: int, total: int) -> Self:
+        """Return how much of several files is done, if this is how much is done of one.
+
+        Args:
+            file: its number, and how many files there are.
+            rows: how many rows of others are done.
+            bytes: how many bytes of others are done.
+            total: how many bytes all files have.
+        """
+        bytes += self.bytes
+        number, files = file
+        return type(self)(
+            min(bytes / total, 1.0), rows=rows + self.rows, bytes=bytes, file=number, files=files
+        )
+
 
 Progress = Callable[[Done], object]
 """Takes how much is done."""
