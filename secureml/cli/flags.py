@@ -10,7 +10,12 @@ from secureml.errors import ArgumentError
 
 __all__ = ["in_flags", "usage_error"]
 
-_NAMES = {"master_key_name": "key_name", "path": "file", "sensitive_columns": "columns"}
+_NAMES = {
+    "master_key_name": ("key_name",),
+    "path": ("file", "files"),
+    "inputs": ("files",),
+    "sensitive_columns": ("columns",),
+}
 """The parameters of commands that are named otherwise than the arguments they are for."""
 
 _SPELLINGS = (
@@ -20,7 +25,7 @@ _SPELLINGS = (
     ),
     (r"\bcheck_table=False\b", "--no-table-check"),
     (r"\bdrop_missing=True\b", "--drop-missing"),
-    (r" \(force=True\)", ""),
+    (r" \((force|resume)=True\)", ""),
     (r"\bkey_versions\b", "--key-versions"),
     (r"\bsensitive_columns\b", "--columns"),
 )
@@ -35,9 +40,9 @@ def in_flags(message: str) -> str:
 
 def usage_error(error: ArgumentError, command: click.Command) -> click.UsageError:
     """Return what a command says of an argument that can't be used."""
-    name = _NAMES.get(error.argument, error.argument)
+    names = _NAMES.get(error.argument, (error.argument,))
     for parameter in command.params:
-        if parameter.name == name:
+        if parameter.name in names:
             hint = parameter.opts[0] if isinstance(parameter, click.Option) else "FILE"
             return click.BadParameter(in_flags(error.problem), param_hint=hint)
     return click.UsageError(in_flags(str(error)))

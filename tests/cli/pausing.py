@@ -1,7 +1,7 @@
 """Run ``secureml``, and stand still when the command has done some rows of a table.
 
 Its arguments are "named" or "nameless", how new files are written, a signal that is ignored or
-"none", and those of the command.
+"none", and those of the command. It stands still in the first file, or in PAUSE_IN_FILE.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from secureml.files import csv
 
 
 @contextlib.contextmanager
-def pausing(_source, *, quiet):
-    def pause(_done):
-        print("paused", flush=True)
-        signal.pause()
+def pausing(_title, *, quiet):
+    def pause(done):
+        if done.file == int(os.environ.get("PAUSE_IN_FILE", "1")):
+            print("paused", flush=True)
+            signal.pause()
 
     yield pause
 

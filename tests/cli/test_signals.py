@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -105,6 +106,68 @@ def test_ctrl_c_says_what_is_where_and_ends_with_130(folder, monkeypatch, comman
     assert code == 130
     assert f"interrupted: {said.format(folder)}" in errors
     assert not (folder / "out.csv").exists()
+
+
+def test_ctrl_c_between_files_says_how_many_are_complete_and_how_to_go_on(run, folder, monkeypatch):
+    (folder / "in").mkdir()
+    for name in ("a", "b", "c"):
+        (folder / "in" / f"{name}.csv").write_text("n\n" + "123456789\n" * 500)
+    line = ("anonymize", "in", "-o", "out", "--columns", "n")
+    monkeypatch.setenv("PAUSE_IN_FILE", "2")
+    code, errors = ended(*started("nameless", *line), signal.SIGINT)
+    assert code == 130
+    assert errors.strip() == (
+        "interrupted: 1 of 3 files are complete in out; run it again with --resume to go"
+        " on after them"
+    )
+    assert [path.name for path in (folder / "out").glob("*.csv")] == ["a.csv"]
+    ran = run(*line, "--resume")
+    assert (ran.code, ran.err) == (0, "note: 1 more were complete before\n")
+    assert sorted(path.name for path in (folder / "out").glob("*.csv")) == [
+        "a.csv",
+        "b.csv",
+        "c.csv",
+    ]
+
+
+def pressed_at(event: str, end: str, *arguments: str) -> tuple[int, str]:
+    """Run a command that is interrupted at an event, and return the exit code and what is said."""
+    script = SCRIPT.with_name("interrupting.py")
+    done = subprocess.run(
+        [sys.executable, script, event, end, *arguments],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(Path(secureml.__file__).parents[1])},
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("event", "end", "said"),
+    [
+        ("import", "secureml.cli.tables.running", ""),
+        ("import", "pandas", ": nothing was changed"),
+        ("import", "pyarrow.parquet", ": nothing was changed"),
+        ("open", "hidden.csv", ": back.csv is as it was"),
+        ("open", "hidden.csv.manifest.json", ": back.csv is as it was"),
+    ],
+)
+def test_ctrl_c_at_any_moment_is_a_sentence_and_changes_nothing(folder, event, end, said):
+    before = sorted(folder.iterdir())
+    code, errors = pressed_at(event, end, "reidentify", "hidden.csv", "-o", "back.csv")
+    assert (code, errors) == (130, f"\ninterrupted{said}\n")
+    assert sorted(folder.iterdir()) == before
+
+
+def test_ctrl_c_while_a_vault_does_not_answer_is_a_sentence(folder, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("SECUREML_VAULT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("SECUREML_VAULT_TOKEN", "t")
+        code, errors = pressed_at(
+            "socket.connect", "", "reidentify", "hidden.csv", "-o", "back.csv"
+        )
+    assert (code, errors) == (130, "\ninterrupted: back.csv is as it was\n")
 
 
 def test_what_a_kill_leaves_is_swept_by_the_next_run(run, folder):

@@ -19,8 +19,14 @@ from secureml.cli.tables.column_options import (
     options_of,
     strategies,
 )
-from secureml.cli.tables.running import force_option, quiet_option, running
-from secureml.cli.tables.summary import print_summary
+from secureml.cli.tables.running import (
+    files_argument,
+    force_option,
+    quiet_option,
+    resume_option,
+    running,
+    several_files,
+)
 from secureml.registry import VENDOR_NAME
 
 if TYPE_CHECKING:
@@ -30,7 +36,7 @@ __all__ = ["anonymize"]
 
 
 @command()
-@click.argument("file", metavar="FILE", type=click.Path())
+@files_argument
 @click.option(
     "-o", "--output", metavar="OUT", type=click.Path(), help="Where the result is written."
 )
@@ -75,18 +81,20 @@ __all__ = ["anonymize"]
 )
 @delimiter_option
 @force_option
+@resume_option
 @quiet_option
 @json_option
 def anonymize(
     environment: str | None,
     *,
-    file: str,
+    files: Sequence[str],
     output: str | None,
     preview: int | None,
     columns: list[str] | None,
     strategy: Sequence[str],
     key_name: str | None,
     force: bool,
+    resume: bool,
     quiet: bool,
     as_json: bool,
     **arguments: Any,
@@ -103,7 +111,8 @@ def anonymize(
           --format card=credit_card --option card.keep_first=4 --option card.keep_last=4
       secureml anonymize customers.csv --columns ssn,email --preview
     """
-    from secureml.files import anonymize_file, preview_file
+    from secureml.cli.tables.summary import print_summary
+    from secureml.files import anonymize_file, anonymize_files, preview_file
 
     if (output is None) == (preview is None):
         raise click.UsageError("give --output, or --preview")
@@ -117,13 +126,22 @@ def anonymize(
         "options": options_of(arguments["options"], of_vendor=of_vendor),
         "master_key_name": key_name,
     }
-    with running(environment, file, output, quiet=quiet) as run:
-        arguments["key_manager"] = run.manager
+    several = several_files(files, output)
+    if several and preview is not None:
+        raise click.UsageError("--preview is of one file")
+    if resume and not several:
+        raise click.UsageError("--resume is for several files")
+    with running(environment, files, output, several=several, quiet=quiet) as run:
+        arguments |= {"key_manager": run.manager}
         if output is None:
-            _print_preview(preview_file(file, rows=preview or 0, **arguments), as_json=as_json)
+            shown = preview_file(files[0], rows=preview or 0, **arguments)
+            _print_preview(shown, as_json=as_json)
             return
-        written = anonymize_file(
-            file, output, force=force, on_progress=run.on_progress, **arguments
+        arguments |= {"force": force, "on_progress": run.on_progress}
+        written = (
+            anonymize_files(files, output, resume=resume, on_file=run.on_file, **arguments)
+            if several
+            else anonymize_file(files[0], output, **arguments)
         )
     print_summary(written, run, as_json=as_json, quiet=quiet)
 

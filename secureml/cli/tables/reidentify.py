@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -9,32 +10,37 @@ import click
 from secureml.cli.base import command
 from secureml.cli.options import delimiter_option, json_option
 from secureml.cli.tables.running import (
+    files_argument,
     force_option,
     manifest_option,
     output_option,
     quiet_option,
+    resume_option,
     running,
+    several_files,
     table_check_option,
 )
-from secureml.cli.tables.summary import print_summary
 
 __all__ = ["reidentify"]
 
 
 @command()
-@click.argument("file", metavar="FILE", type=click.Path())
+@files_argument
 @output_option
 @manifest_option
 @table_check_option
 @delimiter_option
 @force_option
+@resume_option
 @quiet_option
 @json_option
 def reidentify(
     environment: str | None,
     *,
-    file: str,
+    files: Sequence[str],
     output: str,
+    manifest: str | None,
+    resume: bool,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -47,10 +53,19 @@ def reidentify(
       secureml reidentify hidden.csv -o recovered.csv
       secureml reidentify part.csv -o recovered.csv --manifest hidden.csv.manifest.json
     """
-    from secureml.files import reidentify_file
+    from secureml.cli.tables.summary import print_summary
+    from secureml.files import reidentify_file, reidentify_files
 
-    with running(environment, file, output, quiet=quiet) as run:
-        written = reidentify_file(
-            file, output, on_progress=run.on_progress, key_manager=run.manager, **options
+    several = several_files(files, output)
+    if several and manifest is not None:
+        raise click.UsageError("--manifest is of one file; each of several has its own")
+    if resume and not several:
+        raise click.UsageError("--resume is for several files")
+    with running(environment, files, output, several=several, quiet=quiet) as run:
+        options |= {"key_manager": run.manager, "on_progress": run.on_progress}
+        written = (
+            reidentify_files(files, output, resume=resume, on_file=run.on_file, **options)
+            if several
+            else reidentify_file(files[0], output, manifest=manifest, **options)
         )
     print_summary(written, run, as_json=as_json, quiet=quiet)

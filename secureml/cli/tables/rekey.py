@@ -16,7 +16,6 @@ from secureml.cli.tables.running import (
     running,
     table_check_option,
 )
-from secureml.cli.tables.summary import print_summary
 
 __all__ = ["rekey"]
 
@@ -59,11 +58,12 @@ def rekey(
       secureml rekey hidden.csv
       secureml rekey hidden.parquet --to-key customers_2027 -o moved.parquet
     """
+    from secureml.cli.tables.summary import print_summary
     from secureml.files import rekey_file
     from secureml.files.manifests import work_folder_of
 
     target = options["output"] or file
-    with running(environment, file, target, quiet=quiet) as run:
+    with running(environment, [file], target, quiet=quiet) as run:
         run.kept = work_folder_of(Path(target).resolve())
         written = rekey_file(file, on_progress=run.on_progress, key_manager=run.manager, **options)
     print_summary(written, run, as_json=as_json, quiet=quiet)

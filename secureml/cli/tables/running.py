@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,19 +16,23 @@ from secureml.cli.output import progress
 from secureml.cli.signals import leave_if_stopped
 
 if TYPE_CHECKING:
-    from secureml.files import Done
+    from secureml.files import Done, Written
     from secureml.key_management import KeyManager
 
 __all__ = [
     "Run",
+    "files_argument",
     "force_option",
     "manifest_option",
     "output_option",
     "quiet_option",
+    "resume_option",
     "running",
+    "several_files",
     "table_check_option",
 ]
 
+files_argument = click.argument("files", metavar="FILE...", nargs=-1, required=True)
 output_option = click.option(
     "-o",
     "--output",
@@ -52,7 +56,25 @@ table_check_option = click.option(
     default=True,
     help="Accept rows that the manifest was not made with.",
 )
+resume_option = click.option(
+    "--resume", is_flag=True, help="Go on with several files after those that are complete."
+)
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress and no summary.")
+
+
+def several_files(files: Sequence[str], output: str | None) -> bool:
+    """Tell whether a command works on several files, whose results go into a folder.
+
+    Args:
+        files: those that it is given: files, folders, globs and URLs.
+        output: where it is to write.
+
+    Raises:
+        SecureMLError: nothing is there, or it can't be told.
+    """
+    from secureml.files.inputs import is_one_file
+
+    return len(files) > 1 or (output or "").endswith("/") or not is_one_file(files[0])
 
 
 @dataclass
@@ -62,21 +84,32 @@ class Run:
     Args:
         manager: where keys come from.
         show_progress: shows how much is done.
-        bytes: how many bytes of the input are done.
+        done: how much is done; None before anything is.
+        complete: how many files are complete.
         kept: the folder that holds what is done, if the next run can go on with it.
     """
 
     manager: KeyManager
     show_progress: Callable[[Done], object]
-    bytes: int = 0
+    done: Done | None = None
+    complete: int = 0
     kept: Path | None = None
     _started: float = field(default_factory=time.monotonic)
 
     def on_progress(self, done: Done) -> None:
         """Take how much is done, and leave the work at a signal that was lost."""
         leave_if_stopped()
-        self.bytes = done.bytes
+        self.done, self.complete = done, done.file - 1
         self.show_progress(done)
+
+    def on_file(self, _: Written) -> None:
+        """Take that a file of several is complete."""
+        self.complete += 1
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of the input are done."""
+        return self.done.bytes if self.done else 0
 
     @property
     def seconds(self) -> float:
@@ -86,37 +119,48 @@ class Run:
 
 @contextlib.contextmanager
 def running(
-    environment: str | None, source: str, output: str | None, *, quiet: bool
+    environment: str | None,
+    sources: Sequence[str],
+    output: str | None,
+    *,
+    several: bool = False,
+    quiet: bool,
 ) -> Iterator[Run]:
     """Lend a key manager and what shows the progress; after Ctrl-C, tell what was written.
 
     Args:
         environment: to work in.
-        source: what is read.
+        sources: what is read.
         output: what is written; None for nothing.
+        several: whether the output is a folder of files.
         quiet: show no progress.
 
     Raises:
         Interrupted: by Ctrl-C.
     """
+    from secureml.files.locations import shown
     from secureml.key_management import KeyManager
 
     before = _state(output)
     run = None
+    title = shown(sources[0]) if len(sources) == 1 else f"{len(sources)} inputs"
     try:
         with (
             KeyManager(environment=environment) as manager,
-            progress(source, quiet=quiet) as show_progress,
+            progress(title, quiet=quiet) as show_progress,
         ):
             run = Run(manager, show_progress)
             yield run
             return
     except KeyboardInterrupt:
         state = "nothing was changed"
-    if output is not None:
-        state = f"{output} is " + ("as it was" if _state(output) == before else "written")
-        if run is not None and run.kept is not None and run.kept.exists():
-            state += f"; {run.kept} holds what is done, so run it again to go on"
+    if several and output is not None and run is not None and run.done is not None:
+        state = f"{run.complete:,} of {run.done.files:,} files are complete in {shown(output)}; run"
+        state += " it again with --resume to go on after them"
+    elif output is not None and not several:
+        state = f"{shown(output)} is " + ("as it was" if _state(output) == before else "written")
+    if run is not None and run.kept is not None and run.kept.exists():
+        state += f"; {run.kept} holds what is done, so run it again to go on"
     raise Interrupted(state)
 
 

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from secureml.cli.base import note
 from secureml.cli.output import is_terminal, show, show_json, show_table
+from secureml.files import Written, WrittenFiles
 
 if TYPE_CHECKING:
     from secureml.cli.tables.running import Run
-    from secureml.files import Written
 
 __all__ = ["print_summary"]
 
+_LISTED = 5  # names of files that are left out
 _NUMBERS = ("rows", "tokens", "nulled", "seconds", "MB/s")
 
 
@@ -31,12 +33,12 @@ class _Column(NamedTuple):
 
 
 def print_summary(
-    written: Written, run: Run, *, as_json: bool, quiet: bool, err: bool = False
+    written: Written | WrittenFiles, run: Run, *, as_json: bool, quiet: bool, err: bool = False
 ) -> None:
     """Tell what was written.
 
     Args:
-        written: the result.
+        written: the result, of one file or of several.
         run: what it took.
         as_json: print one JSON object.
         quiet: print nothing else.
@@ -48,16 +50,37 @@ def print_summary(
         took = {"seconds": round(seconds, 3), "megabytes_per_second": round(rate, 3)}
         show_json({**_facts(written), **took}, err=err)
     elif not quiet:
-        _print_files([written], (f"{seconds:.1f}", f"{rate:.1f}"), err=err)
-        _print_columns([written], err=err)
+        _print_files(written, (f"{seconds:.1f}", f"{rate:.1f}"), err=err)
+        _print_columns(_files(written), err=err)
+        _print_notes(written)
 
 
-def _print_files(files: Sequence[Written], took: tuple[str, str], *, err: bool) -> None:
-    # What was recovered has no manifest.
-    names = ("file", "rows", "seconds", "MB/s", "manifest")[: 5 if files[0].manifest else 4]
-    rows = [(_short(file.path), f"{file.rows:,}", *took, _place(file)) for file in files]
-    lines = [row[: len(names)] for row in rows]
-    show_table(names, lines, numbers=_NUMBERS, ruled=is_terminal(err=err), err=err)
+def _print_files(written: Written | WrittenFiles, took: tuple[str, str], *, err: bool) -> None:
+    files = _files(written)
+    names: Sequence[str] = ("file", "rows", "seconds", "MB/s", "manifest")
+    rows: list[Sequence[object]]
+    if isinstance(written, Written):
+        rows = [(_short(written.path), f"{written.rows:,}", *took, _place(written))]
+    else:
+        rows = [(_short(file.path), f"{file.rows:,}", None, None, _place(file)) for file in files]
+        rows += [
+            (),
+            (f"{len(files):,} file{'s' * (len(files) != 1)}", f"{written.rows:,}", *took, None),
+        ]
+    if not any(file.manifest for file in files):  # what was recovered has none
+        names, rows = names[:-1], [row[:-1] for row in rows]
+    show_table(names, rows, numbers=_NUMBERS, ruled=is_terminal(err=err), err=err)
+
+
+def _print_notes(written: Written | WrittenFiles) -> None:
+    if isinstance(written, Written):
+        return
+    if written.done_before:
+        note(f"{written.done_before:,} more were complete before")
+    if written.left_out:
+        count, listing = len(written.left_out), ", ".join(written.left_out[:_LISTED])
+        more = ", ..." if count > _LISTED else ""
+        note(f"no tables by their names, and left out: {listing}{more}")
 
 
 def _print_columns(files: Sequence[Written], *, err: bool) -> None:
@@ -79,8 +102,16 @@ def _print_columns(files: Sequence[Written], *, err: bool) -> None:
     show_table(names, rows, numbers=_NUMBERS, ruled=ruled, err=err)
 
 
-def _facts(written: Written) -> dict[str, Any]:
+def _facts(written: Written | WrittenFiles) -> dict[str, Any]:
     """Return what was written as values that JSON has."""
+    if isinstance(written, WrittenFiles):
+        return {
+            "output": written.output,
+            "rows": written.rows,
+            "files": [_facts(file) for file in written.files],
+            "done_before": written.done_before,
+            "left_out": list(written.left_out),
+        }
     facts: dict[str, Any] = {"path": str(written.path), "rows": written.rows}
     if written.manifest is not None:
         key = written.manifest["key"]
@@ -89,6 +120,10 @@ def _facts(written: Written) -> dict[str, Any]:
     if written.manifest_path is not None:
         facts |= {"manifest": str(written.manifest_path)}
     return facts
+
+
+def _files(written: Written | WrittenFiles) -> Sequence[Written]:
+    return [written] if isinstance(written, Written) else written.files
 
 
 def _columns(written: Written) -> Iterator[_Column]:
@@ -106,7 +141,8 @@ def _place(written: Written) -> str:
     return "in the file" if path is None else _short(path)
 
 
-def _short(path: Path) -> str:
+def _short(path: Path | str) -> str:
     """Return a path below the working directory without what leads there."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    if isinstance(path, Path) and path.is_relative_to(here := Path.cwd()):
+        return str(path.relative_to(here))
+    return str(path)

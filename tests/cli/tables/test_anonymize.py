@@ -184,7 +184,6 @@ def test_anonymize_takes_another_delimiter_and_another_key(run, plain):
         "--columns ssn --tweak n=",
         "--columns ssn --strategy fpe --strategy token",
         "--strategy fpe --strategy ssn=token",
-        "--columns ssn more",
     ],
 )
 def test_wrong_usage_of_anonymize_writes_nothing(run, plain, line):
