@@ -26,12 +26,13 @@ def pausing(_title, *, quiet):
     yield pause
 
 
-for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU"):
-    # Whatever this process inherited, as from a shell that runs it in the background.
-    default = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
-    signal.signal(getattr(signal, name), signal.SIG_IGN if name == sys.argv[2] else default)
-if sys.argv[1] == "named" and hasattr(os, "O_TMPFILE"):
-    del os.O_TMPFILE
-csv.CHUNK_BYTES = 1024
-running.progress = pausing
-main(sys.argv[3:], prog_name="secureml")
+if __name__ == "__main__":  # and not in a process that it starts
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU"):
+        # Whatever this process inherited, as from a shell that runs it in the background.
+        default = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+        signal.signal(getattr(signal, name), signal.SIG_IGN if name == sys.argv[2] else default)
+    if sys.argv[1] == "named" and hasattr(os, "O_TMPFILE"):
+        del os.O_TMPFILE
+    csv.CHUNK_BYTES = 1024
+    running.progress = pausing
+    main(sys.argv[3:], prog_name="secureml")

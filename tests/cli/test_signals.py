@@ -43,6 +43,7 @@ def started(kind, *arguments, ignored="none"):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(secureml.__file__).parents[1])},
+        start_new_session=True,
     )
     killer = threading.Timer(60, process.kill)
     killer.daemon = True
@@ -128,6 +129,17 @@ def test_ctrl_c_between_files_says_how_many_are_complete_and_how_to_go_on(run, f
         "b.csv",
         "c.csv",
     ]
+
+
+def test_ctrl_c_at_a_terminal_reaches_all_workers_and_is_one_sentence(folder):
+    line = ("reidentify", "hidden.csv", "-o", "back.csv", "--workers", "2")
+    process, killer = started("nameless", *line)
+    os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate()[1].decode()
+    killer.cancel()
+    assert (process.returncode, errors) == (130, "\ninterrupted: back.csv is as it was\n")
+    with pytest.raises(ProcessLookupError):  # nobody is left in its group
+        os.killpg(process.pid, 0)
 
 
 def pressed_at(event: str, end: str, *arguments: str) -> tuple[int, str]:

@@ -26,6 +26,7 @@ from secureml.cli.tables.running import (
     resume_option,
     running,
     several_files,
+    workers_option,
 )
 from secureml.registry import VENDOR_NAME
 
@@ -82,6 +83,7 @@ __all__ = ["anonymize"]
 @delimiter_option
 @force_option
 @resume_option
+@workers_option
 @quiet_option
 @json_option
 def anonymize(
@@ -95,6 +97,7 @@ def anonymize(
     key_name: str | None,
     force: bool,
     resume: bool,
+    workers: int | None,
     quiet: bool,
     as_json: bool,
     **arguments: Any,
@@ -137,7 +140,7 @@ def anonymize(
             shown = preview_file(files[0], rows=preview or 0, **arguments)
             _print_preview(shown, as_json=as_json)
             return
-        arguments |= {"force": force, "on_progress": run.on_progress}
+        arguments |= {"force": force, "workers": workers, "on_progress": run.on_progress}
         written = (
             anonymize_files(files, output, resume=resume, on_file=run.on_file, **arguments)
             if several

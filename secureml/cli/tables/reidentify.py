@@ -19,6 +19,7 @@ from secureml.cli.tables.running import (
     running,
     several_files,
     table_check_option,
+    workers_option,
 )
 
 __all__ = ["reidentify"]
@@ -32,6 +33,7 @@ __all__ = ["reidentify"]
 @delimiter_option
 @force_option
 @resume_option
+@workers_option
 @quiet_option
 @json_option
 def reidentify(

@@ -30,6 +30,7 @@ __all__ = [
     "running",
     "several_files",
     "table_check_option",
+    "workers_option",
 ]
 
 files_argument = click.argument("files", metavar="FILE...", nargs=-1, required=True)
@@ -58,6 +59,12 @@ table_check_option = click.option(
 )
 resume_option = click.option(
     "--resume", is_flag=True, help="Go on with several files after those that are complete."
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many processes work; by default as many as pay.",
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress and no summary.")
 

@@ -176,6 +176,14 @@ def test_anonymize_takes_another_delimiter_and_another_key(run, plain):
     assert manifest_of("hidden.csv")["key"]["name"] == "archive_key"
 
 
+def test_two_workers_write_the_same_file(installed, plain, hidden):
+    line = "--columns ssn,name --workers 2"
+    assert installed("anonymize", plain, "-o", "again.csv", *line.split()).code == 0
+    assert plain.with_name("again.csv").read_bytes() == hidden.read_bytes()
+    assert installed("reidentify", "again.csv", "-o", "back.csv", "--workers", "2").code == 0
+    assert plain.with_name("back.csv").read_text() == TABLE
+
+
 @pytest.mark.parametrize(
     "line",
     [
