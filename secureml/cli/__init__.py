@@ -14,8 +14,8 @@ __all__ = ["main"]
     cls=Program,
     package=__name__,
     commands_at={
-        "anonymize": ("tables.anonymize", "Replace values in a file by pseudonyms"),
-        "reidentify": ("tables.reidentify", "Recover the values that anonymize replaced in a file"),
+        "anonymize": ("tables.anonymize", "Replace values in files by pseudonyms"),
+        "reidentify": ("tables.reidentify", "Recover the values that anonymize replaced in files"),
         "rekey": ("tables.rekey", "Move the pseudonyms in a file to another key"),
         "scan": ("tables.scan", "Propose rules for the columns of a file"),
         "keys": ("keys", "Make, read and rotate keys"),

@@ -102,10 +102,11 @@ def anonymize(
     as_json: bool,
     **arguments: Any,
 ) -> None:
-    """Replace values in a file by pseudonyms.
+    """Replace values in files by pseudonyms.
 
-    The file is CSV or Parquet. The manifest, which recovery needs, is in a Parquet file itself,
-    and beside a CSV file as OUT.manifest.json.
+    FILE is a CSV or Parquet file, a folder of them, a glob or a URL. The result of one file is OUT;
+    those of several go into the folder OUT. The manifest, which recovery needs, is in a Parquet
+    file itself, and beside a CSV file as OUT.manifest.json.
 
     Examples:
       secureml anonymize customers.csv -o hidden.csv --columns ssn,email
@@ -113,6 +114,8 @@ def anonymize(
       secureml anonymize customers.csv -o hidden.csv --columns card \\
           --format card=credit_card --option card.keep_first=4 --option card.keep_last=4
       secureml anonymize customers.csv --columns ssn,email --preview
+      secureml anonymize 'customers/**/*.csv' -o hidden/ --columns ssn,email
+      secureml anonymize s3://lake/customers/ -o s3://lake/hidden/ --profile research
     """
     from secureml.cli.tables.summary import print_summary
     from secureml.files import anonymize_file, anonymize_files, preview_file

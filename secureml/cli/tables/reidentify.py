@@ -47,13 +47,14 @@ def reidentify(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Recover the values that anonymize replaced in a file.
+    """Recover the values that anonymize replaced in files.
 
-    Only you can read the result.
+    Only you can read the result, which is OUT for one file, and in the folder OUT for several.
 
     Examples:
       secureml reidentify hidden.csv -o recovered.csv
       secureml reidentify part.csv -o recovered.csv --manifest hidden.csv.manifest.json
+      secureml reidentify hidden/ -o recovered/
     """
     from secureml.cli.tables.summary import print_summary
     from secureml.files import reidentify_file, reidentify_files

@@ -80,7 +80,7 @@ def _print_notes(written: Written | WrittenFiles) -> None:
     if written.left_out:
         count, listing = len(written.left_out), ", ".join(written.left_out[:_LISTED])
         more = ", ..." if count > _LISTED else ""
-        note(f"no tables by their names, and left out: {listing}{more}")
+        note(f"left out: {listing}{more}")
 
 
 def _print_columns(files: Sequence[Written], *, err: bool) -> None:

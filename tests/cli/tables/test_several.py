@@ -69,7 +69,7 @@ def test_json_has_all_files_in_one_object(run, many):
 
 def test_what_is_no_table_is_told(run, many):
     ran = run("anonymize", many, "-o", "out", "--columns", "ssn")
-    assert ran.err == "note: no tables by their names, and left out: about.md\n"
+    assert ran.err == "note: left out: about.md\n"
     assert run("reidentify", "out", "-o", "back", "--quiet") == Ran(0, "", "")
 
 
