@@ -109,6 +109,15 @@ def test_ctrl_c_says_what_is_where_and_ends_with_130(folder, monkeypatch, comman
     assert not (folder / "out.csv").exists()
 
 
+def test_ctrl_c_says_that_standard_output_is_not_complete(folder):
+    process, killer = started("nameless", "reidentify", "hidden.csv", "-o", "-")
+    code, errors = ended(process, killer, signal.SIGINT)
+    assert (code, errors.strip()) == (
+        130,
+        "interrupted: what went to standard output is not complete",
+    )
+
+
 def test_ctrl_c_between_files_says_how_many_are_complete_and_how_to_go_on(run, folder, monkeypatch):
     (folder / "in").mkdir()
     for name in ("a", "b", "c"):

@@ -20,6 +20,7 @@ from secureml.cli.tables.column_options import (
     strategies,
 )
 from secureml.cli.tables.running import (
+    STANDARD,
     files_argument,
     force_option,
     quiet_option,
@@ -71,6 +72,12 @@ __all__ = ["anonymize"]
     type=click.Path(),
     help="That of columns replaced before; by default the one in the file or beside it.",
 )
+@click.option(
+    "--manifest-output",
+    metavar="M",
+    type=click.Path(),
+    help="Where the manifest is written, if standard output can't hold it.",
+)
 @click.option("--small-domain", metavar="POLICY", help="error, token, null or permute.")
 @click.option("--on-invalid", metavar="POLICY", help="error, token or null.")
 @click.option("--normalize", metavar="FORM", help="NFC.")
@@ -95,6 +102,7 @@ def anonymize(
     columns: list[str] | None,
     strategy: Sequence[str],
     key_name: str | None,
+    manifest_output: str | None,
     force: bool,
     resume: bool,
     workers: int | None,
@@ -135,6 +143,8 @@ def anonymize(
     several = several_files(files, output)
     if several and preview is not None:
         raise click.UsageError("--preview is of one file")
+    if several and manifest_output is not None:
+        raise click.UsageError("--manifest-output is of one file")
     if resume and not several:
         raise click.UsageError("--resume is for several files")
     with running(environment, files, output, several=several, quiet=quiet) as run:
@@ -147,9 +157,9 @@ def anonymize(
         written = (
             anonymize_files(files, output, resume=resume, on_file=run.on_file, **arguments)
             if several
-            else anonymize_file(files[0], output, **arguments)
+            else anonymize_file(files[0], output, manifest_output=manifest_output, **arguments)
         )
-    print_summary(written, run, as_json=as_json, quiet=quiet)
+    print_summary(written, run, as_json=as_json, quiet=quiet, err=output == STANDARD)
 
 
 def _print_preview(preview: Preview, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import click
 from secureml.cli.base import command
 from secureml.cli.options import delimiter_option, json_option
 from secureml.cli.tables.running import (
+    STANDARD,
     files_argument,
     force_option,
     manifest_option,
@@ -71,4 +72,4 @@ def reidentify(
             if several
             else reidentify_file(files[0], output, manifest=manifest, **options)
         )
-    print_summary(written, run, as_json=as_json, quiet=quiet)
+    print_summary(written, run, as_json=as_json, quiet=quiet, err=output == STANDARD)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from secureml.key_management import KeyManager
 
 __all__ = [
+    "STANDARD",
     "Run",
     "files_argument",
     "force_option",
@@ -32,6 +33,9 @@ __all__ = [
     "table_check_option",
     "workers_option",
 ]
+
+STANDARD = "-"
+"""Stands for standard input or output in the place of a file."""
 
 files_argument = click.argument("files", metavar="FILE...", nargs=-1, required=True)
 output_option = click.option(
@@ -77,10 +81,15 @@ def several_files(files: Sequence[str], output: str | None) -> bool:
         output: where it is to write.
 
     Raises:
+        UsageError: one of several is standard input.
         SecureMLError: nothing is there, or it can't be told.
     """
     from secureml.files.inputs import is_one_file
 
+    if len(files) == 1 and files[0] == STANDARD:
+        return False
+    if STANDARD in files:
+        raise click.UsageError("- for standard input stands alone")
     return len(files) > 1 or (output or "").endswith("/") or not is_one_file(files[0])
 
 
@@ -151,6 +160,7 @@ def running(
     before = _state(output)
     run = None
     title = shown(sources[0]) if len(sources) == 1 else f"{len(sources)} inputs"
+    title = "standard input" if title == STANDARD else title
     try:
         with (
             KeyManager(environment=environment) as manager,
@@ -164,6 +174,8 @@ def running(
     if several and output is not None and run is not None and run.done is not None:
         state = f"{run.complete:,} of {run.done.files:,} files are complete in {shown(output)}; run"
         state += " it again with --resume to go on after them"
+    elif output == STANDARD:
+        state = "what went to standard output is not complete"
     elif output is not None and not several:
         state = f"{shown(output)} is " + ("as it was" if _state(output) == before else "written")
     if run is not None and run.kept is not None and run.kept.exists():

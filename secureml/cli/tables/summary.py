@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from secureml.cli.base import note
 from secureml.cli.output import is_terminal, show, show_json, show_table
+from secureml.cli.tables.running import STANDARD
 from secureml.files import Written, WrittenFiles
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ def _place(written: Written) -> str:
 
 def _short(path: Path | str) -> str:
     """Return a path below the working directory without what leads there."""
+    if str(path) == STANDARD:
+        return "standard output"
     if isinstance(path, Path) and path.is_relative_to(here := Path.cwd()):
         return str(path.relative_to(here))
     return str(path)
