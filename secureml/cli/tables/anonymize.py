@@ -124,6 +124,7 @@ def anonymize(
       secureml anonymize customers.csv --columns ssn,email --preview
       secureml anonymize 'customers/**/*.csv' -o hidden/ --columns ssn,email
       secureml anonymize s3://lake/customers/ -o s3://lake/hidden/ --profile research
+      cat customers.csv | secureml anonymize - -o - --columns ssn --manifest-output m.json
     """
     from secureml.cli.tables.summary import print_summary
     from secureml.files import anonymize_file, anonymize_files, preview_file
