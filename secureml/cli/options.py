@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,14 @@ import click
 
 from secureml.secret_types import SecretBytes
 
-__all__ = ["content_of", "delimiter_option", "json_option", "key_name_option", "period"]
+__all__ = [
+    "content_of",
+    "csv_options",
+    "delimiter_option",
+    "json_option",
+    "key_name_option",
+    "period",
+]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -24,6 +32,27 @@ delimiter_option = click.option(
     callback=lambda _ctx, _param, text: "\t" if text == "\\t" else text,
     help="What separates the values of a CSV file; \\t for a tab. By default it is found out.",
 )
+
+
+_encoding_option = click.option(
+    "--encoding",
+    metavar="NAME",
+    help="That of a CSV file, such as cp1252; by default UTF-8, or what its first bytes tell.",
+)
+
+_header_option = click.option(
+    "--no-header",
+    "header",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="The first line of a CSV file names no columns: they are 1, 2, ...",
+)
+
+
+def csv_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that tell how a CSV file is written: delimiter, encoding and header."""
+    return delimiter_option(_encoding_option(_header_option(function)))
 
 
 def period(_ctx: click.Context, _param: click.Parameter, text: str | None) -> timedelta | None:

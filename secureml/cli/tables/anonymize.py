@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.base import command
-from secureml.cli.options import delimiter_option, json_option, key_name_option
+from secureml.cli.options import csv_options, json_option, key_name_option
 from secureml.cli.output import show, show_json
 from secureml.cli.tables.column_options import (
     by_column,
@@ -87,7 +87,7 @@ __all__ = ["anonymize"]
 @click.option(
     "--key-versions", is_flag=True, help="Add a column with the version of the key for each."
 )
-@delimiter_option
+@csv_options
 @force_option
 @resume_option
 @workers_option

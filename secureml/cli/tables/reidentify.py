@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from secureml.cli.base import command
-from secureml.cli.options import delimiter_option, json_option
+from secureml.cli.options import csv_options, json_option
 from secureml.cli.tables.running import (
     STANDARD,
     files_argument,
@@ -31,7 +31,7 @@ __all__ = ["reidentify"]
 @output_option
 @manifest_option
 @table_check_option
-@delimiter_option
+@csv_options
 @force_option
 @resume_option
 @workers_option

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from secureml.cli.base import command
-from secureml.cli.options import delimiter_option, json_option
+from secureml.cli.options import csv_options, json_option
 from secureml.cli.tables.running import (
     force_option,
     manifest_option,
@@ -37,7 +37,7 @@ __all__ = ["rekey"]
     "--drop-missing", is_flag=True, help="Forget columns of the manifest that the file lacks."
 )
 @table_check_option
-@delimiter_option
+@csv_options
 @force_option
 @quiet_option
 @json_option

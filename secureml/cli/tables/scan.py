@@ -12,7 +12,7 @@ import click
 
 from secureml.atomic_files import NewFile, write_together
 from secureml.cli.base import command, note
-from secureml.cli.options import delimiter_option, json_option
+from secureml.cli.options import csv_options, json_option
 from secureml.cli.output import show, show_json
 
 if TYPE_CHECKING:
@@ -31,10 +31,8 @@ _ROWS_OF_A_CHUNK = 2_000
     "--write", is_flag=True, help="Add the rules to the settings file, under [default.columns]."
 )
 @json_option
-@delimiter_option
-def scan(
-    environment: str | None, *, file: str, write: bool, as_json: bool, delimiter: str | None
-) -> None:
+@csv_options
+def scan(environment: str | None, *, file: str, write: bool, as_json: bool, **csv: Any) -> None:
     """Propose rules for the columns of a file.
 
     They are for columns of FILE, CSV or Parquet, that seem to hold personal data. A proposal comes
@@ -50,7 +48,7 @@ def scan(
     from secureml.scanning import scan as proposals_for
 
     settings = configure(environment=environment)
-    proposals = proposals_for(_sample(file, delimiter))
+    proposals = proposals_for(_sample(file, csv))
     ruled = {one.column for one in proposals if settings.columns.of(one.column) is not None}
     new = [one for one in proposals if one.column not in ruled]
     if as_json:
@@ -67,7 +65,7 @@ def scan(
         _write({one.column: one.rule.document() for one in new if one in names.values()})
 
 
-def _sample(file: str, delimiter: str | None) -> pa.Table:
+def _sample(file: str, csv: Mapping[str, Any]) -> pa.Table:
     """Read a file in chunks, and keep some rows of each, evenly spread."""
     import numpy as np
     import pyarrow as pa
@@ -76,7 +74,7 @@ def _sample(file: str, delimiter: str | None) -> pa.Table:
     from secureml.files.kinds import open_table
     from secureml.frames.arrow import ArrowTable
 
-    table = open_table(file, Told(delimiter=delimiter))
+    table = open_table(file, Told(**csv))
     kept = []
     for chunk in table.chunks():
         rows = np.arange(0, len(chunk), max(1, len(chunk) // _ROWS_OF_A_CHUNK))
