@@ -80,6 +80,12 @@ __all__ = ["anonymize"]
 )
 @click.option("--small-domain", metavar="POLICY", help="error, token, null or permute.")
 @click.option("--on-invalid", metavar="POLICY", help="error, token or null.")
+@click.option(
+    "--rejects",
+    metavar="PATH",
+    type=click.Path(),
+    help="Where rows that these two would refuse are written, in clear, in place of an error.",
+)
 @click.option("--normalize", metavar="FORM", help="NFC.")
 @click.option("--on-ordered", metavar="POLICY", help="error or keep, for ordered categories.")
 @click.option("--profile", metavar="NAME", help="A set of rules in the settings.")
@@ -103,6 +109,7 @@ def anonymize(
     strategy: Sequence[str],
     key_name: str | None,
     manifest_output: str | None,
+    rejects: str | None,
     force: bool,
     resume: bool,
     workers: int | None,
@@ -154,7 +161,8 @@ def anonymize(
             shown = preview_file(files[0], rows=preview or 0, **arguments)
             _print_preview(shown, as_json=as_json)
             return
-        arguments |= {"force": force, "workers": workers, "on_progress": run.on_progress}
+        arguments |= {"force": force, "rejects": rejects, "workers": workers}
+        arguments |= {"on_progress": run.on_progress}
         written = (
             anonymize_files(files, output, resume=resume, on_file=run.on_file, **arguments)
             if several

@@ -74,6 +74,9 @@ def _print_files(written: Written | WrittenFiles, took: tuple[str, str], *, err:
 
 
 def _print_notes(written: Written | WrittenFiles) -> None:
+    for file in _files(written):
+        if file.rejected:
+            note(f"rejected rows: {file.rejected:,}, in clear in {_short(file.rejects)}")
     if isinstance(written, Written):
         return
     if written.done_before:
@@ -118,6 +121,8 @@ def _facts(written: Written | WrittenFiles) -> dict[str, Any]:
         key = written.manifest["key"]
         facts |= {"key": key["name"], "version": key["version"]}
         facts |= {"columns": [column._asdict() for column in _columns(written)]}
+    if written.rejected:
+        facts |= {"rejected": written.rejected, "rejects": str(written.rejects)}
     if written.manifest_path is not None:
         facts |= {"manifest": str(written.manifest_path)}
     return facts
@@ -142,7 +147,7 @@ def _place(written: Written) -> str:
     return "in the file" if path is None else _short(path)
 
 
-def _short(path: Path | str) -> str:
+def _short(path: Path | str | None) -> str:
     """Return a path below the working directory without what leads there."""
     if str(path) == STANDARD:
         return "standard output"

@@ -176,6 +176,19 @@ def test_anonymize_takes_another_delimiter_and_another_key(run, plain):
     assert manifest_of("hidden.csv")["key"]["name"] == "archive_key"
 
 
+def test_rejected_rows_go_to_a_file_of_their_own_and_are_counted(run, plain):
+    plain.write_text(TABLE + "no ssn,Bo Nr 0000001,1\n")
+    line = ("anonymize", plain, "-o", "h.csv", "--columns", "ssn", "--format", "ssn=ssn", "--force")
+    assert run(*line).code == 1
+    ran = run(*line, "--rejects", "wrong.csv")
+    assert (ran.code, ran.err) == (0, "note: rejected rows: 1, in clear in wrong.csv\n")
+    assert plain.with_name("wrong.csv").read_text() == "ssn,name,n\nno ssn,Bo Nr 0000001,1\n"
+    assert "no ssn" not in plain.with_name("h.csv").read_text()
+    told = json.loads(run(*line, "--rejects", "wrong.csv", "--json").out)
+    assert (told["rows"], told["rejected"]) == (100, 1)
+    assert told["rejects"] == str(plain.with_name("wrong.csv"))
+
+
 def test_two_workers_write_the_same_file(installed, plain, hidden):
     line = "--columns ssn,name --workers 2"
     assert installed("anonymize", plain, "-o", "again.csv", *line.split()).code == 0
