@@ -64,6 +64,7 @@ def rekey(
 
     target = options["output"] or file
     with running(environment, [file], target, quiet=quiet) as run:
-        run.kept = work_folder_of(Path(target).resolve())
+        place = Path(target).resolve()
+        run.kept = work_folder_of(place) if place.name else None
         written = rekey_file(file, on_progress=run.on_progress, key_manager=run.manager, **options)
     print_summary(written, run, as_json=as_json, quiet=quiet)
