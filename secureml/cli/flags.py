@@ -43,6 +43,6 @@ def usage_error(error: ArgumentError, command: click.Command) -> click.UsageErro
     names = _NAMES.get(error.argument, (error.argument,))
     for parameter in command.params:
         if parameter.name in names:
-            hint = parameter.opts[0] if isinstance(parameter, click.Option) else "FILE"
+            hint = max(parameter.opts, key=len) if isinstance(parameter, click.Option) else "FILE"
             return click.BadParameter(in_flags(error.problem), param_hint=hint)
     return click.UsageError(in_flags(str(error)))

@@ -16,6 +16,7 @@ from secureml.files.locations import (
     LocalLocation,
     Location,
     StandardLocation,
+    is_url,
     location_of,
 )
 from secureml.settings.environments import did_you_mean
@@ -96,7 +97,7 @@ def place_of(output: Address, argument: str = "output") -> Location:
     """
     target = location_of(output, argument)
     if isinstance(target, LocalLocation):
-        target_of(target.path, argument)
+        target_of(target.path if is_url(output) else output, argument)
     elif target.shown.endswith("/"):
         raise ArgumentError.of(argument, "is a folder; name a file in it", f"={target.shown!r}")
     return target

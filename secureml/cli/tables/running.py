@@ -90,7 +90,8 @@ def several_files(files: Sequence[str], output: str | None) -> bool:
         return False
     if STANDARD in files:
         raise click.UsageError("- for standard input stands alone")
-    return len(files) > 1 or (output or "").endswith("/") or not is_one_file(files[0])
+    is_folder = output is not None and output.endswith("/") and output.strip("/") != ""
+    return len(files) > 1 or is_folder or not is_one_file(files[0])
 
 
 @dataclass
