@@ -13,7 +13,7 @@ import sys
 
 from secureml.cli import main
 from secureml.cli.tables import running
-from secureml.files import csv
+from secureml.files.csv import table
 
 
 @contextlib.contextmanager
@@ -33,6 +33,6 @@ if __name__ == "__main__":  # and not in a process that it starts
         signal.signal(getattr(signal, name), signal.SIG_IGN if name == sys.argv[2] else default)
     if sys.argv[1] == "named" and hasattr(os, "O_TMPFILE"):
         del os.O_TMPFILE
-    csv.CHUNK_BYTES = 1024
+    table.CHUNK_BYTES = 1024
     running.progress = pausing
     main(sys.argv[3:], prog_name="secureml")

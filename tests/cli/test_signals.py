@@ -229,7 +229,7 @@ def test_a_signal_that_is_lost_ends_the_work_at_the_next_rows(run, folder, monke
 
         yield lose
 
-    monkeypatch.setattr("secureml.files.csv.CHUNK_BYTES", 1024)
+    monkeypatch.setattr("secureml.files.csv.table.CHUNK_BYTES", 1024)
     monkeypatch.setattr("secureml.cli.tables.running.progress", losing)
     before = sorted(folder.iterdir())
     assert run("reidentify", "hidden.csv", "-o", "back.csv").code == 128 + getattr(signal, name)
