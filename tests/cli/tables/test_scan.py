@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from secureml.settings import Layers, load_settings
 
@@ -122,3 +124,46 @@ def test_scan_refuses_a_file_that_is_no_table(run, tmp_path, name, content, mess
 def test_a_table_without_personal_data_says_so(run, tmp_path) -> None:
     TABLE[["amount"]].to_csv(tmp_path / "amounts.csv", index=False)
     assert "No column seems to hold personal data" in run("scan", tmp_path / "amounts.csv").out
+
+
+def test_scan_names_values_inside_of_structs_lists_and_maps_by_path(run, tmp_path) -> None:
+    rows = [
+        {
+            "id": number,
+            "patient": {"name": "Ann", "ssn": f"{number}-12-3456"},
+            "items": [{"email": f"u{number}@example.org"}, {"email": f"v{number}@example.org"}],
+            "phones": [("home", f"u{number}@example.com")] if number % 2 else [],
+        }
+        for number in range(101, 151)
+    ]
+    item = pa.struct({"email": pa.string()})
+    schema = pa.schema(
+        {
+            "id": pa.int64(),
+            "patient": pa.struct({"name": pa.string(), "ssn": pa.string()}),
+            "items": pa.list_(item),
+            "phones": pa.map_(pa.string(), pa.string()),
+        }
+    )
+    path = tmp_path / "nested.parquet"
+    parquet.write_table(pa.Table.from_pylist(rows, schema), path)
+    found = {one["column"]: one for one in json.loads(run("scan", path, "--json").out)}
+    assert set(found) == {"patient.name", "patient.ssn", "items[].email", "phones{}"}
+    assert "of 100 values" in found["items[].email"]["evidence"]
+    assert "of 25 values" in found["phones{}"]["evidence"]
+    assert run("scan", path, "--write").code == 0
+    columns = tomllib.loads(Path("settings.toml").read_text())["default"]["columns"]
+    assert set(columns) == set(found)
+
+
+@pytest.mark.parametrize("suffix", ["csv.gz", "feather", "jsonl"])
+def test_scan_takes_all_kinds_of_files(run, tmp_path, suffix) -> None:
+    path = tmp_path / f"people.{suffix}"
+    if suffix == "csv.gz":
+        TABLE.to_csv(path, index=False)
+    elif suffix == "feather":
+        TABLE.to_feather(path)
+    else:
+        TABLE.to_json(path, orient="records", lines=True)
+    found = json.loads(run("scan", path, "--json").out)
+    assert [one["column"] for one in found] == ["Work E-Mail", "ssn"]
