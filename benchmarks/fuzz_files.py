@@ -25,7 +25,6 @@ from pyarrow import feather, parquet
 from secureml import KeyManager
 from secureml.errors import SecureMLError
 from secureml.files import anonymize_file, key_usage, preview_file, reidentify_file, rekey_file
-from secureml.files.frames import sample_of
 from secureml.files.kinds import open_table
 from secureml.scanning import scan
 from secureml.stores import MemoryStore
@@ -137,7 +136,7 @@ class FileFuzzer:
             ),
             lambda: reidentify_file(path, output, force=True, **how),
             lambda: reidentify_file(path, output, force=True, check_table=False, **how),
-            lambda: [scan(sample_of(chunk.table)) for chunk in open_table(path).chunks()],
+            lambda: [scan(chunk.table) for chunk in open_table(path).chunks()],
             lambda: key_usage(path),
             lambda: preview_file(path, ["ssn"], **how),
             lambda: str(preview_file(path, ["n"], strategy="redact", **how)),
