@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -58,6 +59,21 @@ class CopiedTable(TableFile):
     def keeps_manifest(self) -> bool:
         """Whether a table of its kind holds its manifest."""
         return self._table.keeps_manifest
+
+    @property
+    def about(self) -> str | None:
+        """How the table is written, in words."""
+        return self._table.about
+
+    def untold(self, file: BinaryIO) -> dict[str, Any]:
+        """Return what a file that was written like this one does not tell of its table."""
+        file.flush()
+        # What decompresses it closes it.
+        with os.fdopen(os.dup(file.fileno()), "rb") as same:
+            same.seek(0)
+            codec = codec_of(same.peek(_HEAD), self._shown)
+            head = next(decompressed(same, codec, self._shown), b"")
+        return self._table.untold(io.BytesIO(head))
 
     @property
     def levels(self) -> list[object]:

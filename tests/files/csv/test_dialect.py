@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -95,6 +96,16 @@ def test_columns_without_a_header_have_numbers(tmp_path, manager):
     assert hidden.startswith(b"1,")
     shown = preview_file(tmp_path / "a.csv", ["2"], header=False, key_manager=manager)
     assert shown.rows["2, before"].tolist() == ["123-45-6789", "219-09-9999"]
+
+
+def test_a_compressed_file_is_known_again_too(tmp_path, manager):
+    path, hidden, back = (tmp_path / name for name in ("a.csv.gz", "h.csv.gz", "b.csv.gz"))
+    content = b"ssn;x\r\n123-45-6789;\xe9\x80\r\n"
+    path.write_bytes(gzip.compress(content))
+    written = anonymize_file(path, hidden, ["ssn"], encoding="cp1252", key_manager=manager)
+    assert written.about == "CP1252, separated by ';'"
+    reidentify_file(hidden, back, key_manager=manager)
+    assert gzip.decompress(back.read_bytes()) == content
 
 
 def test_what_is_told_precedes_what_was_recorded(tmp_path, manager):
