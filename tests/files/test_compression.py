@@ -11,6 +11,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import zipfile
 
 import pyarrow as pa
@@ -211,6 +212,26 @@ def test_a_stream_that_grows_a_thousandfold_needs_no_memory(tmp_path, manager):
     anonymize_file(path, tmp_path / "h.csv.gz", ["ssn"], key_manager=manager)
     assert pa.total_allocated_bytes() - before < 64 << 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 100 << 10
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files here have names")
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.parquet.gz", "a.feather"])
+def test_a_copy_has_no_name_that_could_outlive_the_process(tmp_path, manager, monkeypatch, name):
+    path, folder = tmp_path / name, tmp_path / "temporary"
+    content = content_of(f".{name.split('.')[1]}")
+    path.write_bytes(compressed(content, "gzip") if name.endswith(".gz") else content)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    seen: list[list[str]] = []
+    anonymize_file(
+        path,
+        tmp_path / f"h{name}",
+        ["ssn"],
+        on_progress=lambda _: seen.append(os.listdir(folder)),  # noqa: PTH208
+        key_manager=manager,
+    )
+    assert seen
+    assert not any(seen)
 
 
 PROGRAM = """
