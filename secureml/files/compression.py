@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 from secureml.errors import PseudonymizationError
 from secureml.files.base import Chunk, TableFile, TableWriter
 
-__all__ = ["codec_of", "decompressed", "plain_name", "writer_of"]
+__all__ = ["beginning_of", "codec_of", "decompressed", "plain_name", "writer_of"]
 
 _CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _SUFFIXES = {".gz": "gzip", ".zst": "zstd"}
@@ -27,6 +28,7 @@ _OTHERS = (
 """What other files begin with, by what they are compressed, and the remedy."""
 
 _PIECE = 1 << 20
+_MARKS = 16
 
 
 def codec_of(head: bytes, shown: object) -> str | None:
@@ -88,11 +90,24 @@ class _Open:
     closed = False
 
     def __init__(self, file: BinaryIO) -> None:
+        self.read = file.read
         self.write = file.write
         self.flush = file.flush
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def beginning_of(file: BinaryIO) -> BinaryIO:
+    """Return the beginning of a file, decompressed.
+
+    Args:
+        file: one that was written, open to be read.
+    """
+    file.seek(0)
+    codec = codec_of(file.read(_MARKS), "what was written")
+    file.seek(0)
+    return io.BytesIO(next(decompressed(file, codec, "what was written"), b""))
 
 
 def decompressed(file: BinaryIO, codec: str | None, shown: object) -> Iterator[bytes]:
@@ -110,7 +125,7 @@ def decompressed(file: BinaryIO, codec: str | None, shown: object) -> Iterator[b
     if codec is None:
         yield from iter(lambda: file.read(_PIECE), b"")
         return
-    stream, problem = pa.CompressedInputStream(pa.PythonFile(file, "r"), codec), ""
+    stream, problem = pa.CompressedInputStream(pa.PythonFile(_Open(file), "r"), codec), ""
     while not problem:
         try:
             piece = stream.read(_PIECE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
+import shutil
 import sys
 import tempfile
 import weakref
@@ -66,14 +66,8 @@ class CopiedTable(TableFile):
         return self._table.about
 
     def untold(self, file: BinaryIO) -> dict[str, Any]:
-        """Return what a file that was written like this one does not tell of its table."""
-        file.flush()
-        # What decompresses it closes it.
-        with os.fdopen(os.dup(file.fileno()), "rb") as same:
-            same.seek(0)
-            codec = codec_of(same.peek(_HEAD), self._shown)
-            head = next(decompressed(same, codec, self._shown), b"")
-        return self._table.untold(io.BytesIO(head))
+        """Return what a file that was written like this one does not tell."""
+        return self._table.untold(file)
 
     @property
     def levels(self) -> list[object]:
@@ -108,13 +102,22 @@ def _copy_of(path: Path | None, shown: str) -> tuple[BinaryIO, str | None]:
     made = tempfile.TemporaryFile if unnamed else tempfile.NamedTemporaryFile
     with contextlib.ExitStack() as stack:
         copy = stack.enter_context(made())
-        with contextlib.nullcontext(sys.stdin.buffer) if path is None else path.open("rb") as file:
-            codec = codec_of(cast(io.BufferedReader, file).peek(_HEAD), shown)
+        with _standard_input() if path is None else path.open("rb") as file:
+            codec = codec_of(file.peek(_HEAD), shown)
             for piece in decompressed(file, codec, shown):
                 copy.write(piece)
         copy.flush()
         stack.pop_all()
     return cast(BinaryIO, copy), codec
+
+
+def _standard_input() -> io.BufferedRandom:
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.seek(0)
+        stack.pop_all()
+    return file
 
 
 def _place_of(copy: BinaryIO) -> Path:

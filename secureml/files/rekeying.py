@@ -28,7 +28,7 @@ from secureml.files.checks import (
     of_file,
     target_of,
 )
-from secureml.files.compression import writer_of
+from secureml.files.compression import beginning_of, writer_of
 from secureml.files.csv import Told
 from secureml.files.frames import read_by_entries, rekeyed
 from secureml.files.kinds import open_table
@@ -201,7 +201,9 @@ class _Rekey:
             self._write(file, target, json.dumps(document))
         if place is not None:
             with work.data() as file:
-                text = pair_text(document, digest_of_open(file), self.table.untold(file))
+                text = pair_text(
+                    document, digest_of_open(file), self.table.untold(beginning_of(file))
+                )
             work.write_manifest(text, mode)
         # The file may have been changed while this went on.
         self.plan.check(digest_of(self.table.path), self.plan.manifest, None, work.folder)

@@ -26,7 +26,7 @@ from secureml.files.checks import (
     of_file,
     place_of,
 )
-from secureml.files.compression import writer_of
+from secureml.files.compression import beginning_of, writer_of
 from secureml.files.csv import Told
 from secureml.files.frames import (
     anonymized,
@@ -331,7 +331,7 @@ def write_pseudonyms(
         if pending is not None:
             # Before the table: whoever sees the table has its manifest. Beside that of the table
             # that is there, which is good until it is replaced.
-            text = pair_text(document, digest_of_open(file), table.untold(file))
+            text = pair_text(document, digest_of_open(file), table.untold(beginning_of(file)))
             with pending.writing(mode) as beside:
                 beside.write(text.encode())
     if pending is not None and sidecar is not None and pending != sidecar:

@@ -125,10 +125,11 @@ def test_a_rekey_keeps_the_compression_that_the_name_does_not_tell(tmp_path, man
     assert decompressed(hidden.read_bytes(), "gzip").startswith(b"ssn,n\n")
 
 
-def test_the_dialect_of_a_compressed_csv_file_is_known_again(tmp_path, manager):
+@pytest.mark.parametrize("given", ["a.csv", "a.csv.gz"])
+def test_the_dialect_of_a_compressed_csv_file_is_known_again(tmp_path, manager, given):
     content = "ssn;city\r\n123-45-6789;Zürich\r\n".encode("cp1252")
-    path, hidden, back = tmp_path / "a.csv.gz", tmp_path / "h.csv.zst", tmp_path / "b.csv"
-    path.write_bytes(gzip.compress(content))
+    path, hidden, back = tmp_path / given, tmp_path / "h.csv.zst", tmp_path / "b.csv"
+    path.write_bytes(content if given == "a.csv" else gzip.compress(content))
     written = anonymize_file(path, hidden, ["ssn"], encoding="cp1252", key_manager=manager)
     assert written.about == "CP1252, separated by ';'"
     rekey_file(hidden, to_key="other_key", key_manager=manager)
