@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
@@ -15,8 +15,9 @@ from secureml.anonymization.problems import invalid_values, too_small_domains
 from secureml.anonymization.tweaks import row_tweaks, tweak_type
 from secureml.anonymization.versions import with_versions
 from secureml.errors import PseudonymizationError
-from secureml.frames.adapters import table_of
+from secureml.frames.adapters import source_of
 from secureml.frames.base import Column, ColumnValues, NumberColumn, Table
+from secureml.frames.streams import Stream, given_back
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keys import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
@@ -148,14 +149,39 @@ def anonymize(
             data, preview, strategy=strategy, sensitive_columns=sensitive_columns, **arguments
         )
     check_switch("return_manifest", return_manifest)
-    table = table_of(data)
+    source = source_of(data)
+    table = source.empty if isinstance(source, Stream) else source
     plan, keyring, earlier = plan_table(table, strategy, sensitive_columns, arguments)
-    result, entries = apply(plan, table, keyring)
+    result, entries = apply(plan, table, keyring, counted=table is source)
     older = () if earlier is None else earlier.older
     entries = entries if earlier is None else {**earlier.columns, **entries}
     document = Manifest.of(keyring, entries, older).document()
-    given = result.native(document)
+    given = given_back(source, result, document, Replacement(plan, keyring))
     return (given, document) if return_manifest else given
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Applies a plan to a batch of a stream; it pickles without the key, which is fetched again.
+
+    Args:
+        plan: the plan.
+        keyring: of its key.
+    """
+
+    plan: Plan
+    keyring: Keyring
+
+    def __call__(self, table: Table) -> Table:
+        """Return a batch with its columns replaced."""
+        return apply(self.plan, table, self.keyring, counted=False)[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _fetched, (self.plan,)
+
+
+def _fetched(plan: Plan) -> Replacement:
+    return Replacement(plan, plan.keyring())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -181,11 +207,19 @@ class ReplacedColumn:
         return self.column.rebuilt(self.outcome.values, self.outcome.nulled)
 
 
-def apply(plan: Plan, table: AnyTable, keyring: Keyring) -> tuple[AnyTable, dict[str, Entry]]:
+def apply(
+    plan: Plan, table: AnyTable, keyring: Keyring, *, counted: bool = True
+) -> tuple[AnyTable, dict[str, Entry]]:
     """Replace the columns of a plan, and return their entries for the manifest too.
 
     The tweaks of a column are those that it has when the columns before it are done, which is what
     recovery finds.
+
+    Args:
+        plan: how each column is replaced.
+        table: the table.
+        keyring: of the plan's key.
+        counted: whether the entries tell of the rows; those of a part of a table need not.
 
     Raises:
         PseudonymizationError: a column holds what can't be replaced; nothing was done.
@@ -206,7 +240,10 @@ def apply(plan: Plan, table: AnyTable, keyring: Keyring) -> tuple[AnyTable, dict
         if small or invalid:
             continue
         arrays[name] = in_column(name, replaced.rebuilt)
-        entries[name] = _entry(plan, name, table, replaced, keyring)
+        entries[name] = _entry(plan, name, table, replaced)
+        if counted:
+            told = _of_rows(plan.columns[name], replaced, keyring)
+            entries[name] = replace(entries[name], **told)
         if name in read:
             table = table.replace({name: arrays[name]})
     if invalid:
@@ -244,25 +281,29 @@ def _read(column: Column, spec: ColumnSpec) -> ColumnValues:
         return column.unread()
 
 
-def _entry(
-    plan: Plan, name: str, table: Table, replaced: ReplacedColumn, keyring: Keyring
-) -> Entry:
-    spec, column, outcome = plan.columns[name], replaced.column, replaced.outcome
+def _entry(plan: Plan, name: str, table: Table, replaced: ReplacedColumn) -> Entry:
+    spec, column = plan.columns[name], replaced.column
     return Entry(
         spec,
         dtype=column.dtype,
-        counts=Counts(
-            rows=len(column.nulls),
-            nulls=int(np.count_nonzero(column.nulls)),
-            empty=column.empty,
-            tokens=column.occurrences(outcome.tokens),
-            nulled=column.occurrences(outcome.nulled),
-        ),
         versions=name in plan.versioned,
         arrow=column.arrow,
         tweak_arrow=None if replaced.tweaks is None else tweak_type(table.column(spec.tweak)),
-        sketches=_sketches(replaced, keyring) if spec.reversible else {},
     )
+
+
+def _of_rows(spec: ColumnSpec, replaced: ReplacedColumn, keyring: Keyring) -> dict[str, Any]:
+    """Return what an entry tells of the rows."""
+    column, outcome = replaced.column, replaced.outcome
+    counts = Counts(
+        rows=len(column.nulls),
+        nulls=int(np.count_nonzero(column.nulls)),
+        empty=column.empty,
+        tokens=column.occurrences(outcome.tokens),
+        nulled=column.occurrences(outcome.nulled),
+    )
+    sketches = _sketches(replaced, keyring) if spec.reversible else {}
+    return {"counts": counts, "sketches": sketches}
 
 
 def _sketches(replaced: ReplacedColumn, keyring: Keyring) -> dict[int | None, Sketch]:

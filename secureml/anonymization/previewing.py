@@ -11,8 +11,9 @@ import numpy as np
 from secureml.anonymization.apply import ReplacedColumn, replace_column
 from secureml.anonymization.arguments import Arguments, Function, check_rows
 from secureml.anonymization.plan import in_column, plan_table
-from secureml.frames.adapters import table_of
+from secureml.frames.adapters import source_of
 from secureml.frames.base import Column
+from secureml.frames.streams import Stream
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.strategies import collision_probability
@@ -114,7 +115,7 @@ def preview(
 ) -> Preview:
     """Show what ``anonymize`` would make of a table: rows before and after, and figures.
 
-    All rows are worked on, and none is refused.
+    All rows are worked on, and none is refused; of what comes in batches, those that are shown.
 
     Args:
         data: the table; it is not changed.
@@ -132,7 +133,8 @@ def preview(
     import pandas as pd
 
     check_rows(rows)
-    table = table_of(data)
+    source = source_of(data)
+    table = source.first(rows) if isinstance(source, Stream) else source
     plan, keyring, _ = plan_table(table, strategy, sensitive_columns, arguments)
     columns, shown = [], {}
     for name in plan.columns:

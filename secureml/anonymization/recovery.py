@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from secureml.errors import (
     WrongTableError,
     warn,
 )
-from secureml.frames.adapters import table_of
+from secureml.frames.adapters import source_of
 from secureml.frames.base import (
     ATTRIBUTE,
     CodedColumn,
@@ -33,6 +34,7 @@ from secureml.frames.base import (
     TextColumn,
 )
 from secureml.frames.numbers import converted, numbers_before, parse_numbers
+from secureml.frames.streams import Stream, given_back
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.keys import Keyring, keyring_of, keyring_that_made
@@ -53,6 +55,7 @@ __all__ = [
     "missing_columns",
     "recover_columns",
     "reidentify",
+    "warn_of_columns",
 ]
 
 
@@ -95,20 +98,58 @@ def reidentify(
     check_manifest(manifest)
     check_switch("check_table", check_table)
     check_key(key_manager)
-    table = table_of(data)
+    source = source_of(data)
+    table = source.empty if isinstance(source, Stream) else source
     parsed = manifest_of(manifest, table.manifest)
     manager = get_default_key_manager() if key_manager is None else key_manager
     keyring = keyring_that_made(manager, parsed.key)
     parsed.check(keyring)
-    values = recover_columns(table, parsed, keyring, manager, check_table=check_table)
+    warn_of_columns(table, parsed, check_table=check_table)
+    recovery = Recovery(parsed, check_table, keyring, manager)
+    result = recovery(table)
     missing = missing_columns(table, parsed)
     if missing:
         message = "pseudonymized columns of the manifest are missing, or were renamed"
         named = ", ".join(map(repr, missing))
         warn(message, MissingColumnWarning, f"{message}: {named}")
-    added = [version_column(name) for name in values if parsed.columns[name].versions]
-    recovered: Frame = table.drop(added).replace(values).native(None)
+    recovered: Frame = given_back(source, result, None, recovery)
     return recovered
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Recovers a table, or a batch; it pickles without the key, which is fetched again.
+
+    Args:
+        manifest: the manifest, verified.
+        check_table: as for ``reidentify``.
+        keyring: of the key of the manifest.
+        manager: where other versions of it come from.
+    """
+
+    manifest: Manifest
+    check_table: bool
+    keyring: Keyring
+    manager: KeyManager
+
+    def __call__(self, table: Table) -> Table:
+        """Return a table with its columns recovered."""
+        values = recover_columns(
+            table, self.manifest, self.keyring, self.manager, check_table=self.check_table
+        )
+        entries = self.manifest.columns
+        added = [version_column(name) for name in values if entries[name].versions]
+        return table.drop(added).replace(values)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _fetched, (self.manifest, self.check_table)
+
+
+def _fetched(manifest: Manifest, check_table: bool) -> Recovery:
+    manager = get_default_key_manager()
+    keyring = keyring_that_made(manager, manifest.key)
+    manifest.check(keyring)
+    return Recovery(manifest, check_table, keyring, manager)
 
 
 def manifest_of(given: Mapping[str, Any] | str | None, attached: object) -> Manifest:
@@ -138,14 +179,29 @@ def _present(names: Container[object], manifest: Manifest) -> dict[str, Entry]:
     return present
 
 
-def _warn_unchecked(entries: Mapping[str, Entry]) -> None:
-    """Warn of columns of which nothing tells whether they hold rows of the manifest's table."""
+def warn_of_columns(names: Container[object], manifest: Manifest, *, check_table: bool) -> None:
+    """Warn of columns that can't be recovered, and of those whose rows can't be checked.
+
+    Args:
+        names: those of the columns of a table.
+        manifest: its manifest.
+        check_table: whether rows are to be checked.
+
+    Raises:
+        WrongTableError: the table has none of the columns of the manifest.
+    """
+    present = _present(names, manifest)
+    lost = [name for name, entry in present.items() if not entry.recipe.reversible]
+    if lost:
+        named = ", ".join(f"{name!r} ({present[name].recipe.strategy})" for name in lost)
+        message = "columns that can't be turned back stay as they are"
+        warn(message, IrreversibleWarning, f"{message}: {named}")
     unchecked = [
         name
-        for name, entry in entries.items()
+        for name, entry in present.items()
         if entry.recipe.reversible and entry.sketches is None
     ]
-    if unchecked:
+    if unchecked and check_table:
         message = "rows are not checked, because the manifest was made before they were read"
         named = ", ".join(map(repr, unchecked))
         warn(message, UncheckedTableWarning, f"{message}: {named}")
@@ -180,7 +236,6 @@ def check_rows(table: Table, manifest: Manifest, keyring: Keyring) -> None:
         WrongTableError: it has other columns or pseudonyms.
     """
     present = _present(table, manifest)
-    _warn_unchecked(present)
     for name, entry in present.items():
         if entry.recipe.reversible:
             column = _read(table.column(name), entry)
@@ -202,13 +257,6 @@ def recover_columns(
 ) -> dict[str, Any]:
     """Recover those columns of the manifest that a table has, as an array each."""
     present = _present(table, manifest)
-    lost = [name for name, entry in present.items() if not entry.recipe.reversible]
-    if lost:
-        named = ", ".join(f"{name!r} ({present[name].recipe.strategy})" for name in lost)
-        message = "columns that can't be turned back stay as they are"
-        warn(message, IrreversibleWarning, f"{message}: {named}")
-    if check_table:
-        _warn_unchecked(present)
     newest = manifest.key.version
     keyrings = {newest: keyring}
     arrays: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, overload
 
 from secureml.anonymization.apply import apply
@@ -15,11 +15,13 @@ from secureml.anonymization.recovery import (
     manifest_of,
     missing_columns,
     recover_columns,
+    warn_of_columns,
 )
-from secureml.frames.adapters import table_of
+from secureml.frames.adapters import source_of
 from secureml.frames.base import Table
+from secureml.frames.streams import Stream, given_back
 from secureml.key_management import KeyManager, get_default_key_manager
-from secureml.pseudonymization.keys import Keyring, keyring_of, keyring_that_made
+from secureml.pseudonymization.keys import KeyReference, Keyring, keyring_of, keyring_that_made
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.manifest import Manifest
 
@@ -98,7 +100,8 @@ def rekey(
     check_switch("drop_missing", drop_missing)
     check_switch("return_manifest", return_manifest)
     check_key(key_manager, to_key=to_key, to_version=to_version)
-    table = table_of(data)
+    source = source_of(data)
+    table = source.empty if isinstance(source, Stream) else source
     parsed = manifest_of(manifest, table.manifest)
     manager = get_default_key_manager() if key_manager is None else key_manager
     old = keyring_that_made(manager, parsed.key)
@@ -111,10 +114,54 @@ def rekey(
         # A cached version may have been followed by a newer one, which is what is wanted here.
         manager.invalidate(new_name)
     new = keyring_of(manager, new_name, to_version)
-    result, entries = rekey_columns(table, parsed, (old, new), manager, check_table=check_table)
+    warn_of_columns(table, parsed, check_table=check_table)
+    move = Rekeying(parsed, check_table, (old, new), manager)
+    result, entries = move.moved(table, counted=table is source)
     document = Manifest.of(new, entries).document()
-    moved = result.native(document)
+    moved = given_back(source, result, document, move)
     return (moved, document) if return_manifest else moved
+
+
+@dataclass(frozen=True, slots=True)
+class Rekeying:
+    """Moves a table, or a batch, to another key; it pickles without keys, which are fetched again.
+
+    Args:
+        manifest: the manifest, verified.
+        check_table: as for ``rekey``.
+        keyrings: of the key of the manifest, and of the new one.
+        manager: where other versions of the old key come from.
+    """
+
+    manifest: Manifest
+    check_table: bool
+    keyrings: tuple[Keyring, Keyring]
+    manager: KeyManager
+
+    def __call__(self, table: Table) -> Table:
+        """Return a table with its columns moved."""
+        return self.moved(table, counted=False)[0]
+
+    def moved(self, table: AnyTable, *, counted: bool) -> tuple[AnyTable, dict[str, Entry]]:
+        """Return it with its columns' entries, which tell of its rows if they are to be counted."""
+        return rekey_columns(
+            table,
+            self.manifest,
+            self.keyrings,
+            self.manager,
+            check_table=self.check_table,
+            counted=counted,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _fetched, (self.manifest, self.check_table, self.keyrings[1].reference)
+
+
+def _fetched(manifest: Manifest, check_table: bool, key: KeyReference) -> Rekeying:
+    manager = get_default_key_manager()
+    old, new = keyring_that_made(manager, manifest.key), keyring_that_made(manager, key)
+    manifest.check(old)
+    return Rekeying(manifest, check_table, (old, new), manager)
 
 
 def rekey_columns(
@@ -124,6 +171,7 @@ def rekey_columns(
     manager: KeyManager,
     *,
     check_table: bool,
+    counted: bool = True,
 ) -> tuple[AnyTable, dict[str, Entry]]:
     """Move the columns of a manifest to another key, and return their new entries too.
 
@@ -133,6 +181,7 @@ def rekey_columns(
         keyrings: of the key of the manifest, and of the new one.
         manager: where other versions of the old key come from.
         check_table: as for ``rekey``.
+        counted: as for ``apply``.
     """
     old, new = keyrings
     if new.is_of(old.reference) and not any(entry.versions for entry in manifest.columns.values()):
@@ -159,7 +208,7 @@ def rekey_columns(
         versioned=tuple(name for name, entry in recovered.items() if entry.versions),
         smallest=2,  # as small as an earlier version took them
     )
-    result, entries = apply(plan, plain, new)
+    result, entries = apply(plan, plain, new, counted=counted)
     # What a column was before does not change with its key.
     entries = {
         name: replace(

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from secureml.anonymization.arguments import check_levels
 from secureml.anonymization.merging import merge_columns
-from secureml.anonymization.recovery import check_complete
+from secureml.anonymization.recovery import check_complete, warn_of_columns
 from secureml.errors import SecureMLError
 from secureml.files.base import TableFile, changed_schema
 from secureml.files.checks import (
@@ -178,6 +178,7 @@ class _Rekey:
         work, entries = self.work, self.parsed.columns
         old = keyring_that_made(self.manager, self.parsed.key)
         self.parsed.check(old)
+        warn_of_columns(self.table.schema.names, self.parsed, check_table=check_table)
         for chunk in self.table.chunks(read_by_entries(entries), skip=work.rows):
             with in_rows(work.rows, len(chunk)):
                 columns, moved = rekeyed(

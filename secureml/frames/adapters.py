@@ -9,39 +9,59 @@ from typing import Any
 
 from secureml.forksafe import unforked
 from secureml.frames.base import Table
+from secureml.frames.streams import Stream
 
-__all__ = ["table_of"]
+__all__ = ["source_of", "table_of"]
 
-_ADAPTERS = {"pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}
-"""The module here for each library's tables, which has a function ``table_of``."""
+_ADAPTERS = {
+    "_duckdb": "duckdb",
+    "duckdb": "duckdb",
+    "pandas": "pandas",
+    "polars": "polars",
+    "pyarrow": "arrow_streams",
+}
+"""The module here for each library's tables, which has a function ``source_of``."""
 
 
-def table_of(data: object) -> Table:
+def source_of(data: object) -> Table | Stream:
     """Return a table of any kind as what the rest works on.
 
     Args:
-        data: a pandas or Polars DataFrame, or a pyarrow Table or RecordBatch; it is not changed.
+        data: a table, or what gives its rows in batches; it is not changed.
 
     Raises:
         TypeError: it is something else.
         PseudonymizationError: its columns have no distinct names.
     """
-    for base in type(data).__mro__:
-        adapter = _ADAPTERS.get(base.__module__.partition(".")[0])
-        if adapter is None:
-            continue
-        table = _loaded(adapter)(data)
-        if table is not None:
-            return table
+    adapters = [_ADAPTERS.get(base.__module__.partition(".")[0]) for base in type(data).__mro__]
+    if hasattr(data, "__arrow_c_stream__"):
+        adapters.append("arrow_streams")
+    for adapter in filter(None, adapters):
+        source = _loaded(adapter)(data)
+        if source is not None:
+            return source
     raise TypeError(f"the data must be a table, such as a pandas DataFrame, not {_kind_of(data)}")
 
 
-def _loaded(adapter: str) -> Callable[[Any], Table | None]:
+def table_of(data: object) -> Table:
+    """Return a table of any kind whose rows are all there.
+
+    Raises:
+        TypeError: it is something else, or comes in batches.
+        PseudonymizationError: its columns have no distinct names.
+    """
+    source = source_of(data)
+    if isinstance(source, Stream):
+        raise TypeError(f"the data must have its rows at hand: collect {_kind_of(data)} first")
+    return source
+
+
+def _loaded(adapter: str) -> Callable[[Any], Table | Stream | None]:
     """Import an adapter, while no child is forked, and return its function."""
     with unforked():
-        of: Callable[[Any], Table | None] = importlib.import_module(
+        of: Callable[[Any], Table | Stream | None] = importlib.import_module(
             f"{__package__}.{adapter}"
-        ).table_of
+        ).source_of
     return of
 
 

@@ -64,6 +64,7 @@ __all__ = [
     "ArrowColumn",
     "ArrowTable",
     "Function",
+    "batch_of",
     "table_of",
     "with_manifest",
     "without_remains",
@@ -441,7 +442,8 @@ class ArrowTable(ArrowArrays):
         """Return the table as the caller has it."""
         if self._give is not None:
             return self._give(self.table, manifest)
-        return with_manifest(self.table, manifest)
+        metadata = with_manifest(self.table.schema, manifest).metadata
+        return self.table.replace_schema_metadata(metadata)
 
     @cached_property
     def _tops(self) -> Set[str]:
@@ -482,24 +484,22 @@ def table_of(data: object) -> ArrowTable | None:
 
 
 def _as_batch(table: pa.Table, manifest: Mapping[str, Any] | None) -> pa.RecordBatch:
+    return batch_of(table, with_manifest(table.schema, manifest))
+
+
+def batch_of(table: pa.Table, schema: pa.Schema) -> pa.RecordBatch:
+    """Return a table as one batch of a schema, which has its types."""
     columns = [combined(column) for column in table.columns]
-    schema = table.schema.with_metadata(_metadata_with(table, manifest))
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def with_manifest(table: pa.Table, manifest: Mapping[str, Any] | None) -> pa.Table:
-    """Return a table with a manifest in the metadata of its schema, or without."""
-    return table.replace_schema_metadata(_metadata_with(table, manifest))
-
-
-def _metadata_with(
-    table: pa.Table, manifest: Mapping[str, Any] | None
-) -> dict[bytes, bytes] | None:
-    metadata = dict(table.schema.metadata or {})
+def with_manifest(schema: pa.Schema, manifest: Mapping[str, Any] | None) -> pa.Schema:
+    """Return a schema with a manifest in its metadata, or without."""
+    metadata = dict(schema.metadata or {})
     metadata.pop(ATTRIBUTE.encode(), None)
     if manifest is not None:
         metadata[ATTRIBUTE.encode()] = json.dumps(manifest).encode()
-    return metadata or None
+    return schema.with_metadata(metadata or None)
 
 
 def _taken(array: pa.Array, rows: Index) -> pa.Array:

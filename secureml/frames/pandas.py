@@ -42,7 +42,7 @@ from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.numbers import WholeNumbers
 from secureml.pseudonymization.values.text import Text
 
-__all__ = ["PandasColumn", "PandasTable", "table_of"]
+__all__ = ["PandasColumn", "PandasTable", "source_of"]
 
 _COPIES_ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
 
@@ -158,7 +158,7 @@ class PandasTable(Table):
         return table
 
 
-def table_of(data: object) -> PandasTable | None:
+def source_of(data: object) -> PandasTable | None:
     """Return a DataFrame as a table, or None for anything else."""
     return PandasTable(data) if isinstance(data, pd.DataFrame) else None
 

@@ -1,8 +1,9 @@
-"""Polars DataFrames: their columns as Arrow arrays, and new arrays as columns of the same dtype."""
+"""Polars DataFrames and LazyFrames, whose columns are converted to Arrow arrays and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ import polars as pl
 import pyarrow as pa
 
 from secureml.errors import PseudonymizationError
-from secureml.frames.base import refuse_column
+from secureml.frames.base import Table, refuse_column, rows_of
 from secureml.frames.converted import ConvertedTable
+from secureml.frames.streams import OfBatch, Stream, check_types, in_batch
 from secureml.pseudonymization.ranking.mixed_radix import Index
 
-__all__ = ["PolarsTable", "table_of"]
+__all__ = ["PolarsTable", "source_of"]
 
 
 class PolarsTable(ConvertedTable):
@@ -70,8 +72,55 @@ class PolarsTable(ConvertedTable):
         return PolarsTable(columns, rows)
 
 
-def table_of(data: object) -> PolarsTable | None:
-    """Return a DataFrame as a table, or None for anything else."""
-    if not isinstance(data, pl.DataFrame):
-        return None
-    return PolarsTable(dict(zip(data.columns, data.get_columns(), strict=True)), data.height)
+class LazyStream(Stream):
+    """A Polars LazyFrame: its query goes on behind what is applied to its batches.
+
+    Args:
+        frame: the LazyFrame.
+    """
+
+    def __init__(self, frame: pl.LazyFrame) -> None:
+        self.frame = frame
+        self.empty = _table_of(pl.DataFrame(schema=frame.collect_schema()))
+
+    def first(self, rows: int) -> PolarsTable:
+        """Return the first rows."""
+        return _table_of(self.frame.head(rows).collect())
+
+    def mapped(
+        self, function: OfBatch, result: Table, manifest: Mapping[str, Any] | None
+    ) -> pl.LazyFrame:
+        """Return a LazyFrame with a function applied to each batch, which carries no manifest."""
+        schema = result.native(None).schema
+        batches = _Batches(function, schema)
+        return self.frame.map_batches(batches, schema=schema, streamable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """Applies a function of tables to frames.
+
+    Args:
+        function: the function.
+        schema: of what it returns.
+    """
+
+    function: OfBatch
+    schema: pl.Schema
+
+    def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:
+        where = f"in a batch of {rows_of(frame.height)}"
+        made: pl.DataFrame = in_batch(where, self.function, _table_of(frame)).native(None)
+        check_types(self.schema.names(), self.schema.dtypes(), made.dtypes)
+        return made
+
+
+def source_of(data: object) -> PolarsTable | LazyStream | None:
+    """Return a DataFrame as a table, a LazyFrame as a stream, or None for anything else."""
+    if isinstance(data, pl.LazyFrame):
+        return LazyStream(data)
+    return _table_of(data) if isinstance(data, pl.DataFrame) else None
+
+
+def _table_of(frame: pl.DataFrame) -> PolarsTable:
+    return PolarsTable(dict(zip(frame.columns, frame.get_columns(), strict=True)), frame.height)

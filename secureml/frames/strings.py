@@ -44,6 +44,8 @@ def combined(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Return an array as one piece; what is one already is not copied."""
     if not isinstance(array, pa.ChunkedArray):
         return array
+    if not array.num_chunks:  # pyarrow imports pandas to combine none
+        return pa.nulls(0, array.type)
     return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
 
 
