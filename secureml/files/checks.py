@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from secureml.atomic_files import check_replaceable
 from secureml.errors import ArgumentError, PseudonymizationError, SecureMLError, WrongKeyError
 from secureml.files.base import TableFile
+from secureml.files.frames import columns_in
 from secureml.files.kinds import is_of_another_kind
 from secureml.files.locations import (
     Address,
@@ -141,7 +142,7 @@ def check_columns(table: TableFile, names: Iterable[str] | None) -> list[str] | 
     if names is None or isinstance(names, str):
         return names
     names = list(names)
-    there = dict.fromkeys(table.schema.names)
+    there = dict.fromkeys((*columns_in(table).names, *table.schema.names))
     for name in names:
         if name in there:
             continue

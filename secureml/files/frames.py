@@ -22,6 +22,7 @@ from secureml.errors import PseudonymizationError
 from secureml.files.base import TableFile
 from secureml.frames.arrow import ArrowTable
 from secureml.frames.numbers import numbers_before
+from secureml.frames.paths import column_of
 from secureml.frames.strings import combined, is_text
 from secureml.key_management import KeyManager
 from secureml.pseudonymization.keys import Keyring
@@ -31,6 +32,7 @@ from secureml.pseudonymization.values.buffers import EMPTY_STRING
 
 __all__ = [
     "anonymized",
+    "columns_in",
     "count_versions",
     "plan_of",
     "preview_of",
@@ -46,6 +48,11 @@ _NULLABLE = re.compile(r"U?Int(8|16|32|64)|Float(32|64)")
 """Pandas' own dtypes for numbers and nulls."""
 
 
+def columns_in(table: TableFile) -> ArrowTable:
+    """Return the columns of a table in a file, without rows."""
+    return ArrowTable(pa.Table.from_batches([], table.schema.remove_metadata()))
+
+
 def plan_of(
     table: TableFile,
     strategy: Any,
@@ -54,19 +61,21 @@ def plan_of(
     attached: Mapping[str, Any] | None,
 ) -> tuple[Plan, Keyring, Manifest | None]:
     """Decide what is done with each column of a table in a file, as ``plan_table`` does."""
-    empty = ArrowTable(table.schema.remove_metadata().empty_table())
-    return plan_table(empty, _on_series(strategy), sensitive_columns, arguments, attached)
+    return plan_table(
+        columns_in(table), _on_series(strategy), sensitive_columns, arguments, attached
+    )
 
 
 def read_by_plan(plan: Plan) -> frozenset[str]:
-    """Return the names of the columns that a plan reads or replaces."""
-    return frozenset({*plan.columns, *(spec.tweak for spec in plan.columns.values() if spec.tweak)})
+    """Return the names of the columns of a file that a plan reads or replaces."""
+    tweaks = (spec.tweak for spec in plan.columns.values())
+    return _at_top({*plan.columns, *filter(None, tweaks)})
 
 
 def read_by_entries(entries: Mapping[str, Entry]) -> frozenset[str]:
-    """Return the names of the columns that recovery reads or replaces."""
+    """Return the names of the columns of a file that recovery reads or replaces."""
     tweaks = (entry.recipe.tweak for entry in entries.values())
-    return frozenset({*entries, *filter(None, tweaks), *versions_of(entries)})
+    return _at_top({*entries, *filter(None, tweaks), *versions_of(entries)})
 
 
 def versions_of(entries: Mapping[str, Entry]) -> frozenset[str]:
@@ -168,7 +177,7 @@ def preview_of(
     """
     others = {name: value for name, value in arguments.items() if name != "strategy"}
     plan, _, _ = plan_table(
-        ArrowTable(table.schema.remove_metadata().empty_table()),
+        columns_in(table),
         arguments.get("strategy"),
         sensitive_columns,
         cast(Arguments, others),
@@ -194,9 +203,9 @@ def count_versions(
         names: columns that have one of versions beside them.
         newest: the version that nulls are taken for, which have none.
     """
-    there = frozenset(table.schema.names)
+    there = columns_in(table)
     totals = {name: Counter[int | None]() for name in names if name in there}
-    for chunk in table.chunks({*totals, *map(version_column, totals)}):
+    for chunk in table.chunks(_at_top({*totals, *map(version_column, totals)})):
         rows_of = ArrowTable(chunk.table)
         for name, total in totals.items():
             for version, rows in rows_by_version(rows_of, name, newest).items():
@@ -205,6 +214,11 @@ def count_versions(
     for total in totals.values():
         counted |= total
     return counted
+
+
+def _at_top(names: Collection[str]) -> frozenset[str]:
+    """Return names, each with that of the column that it is inside of if it is a path."""
+    return frozenset({*names, *map(column_of, names)})
 
 
 def _on_series(strategy: Any) -> Any:
@@ -254,6 +268,8 @@ def _columns_of(
         PseudonymizationError: the values do not fit the schema.
     """
     types = {field.name: field.type for field in before.schema}
+    holders = ArrowTable(before).holders
+    replaced = {holders.get(name, (name,))[0] for name in replaced}
     arrays = {
         name: _array_of(name, column, types.get(name), schema)
         for name, column in zip(made.column_names, made.columns, strict=True)

@@ -30,7 +30,7 @@ from secureml.files.checks import (
 )
 from secureml.files.compression import beginning_of, writer_of
 from secureml.files.csv import Told
-from secureml.files.frames import read_by_entries, rekeyed
+from secureml.files.frames import columns_in, read_by_entries, rekeyed
 from secureml.files.kinds import open_table
 from secureml.files.manifests import (
     GivenManifest,
@@ -119,7 +119,7 @@ def rekey_file(
         parsed = Manifest.parse(document)
         check_levels(table.levels, parsed.columns)
         if not drop_missing:
-            check_complete(table.schema.names, parsed)
+            check_complete(columns_in(table), parsed)
         if plan is None:
             if output is not None:
                 check_absent(target, place, force=force)

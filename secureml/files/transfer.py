@@ -30,6 +30,7 @@ from secureml.files.compression import beginning_of, writer_of
 from secureml.files.csv import Told
 from secureml.files.frames import (
     anonymized,
+    columns_in,
     plan_of,
     preview_of,
     read_by_entries,
@@ -479,9 +480,8 @@ def write_recovered(
     entries = Manifest.parse(document).columns
     work = _Recovering(document, check_table)
     reversible = {name: entry for name, entry in entries.items() if entry.recipe.reversible}
-    dropped = versions_of(
-        {name: reversible[name] for name in table.schema.names if name in reversible}
-    )
+    there = columns_in(table)
+    dropped = versions_of({name: entry for name, entry in reversible.items() if name in there})
     with target.writing(_PRIVATE) as file, of_file(table.path):
         rows, writer = _transfer(
             table,

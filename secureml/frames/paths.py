@@ -33,6 +33,7 @@ from secureml.errors import PseudonymizationError
 
 __all__ = [
     "Path",
+    "column_of",
     "holders_of",
     "leaf",
     "leaf_beside",
@@ -48,6 +49,7 @@ Flags = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
 _SPECIAL = re.compile(r"[.\[{\\]")
+_FIRST = re.compile(r"\.?((?:\\.|[^.\[{\\])*)", re.DOTALL)
 _STEP = re.compile(r"\.(?:\\.|[^.\[{\\])*|\[\]|\{\}|\{keys\}", re.DOTALL)
 _types = pa.types
 _LISTS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Field], pa.DataType]], ...] = (
@@ -98,6 +100,12 @@ def holders_of(path: Path) -> tuple[str, ...]:
     start = len(_escaped(path.column)) + (not path.text.startswith(_escaped(path.column)))
     ends = [step.start() for step in _STEP.finditer(path.text, start)]
     return (path.column, *(path.text[:end] for end in ends[1:])) if path.children else ()
+
+
+def column_of(text: str) -> str:
+    """Return the name of the column that a path begins with, if it is a path."""
+    found = _FIRST.match(text)
+    return "" if found is None else re.sub(r"\\(.)", r"\1", found[1], flags=re.DOTALL)
 
 
 def resolve(schema: pa.Schema, text: str) -> Path | None:

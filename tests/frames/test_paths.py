@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from secureml.errors import PseudonymizationError
 from secureml.frames.paths import (
     Path,
+    column_of,
+    holders_of,
     leaf,
     leaf_beside,
     paths_of,
@@ -356,6 +358,29 @@ def test_paths_name_what_is_inside_in_the_order_of_the_schema() -> None:
         "key",
         "union",
     ]
+
+
+def test_what_holds_a_path_is_named_from_the_outermost_on() -> None:
+    holders = {path.text: holders_of(path) for path in paths_of(NAMES) if path.children}
+    assert holders == {
+        ".a.b": ("a",),
+        "a.c[]": ("a", "a.c"),
+        r"dotted.a\.b\[]\{}\\": ("dotted",),
+        "dotted.": ("dotted",),
+        r"of\.struct.x": ("of.struct",),
+        "items[].email": ("items", "items[]"),
+        "matrix[][]": ("matrix", "matrix[]"),
+        "labels{keys}": ("labels",),
+        "labels{}{keys}": ("labels", "labels{}"),
+        "labels{}{}.x": ("labels", "labels{}", "labels{}{}"),
+    }
+    assert holders_of(Path("id", "id", pa.int64())) == ()
+
+
+def test_the_column_of_a_path_is_told_by_its_text() -> None:
+    for path in paths_of(NAMES):
+        if path.children:
+            assert column_of(path.text) == path.column
 
 
 def test_a_column_wins_over_the_path_that_its_name_reads_like() -> None:
