@@ -32,7 +32,7 @@ from secureml.frames.base import (
 )
 from secureml.frames.dtypes import arrow_type_of, dtype_of, in_arrow, in_dtype, is_same_dtype
 from secureml.frames.numbers import numbers_of, write_numbers
-from secureml.frames.strings import is_text
+from secureml.frames.strings import is_text, read_text
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.ranking.mixed_radix import Index
@@ -222,7 +222,8 @@ class PandasColumn(Column):
         """Tell which kind of values it holds; of Python's objects, one tells."""
         series, dtype = self.series, self.series.dtype
         if _is_object(dtype):
-            present = series.notna().to_numpy()
+            present = series.iloc[:1].notna().to_numpy()
+            present = present if present.any() else series.notna().to_numpy()
             first = series.iloc[int(present.argmax())] if present.any() else None
             return Decimals if isinstance(first, Decimal) else Text
         if isinstance(dtype, pd.CategoricalDtype) or _holds_text(dtype):
@@ -238,9 +239,9 @@ class PandasColumn(Column):
         if isinstance(dtype, pd.CategoricalDtype):
             return self._read_categories()
         if _is_object(dtype):
-            return self._read_decimals() or self._read_objects()
+            return self._read_strings() or self._read_decimals() or self._read_objects()
         if isinstance(dtype, pd.StringDtype) and dtype.storage == "python":
-            return self._read_objects()
+            return self._read_strings() or self._read_objects()
         if not _holds_text(dtype):
             return self._read_numbers(scale)
         column = ArrowColumn(pa.array(self.series.array)).read(distinct=distinct)
@@ -385,24 +386,41 @@ class PandasColumn(Column):
             arrow=f"decimal128(38, {scales[0]})",
         )
 
+    def _read_strings(self) -> TextColumn | None:
+        """Read Python's strings, if there is nothing else, and Arrow takes them."""
+        objects = self.series.to_numpy(dtype=object)
+        try:
+            array = pa.array(objects, from_pandas=True)
+        except (pa.ArrowException, OverflowError, TypeError, ValueError):
+            return None  # they are of several types, or have lone surrogates
+        if not is_text(array.type):
+            return None
+        text, nulls = read_text(array)
+        return self._of_objects(objects, text, nulls)
+
     def _read_objects(self) -> TextColumn:
-        series = self.series
-        objects = series.to_numpy(dtype=object)
+        objects = self.series.to_numpy(dtype=object)
         nulls = pd.isna(objects)
         kinds = Counter(map(type, objects[~nulls].tolist()))
         foreign = [(one, count) for one, count in kinds.most_common() if not issubclass(one, str)]
         if foreign:
             kinds_found = ", ".join(f"{count} {one.__name__}" for one, count in foreign)
             refuse_column(f"it holds values that are not strings ({kinds_found})")
+        text = Text.of(np.where(nulls, "", objects).tolist())
+        return self._of_objects(objects, text, nulls)
 
-        def make(text: Text, mask: Nulls) -> Any:
-            strings = objects.copy()  # and with it which null each null is: None, NaN or NA
-            strings[mask & ~nulls] = None
-            strings[~mask] = np.array(text.strings(), dtype=object)[~mask]
+    def _of_objects(self, objects: NDArray[np.object_], text: Text, nulls: Nulls) -> TextColumn:
+        series = self.series
+
+        def make(new: Text, mask: Nulls) -> Any:
+            strings = np.array(new.strings(), dtype=object)
+            if mask.any():
+                strings[mask] = objects[mask]  # which null each null is: None, NaN or NA
+                strings[mask & ~nulls] = None
             return strings if _is_object(series.dtype) else pd.array(strings, dtype=series.dtype)
 
         return TextColumn(
-            values=Text.of(np.where(nulls, "", objects).tolist()),
+            values=text,
             nulls=nulls,
             make=make,
             dtype=self.dtype,
