@@ -54,6 +54,7 @@ path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    pytest.register_assert_rewrite("helpers.frames")
     # A run without the extras has no Hypothesis.
     with contextlib.suppress(ImportError):
         from hypothesis import HealthCheck, settings

@@ -109,11 +109,14 @@ class ArrowColumn(Column):
 
     @property
     def nulls(self) -> Nulls:
-        """Which rows are null."""
+        """Which rows are null; NaN counts as null, as where numbers are read."""
         array = combined(self.array)
         if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
             return self._codes(array) < 0
-        return nulls_of(array)
+        nulls = nulls_of(array)
+        if pa.types.is_floating(array.type):
+            nulls |= np.isnan(numbers_in(array, array.type.to_pandas_dtype()))
+        return nulls
 
     def __len__(self) -> int:
         return len(self.array)

@@ -211,7 +211,9 @@ class PandasColumn(Column):
 
     @property
     def nulls(self) -> Nulls:
-        """Which rows are null."""
+        """Which rows are null; NaN counts as null."""
+        if isinstance(self.series.dtype, pd.ArrowDtype | pd.Float32Dtype | pd.Float64Dtype):
+            return ArrowColumn(in_arrow(self.series)).nulls  # pandas tells NaN from null in these
         nulls: Nulls = self.series.isna().to_numpy()
         return nulls
 

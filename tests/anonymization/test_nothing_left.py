@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
+from helpers.memory import buffers
 from secureml import anonymize
 from secureml.errors import PseudonymizationError
 from secureml.files import anonymize_file
@@ -94,38 +95,6 @@ STRATEGIES: dict[str, Any] = {
     "function": lambda column: column.where(np.zeros(len(column), np.bool_)),
     "other function": lambda column: column.iloc[:0].reindex(column.index),
 }
-
-
-def buffers(held: Any) -> Iterator[bytes]:
-    """Return the octets of all memory that an array keeps alive."""
-    if isinstance(held, pa.ChunkedArray):
-        for chunk in held.chunks:
-            yield from buffers(chunk)
-    elif isinstance(held, pa.Array):
-        for buffer in filter(None, held.buffers()):
-            yield from buffers(buffer)
-        if isinstance(held, pa.DictionaryArray):
-            yield from buffers(held.dictionary)
-    elif isinstance(held, np.ndarray):
-        if held.dtype == object:
-            yield from (str(value).encode("utf-8", "surrogatepass") for value in held.ravel())
-            yield from (value for value in held.ravel() if isinstance(value, bytes))
-        else:
-            yield held.tobytes()
-        yield from buffers(held.base)
-    elif isinstance(held, pa.Buffer):
-        yield held.to_pybytes()
-        yield from buffers(held.parent)
-    elif isinstance(held, pd.Categorical):
-        yield from buffers(held.codes)
-        yield from buffers(held.categories)
-    elif isinstance(held, pd.Index | pd.Series):
-        yield from buffers(held.array)
-    else:
-        arrow = hasattr(held, "_pa_array")
-        for name in ("_pa_array",) if arrow else ("_data", "_mask", "_ndarray", "_left", "_right"):
-            if hasattr(held, name):
-                yield from buffers(getattr(held, name))
 
 
 def files(frame: pd.DataFrame) -> Iterator[bytes]:

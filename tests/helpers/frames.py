@@ -1,0 +1,388 @@
+"""What every kind of table has to keep: a class of tests that each kind inherits.
+
+A subclass tells how a table of Arrow's becomes one of its kind, and how one is read back. Nothing
+here takes pandas, so that the kinds of engines and of other libraries inherit it too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import pickle
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from pyarrow import feather, parquet
+
+from helpers.memory import buffers
+from secureml import anonymize, merge_manifests, reidentify, rekey
+from secureml.key_management import KeyManager
+from secureml.stores import MemoryStore
+
+__all__ = ["CASES", "FrameContract", "manager_of", "mixed_table", "plain"]
+
+GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("manifest_*.json"))
+KEYS = ["5a" * 32, "c3" * 32, "0f" * 32]
+START = datetime(1961, 7, 30, 4, 53, 11)
+ROWS = 12
+TYPES_BEFORE = {"Int64": pa.int64(), "category": pa.dictionary(pa.int8(), pa.string())}
+TYPES_BEFORE |= {"int64": pa.int64(), "datetime64[us]": pa.timestamp("us")}
+INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+FLOATS = {"float32 with a scale": 2, "float64 with a scale": 2}
+
+CASES: dict[str, dict[str, Any]] = {
+    "fpe, small domains permuted": {"small_domain": "permute"},
+    "fpe, small domains by token": {"small_domain": "token"},
+    "fpe, small domains lost": {"small_domain": "null"},
+    "token": {"strategy": "token"},
+    "hash": {"strategy": "hash"},
+    "mask": {"strategy": "mask"},
+    "redact": {"strategy": "redact"},
+    "null": {"strategy": "null"},
+}
+REVERSIBLE = [name for name in CASES if name.startswith(("fpe", "token")) and "lost" not in name]
+
+
+def manager_of(keys: Sequence[str] = KEYS, environment: str = "development") -> KeyManager:
+    """Return a manager of a key that has these versions."""
+    store = MemoryStore()
+    for key in keys:
+        store.write("master_key", {"value": key, "encoding": "hex"}, cas=None)
+    return KeyManager(environment=environment, store=store)
+
+
+shared_manager = cache(manager_of)
+
+
+def arrow_columns(rows: int = ROWS) -> dict[str, pa.Array]:
+    """Return a column of each of Arrow's types for text, numbers and time, without nulls."""
+    texts = [f"Margarethe-Żiżek-{row:05}" for row in range(rows)]
+    moments = [START + timedelta(days=row, seconds=61 * row) for row in range(rows)]
+    columns = {name: pa.array(texts).cast(name) for name in ("string", "large_string")}
+    columns["string_view"] = pa.array(texts).cast(pa.string_view())
+    for name in INTEGERS:
+        width = getattr(pa, name)()
+        highest = min(2 ** (width.bit_width - 1) - 7, 7_306_639_911_244_237)
+        columns[name] = pa.array([highest - row for row in range(rows)], width)
+        codes = pa.array([row % 5 for row in range(rows)], width)
+        columns[f"dictionary of {name}"] = pa.DictionaryArray.from_arrays(codes, texts[:6])
+    whole = [9_030_593 - row for row in range(rows)]
+    columns["float32"] = pa.array(whole, pa.float32())
+    columns["float64"] = pa.array([float(one << 22) for one in whole])
+    columns["float32 with a scale"] = pa.array([one / 1024 // 1 + 0.25 for one in whole], "float32")
+    columns["float64 with a scale"] = pa.array([one * 1000 + 0.25 for one in whole])
+    for name, digits in (("decimal32", 9), ("decimal64", 18), ("decimal128", 30)):
+        if hasattr(pa, name):
+            money = [Decimal(one).scaleb(-2) for one in whole]
+            columns[name] = pa.array(money, getattr(pa, name)(digits, 2))
+    columns["decimal256"] = pa.array(money, pa.decimal256(60, 2))
+    columns["date32"] = pa.array([moment.date() for moment in moments])
+    columns["date64"] = columns["date32"].cast(pa.date64())
+    for unit in ("s", "ms", "us", "ns"):
+        for zone in (None, "UTC", "Europe/Berlin"):
+            name = f"timestamp of {unit}, {zone}"
+            plain_moments = pa.array(moments).cast(pa.timestamp(unit))
+            columns[name] = plain_moments.cast(pa.timestamp(unit, zone))
+    return columns
+
+
+def nulled(array: pa.Array, nulls: list[int]) -> pa.Array:
+    """Return an array with nulls, under which the values still lie."""
+    if pa.types.is_dictionary(array.type):
+        return pa.DictionaryArray.from_arrays(nulled(array.indices, nulls), array.dictionary)
+    present = np.ones(len(array), np.bool_)
+    present[nulls] = False
+    bits = pa.py_buffer(np.packbits(present, bitorder="little"))
+    return pa.Array.from_buffers(array.type, len(array), [bits, *array.buffers()[1:]])
+
+
+@cache
+def mixed_table() -> pa.Table:
+    """Return a slice of a table of all types, with nulls that have values under them."""
+    arrays = {name: nulled(array, [3, 7]) for name, array in arrow_columns(ROWS + 4).items()}
+    return pa.table(arrays).slice(2, ROWS)
+
+
+def plain(array: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """Return values as they compare in all kinds: NaN as null, times by their count of ns."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # before pyarrow 21, of no chunks
+        array = pa.concat_arrays(array.chunks) if array.chunks else pa.array([], array.type)
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pa.types.is_date64(array.type):
+        array = array.cast(pa.date32())
+    if pa.types.is_timestamp(array.type):
+        per_unit = {"s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}[array.type.unit]
+        counts = array.cast(pa.int64()).to_pylist()
+        return [None if count is None else count * per_unit for count in counts]
+    return [None if value != value else value for value in array.to_pylist()]
+
+
+def differing(left: pa.Table, right: pa.Table) -> list[str]:
+    """Return the columns in which two tables have other values."""
+    assert left.column_names == right.column_names
+    return [name for name in left.column_names if plain(left[name]) != plain(right[name])]
+
+
+def same_bits(left: pa.Table, right: pa.Table, names: list[str]) -> list[str]:
+    """Return the columns that are not equal bit for bit."""
+
+    def bits(column: pa.ChunkedArray) -> Any:
+        array = pa.concat_arrays(column.chunks) if column.num_chunks else column
+        floats = {pa.float32(): pa.int32(), pa.float64(): pa.int64()}
+        return array.view(floats[array.type]) if array.type in floats else array
+
+    return [
+        name
+        for name in names
+        if left.schema.field(name).type != right.schema.field(name).type
+        or not bits(left[name]).equals(bits(right[name]))
+    ]
+
+
+def counts(document: dict[str, Any]) -> dict[str, list[int]]:
+    """Return what a manifest counts in each column."""
+    counted = ("rows", "nulls", "empty", "tokens", "nulled")
+    return {name: [one[what] for what in counted] for name, one in document["columns"].items()}
+
+
+def without_types(document: dict[str, Any]) -> dict[str, Any]:
+    """Return an opened manifest without the names that one kind gives the types of columns."""
+    made = deepcopy(document)
+    for column in made["columns"].values():
+        for name in ("dtype", "arrow", "tweak_arrow"):
+            column.pop(name, None)
+    return made
+
+
+def golden_table(part: dict[str, Any], dtypes: Mapping[str, str]) -> pa.Table:
+    """Return a table of a golden file."""
+    arrays = {}
+    for place, name in enumerate(part["columns"]):
+        values = [row[place] for row in part["data"]]
+        arrow_type = TYPES_BEFORE.get(dtypes[name], pa.string())
+        if pa.types.is_timestamp(arrow_type):
+            values = [value and datetime.fromisoformat(value) for value in values]
+        if pa.types.is_dictionary(arrow_type):
+            arrays[name] = pa.array(values, pa.string()).dictionary_encode().cast(arrow_type)
+        else:
+            arrays[name] = pa.array(values, arrow_type)
+    return pa.table(arrays)
+
+
+class FrameContract(ABC):
+    """The tests of one kind of table.
+
+    Attributes:
+        carries: whether a table of the kind carries its manifest.
+        streams: whether results are made when they are read, so that manifests lack counts.
+        again: whether a table can be read twice.
+        twice: whether two columns can have one name.
+        typed: whether a column without rows keeps its type, and a table without rows its columns.
+        one_type: whether a column has the same type with and without nulls.
+        shares: whether columns that stay share their buffers with the input.
+        alone: an expression that makes one of ``table`` in a process without pandas.
+        column_type: what a function in place of a strategy gets and returns.
+    """
+
+    carries = True
+    streams = False
+    again = True
+    twice = True
+    typed = True
+    one_type = True
+    shares = False
+    alone: str | None = None
+    column_type: type | tuple[type, ...] = pa.ChunkedArray
+
+    @abstractmethod
+    def make(self, table: pa.Table) -> Any:
+        """Return an Arrow table as one of the kind."""
+
+    @abstractmethod
+    def read(self, frame: Any) -> pa.Table:
+        """Return a table of the kind as one of Arrow's."""
+
+    def has(self, arrow_type: pa.DataType, nulls: bool) -> bool:
+        """Tell whether a column of the kind can hold values of a type exactly."""
+        return True
+
+    def upper(self, column: Any) -> Any:
+        """Return a column of the kind with its text in upper case."""
+        return pc.utf8_upper(column)
+
+    def types(self, frame: Any) -> list[Any]:
+        """Return the types of the columns, by the kind's own names."""
+        return list(self.read(frame).schema.types)
+
+    def memory(self, frame: Any, name: str) -> Iterator[bytes]:
+        """Return all memory that a column keeps alive."""
+        yield from buffers(self.read(frame)[name])
+
+    def written(self, frame: Any) -> Iterator[bytes]:
+        """Return what is written of a table, not compressed."""
+        table = self.read(frame)
+        yield pickle.dumps(table)
+        yield pickle.dumps(frame)
+        for write, none in ((feather.write_feather, "uncompressed"), (parquet.write_table, "none")):
+            file = io.BytesIO()
+            write(table, file, compression=none)
+            yield file.getvalue()
+
+    def unchecked(self) -> contextlib.AbstractContextManager[Any]:
+        """Expect what recovery warns of where manifests lack counts and sketches."""
+        return contextlib.nullcontext()
+
+    # What the tests share.
+
+    @pytest.fixture
+    def manager(self) -> KeyManager:
+        """A manager of one key with three versions, the same for all tests."""
+        return shared_manager()
+
+    def fitting(self, table: pa.Table) -> pa.Table:
+        """Return those columns of a table that the kind can have, text of others as strings."""
+        for place, field in enumerate(table.schema):
+            if pa.types.is_dictionary(field.type) and not self.has(field.type, nulls=True):
+                table = table.set_column(place, field.name, table[field.name].cast(pa.string()))
+        names = [
+            field.name
+            for field in table.schema
+            if self.has(field.type, bool(table[field.name].null_count))
+        ]
+        return table.select(names)
+
+    def hidden(self, table: pa.Table, **arguments: Any) -> tuple[pa.Table, dict[str, Any]]:
+        """Return what becomes of a table in this kind, and its manifest."""
+        frame, document = anonymize(self.make(table), return_manifest=True, **arguments)
+        return self.read(frame), document
+
+    def recovered(self, frame: Any, document: Any, **arguments: Any) -> Any:
+        """Return what a table was."""
+        with self.unchecked():
+            return reidentify(frame, document, **arguments)
+
+    def mixed(self, case: str) -> tuple[pa.Table, dict[str, Any]]:
+        """Return the table of all types that the kind can have, and the arguments of a case."""
+        table = self.fitting(mixed_table())
+        arguments = dict(CASES[case])
+        scales = [name for name in FLOATS if name in table.column_names]
+        if case.startswith("fpe"):
+            arguments |= {"formats": dict.fromkeys(scales, "decimal")}
+            arguments |= {"options": {name: {"scale": FLOATS[name]} for name in scales}}
+        elif case not in ("redact", "null"):
+            table = table.drop_columns(scales)
+        arguments["domains"] = dict.fromkeys(table.column_names, "one")
+        return table, arguments | {"sensitive_columns": table.column_names}
+
+    # The same as of every other kind.
+
+    @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+    def test_golden_files_are_made_again_alike(self, path: Path, opened: Any) -> None:
+        golden = json.loads(path.read_text("utf-8"))
+        manager = manager_of(golden["keys"], golden["environment"])
+        before = self.fitting(golden_table(golden["before"], golden["before_dtypes"]))
+        start, tables, documents = 0, [], []
+        for version, rows in golden["parts"]:
+            table, document = self.hidden(
+                before.slice(start, rows),
+                master_key_version=version,
+                key_manager=manager,
+                **golden["arguments"],
+            )
+            start += rows
+            tables.append(table)
+            documents.append(document)
+        after = golden_table(golden["after"], golden["dtypes"])
+        for name in after.column_names:
+            values = [value for table in tables for value in plain(table[name])]
+            assert values == plain(after[name]), name
+        mergeable = self.one_type or len(documents) == 1
+        if golden["manifest"]["schema"] == 3 and mergeable and not self.streams:
+            merged = merge_manifests(documents, key_manager=manager)
+            expected = without_types(opened(golden["manifest"], manager))
+            assert without_types(opened(merged, manager)) == expected
+
+    @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+    @pytest.mark.filterwarnings("ignore::secureml.errors.UncheckedVersionWarning")
+    def test_golden_files_come_back(self, path: Path) -> None:
+        golden = json.loads(path.read_text("utf-8"))
+        manager = manager_of(golden["keys"], golden["environment"])
+        frame = self.make(self.fitting(golden_table(golden["after"], golden["dtypes"])))
+        back = self.read(reidentify(frame, golden["manifest"], key_manager=manager))
+        before = golden_table(golden["before"], golden["before_dtypes"])
+        for name in before.column_names:
+            form = golden["manifest"]["columns"].get(name, {}).get("normalize")
+            expected = before[name]
+            if form and pa.types.is_string(expected.type):
+                expected = pc.utf8_normalize(expected, form)
+            assert plain(back[name]) == plain(expected), name
+
+    @pytest.mark.parametrize("case", CASES)
+    def test_pseudonyms_are_those_of_an_arrow_table(self, case: str, manager: KeyManager) -> None:
+        table, arguments = self.mixed(case)
+        given = self.read(self.make(table))
+        assert not differing(given, table)
+        made, document = self.hidden(table, key_manager=manager, **arguments)
+        expected, of_arrow = anonymize(
+            given, return_manifest=True, key_manager=manager, **arguments
+        )
+        assert not differing(made, expected)
+        if not self.streams:
+            assert counts(document) == counts(of_arrow)
+
+    @pytest.mark.parametrize("case", REVERSIBLE)
+    def test_every_type_comes_back(self, case: str, manager: KeyManager) -> None:
+        table, arguments = self.mixed(case)
+        given = self.make(table)
+        types = self.types(given)
+        frame, document = anonymize(
+            self.make(table), return_manifest=True, key_manager=manager, **arguments
+        )
+        back = self.recovered(frame, document, key_manager=manager)
+        assert isinstance(back, type(given))
+        assert self.types(back) == types
+        assert not differing(self.read(back), table)
+
+    def test_another_version_of_the_key_and_back(self, manager: KeyManager) -> None:
+        table, arguments = self.mixed("fpe, small domains by token")
+        table = table.select(table.column_names[::5])
+        arguments = {"small_domain": "token", "sensitive_columns": table.column_names}
+        arguments |= {"key_manager": manager, "return_manifest": True}
+        second, document = anonymize(self.make(table), master_key_version=2, **arguments)
+        moves = {"return_manifest": True, "key_manager": manager}
+        with self.unchecked():
+            third, moved = rekey(second, manifest=document, to_version=3, **moves)
+        expected, _ = anonymize(self.make(table), master_key_version=3, **arguments)
+        assert not differing(self.read(third), self.read(expected))
+        if self.again:
+            with self.unchecked():
+                back, _ = rekey(third, manifest=moved, to_version=2, **moves)
+            assert not differing(self.read(back), self.read(second))
+
+    # Shapes of tables.
+
+    def test_numbers_that_are_none_stay_so_whether_they_are_read_or_not(
+        self, manager: KeyManager
+    ) -> None:
+        """A strategy that looks at no value takes columns that can't be read."""
+        nan = float("nan")
+        table = pa.table({"whole": [1e9, nan, None], "broken": [1.5e9 + 0.5, nan, None]})
+        made, _ = self.hidden(
+            table, strategy="redact", sensitive_columns=["whole", "broken"], key_manager=manager
+        )
+        assert plain(made["whole"])[1:] == [None, None]
+        assert plain(made["broken"])[1:] == [None, None]
