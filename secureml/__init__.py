@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KeyManager",
+    "Pseudonymizer",
     "anonymize",
     "configure",
     "configure_default_key_manager",
@@ -29,7 +30,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from secureml.anonymization import anonymize, merge_manifests, preview, reidentify, rekey
+    from secureml.anonymization import (
+        Pseudonymizer,
+        anonymize,
+        merge_manifests,
+        preview,
+        reidentify,
+        rekey,
+    )
     from secureml.configuration.process import configure, get_settings, override, reset
     from secureml.key_management import (
         KeyManager,
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "KeyManager": "key_management",
+    "Pseudonymizer": "anonymization",
     "anonymize": "anonymization",
     "configure": "configuration",
     "configure_default_key_manager": "key_management",

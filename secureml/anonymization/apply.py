@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Frame = TypeVar("Frame")
 AnyTable = TypeVar("AnyTable", bound=Table)
 
-__all__ = ["ReplacedColumn", "anonymize", "apply", "replace_column"]
+__all__ = ["ReplacedColumn", "anonymize", "apply", "pseudonymized", "replace_column"]
 
 
 @overload
@@ -152,12 +152,30 @@ def anonymize(
     source = source_of(data)
     table = source.empty if isinstance(source, Stream) else source
     plan, keyring, earlier = plan_table(table, strategy, sensitive_columns, arguments)
+    given, document = pseudonymized(plan, source, keyring, earlier)
+    return (given, document) if return_manifest else given
+
+
+def pseudonymized(
+    plan: Plan, source: Table | Stream, keyring: Keyring, earlier: Manifest | None
+) -> tuple[Any, dict[str, Any]]:
+    """Apply a plan, and return the table as the caller has it, and its manifest.
+
+    Args:
+        plan: the plan.
+        source: its table, or what gives its rows in batches.
+        keyring: of the plan's key.
+        earlier: the manifest of columns that were pseudonymized before, or None.
+
+    Raises:
+        PseudonymizationError: a column holds what can't be replaced; nothing was done.
+    """
+    table = source.empty if isinstance(source, Stream) else source
     result, entries = apply(plan, table, keyring, counted=table is source)
     older = () if earlier is None else earlier.older
     entries = entries if earlier is None else {**earlier.columns, **entries}
     document = Manifest.of(keyring, entries, older).document()
-    given = given_back(source, result, document, Replacement(plan, keyring))
-    return (given, document) if return_manifest else given
+    return given_back(source, result, document, Replacement(plan, keyring)), document
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,14 @@ from secureml.settings import Settings
 from secureml.settings.environments import did_you_mean
 from secureml.settings.rules import KEEP, ColumnRule, Profile, Rules
 
-__all__ = ["Plan", "in_column", "plan_table", "rules_in_force"]
+__all__ = [
+    "Plan",
+    "check_extension",
+    "earlier_manifest",
+    "in_column",
+    "plan_table",
+    "rules_in_force",
+]
 
 _SHOWN = 8
 
@@ -120,26 +127,43 @@ def plan_table(
     given = arguments.get("manifest")
     attached = table.manifest if attached is None else attached
     document = attached if given is None else given
-    earlier = None if document is None else Manifest.parse(document)
     rules = {name: wanted[name].over(rule) for name, rule in rules.items()}
     _check_holders(table, rules)
     specs = {
         name: in_column(name, _spec_of, name, table, rule, prefix or None)
         for name, rule in rules.items()
     }
-    if earlier is not None:
-        _check_new(earlier, specs)
-    _check_tweaks(table, specs, {} if earlier is None else earlier.columns)
+    earlier = earlier_manifest(document, table, specs)
     reversible = (name for name, spec in specs.items() if spec.reversible)
     versioned = tuple(reversible) if arguments.get("key_versions") else ()
     if versioned:
         check_version_columns(table, versioned)
     version = arguments.get("master_key_version")
     keyring = keyring_of(manager, arguments.get("master_key_name"), version)
-    if earlier is not None:
-        _check_extension(earlier, keyring)
+    check_extension(earlier, keyring)
     plan = Plan(columns=specs, key=keyring.reference, functions=functions, versioned=versioned)
     return plan, keyring, earlier
+
+
+def earlier_manifest(
+    document: object, table: Table, specs: Mapping[str, ColumnSpec]
+) -> Manifest | None:
+    """Return the manifest of columns that were pseudonymized before others of the same table.
+
+    Args:
+        document: the manifest, or None if there is none.
+        table: the table.
+        specs: of the columns that are to be pseudonymized.
+
+    Raises:
+        ManifestError: it can't be read.
+        PseudonymizationError: columns of one would spoil those of the other.
+    """
+    earlier = None if document is None else Manifest.parse(document)
+    if earlier is not None:
+        _check_new(earlier, specs)
+    _check_tweaks(table, specs, {} if earlier is None else earlier.columns)
+    return earlier
 
 
 def rules_in_force(settings: Settings, profile: str | None) -> Profile:
@@ -318,7 +342,14 @@ def _check_new(earlier: Manifest, names: Collection[str]) -> None:
         )
 
 
-def _check_extension(earlier: Manifest, keyring: Keyring) -> None:
+def check_extension(earlier: Manifest | None, keyring: Keyring) -> None:
+    """Check that columns under a key can be added to a manifest.
+
+    Raises:
+        ManifestError: it is of another key, was changed, or is too old.
+    """
+    if earlier is None:
+        return
     if earlier.key != keyring.reference:
         raise ManifestError(
             f"other columns of the table were pseudonymized with {earlier.key}, and these would be"
