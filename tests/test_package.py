@@ -112,6 +112,7 @@ def test_the_extras_hold_what_the_core_can_do_without():
         "fsspec",
         "s3",
         "server",
+        "sklearn",
         "vault",
     }
 
