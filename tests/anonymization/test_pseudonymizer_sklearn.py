@@ -64,11 +64,6 @@ def executors() -> Iterator[list[ProcessPoolExecutor]]:
         executor.shutdown(wait=True, kill_workers=True)
 
 
-def _needs_scikit_learn(*version: int) -> None:
-    if tuple(map(int, sklearn.__version__.split(".")[:2])) < version:
-        pytest.skip("this scikit-learn takes such frames from no transformer")
-
-
 def negated(column: pd.Series) -> pd.Series:
     return -column
 
@@ -104,8 +99,8 @@ def test_a_column_transformer_takes_columns_by_name_and_gives_the_container_aske
     container: str,
 ) -> None:
     library = pytest.importorskip(container)
-    if not hasattr(library.DataFrame, "__dataframe__") and not hasattr(library.DataFrame, "ndim"):
-        _needs_scikit_learn(1, 9)
+    if container == "polars" and sklearn.__version__.startswith(("1.6.", "1.7.", "1.8.")):
+        pytest.skip("this scikit-learn takes frames of Polars before 2 alone")
     columns = ColumnTransformer(
         [("hidden", Pseudonymizer(["ssn"], formats={"ssn": "ssn"}), ["ssn", "place"])],
         remainder="passthrough",
