@@ -15,6 +15,7 @@ __all__ = ["source_of", "table_of"]
 
 _ADAPTERS = {
     "_duckdb": "duckdb",
+    "builtins": "records",
     "duckdb": "duckdb",
     "pandas": "pandas",
     "polars": "polars",
