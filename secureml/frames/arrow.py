@@ -181,7 +181,9 @@ class ArrowColumn(Column):
             return ArrowColumn(pc.run_end_decode(combined(self.array)))
         if not pa.types.is_dictionary(self.array.type):
             return self
-        return ArrowColumn(self.array.cast(self.array.type.value_type))
+        array = combined(self.array)
+        values = array.dictionary.cast(PLAIN.get(array.dictionary.type, array.dictionary.type))
+        return ArrowColumn(values.take(array.indices).cast(array.dictionary.type))
 
     def take(self, rows: Index) -> ArrowColumn:
         """Return the column of some rows."""
@@ -191,6 +193,7 @@ class ArrowColumn(Column):
         """Return its values as numbers; what is none, or null, as NaN."""
         array = combined(self.uncoded().array)
         if is_text(array.type):
+            array = array.cast(_STRINGS)
             numerals = pc.match_substring_regex(array, r"^[0-9]{1,15}(\.0*)?$")
             array = pc.if_else(numerals, array, pa.nulls(len(array), array.type))
         try:
@@ -201,7 +204,9 @@ class ArrowColumn(Column):
 
     def distinct(self) -> int:
         """Count the distinct values that are not null."""
-        return int(pc.count_distinct(self.uncoded().array, mode="only_valid").as_py())
+        array = self.uncoded().array
+        array = array.cast(PLAIN.get(array.type, array.type))
+        return int(pc.count_distinct(array, mode="only_valid").as_py())
 
     def called(self, function: Function) -> pa.Array | pa.ChunkedArray:
         """Return what a function makes of the Arrow array."""
@@ -505,12 +510,11 @@ def with_manifest(schema: pa.Schema, manifest: Mapping[str, Any] | None) -> pa.S
     return schema.with_metadata(metadata or None)
 
 
-def _taken(array: pa.Array, rows: Index) -> pa.Array:
-    """Return some rows, of views too, of which pyarrow 18 can't take any."""
-    plain = PLAIN.get(array.type)
-    if plain is None:
-        return array.take(indices(rows))
-    return array.cast(plain).take(indices(rows)).cast(array.type)
+def _taken(array: pa.Array, rows: Index, nulls: Nulls | None = None) -> pa.Array:
+    """Return some rows, and nulls; of views too, of which pyarrow can't take any."""
+    places = array_of(np.asarray(rows, np.int64), nulls=nulls)
+    plain = PLAIN.get(array.type, array.type)
+    return array.cast(plain).take(places).cast(array.type)
 
 
 def write_strings(text: Text, nulls: Nulls) -> pa.Array:
@@ -526,10 +530,13 @@ def without_remains(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """
     array = combined(array)
     if pa.types.is_dictionary(array.type):
-        return ArrowColumn(array.cast(array.type.value_type)).array.dictionary_encode()
-    present = np.flatnonzero(~nulls_of(array))
-    places = np.zeros(len(array), np.int64)
-    places[present] = np.arange(len(present))
-    nulls = np.ones(len(array), np.bool_)
-    nulls[present] = False
-    return array.take(indices(present)).take(array_of(places, nulls=nulls))
+        encoded = ArrowColumn(array).uncoded().array.dictionary_encode()
+        return encoded if array.type.ordered else encoded.cast(array.type)
+    if pa.types.is_run_end_encoded(array.type):
+        return pc.run_end_encode(without_remains(pc.run_end_decode(array)))
+    nulls = nulls_of(array)
+    places = np.where(nulls, 0, np.cumsum(~nulls) - 1)
+    try:
+        return _taken(_taken(array, np.flatnonzero(~nulls)), places, nulls)
+    except pa.ArrowNotImplementedError:  # of views inside of others
+        return pa.array(array.to_pylist(), array.type)

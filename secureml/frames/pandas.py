@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
-from secureml.frames.arrow import ArrowColumn, Function
+from secureml.frames.arrow import ArrowColumn, Function, without_remains
 from secureml.frames.base import (
     ATTRIBUTE,
     CodedColumn,
@@ -495,8 +495,8 @@ def _without_remains(array: Any) -> Any:
         place[used] = np.arange(len(used))
         categories = array.categories.take(used)
         return pd.Categorical.from_codes(place[array.codes], categories, ordered=array.ordered)
-    if isinstance(array.dtype, pd.ArrowDtype) and pa.types.is_dictionary(array.dtype.pyarrow_dtype):
-        return pd.array(array.astype(object), dtype=array.dtype)
+    if isinstance(array.dtype, pd.ArrowDtype):
+        return pd.arrays.ArrowExtensionArray(without_remains(pa.array(array)))
     present = ~array.isna()
     if present.all():
         return array

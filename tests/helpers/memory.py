@@ -48,15 +48,19 @@ def buffers(held: Any) -> Iterator[bytes]:
 
 
 def spellings(array: pa.Array) -> set[bytes]:
-    """Return the octets that would tell a value: as text, and as memory holds it if it is wide."""
+    """Return the octets that would tell a value: as text, and as memory holds it.
+
+    Those that are too short to be no accident are left out.
+    """
     if pa.types.is_dictionary(array.type):
         return spellings(array.dictionary)
     present = array.drop_null()
     texts: Iterable[str] = (str(value) for value in present.to_pylist())
-    found = {text.encode(code) for text in texts for code in ("utf-8", "utf-16-le", "utf-32-le")}
+    codes = ("utf-8", "utf-16-le", "utf-32-le")
+    found = {octets for text in texts for code in codes if len(octets := text.encode(code)) > 7}
     fixed = pa.types.is_primitive(present.type) or pa.types.is_decimal(present.type)
     if not fixed or present.type.bit_width < 32:
-        return {octets for octets in found if len(octets) > 3}
+        return found
     width = present.type.bit_width // 8
     data = np.frombuffer(present.buffers()[1], f"V{width}", len(present), present.offset * width)
     return found | {octets.tobytes() for octets in data}
