@@ -118,7 +118,7 @@ def test_a_function_gets_a_list_and_returns_one(manager) -> None:
         ({"a": ["text"], "b": []}, "0 to 1 rows"),
         ([{"a": "text"}, {"a": b"text"}], "'a'"),
     ],
-    ids=str,
+    ids=["kinds", "objects", "surrogates", "large", "lengths", "records"],
 )
 def test_what_no_column_can_hold_is_refused_without_its_values(manager, data, told) -> None:
     with pytest.raises(PseudonymizationError, match=told) as caught:

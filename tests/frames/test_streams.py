@@ -335,7 +335,9 @@ class TestLazyFrames:
 
 
 @pytest.mark.parametrize(
-    "data", [pa.chunked_array([[1]]), pl.Series([1]), pl.LazyFrame({"a": [1]}).lazy], ids=repr
+    "data",
+    [pa.chunked_array([[1]]), pl.Series([1]), pl.LazyFrame({"a": [1]}).lazy],
+    ids=["chunks", "series", "method"],
 )
 def test_columns_are_no_tables(manager, data) -> None:
     with pytest.raises(TypeError, match="must be a table"):
