@@ -10,12 +10,13 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from secureml.errors import SecureMLError
 
 __all__ = [
     "BusyError",
+    "CachedProperty",
     "ForkSafeLock",
     "Latch",
     "Renewed",
@@ -205,6 +206,26 @@ class SingleFlight(Renewed, Generic[_Key, _Value]):
             if self._flights.get(key) is flight:
                 self._flights.pop(key, None)
         flight.over.open()
+
+
+class CachedProperty(Generic[_Value]):
+    """An attribute that is computed when it is first asked for, and kept.
+
+    ``functools.cached_property`` has a lock up to Python 3.11, which a fork can leave taken. Here
+    two threads may both compute it.
+    """
+
+    def __init__(self, compute: Callable[[Any], _Value]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: Any, kind: type | None = None) -> _Value:
+        value = self._compute(owner)
+        vars(owner)[self._name] = value
+        return value
 
 
 class Latch:

@@ -31,7 +31,7 @@ from secureml.anonymization.tweaks import tweak_type
 from secureml.anonymization.versions import check_version_columns, version_column
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.frames.adapters import source_of
-from secureml.frames.base import ATTRIBUTE, Column, Table
+from secureml.frames.base import ATTRIBUTE, Column, ReadColumn, Table
 from secureml.frames.streams import Stream
 from secureml.key_management import KeyManager
 from secureml.pseudonymization.column_spec import ColumnSpec
@@ -119,7 +119,7 @@ class Pseudonymizer:
 
     plan_: Plan = field(init=False)
     manifest_: dict[str, Any] = field(init=False)
-    feature_names_in_: NDArray[np.object_] = field(init=False)
+    feature_names_in_: NDArray[Any] = field(init=False)
     n_features_in_: int = field(init=False)
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: N803  # as scikit-learn has it
@@ -370,11 +370,15 @@ def _manifest_before_rows(
     entries = {} if earlier is None else dict(earlier.columns)
     for name, spec in plan.columns.items():
         column = table.column(name)
+        told: Column | ReadColumn = column
+        if column.arrow is None and strategy_type(spec.strategy).reads:
+            # Of Python's objects, one tells which type they have.
+            told = column.take(np.flatnonzero(~column.nulls)[:1]).read(scale=spec.scale)
         entries[name] = Entry(
             spec,
-            dtype=column.dtype,
+            dtype=told.dtype,
             versions=name in plan.versioned,
-            arrow=column.arrow,
+            arrow=told.arrow,
             tweak_arrow=None if spec.tweak is None else tweak_type(table.column(spec.tweak)),
         )
     return Manifest.of(keyring, entries, () if earlier is None else earlier.older).document()

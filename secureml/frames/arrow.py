@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
+from secureml.forksafe import CachedProperty
 from secureml.frames.base import (
     ATTRIBUTE,
     CodedColumn,
@@ -369,8 +369,8 @@ class ArrowTable(ArrowArrays):
         names: list[str] = self.table.column_names
         return [path.text for path in self._paths] if self._paths else names
 
-    @cached_property
-    def holders(self) -> Mapping[str, Sequence[str]]:  # type: ignore[override]
+    @CachedProperty
+    def holders(self) -> Mapping[str, Sequence[str]]:
         """The structs, lists and maps that a column is in."""
         return {path.text: holders_of(path) for path in self._paths if path.children}
 
@@ -453,17 +453,17 @@ class ArrowTable(ArrowArrays):
         metadata = with_manifest(self.table.schema, manifest).metadata
         return self.table.replace_schema_metadata(metadata)
 
-    @cached_property
+    @CachedProperty
     def _tops(self) -> Set[str]:
         return frozenset(self.table.column_names)
 
-    @cached_property
+    @CachedProperty
     def _paths(self) -> list[Path]:
         """The columns, if some are inside of others."""
         schema = self.table.schema
         return paths_of(schema) if any(kind.num_fields for kind in schema.types) else []
 
-    @cached_property
+    @CachedProperty
     def _inside(self) -> Mapping[str, Path]:
         """The columns inside of others, without those of one name."""
         count = Counter(path.text for path in self._paths)

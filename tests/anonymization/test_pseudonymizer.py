@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ TABLE = pd.DataFrame(
     index=["a", "b", "c"],
 )
 COLUMNS = ["ssn", "number"]
+COUNTS = ("rows", "nulls", "empty", "tokens", "nulled")
 STATE = {
     *("sensitive_columns", "strategy", "master_key_name", "master_key_version", "domains"),
     *("domain_prefix", "formats", "options", "tweaks", "small_domain", "on_invalid", "normalize"),
@@ -79,6 +81,34 @@ def test_the_manifest_before_the_first_transform_tells_nothing_of_rows(manager: 
     with pytest.warns(UncheckedTableWarning):
         again = reidentify(made, before, key_manager=manager)
     pd.testing.assert_frame_equal(again, TABLE)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series(["219-09-9999", None], dtype=object),
+        pd.Series([None, "219-09-9999"], dtype=object),
+        pd.Series([Decimal("1234567.25"), None]),
+        pd.Series(["219-09-9999", None], dtype="category"),
+        pd.Series(["219-09-9999", None], dtype=pd.ArrowDtype(pa.large_string())),
+        pd.Series([1_234_567, None]),
+        pd.Series([1_234_567, 7_654_321], dtype="uint32"),
+        pd.Series(pd.to_datetime(["1990-01-02", None], utc=True)),
+        pd.Series([1_234_567, None], dtype=pd.ArrowDtype(pa.int64())),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+def test_the_manifest_before_the_first_transform_tells_all_that_recovery_needs(
+    manager: KeyManager, values: pd.Series
+) -> None:
+    table = pd.DataFrame({"value": values, "tweak": ["a", "b"]})
+    tweaks = None if isinstance(values.dtype, pd.CategoricalDtype) else {"value": "tweak"}
+    fitted = Pseudonymizer(["value"], tweaks=tweaks, key_manager=manager).fit(table)
+    before = fitted.manifest_["columns"]["value"]
+    fitted.transform(table)
+    after = fitted.manifest_["columns"]["value"]
+    assert before == {name: after[name] for name in before}
+    assert set(after) - set(before) == {*COUNTS, "sketches"}
 
 
 def test_a_schema_gives_the_plan_and_the_names_of_its_table(manager: KeyManager) -> None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from secureml.forksafe import CachedProperty
 
 __all__ = ["Rows", "RowsOfFile", "WrongRowError", "find_rows", "first_row"]
 
@@ -130,11 +131,11 @@ class Rows:
             texts = pc.if_else(pa.array(nulls), None, texts)
         return texts
 
-    @cached_property
+    @CachedProperty
     def _block(self) -> NDArray[np.uint8]:
         return np.frombuffer(self.data, np.uint8)
 
-    @cached_property
+    @CachedProperty
     def _has_marks(self) -> bool:
         return b'"' in self.data
 
