@@ -36,7 +36,8 @@ python_display_short_literal_types = True
 # Other projects' types: without a network there is nothing that a link to them could be made from.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|datetime|os|pathlib|types|typing|typing_extensions)\..*"),
-    ("py:.*", r"(pandas|pd|hvac)\..*"),
+    ("py:.*", r"(numpy|pandas|pd|hvac)\..*"),
+    ("py:class", r"secureml\.anonymization\.(plan\.Plan|\w+\.Frame)"),
 ]
 
 # Policies are HCL in their own manner, which Pygments reads only in part.

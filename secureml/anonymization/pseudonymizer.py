@@ -30,6 +30,7 @@ from secureml.anonymization.recovery import reidentify
 from secureml.anonymization.tweaks import tweak_type
 from secureml.anonymization.versions import check_version_columns, version_column
 from secureml.errors import ArgumentError, PseudonymizationError
+from secureml.forksafe import unforked
 from secureml.frames.adapters import source_of
 from secureml.frames.base import ATTRIBUTE, Column, ReadColumn, Table
 from secureml.frames.streams import Stream
@@ -142,13 +143,13 @@ class Pseudonymizer:
         parameters = self.get_params()
         strategy, columns = parameters.pop("strategy"), parameters.pop("sensitive_columns")
         plan, keyring, earlier = plan_table(table, strategy, columns, cast(Arguments, parameters))
-        self._types = {
+        types = {
             name: _ColumnType.of(table.column(name), spec)
             for name, spec in plan.columns.items()
             if strategy_type(spec.strategy).reads
         }
-        self.plan_ = plan
-        self.manifest_ = _manifest_before_rows(plan, table, keyring, earlier)
+        manifest = _manifest_before_rows(plan, table, keyring, earlier)
+        self.plan_, self.manifest_, self._types = plan, manifest, types
         self._names = list(table.names)
         self.n_features_in_ = len(self._names)
         vars(self).pop("feature_names_in_", None)
@@ -204,7 +205,11 @@ class Pseudonymizer:
             A new table of the same kind.
 
         Raises:
-            Exception: as ``reidentify``.
+            TypeError: the data is no table.
+            ManifestError: the manifest was changed, or is of another key or table.
+            PseudonymizationError: a column holds what can't be pseudonyms, or ``fit`` was not
+                called.
+            SecretError: the key can't be had.
         """
         self._check_fitted()
         if manifest is None and _source_and_table(X)[1].manifest is None:
@@ -233,6 +238,9 @@ class Pseudonymizer:
         Args:
             transform: "pandas", "polars", or "default" for the kind of table that it gets; None
                 leaves it as it is.
+
+        Raises:
+            ArgumentError: it is something else.
         """
         if transform is not None and transform not in _CONTAINERS:
             choices = ", ".join(map(repr, _CONTAINERS))
@@ -399,8 +407,8 @@ def _framed(data: Any) -> Any:
     if data.ndim != 2:
         problem = f"an array must have two dimensions, not {data.ndim}. Reshape your data"
         raise PseudonymizationError(problem)
-    import pandas as pd
-
+    with unforked():
+        import pandas as pd
     return pd.DataFrame(data, columns=[f"x{n}" for n in range(data.shape[1])]).infer_objects()
 
 
@@ -415,6 +423,6 @@ def _contained(frame: Any, container: str, manifest: Mapping[str, Any], *, like:
         frame = frame.to_pandas()
         frame.attrs[ATTRIBUTE] = manifest
         return frame
-    import polars as pl
-
+    with unforked():
+        import polars as pl
     return pl.from_pandas(frame) if package == "pandas" else pl.from_arrow(frame)

@@ -167,6 +167,14 @@ def test_nulls_alone_and_other_types_of_the_same_kind_are_taken(manager: KeyMana
     assert fitted.transform(TABLE.assign(ssn=None))["ssn"].isna().all()
 
 
+def test_a_fit_that_fails_leaves_the_plan_before_it(manager: KeyManager) -> None:
+    fitted = model(manager).fit(TABLE)
+    before = fitted.transform(TABLE)
+    with pytest.raises(PseudonymizationError):
+        fitted.fit(TABLE.assign(number=True))
+    pd.testing.assert_frame_equal(fitted.transform(TABLE), before, check_flags=False)
+
+
 def test_nothing_is_transformed_before_fit(manager: KeyManager) -> None:
     for unfitted in (model(manager).transform, model(manager).inverse_transform):
         with pytest.raises(PseudonymizationError, match="call fit first"):
