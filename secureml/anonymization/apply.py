@@ -95,8 +95,9 @@ def anonymize(
             reversible are "hash": HMAC-SHA256, "mask", "redact", "null", and a function of the
             caller's own, which gets the column as the
             table has it (a Series, an Arrow array) and returns the new one.
-        sensitive_columns: the names of the columns to pseudonymize; by default those that the
-            rules of the settings name. An argument takes precedence over a rule.
+        sensitive_columns: the names of the columns to pseudonymize, or of an Arrow table the paths
+            of those inside of others, such as "items[].email"; by default those that the rules of
+            the settings name. An argument takes precedence over a rule.
         return_manifest: return the manifest beside the table, for tables that carry none.
         preview: return what ``preview`` shows of so many rows, in place of the table.
         master_key_name: the key; by default the setting of that name.
@@ -111,7 +112,8 @@ def anonymize(
             numbers, "decimal", "date" and "datetime" for columns of such dtypes.
         options: by column, the options of its strategy or format.
         tweaks: by column, the name of another column that stays as it is: rows that differ in it
-            get unlinkable pseudonyms of equal values.
+            get unlinkable pseudonyms of equal values. Those of values in a list lie in the same
+            list, or outside of all.
         small_domain: what becomes of values with fewer than 1,000,000 possible pseudonyms:
             "error" (the default) refuses the table, "token" replaces them by reversible tokens (a
             column of integers becomes one of strings), "null" by nulls, for good, and "permute"
@@ -123,7 +125,7 @@ def anonymize(
         on_ordered: what becomes of an ordered categorical: "error" (the default) refuses the
             table, "keep" keeps the order, which tells much of the values.
         key_versions: add a column ``<column>__key_version`` for each, so that rows of several
-            versions can be put together in one table.
+            versions can be put together in one table. Values in a list can't have one.
         manifest: of columns that were pseudonymized before; by default that of the data, if it
             has one.
         profile: the name of a set of rules in the settings, which stands over the rules for all.

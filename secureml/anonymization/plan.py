@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
@@ -186,22 +186,10 @@ def _ruled_columns(
     names, holders, named = table.names, table.holders, None
     if sensitive_columns is not None:
         named = check_columns([*names, *_held(table)], listed(sensitive_columns))
-    ruled = {
-        name: _rule_of(rules, name, holders.get(name, ()))
-        for name in (*names, *table.levels)
-        if isinstance(name, str)
-    }
-    settled = {name for name, (_, rule) in ruled.items() if rule} | set(named or ())
-    unnamed = [
-        name
-        for name in names
-        if str(name) not in settled and settled.isdisjoint(holders.get(str(name), ()))
-    ]
-    if strict and unnamed:
-        raise PseudonymizationError(
-            f"strict_columns is on, and no rule names {', '.join(map(repr, unnamed))}. Give each a"
-            " rule; strategy = 'keep' lets a column stay as it is"
-        )
+    every = [name for name in (*names, *table.levels) if isinstance(name, str)] if rules else []
+    ruled = {name: _rule_of(rules, name, holders.get(name, ())) for name in every}
+    if strict:
+        _check_settled(table, {name for name, (_, rule) in ruled.items() if rule}, named or ())
     if named is not None:
         check_levels(table.levels, named)
         own = {name: rules.of(name) for name in named}
@@ -218,6 +206,21 @@ def _ruled_columns(
             " write rules under [default.columns] in the settings file"
         )
     return hidden
+
+
+def _check_settled(table: Table, ruled: Set[str], named: Iterable[str]) -> None:
+    """Check that each column is named, or a rule names it or what it is inside of."""
+    settled = ruled | set(named)
+    unnamed = [
+        name
+        for name in table.names
+        if str(name) not in settled and settled.isdisjoint(table.holders.get(str(name), ()))
+    ]
+    if unnamed:
+        raise PseudonymizationError(
+            f"strict_columns is on, and no rule names {', '.join(map(repr, unnamed))}. Give each a"
+            " rule; strategy = 'keep' lets a column stay as it is"
+        )
 
 
 def _rule_of(rules: Rules, name: str, holders: Sequence[str]) -> tuple[str, ColumnRule | None]:

@@ -411,15 +411,11 @@ class ArrowTable(ArrowArrays):
             before = new.get(path.column)
             before = self.table.column(path.column) if before is None else before
             new[path.column] = with_leaf(before, path, array) if path.children else array
-        names = self.table.column_names
-        columns = [
-            new.get(name, column) for name, column in zip(names, self.table.columns, strict=True)
-        ]
-        fields = [
-            field.with_type(column.type) if field.name in new else field
-            for field, column in zip(self.table.schema, columns, strict=True)
-        ]
-        return self._with(pa.table(columns, schema=pa.schema(fields, self.table.schema.metadata)))
+        table, schema = self.table, self.table.schema
+        for name, column in new.items():
+            at = schema.get_field_index(name)
+            table = table.set_column(at, schema.field(at).with_type(column.type), column)
+        return self._with(table)
 
     def append(self, arrays: Mapping[str, Any]) -> ArrowTable:
         """Return a table with more columns."""

@@ -198,7 +198,7 @@ def test_an_empty_parquet_table_is_recovered_and_a_column_of_lists_is_refused(
     assert anonymize_file(empty, hidden, ["a", "b"], key_manager=manager).rows == 0
     reidentify_file(hidden, again, key_manager=manager)
     assert parquet.read_table(again).equals(parquet.read_table(empty))
-    with pytest.raises(PseudonymizationError, match="column 'a': its type is"):
+    with pytest.raises(PseudonymizationError, match=r"'a' is no column .* name 'a\[\]'"):
         anonymize_file(sheet({"a": [[1, 2]]}), tmp_path / "x.parquet", ["a"], key_manager=manager)
 
 
