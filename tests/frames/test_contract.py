@@ -157,8 +157,9 @@ class PandasContract(FrameContract):
     def attached(self, frame: pd.DataFrame) -> Any:
         return frame.attrs.get("secureml")
 
-    def memory(self, frame: pd.DataFrame, name: str) -> Iterator[bytes]:
-        yield from buffers(frame[name])
+    def memory(self, frame: pd.DataFrame, names: list[str]) -> Iterator[bytes]:
+        for name in names:
+            yield from buffers(frame[name])
 
 
 def read_series(series: pd.Series) -> pa.Array:
