@@ -85,10 +85,13 @@ def anonymize(
     A value becomes another one of its format: every character keeps its class (digit, upper case,
     letters of a script, ...) and every other character stays; a whole number keeps its sign and
     its number of digits. Equal values of one domain get equal pseudonyms, in every table. Nulls
-    and empty strings stay. What recovery needs is in ``attrs["secureml"]`` of the result.
+    and empty strings stay. What recovery needs is in ``attrs["secureml"]`` of the result, in the
+    metadata of an Arrow schema, or returned beside it.
 
     Args:
-        data: the table; it is not changed. A pandas DataFrame, or a pyarrow Table or RecordBatch.
+        data: the table; it is not changed. A pandas or Polars DataFrame, a LazyFrame, a pyarrow
+            Table, RecordBatch, RecordBatchReader or Dataset, a DuckDB relation, what gives an Arrow
+            C stream, a dict of lists, or a list of dicts.
         method: "pseudonymization".
         strategy: how values are replaced, for all columns or by column. Reversible are "fpe", the
             default: format-preserving encryption, FF1 with AES-256, and "token": AES-SIV. Not
@@ -132,8 +135,8 @@ def anonymize(
         key_manager: where keys come from; by default the process's own.
 
     Returns:
-        A new table of the same kind, with the same index, columns and dtypes; with its manifest, if
-        that is asked for; or a ``Preview``.
+        A new table of the same kind, with the same index, columns and dtypes, and a reader for what
+        gives batches of Arrow; with its manifest, if that is asked for; or a ``Preview``.
 
     Raises:
         TypeError: the data is no table, or there is no such argument.
@@ -253,9 +256,10 @@ def apply(
     invalid: dict[str, ReplacedColumn] = {}
     for name in plan.columns:
         replaced = in_column(name, replace_column, plan, name, table, keyring)
-        if len(replaced.outcome.invalid):
+        # A categorical may hold values that no row has.
+        if replaced.column.occurrences(replaced.outcome.invalid):
             invalid[name] = replaced
-        if len(replaced.outcome.small.rows):
+        if replaced.column.occurrences(replaced.outcome.small.rows):
             small[name] = replaced
         if small or invalid:
             continue

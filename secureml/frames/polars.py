@@ -93,7 +93,15 @@ class LazyStream(Stream):
         """Return a LazyFrame with a function applied to each batch, which carries no manifest."""
         schema = result.native(None).schema
         batches = _Batches(function, schema)
-        return self.frame.map_batches(batches, schema=schema, streamable=True)
+        return self.frame.map_batches(
+            batches,
+            schema=schema,
+            streamable=True,
+            # A filter or selection behind this step is one of pseudonyms; Polars 1 moves both.
+            predicate_pushdown=False,
+            projection_pushdown=False,
+            slice_pushdown=True,
+        )
 
 
 @dataclass(frozen=True, slots=True)

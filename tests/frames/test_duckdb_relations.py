@@ -130,7 +130,8 @@ def test_types_that_arrow_lacks_come_back_for_columns_that_stay(
     relation = connection.table("it")
     hidden = anonymize(relation, sensitive_columns=["ssn"], key_manager=manager)
     assert (hidden.columns, hidden.types) == (relation.columns, relation.types)
-    assert hidden.fetchall()[0][1:] == relation.fetchall()[0][1:]
+    more = hidden.to_arrow_table().column(1)
+    assert more.equals(relation.to_arrow_table().column(1))
 
 
 @pytest.mark.parametrize(("kind", "value"), [("BIT", "'0101'"), ("TIMETZ", "'10:00:00+02'")])

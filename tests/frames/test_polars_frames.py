@@ -93,7 +93,7 @@ def test_the_pseudonyms_are_those_of_pandas(manager) -> None:
         pl.Series([1_234_567, 7_654_321, None], dtype=pl.UInt32),
         pl.Series([1_234_567, -7_654_321, None], dtype=pl.Int64),
         pl.Series([1_234_567.0, 7_654_321.0, None], dtype=pl.Float64),
-        pl.Series([Decimal("12345678.90"), None, Decimal("-99999999.01")]),
+        pl.Series([Decimal("12345678.90"), None, Decimal("-99999999.01")], dtype=pl.Decimal(38, 2)),
         pl.Series([dt.date(1970, 2, 3), None, dt.date(1999, 12, 31)]),
         pl.Series([dt.datetime(1970, 2, 3, 4, 5), None, dt.datetime(1999, 12, 31)]),
         pl.Series([dt.datetime(1970, 2, 3, 4, 5), None]).dt.replace_time_zone("Europe/Rome"),

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import adbc_driver_sqlite.dbapi
 import duckdb
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -279,6 +281,29 @@ def test_recovery_of_a_stream_warns_once(manager, table) -> None:
     with pytest.warns(UncheckedTableWarning) as caught:
         reidentify(reader, key_manager=manager).read_all()
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pa.table], ids=["pandas", "Arrow"])
+def test_categories_that_no_row_has_are_not_refused(manager, kind) -> None:
+    ssns = pd.Categorical(["219-09-9999"], categories=["219-09-9999", "no SSN", "x"])
+    for format in ("ssn", "class"):
+        hidden = anonymize(
+            kind({"ssn": ssns}),
+            sensitive_columns=["ssn"],
+            formats={"ssn": format},
+            key_manager=manager,
+        )
+        assert len(hidden["ssn"]) == 1
+
+
+def test_the_result_of_an_adbc_cursor_is_a_stream(manager) -> None:
+    with adbc_driver_sqlite.dbapi.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT '078-05-1120' AS ssn, 7 AS id")
+        reader = anonymize(cursor.fetch_arrow(), sensitive_columns=["ssn"], key_manager=manager)
+        assert isinstance(reader, pa.RecordBatchReader)
+        made = reader.read_all().to_pydict()
+    assert made["id"] == [7]
+    assert made["ssn"] != ["078-05-1120"]
 
 
 class TestLazyFrames:
