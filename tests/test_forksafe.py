@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dis
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pytest
 import secureml
 from secureml import forksafe
 from secureml.errors import AccessDeniedError, SecretError, SecretNotFoundError
-from secureml.forksafe import BusyError, ForkSafeLock, Latch, SingleFlight, unforked
+from secureml.forksafe import BusyError, CachedProperty, ForkSafeLock, Latch, SingleFlight, unforked
 
 THREADS = 8
 
@@ -474,3 +475,18 @@ def test_a_child_that_is_forked_while_a_thread_uses_the_library_first_does_not_h
     done = run_python("-W", "ignore", "-c", textwrap.dedent(FORK_IN_IMPORT), module, bao.url, token)
     expected = "absent" if module in ("hvac", "dynaconf") else "TypeError"
     assert (done.returncode, done.stdout) == (0, f"{expected}\n"), done.stderr
+
+
+def test_an_attribute_is_computed_once_and_kept_without_a_lock() -> None:
+    class Table:
+        computed = 0
+
+        @CachedProperty
+        def rows(self) -> int:
+            """How many there are."""
+            self.computed += 1
+            return 5
+
+    table, other = Table(), Table()
+    assert (table.rows, table.rows, table.computed, other.computed) == (5, 5, 1, 0)
+    assert pickle.loads(pickle.dumps(vars(table))) == {"computed": 1, "rows": 5}

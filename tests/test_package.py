@@ -109,7 +109,9 @@ def test_the_extras_hold_what_the_core_can_do_without():
     assert set(PYPROJECT["optional-dependencies"]) == {
         "bench",
         "dev",
+        "duckdb",
         "fsspec",
+        "polars",
         "s3",
         "server",
         "sklearn",

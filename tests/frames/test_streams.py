@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import adbc_driver_sqlite.dbapi
@@ -308,13 +309,13 @@ def test_the_result_of_an_adbc_cursor_is_a_stream(manager) -> None:
 
 class TestLazyFrames:
     @pytest.fixture
-    def file(self, table, tmp_path) -> Any:
+    def file(self, table: pa.Table, tmp_path: Path) -> Path:
         path = tmp_path / "table.parquet"
         pl.from_arrow(table).write_parquet(path, row_group_size=BATCH)
         return path
 
     @pytest.fixture
-    def expected(self, manager, file) -> pl.DataFrame:
+    def expected(self, manager: KeyManager, file: Path) -> pl.DataFrame:
         return anonymize(pl.read_parquet(file), sensitive_columns=["ssn"], key_manager=manager)
 
     def test_nothing_is_read_before_it_is_collected(self, manager, file, expected) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,12 +28,12 @@ blocks = st.sampled_from([64, 100, 1 << 20])
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cells") / "a.csv"
 
 
 @pytest.fixture(scope="module")
-def key():
+def key() -> Iterator[KeyManager]:
     with KeyManager(environment="development", store=MemoryStore()) as manager:
         manager.import_key("master_key", "5e" * 32)
         manager.rotate_key("master_key")
