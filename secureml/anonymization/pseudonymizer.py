@@ -18,6 +18,7 @@ from secureml.anonymization.arguments import (
     Function,
     check_columns,
     check_levels,
+    check_manifest,
 )
 from secureml.anonymization.plan import (
     Plan,
@@ -26,7 +27,7 @@ from secureml.anonymization.plan import (
     in_column,
     plan_table,
 )
-from secureml.anonymization.recovery import reidentify
+from secureml.anonymization.recovery import recover
 from secureml.anonymization.tweaks import tweak_type
 from secureml.anonymization.versions import check_version_columns, version_column
 from secureml.errors import ArgumentError, PseudonymizationError
@@ -164,8 +165,8 @@ class Pseudonymizer:
             X: a table with the columns that ``fit`` has seen; it is not changed.
 
         Returns:
-            A new table of the same kind, or of the kind that ``set_output`` names. It carries its
-            manifest, if tables of its kind can.
+            A new table of the same kind, or of the kind that ``set_output`` names; what comes in
+            batches goes out so. It carries its manifest, if tables of its kind can.
 
         Raises:
             TypeError: the data is no table.
@@ -184,7 +185,8 @@ class Pseudonymizer:
         check_extension(earlier, keyring)
         result, document = pseudonymized(self.plan_, source, keyring, earlier)
         self.manifest_ = document
-        return _contained(result, self._container(), document, like=X)
+        container = "default" if isinstance(source, Stream) else self._container()
+        return _contained(result, container, document, like=X)
 
     def fit_transform(self, X: Any, y: object = None) -> Any:  # noqa: N803
         """Make the plan of a table, and apply it."""
@@ -212,9 +214,11 @@ class Pseudonymizer:
             SecretError: the key can't be had.
         """
         self._check_fitted()
-        if manifest is None and _source_and_table(X)[1].manifest is None:
+        check_manifest(manifest)
+        source, table = _source_and_table(X)
+        if manifest is None and table.manifest is None:
             manifest = self.manifest_
-        recovered = reidentify(_framed(X), manifest, key_manager=self.key_manager)
+        recovered = recover(source, manifest, self.key_manager)
         return _contained(recovered, "default", {}, like=X)
 
     def get_feature_names_out(self, input_features: Iterable[str] | None = None) -> Any:
@@ -419,10 +423,12 @@ def _contained(frame: Any, container: str, manifest: Mapping[str, Any], *, like:
     package = type(frame).__module__.partition(".")[0]
     if container == package:
         return frame
-    if container == "pandas":
-        frame = frame.to_pandas()
-        frame.attrs[ATTRIBUTE] = manifest
-        return frame
+    if container == "polars":
+        with unforked():
+            import polars as pl
+        return pl.DataFrame(frame)
     with unforked():
-        import polars as pl
-    return pl.from_pandas(frame) if package == "pandas" else pl.from_arrow(frame)
+        import pandas as pd
+    frame = frame.to_pandas() if hasattr(frame, "to_pandas") else pd.DataFrame(frame)
+    frame.attrs[ATTRIBUTE] = manifest
+    return frame

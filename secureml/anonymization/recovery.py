@@ -53,6 +53,7 @@ __all__ = [
     "check_rows",
     "manifest_of",
     "missing_columns",
+    "recover",
     "recover_columns",
     "reidentify",
     "warn_of_columns",
@@ -98,7 +99,18 @@ def reidentify(
     check_manifest(manifest)
     check_switch("check_table", check_table)
     check_key(key_manager)
-    source = source_of(data)
+    recovered: Frame = recover(source_of(data), manifest, key_manager, check_table=check_table)
+    return recovered
+
+
+def recover(
+    source: Table | Stream,
+    manifest: Mapping[str, Any] | str | None,
+    key_manager: KeyManager | None,
+    *,
+    check_table: bool = True,
+) -> Any:
+    """Recover the values of a table, as ``reidentify`` does, and return it as the caller has it."""
     table = source.empty if isinstance(source, Stream) else source
     parsed = manifest_of(manifest, table.manifest)
     manager = get_default_key_manager() if key_manager is None else key_manager
@@ -112,8 +124,7 @@ def reidentify(
         message = "pseudonymized columns of the manifest are missing, or were renamed"
         named = ", ".join(map(repr, missing))
         warn(message, MissingColumnWarning, f"{message}: {named}")
-    recovered: Frame = given_back(source, result, None, recovery)
-    return recovered
+    return given_back(source, result, None, recovery)
 
 
 @dataclass(frozen=True, slots=True)

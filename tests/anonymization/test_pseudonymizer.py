@@ -294,3 +294,32 @@ print({"sklearn", "pandas"} & {*sys.modules})
 """
     done = run_python("-c", program, env={"SECUREML_MASTER_KEY": "11" * 32})
     assert done.stdout == "set()\n", done.stderr
+
+
+def test_what_comes_in_batches_goes_out_in_batches(manager: KeyManager) -> None:
+    table = pa.Table.from_pandas(TABLE, preserve_index=False)
+    fitted = model(manager).fit(table.schema)
+    made = fitted.transform(table.to_reader(max_chunksize=2))
+    assert isinstance(made, pa.RecordBatchReader)
+    hidden = made.read_all()
+    assert hidden.equals(fitted.transform(table))
+    with pytest.warns(UncheckedTableWarning):
+        again = fitted.inverse_transform(hidden.to_reader(max_chunksize=2)).read_all()
+    assert again.equals(table)
+
+
+def test_a_frame_of_polars_is_recovered_by_the_manifest_of_the_last_transform(
+    manager: KeyManager,
+) -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"ssn": ["219-09-9999", None], "place": ["here", "there"]})
+    fitted = Pseudonymizer(["ssn"], key_manager=manager).fit(frame)
+    made = fitted.transform(frame)
+    assert not made["ssn"].equals(frame["ssn"])
+    assert fitted.inverse_transform(made).equals(frame)
+    lazy = fitted.transform(frame.lazy())
+    assert isinstance(lazy, polars.LazyFrame)
+    assert lazy.collect().equals(made)
+    assert (
+        fitted.set_output(transform="pandas").transform(frame).attrs["secureml"] == fitted.manifest_
+    )

@@ -117,6 +117,15 @@ def test_a_column_transformer_takes_columns_by_name_and_gives_the_container_aske
 
 
 @pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_rows_as_dicts_come_out_in_the_container_asked_for(container: str) -> None:
+    library = pytest.importorskip(container)
+    model = Pseudonymizer(["ssn"]).set_output(transform=container)
+    made = model.fit_transform(PEOPLE.to_dict("records"))
+    assert isinstance(made, library.DataFrame)
+    assert list(made["ssn"]) == list(model.transform(PEOPLE)["ssn"])
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
 def test_the_output_follows_the_object_and_else_the_configuration(container: str) -> None:
     library = pytest.importorskip(container)
     array = PEOPLE.to_numpy()
