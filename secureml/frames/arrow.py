@@ -51,6 +51,7 @@ from secureml.pseudonymization.values.buffers import (
     indices,
     nulls_of,
     numbers_in,
+    numpy_type_of,
 )
 from secureml.pseudonymization.values.kinds import Values
 from secureml.pseudonymization.values.numbers import WholeNumbers
@@ -115,7 +116,7 @@ class ArrowColumn(Column):
             return self._codes(array) < 0
         nulls = nulls_of(array)
         if pa.types.is_floating(array.type):
-            nulls |= np.isnan(numbers_in(array, array.type.to_pandas_dtype()))
+            nulls |= np.isnan(numbers_in(array, numpy_type_of(array.type)))
         return nulls
 
     def __len__(self) -> int:
@@ -275,7 +276,7 @@ class ArrowColumn(Column):
         def make(new: Text, held: Index) -> pa.DictionaryArray:
             order, new_codes = sorted_categories(new, held, codes, ordered=kind.ordered)
             values = write_text(new.at(order), np.zeros(len(order), np.bool_), kind.value_type)
-            narrow = new_codes.astype(kind.index_type.to_pandas_dtype())
+            narrow = new_codes.astype(numpy_type_of(kind.index_type))
             return pa.DictionaryArray.from_arrays(
                 array_of(np.where(new_codes < 0, 0, narrow), kind.index_type, new_codes < 0),
                 values,
@@ -293,7 +294,7 @@ class ArrowColumn(Column):
 
     def _codes(self, array: pa.DictionaryArray) -> Index:
         """Return which value each row of a dictionary holds, -1 for null."""
-        codes = numbers_in(array.indices, array.type.index_type.to_pandas_dtype()).astype(np.intp)
+        codes = numbers_in(array.indices, numpy_type_of(array.type.index_type)).astype(np.intp)
         codes[nulls_of(array.indices)] = -1
         empty = nulls_of(array.dictionary)
         if empty.any():
@@ -307,7 +308,7 @@ class ArrowColumn(Column):
             made = write_numbers(numbers, nulls, array.type)
             if not pa.types.is_floating(array.type):
                 return made
-            before = numbers_in(array, array.type.to_pandas_dtype())
+            before = numbers_in(array, numpy_type_of(array.type))
             nan = np.isnan(before) & ~nulls_of(array)
             if not nan.any():
                 return made

@@ -13,7 +13,13 @@ from secureml.errors import PseudonymizationError
 from secureml.frames.type_names import type_of, type_of_dtype
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.parsing.iso8601 import parse_moments
-from secureml.pseudonymization.values.buffers import Nulls, array_of, nulls_of, numbers_in
+from secureml.pseudonymization.values.buffers import (
+    Nulls,
+    array_of,
+    nulls_of,
+    numbers_in,
+    numpy_type_of,
+)
 from secureml.pseudonymization.values.decimals import Decimals, parse_decimals
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.values.timestamps import Days, Moments
@@ -51,7 +57,7 @@ def numbers_of(arrow_type: pa.DataType | None, scale: int | None = None) -> Whol
         whole = _whole(1 - first_skipped, first_skipped - 1)
         like = whole if scale is None else _decimals(digits, scale)
     elif types.is_integer(arrow_type):
-        limits = np.iinfo(arrow_type.to_pandas_dtype())
+        limits = np.iinfo(numpy_type_of(arrow_type))
         like = _whole(int(limits.min), int(limits.max))
     elif types.is_timestamp(arrow_type):
         zoned = arrow_type.tz is not None
@@ -117,7 +123,7 @@ def read_numbers(array: pa.Array, like: WholeNumbers) -> tuple[WholeNumbers, Nul
     """
     nulls = nulls_of(array)
     if array.type in _FLOATS:
-        floats = numbers_in(array, array.type.to_pandas_dtype())
+        floats = numbers_in(array, numpy_type_of(array.type))
         nulls |= np.isnan(floats)
         present = floats[~nulls] if nulls.any() else floats
         if isinstance(like, Decimals):
@@ -127,7 +133,7 @@ def read_numbers(array: pa.Array, like: WholeNumbers) -> tuple[WholeNumbers, Nul
         return _read_decimals(array, like), nulls
     if isinstance(like, Days):
         array = array.cast(pa.date32())
-    dtype = np.dtype(np.int64 if isinstance(like, Moments) else array.type.to_pandas_dtype())
+    dtype = np.dtype(np.int64 if isinstance(like, Moments) else numpy_type_of(array.type))
     integers = numbers_in(array, np.int32 if isinstance(like, Days) else dtype)
     present = integers[~nulls] if nulls.any() else integers
     magnitudes, negative = _magnitudes(present)
@@ -150,7 +156,7 @@ def write_numbers(numbers: WholeNumbers, nulls: Nulls, arrow_type: pa.DataType) 
         floats = np.where(numbers.negative, -floats, floats)
         if isinstance(numbers, Decimals):
             floats = _floats(floats, numbers.scale)
-        return _scattered(floats.astype(arrow_type.to_pandas_dtype()), nulls, arrow_type)
+        return _scattered(floats.astype(numpy_type_of(arrow_type)), nulls, arrow_type)
     words = numbers.magnitudes
     if numbers.negative.any():
         words = np.where(numbers.negative, -words, words)
@@ -159,7 +165,7 @@ def write_numbers(numbers: WholeNumbers, nulls: Nulls, arrow_type: pa.DataType) 
     if isinstance(numbers, Days):
         days = _scattered(words.view(np.int64).astype(np.int32), nulls, pa.date32())
         return days.cast(arrow_type)
-    dtype = np.int64 if isinstance(numbers, Moments) else arrow_type.to_pandas_dtype()
+    dtype = np.int64 if isinstance(numbers, Moments) else numpy_type_of(arrow_type)
     return _scattered(words.astype(dtype, copy=False), nulls, arrow_type)
 
 

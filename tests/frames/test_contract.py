@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,9 +14,8 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyarrow import parquet
 
-from helpers.frames import FrameContract, differing, mixed_table, shared_manager
+from helpers.frames import FrameContract, differing, shared_manager
 from helpers.memory import buffers
 from secureml import anonymize, reidentify
 
@@ -201,48 +199,6 @@ class TestPandasArrow(PandasContract):
     def lost(self, column: pd.Series) -> pd.Series:
         array = FrameContract.lost(self, pa.chunked_array(pa.array(column.array)))
         return pd.Series(pd.arrays.ArrowExtensionArray(array))
-
-
-KINDS = [
-    TestArrowTable,
-    TestArrowBatch,
-    TestPandasStr,
-    TestPandasObject,
-    TestPandasNullable,
-    TestPandasArrow,
-]
-
-
-@pytest.mark.parametrize("target", KINDS)
-@pytest.mark.parametrize("source", KINDS)
-def test_one_kind_recovers_what_another_one_hid(source: Any, target: Any, opened: Any) -> None:
-    """Carried as Parquet and as Arrow's own files, with the manifest of the first kind."""
-    manager, source, target = shared_manager(), source(), target()
-    table = source.fitting(target.fitting(mixed_table().select(ACROSS)))
-    hidden, document = source.hidden(
-        table, sensitive_columns=table.column_names, small_domain="token", key_manager=manager
-    )
-    for write, read in ((parquet.write_table, parquet.read_table), (write_stream, read_stream)):
-        file = io.BytesIO()
-        write(hidden, file)
-        file.seek(0)
-        frame = target.make(target.fitting(read(file)))
-        back = target.read(target.recovered(frame, document, key_manager=manager))
-        assert not differing(back, table)
-
-
-ACROSS = ["string", "large_string", "string_view", "dictionary of int8", "int16", "uint64"]
-ACROSS += ["float64", "decimal128", "date32", "date64", "timestamp of s, None"]
-ACROSS += ["timestamp of us, Europe/Berlin", "timestamp of ns, UTC"]
-
-
-def write_stream(table: pa.Table, file: Any) -> None:
-    with pa.ipc.new_stream(file, table.schema) as writer:
-        writer.write_table(table)
-
-
-def read_stream(file: Any) -> pa.Table:
-    return pa.ipc.open_stream(file).read_all()
 
 
 def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:

@@ -20,6 +20,7 @@ __all__ = [
     "mask_of",
     "nulls_of",
     "numbers_in",
+    "numpy_type_of",
     "validity_of",
 ]
 
@@ -80,6 +81,14 @@ def numbers_in(array: pa.Array, dtype: Any) -> NDArray[Any]:
     if data is None:
         return np.zeros(len(array), dtype)
     return np.frombuffer(data, dtype, len(array), offset=array.offset * dtype.itemsize)
+
+
+def numpy_type_of(arrow_type: pa.DataType) -> np.dtype[Any]:
+    """Return the dtype of the same numbers, integers or floats."""
+    # What Arrow types tell of it themselves, they ask pandas first in pyarrow 18.
+    unsigned = "u" if pa.types.is_unsigned_integer(arrow_type) else "i"
+    kind = "f" if pa.types.is_floating(arrow_type) else unsigned
+    return np.dtype(f"{kind}{arrow_type.bit_width // 8}")
 
 
 def _bits(buffer: pa.Buffer | None, array: pa.Array) -> NDArray[np.bool_]:
