@@ -551,16 +551,16 @@ class FrameContract(ABC):
     @pytest.mark.parametrize("shape", SHAPES)
     def test_tables_of_any_shape(self, shape: str, manager: KeyManager) -> None:
         table = SHAPES[shape]
+        if not (self.typed or len(table)):
+            pytest.skip("a table without rows has no columns or types")
         arguments = {"sensitive_columns": REPLACED, "key_manager": manager}
         made, document = self.hidden(table, **arguments)
-        if self.typed or len(table):
-            assert not differing(made, anonymize(table, **arguments))
+        assert not differing(made, anonymize(table, **arguments))
         frame = anonymize(self.make(table), **arguments)
         back = self.recovered(frame, document, key_manager=manager)
         if self.typed:
             assert self.types(back) == self.types(self.make(table))
-        if self.typed or len(table):
-            assert not differing(self.read(back), table)
+        assert not differing(self.read(back), table)
 
     @pytest.mark.parametrize("name", DICTIONARIES)
     def test_dictionaries_with_odd_entries(self, name: str, manager: KeyManager) -> None:
