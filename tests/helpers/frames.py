@@ -504,7 +504,7 @@ class FrameContract(ABC):
 
     @pytest.mark.parametrize("case", REVERSIBLE)
     def test_every_type_comes_back(self, case: str, manager: KeyManager) -> None:
-        table, _arguments = self.mixed(case)
+        table, _ = self.mixed(case)
         given = self.make(table)
         types = self.types(given)
         frame, document = self.made(case)
@@ -692,7 +692,7 @@ class FrameContract(ABC):
         self, case: str, manager: KeyManager
     ) -> None:
         """Neither what rows held, nor what lay under nulls or outside of the slice."""
-        table, _arguments = self.mixed(case)
+        table, _ = self.mixed(case)
         self.check_holds_nothing(table.column_names, lambda: self.made(case)[0])
 
     def test_a_function_leaves_nothing_under_nulls(self, manager: KeyManager) -> None:
