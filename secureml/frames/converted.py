@@ -36,6 +36,7 @@ class ConvertedTable(ArrowArrays):
     def __init__(self, columns: Mapping[str, Native], rows: int) -> None:
         self.columns = columns
         self._rows = rows
+        self._arrays: dict[str, pa.Array] = {}  # of columns that were asked for
 
     @property
     def names(self) -> Sequence[Hashable]:
@@ -51,7 +52,9 @@ class ConvertedTable(ArrowArrays):
     def column(self, name: str) -> ConvertedColumn:
         """Return a column."""
         native = self.columns[name]
-        return ConvertedColumn(self.in_arrow(native), native=native, table=self)
+        if name not in self._arrays:
+            self._arrays[name] = self.in_arrow(native)
+        return ConvertedColumn(self._arrays[name], native=native, table=self)
 
     def replace(self, arrays: Mapping[str, Any]) -> Self:
         """Return a table with other columns."""
