@@ -100,7 +100,7 @@ build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
 
 .venv/.demo: EXTRAS = [vault,server]
 .venv/.dev: EXTRAS = [vault,server,s3,dev]
-.venv/.bench: EXTRAS = [vault,server,bench]
+.venv/.bench: EXTRAS = [vault,server,polars,bench]
 .venv-core/.core: ALSO = pytest pytest-timeout
 .venv-lowest/.lowest: EXTRAS = [vault,server,fsspec,dev]
 .venv-lowest/.lowest: ALSO = --constraint tests/lowest.txt

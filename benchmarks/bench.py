@@ -18,6 +18,7 @@ import tables
 from measuring import Report, one_core
 
 import files
+import frames
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("numpy", "pandas", "pyarrow", "cryptography")
@@ -49,6 +50,7 @@ def main() -> None:
     costs.memory(report, rows)
     costs.file_memory(report, rows)
     report.line()
+    frames.measure(report, runs, rows)
     files.measure(report, runs, rows)
     report.line()
     report.line(f"targets missed: {len(report.missed)}")
