@@ -178,7 +178,7 @@ class _Rekey:
         work, entries = self.work, self.parsed.columns
         old = keyring_that_made(self.manager, self.parsed.key)
         self.parsed.check(old)
-        warn_of_columns(self.table.schema.names, self.parsed, check_table=check_table)
+        warn_of_columns(columns_in(self.table), self.parsed, check_table=check_table)
         for chunk in self.table.chunks(read_by_entries(entries), skip=work.rows):
             with in_rows(work.rows, len(chunk)):
                 columns, moved = rekeyed(

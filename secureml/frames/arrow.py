@@ -338,7 +338,8 @@ class ArrowArrays(Table):
         import pandas as pd
 
         array = ArrowColumn(array.slice(0, rows)).uncoded().array
-        return pd.Series(pd.arrays.ArrowExtensionArray(array))
+        plain = array.cast(PLAIN.get(array.type, array.type))  # pandas can't show views
+        return pd.Series(pd.arrays.ArrowExtensionArray(plain))
 
 
 class ArrowTable(ArrowArrays):

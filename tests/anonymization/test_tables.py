@@ -277,7 +277,7 @@ class TestBadInput:
     @pytest.mark.parametrize("call", [anonymize, reidentify, rekey])
     def test_other_data(self, call: Callable[..., Any], manager: KeyManager) -> None:
         with pytest.raises(TypeError, match="pandas DataFrame, not dict"):
-            call({"ssn": SSNS}, key_manager=manager)
+            call({"ssn": tuple(SSNS)}, key_manager=manager)
 
     @pytest.mark.parametrize("call", [anonymize, reidentify, rekey])
     def test_column_names_that_occur_twice(

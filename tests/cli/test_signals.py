@@ -168,7 +168,6 @@ def pressed_at(event: str, end: str, *arguments: str) -> tuple[int, str]:
     ("event", "end", "said"),
     [
         ("import", "secureml.cli.tables.running", ""),
-        ("import", "pandas", ": nothing was changed"),
         ("import", "pyarrow.parquet", ": nothing was changed"),
         ("open", "hidden.csv", ": back.csv is as it was"),
         ("open", "hidden.csv.manifest.json", ": back.csv is as it was"),
