@@ -20,8 +20,8 @@ from secureml.files.base import TableFile
 from secureml.files.checks import check_free
 from secureml.files.csv import Told
 from secureml.files.inputs import Source, find_sources
-from secureml.files.jobs import Anonymizing, Job, Plan, Recovering
-from secureml.files.journal import Done, Journal
+from secureml.files.jobs import Anonymizing, FilePlan, Job, Recovering
+from secureml.files.journal import Finished, Journal
 from secureml.files.locations import (
     Address,
     LocalLocation,
@@ -31,8 +31,7 @@ from secureml.files.locations import (
 )
 from secureml.files.manifests import SIDECAR, open_told
 from secureml.files.partitions import PartitionedTable, partitions_of, renamed
-from secureml.files.progress import Done as HowFar
-from secureml.files.progress import Progress
+from secureml.files.progress import Done, Progress
 from secureml.files.transfer import (
     Written,
 )
@@ -205,7 +204,7 @@ class _Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step(Generic[Plan]):
+class _Step(Generic[FilePlan]):
     """What is done with one file.
 
     Args:
@@ -221,12 +220,12 @@ class _Step(Generic[Plan]):
     state: tuple[int, str]
     target: Location
     schema: pa.Schema
-    plan: Plan
+    plan: FilePlan
     facts: Sequence[object]
 
 
 def _run(
-    job: Job[Plan],
+    job: Job[FilePlan],
     sources: _Sources,
     *,
     csv: Told,
@@ -274,8 +273,8 @@ def _run(
 
 
 def _do(
-    job: Job[Plan],
-    step: _Step[Plan],
+    job: Job[FilePlan],
+    step: _Step[FilePlan],
     csv: Told,
     on_progress: Progress,
     workers: Workers | None,
@@ -299,7 +298,7 @@ def _told_of_all(
     file: tuple[int, int],
     rows: int,
     size: tuple[int, int],
-    done: HowFar,
+    done: Done,
 ) -> None:
     """Tell how much of all files is done, when so much of one is.
 
@@ -327,8 +326,8 @@ def _sources(
 
 
 def _planned(
-    job: Job[Plan], source: Source, folder: Location, csv: Told, *, replaces: bool
-) -> _Step[Plan]:
+    job: Job[FilePlan], source: Source, folder: Location, csv: Told, *, replaces: bool
+) -> _Step[FilePlan]:
     state = source.location.state()
     with _opened(source, csv) as (table, values, own):
         plan, facts = job.plan(table, source)
@@ -361,10 +360,10 @@ def _opened(
         raise
 
 
-def _check_apart(steps: Sequence[_Step[Plan]]) -> None:
+def _check_apart(steps: Sequence[_Step[FilePlan]]) -> None:
     """Check that no result takes the place of another, or of an input."""
     inputs = {step.source.location.shown for step in steps}
-    targets: dict[str, _Step[Plan]] = {}
+    targets: dict[str, _Step[FilePlan]] = {}
     for step in steps:
         first = targets.setdefault(step.target.shown, step)
         if first is not step:
@@ -376,7 +375,7 @@ def _check_apart(steps: Sequence[_Step[Plan]]) -> None:
             raise SecureMLError(f"{step.target.shown} is an input itself: name another output")
 
 
-def _is_done(journal: Journal, step: _Step[Plan]) -> bool:
+def _is_done(journal: Journal, step: _Step[FilePlan]) -> bool:
     done = journal.done(step.source.name)
     if done is None:
         return False
@@ -394,8 +393,8 @@ def _is_done(journal: Journal, step: _Step[Plan]) -> bool:
     return step.target.exists() and step.target.state()[0] == done.bytes
 
 
-def _record(journal: Journal, step: _Step[Plan], size: int | None = None) -> Done:
-    return Done(
+def _record(journal: Journal, step: _Step[FilePlan], size: int | None = None) -> Finished:
+    return Finished(
         input=journal.digest("input", step.source.name, *step.state),
         plan=journal.digest("plan", step.target.shown, *step.facts),
         bytes=step.target.state()[0] if size is None else size,

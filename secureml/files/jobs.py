@@ -29,12 +29,12 @@ from secureml.key_management import KeyManager
 from secureml.pseudonymization.keys import KeyReference, Keyring, keyring_that_made
 from secureml.pseudonymization.manifest import Manifest
 
-__all__ = ["Anonymizing", "Job", "Plan", "Recovering"]
+__all__ = ["Anonymizing", "FilePlan", "Job", "Recovering"]
 
-Plan = TypeVar("Plan")
+FilePlan = TypeVar("FilePlan")
 
 
-class Job(ABC, Generic[Plan]):
+class Job(ABC, Generic[FilePlan]):
     """A job of one kind over many files."""
 
     kind: ClassVar[str]
@@ -56,12 +56,12 @@ class Job(ABC, Generic[Plan]):
         """Return the keyed digest that the journal is to use; None for SHA-256."""
 
     @abstractmethod
-    def plan(self, table: TableFile, source: Source) -> tuple[Plan, Sequence[object]]:
+    def plan(self, table: TableFile, source: Source) -> tuple[FilePlan, Sequence[object]]:
         """Decide what is done with a file, and return what tells that from other plans."""
 
     @abstractmethod
     def partitions(
-        self, plan: Plan, values: Mapping[str, str | None], own: Collection[str]
+        self, plan: FilePlan, values: Mapping[str, str | None], own: Collection[str]
     ) -> Mapping[str, str | None]:
         """Return the new values of those columns of a path that are replaced.
 
@@ -77,7 +77,7 @@ class Job(ABC, Generic[Plan]):
         table: TableFile,
         source: Source,
         target: Location,
-        plan: Plan,
+        plan: FilePlan,
         *,
         on_progress: Progress,
         workers: Workers | None,

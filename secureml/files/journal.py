@@ -24,7 +24,7 @@ try:
 except ImportError:
     fcntl = None  # type: ignore[assignment]  # as on Windows
 
-__all__ = ["FOLDER", "Done", "Journal"]
+__all__ = ["FOLDER", "Finished", "Journal"]
 
 FOLDER = "_secureml"
 
@@ -34,7 +34,7 @@ _PRIVATE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Finished:
     """A file that is complete.
 
     Args:
@@ -61,7 +61,7 @@ class Journal:
         self._shown = folder.shown
         self._kind = kind
         self._job = self._folder.joined(_JOB)
-        self._done: dict[str, Done] = {}
+        self._done: dict[str, Finished] = {}
         self._digest: Callable[[bytes], str] = lambda text: hashlib.sha256(text).hexdigest()
         self.key: KeyReference | None = None
 
@@ -90,7 +90,7 @@ class Journal:
         self.key = job.key
         for name, place in self._folder.below():
             if name != _JOB and name.endswith(".json"):
-                self._done[name.removesuffix(".json")] = _read(place, Done)
+                self._done[name.removesuffix(".json")] = _read(place, Finished)
 
     def begin(self, key: KeyReference | None, digest: Callable[[bytes], str] | None) -> None:
         """Record which key the whole job is under; a job that goes on has its record.
@@ -111,11 +111,11 @@ class Journal:
         """Return a digest of facts."""
         return self._digest(json.dumps(facts, sort_keys=True, default=str).encode())
 
-    def done(self, name: str) -> Done | None:
+    def done(self, name: str) -> Finished | None:
         """Return the record of an input, or None if its file is not complete."""
         return self._done.get(self._id(name))
 
-    def add(self, name: str, done: Done) -> None:
+    def add(self, name: str, done: Finished) -> None:
         """Record that the file of an input is complete."""
         self._write(self._folder.joined(f"{self._id(name)}.json"), asdict(done))
 
