@@ -66,7 +66,7 @@ class PolarsTable(ConvertedTable):
 
     def native(self, manifest: Mapping[str, Any] | None) -> pl.DataFrame:
         """Return a DataFrame, which carries no manifest."""
-        return pl.DataFrame(list(self.columns.values()), height=len(self))
+        return pl.DataFrame(list(self.columns.values()))
 
     def _with(self, columns: Mapping[str, pl.Series], rows: int) -> PolarsTable:
         return PolarsTable(columns, rows)
