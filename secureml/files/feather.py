@@ -72,7 +72,8 @@ class FeatherTable(TableFile):
             while (found := _read(self.path, next, batches, None)) is not None:
                 batch, fraction = found
                 # The batch is in memory as a whole, and its size is that of dictionaries, too.
-                rows = max(CHUNK_BYTES * len(batch) // max(batch.nbytes, 1), len(batch) // 16, 1)
+                size = max(batch.get_total_buffer_size(), 1)  # of views too
+                rows = max(CHUNK_BYTES * len(batch) // size, len(batch) // 16, 1)
                 for start in range(0, len(batch), rows):
                     piece = pa.Table.from_batches([batch.slice(start, rows)])
                     yield Chunk.of(piece, columns), fraction

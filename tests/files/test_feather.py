@@ -114,6 +114,11 @@ def test_an_empty_table_is_recovered(table, tmp_path, manager, kind):
 def test_pandas_finds_the_manifest_in_the_attributes_of_feather(tmp_path, manager):
     frame = pd.DataFrame({"ssn": SSNS, "n": pd.array(range(N), "Int8" if N < 128 else "Int32")})
     path, hidden, back = (tmp_path / f"{name}.feather" for name in "ahb")
+    frame.attrs = {"mine": 1}
+    frame.to_feather(path)
+    if pd.read_feather(path).attrs != frame.attrs:
+        pytest.skip("these versions of pandas and pyarrow restore no attributes of Feather")
+    frame.attrs = {}
     frame.to_feather(path)
     anonymize_file(path, hidden, ["ssn"], key_manager=manager)
     assert pd.read_feather(hidden).attrs["secureml"] == manifest_of(hidden)

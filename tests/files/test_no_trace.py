@@ -177,6 +177,8 @@ def test_columns_that_stay_keep_their_fields(tmp_path, manager, kind):
     columns = [SSNS, range(N), ["x" * 20] * N, [[1, 2], None] * (N // 2)]
     arrays = [pa.array(each, field.type) for each, field in zip(columns, fields, strict=True)]
     table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    if kind == ".parquet" and int(pa.__version__.partition(".")[0]) < 20:
+        table = table.drop_columns("view")  # which these versions do not write
     path, hidden = written(table, tmp_path / f"a{kind}"), tmp_path / f"h{kind}"
     before = read(path)
     anonymize_file(path, hidden, ["ssn"], key_manager=manager)

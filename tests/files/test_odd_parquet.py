@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from helpers.thrift import with_footer
 from secureml.errors import PseudonymizationError, SecureMLError
 from secureml.files import anonymize_file, reidentify_file
-from tests.helpers.thrift import with_footer
 
 N = 40
 SSNS = [f"{100 + n}-12-3456" for n in range(N)]
