@@ -87,8 +87,14 @@ ODD: dict[str, tuple[pa.Table, dict[str, Any]]] = {
         {},
     ),
     "lists with other names": (column(pa.array([[1]] * N)), {"use_compliant_nested_type": False}),
-    "uuid": (extension("uuid", pa.array([b"0" * 16] * N, pa.binary(16))), {}),
-    "json": (extension("json_", pa.array(['{"a": 1}'] * N)), {}),
+    **{
+        name: (extension(name, storage), {})
+        for name, storage in (
+            ("uuid", pa.array([b"0" * 16] * N, pa.binary(16))),
+            ("json_", pa.array(['{"a": 1}'] * N)),
+        )
+        if hasattr(pa, name)  # from pyarrow 19 on
+    },
     "no schema of Arrow": (BASE, {"store_schema": False}),
     "odd names": (
         pa.Table.from_arrays([pa.array(SSNS)] * 6, ["ssn", "", "a.b", "a\nb", "SSN", "x" * 5000]),
