@@ -15,7 +15,7 @@ from secureml.errors import ManifestError, UncheckedVersionWarning, WrongTableEr
 from secureml.key_management import KeyManager
 from secureml.stores import MemoryStore
 
-DEFAULT = pd.Series(["text"]).dtype  # str, where pandas has it
+DEFAULT = pd.Series(["text"]).dtype  # str, if pandas has it
 FILES = sorted((Path(__file__).parent / "golden").glob("manifest_*.json"))
 
 

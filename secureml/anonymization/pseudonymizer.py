@@ -139,7 +139,7 @@ class Pseudonymizer:
             SecretError: the key can't be had.
         """
         if isinstance(X, pa.Schema):
-            X = pa.Table.from_batches([], X)  # noqa: N806
+            X = pa.Table.from_batches([], X)  # noqa: N806  # likewise
         _, table = _source_and_table(X)
         parameters = self.get_params()
         strategy, columns = parameters.pop("strategy"), parameters.pop("sensitive_columns")
@@ -158,7 +158,7 @@ class Pseudonymizer:
             self.feature_names_in_ = np.array(self._names, object)
         return self
 
-    def transform(self, X: Any) -> Any:  # noqa: N803
+    def transform(self, X: Any) -> Any:  # noqa: N803  # as scikit-learn has it
         """Replace the values of a table by the plan, and keep its manifest in ``manifest_``.
 
         Args:
@@ -188,13 +188,13 @@ class Pseudonymizer:
         container = "default" if isinstance(source, Stream) else self._container()
         return _contained(result, container, document, like=X)
 
-    def fit_transform(self, X: Any, y: object = None) -> Any:  # noqa: N803
+    def fit_transform(self, X: Any, y: object = None) -> Any:  # noqa: N803  # as scikit-learn has it
         """Make the plan of a table, and apply it."""
         return self.fit(X, y).transform(X)
 
     def inverse_transform(
         self,
-        X: Any,  # noqa: N803
+        X: Any,  # noqa: N803  # as scikit-learn has it
         manifest: Mapping[str, Any] | str | None = None,
     ) -> Any:
         """Recover the values that ``transform`` replaced.

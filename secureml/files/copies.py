@@ -97,7 +97,7 @@ class CopiedTable(TableFile):
 
 def _copy_of(path: Path | None, shown: str) -> tuple[BinaryIO, str | None]:
     """Return a copy, decompressed, and by what the table was compressed."""
-    # Where there are no such files, it has a name and is removed when it is closed.
+    # If there are no such files, it has a name and is removed when it is closed.
     unnamed = Path("/proc/self/fd").exists()
     made = tempfile.TemporaryFile if unnamed else tempfile.NamedTemporaryFile
     with contextlib.ExitStack() as stack:

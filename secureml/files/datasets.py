@@ -10,12 +10,7 @@ from typing import Any, Generic
 
 import pyarrow as pa
 
-from secureml.errors import (
-    ArgumentError,
-    ConfigurationError,
-    SecretError,
-    SecureMLError,
-)
+from secureml.errors import ArgumentError, ConfigurationError, SecretError, SecureMLError
 from secureml.files.base import TableFile
 from secureml.files.checks import check_free
 from secureml.files.csv import Told
@@ -32,9 +27,7 @@ from secureml.files.locations import (
 from secureml.files.manifests import SIDECAR, open_told
 from secureml.files.partitions import PartitionedTable, partitions_of, renamed
 from secureml.files.progress import Done, Progress
-from secureml.files.transfer import (
-    Written,
-)
+from secureml.files.transfer import Written
 from secureml.files.workers import Workers, workers_for
 from secureml.key_management import KeyManager, get_default_key_manager
 

@@ -157,7 +157,7 @@ class Anonymizing(Job[PlannedFile]):
                 )
             if spec.tweak is not None and (spec.tweak not in values or spec.tweak in own):
                 raise PseudonymizationError(
-                    f"column {name!r} is told by the path, where it has one value for all rows:"
+                    f"column {name!r} is told by the path, which has one value for all rows:"
                     f" its tweaks can't lie in {spec.tweak!r}"
                 )
         if not columns:

@@ -101,7 +101,7 @@ class Location(ABC):
         """Write a file that gets its name when it is complete.
 
         Args:
-            mode: its permission bits, where files have some; None as for ``new_file``.
+            mode: its permission bits, if files have some; None as for ``new_file``.
 
         Raises:
             SecureMLError: it can't be written; what was there is as it was.
@@ -127,7 +127,7 @@ class LocalLocation(Location):
     path: Path
 
     @property
-    def shown(self) -> str:  # type: ignore[override]
+    def shown(self) -> str:  # type: ignore[override]  # an attribute of the others
         return str(self.path)
 
     @property
@@ -304,10 +304,10 @@ class StandardLocation(Location):
         return STANDARD
 
     def joined(self, name: str) -> Location:
-        raise NotImplementedError
+        raise NotImplementedError  # nothing lies beside a stream, nor in it
 
     def beside(self, suffix: str) -> Location:
-        raise NotImplementedError
+        raise NotImplementedError  # nothing lies beside a stream, nor in it
 
     def exists(self) -> bool:
         return False
@@ -331,10 +331,10 @@ class StandardLocation(Location):
             yield file
 
     def rename(self, target: Location) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # a stream is no name
 
     def remove(self) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # a stream is no name
 
     def make_folder(self, mode: int) -> None:
         """Do nothing."""
@@ -429,7 +429,7 @@ def _store_of(address: str, scheme: str, argument: str) -> tuple[Any, str]:
 def _spool() -> Iterator[tuple[BinaryIO, Path]]:
     """Lend a private file that has no name, so that nothing is left of it, and a path to open it.
 
-    Where the system has no such paths it has a name until the block ends.
+    If the system has no such paths, it has a name until the block ends.
     """
     with tempfile.NamedTemporaryFile("w+b", prefix=".secureml-", delete=False) as file:
         path = Path(file.name)

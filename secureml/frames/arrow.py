@@ -110,7 +110,7 @@ class ArrowColumn(Column):
 
     @property
     def nulls(self) -> Nulls:
-        """Which rows are null; NaN counts as null, as where numbers are read."""
+        """Which rows are null; NaN counts as null, as it does if numbers are read."""
         array = combined(self.array)
         if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
             return self._codes(array) < 0

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 ATTRIBUTE = "secureml"
-"""What the manifest is called where a table carries it."""
+"""What the manifest is called if a table carries it."""
 
 Array = Any
 """A column of the kind of table it is for: an Arrow array, or an array of pandas'."""
@@ -177,7 +177,7 @@ class Column(ABC):
 
     @abstractmethod
     def kind(self, scale: int | None = None) -> type[Values]:
-        """Tell which kind of values it holds, from its type, and one value where that is needed.
+        """Tell which kind of values it holds, from its type, and from one value if that is needed.
 
         Args:
             scale: as for ``read``.

@@ -169,7 +169,7 @@ def leaf_beside(array: Array, path: Path, other_array: Array, other: Path) -> Ar
         array: the column of the path.
         path: whose values are counted.
         other_array: the column of the other path, of the same table.
-        other: whose values are returned; null where one is below a null, and the value of the path
+        other: whose values are returned; null if one is below a null, and the value of the path
             is not.
 
     Returns:
@@ -375,7 +375,7 @@ def _child(
 
     Returns:
         The child, which slots of it are below a null, and how many of its slots each slot of the
-        array has; None for a struct, where each has one.
+        array has; None for a struct, as each has one.
 
     Raises:
         PseudonymizationError: the type can't count the elements.

@@ -19,7 +19,7 @@ from secureml.stores import MemoryStore
 CHARACTERS = st.characters(codec="utf-8") | st.sampled_from("~aZ09 -é山ЯΩ٣")
 VALUES = st.text(CHARACTERS, max_size=14)
 ARROW = [pd.ArrowDtype(pa.string()), pd.ArrowDtype(pa.large_string())]
-DEFAULT = pd.Series(["text"]).dtype  # str, where pandas has it
+DEFAULT = pd.Series(["text"]).dtype  # str, if pandas has it
 TEXT_DTYPES = ["object", DEFAULT, "string[python]", "string[pyarrow]", "category", *ARROW]
 PLAIN = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 NUMBER_DTYPES = [

@@ -375,7 +375,7 @@ class TestDtypes:
         "dtype",
         [
             "object",
-            pd.Series(["text"]).dtype,  # str, where pandas has it
+            pd.Series(["text"]).dtype,  # str, if pandas has it
             "string[python]",
             "string[pyarrow]",
             pd.ArrowDtype(pa.string()),

@@ -19,7 +19,7 @@ NONE = np.empty(0, np.intp)
 INT32 = Limits(-(1 << 31), (1 << 31) - 1)
 TEXT_DTYPES = [
     "object",
-    pd.Series(["text"]).dtype,  # str, where pandas has it
+    pd.Series(["text"]).dtype,  # str, if pandas has it
     "string[python]",
     "string[pyarrow]",
     pd.ArrowDtype(pa.string()),

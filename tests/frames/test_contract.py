@@ -19,7 +19,7 @@ from helpers.frames import FrameContract, differing, shared_manager
 from helpers.memory import buffers
 from secureml import anonymize, reidentify
 
-STR = pd.Series(["text"]).dtype  # str, where pandas has it
+STR = pd.Series(["text"]).dtype  # str, if pandas has it
 
 
 class TestArrowTable(FrameContract):

@@ -391,7 +391,7 @@ class FrameContract(ABC):
         return None
 
     def unchecked(self) -> contextlib.AbstractContextManager[Any]:
-        """Expect what recovery warns of where manifests lack counts and sketches."""
+        """Expect what recovery warns of if manifests lack counts and sketches."""
         return pytest.warns(UncheckedTableWarning) if self.streams else contextlib.nullcontext()
 
     # What the tests share.

@@ -765,7 +765,7 @@ def test_nothing_but_the_merge_loads_dynaconf_and_nothing_loads_hvac(run: Run) -
         "assert 'dynaconf' not in sys.modules\n"
         "s.load_settings(s.Layers(files=()), environ={})\n"
         "assert 'dynaconf' in sys.modules\n"
-        # Dynaconf loads Flask where that is installed, and with it click.
+        # Dynaconf loads Flask if that is installed, and with it click.
         "assert not {'hvac', 'requests', 'pandas'} & set(sys.modules)\n"
     )
     run(program, "-W", "error")

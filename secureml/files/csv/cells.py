@@ -1,6 +1,6 @@
 """Where the cells of a CSV file are, found in its bytes, and what they say.
 
-A quotation mark is one only where a cell begins; it ends at the next one that is not doubled. So
+A quotation mark is one only at the start of a cell; it ends at the next one that is not doubled. So
 an even number of marks lies before every separator that is outside of them, which is found for 64
 bytes at a time. Bytes for which that does not hold (a mark within a cell, text behind one, a lone
 carriage return), empty lines and rows of other lengths are read cell by cell.

@@ -1,7 +1,7 @@
 """CSV files as of RFC 4180: every value is text or null.
 
-Where nothing is, that is a null. A value that is empty in quotation marks is the empty string, and
-is written so.
+If nothing is there, that is a null. A value that is empty in quotation marks is the empty string,
+and is written so.
 """
 
 from __future__ import annotations
