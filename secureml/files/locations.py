@@ -206,7 +206,7 @@ class StoredLocation(Location):
     """An object of a store, or what its names begin with."""
 
     shown: str
-    path: str
+    path: str = field(repr=False)  # may hold credentials
     store: Any = field(repr=False)
 
     def joined(self, name: str) -> StoredLocation:

@@ -22,7 +22,7 @@ from secureml.files import (
     reidentify_file,
     reidentify_files,
 )
-from secureml.files.locations import shown
+from secureml.files.locations import location_of, shown
 from secureml.key_management import KeyManager
 
 fsspec = pytest.importorskip("fsspec")
@@ -235,6 +235,10 @@ with location_of("memory://in.csv").reading() as path, location_of("memory://o")
 )
 def test_an_address_is_shown_without_credentials(address: str, expected: str) -> None:
     assert shown(address) == expected
+
+
+def test_credentials_of_an_address_are_in_no_repr() -> None:
+    assert "hunter2" not in repr(location_of("memory://user:hunter2@lake/a.csv"))
 
 
 def test_credentials_of_an_address_are_in_no_message(manager: KeyManager) -> None:
