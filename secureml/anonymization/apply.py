@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import numpy as np
 
 from secureml.anonymization.arguments import Arguments, Function, check_method, check_switch
+from secureml.anonymization.jobs import JobFunction, new_job
 from secureml.anonymization.plan import Plan, in_column, plan_table
 from secureml.anonymization.problems import invalid_values, too_small_domains
 from secureml.anonymization.tweaks import row_tweaks, tweak_type
@@ -190,17 +191,19 @@ class Replacement:
     Args:
         plan: the plan.
         keyring: of its key.
+        job: the name of the job that its batches are of.
     """
 
     plan: Plan
     keyring: Keyring
+    job: str = field(default_factory=new_job)
 
     def __call__(self, table: Table) -> Table:
         """Return a batch with its columns replaced."""
         return apply(self.plan, table, self.keyring, counted=False)[0]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _fetched, (self.plan,)
+        return JobFunction, (self.job, _fetched, (self.plan,))
 
 
 def _fetched(plan: Plan) -> Replacement:

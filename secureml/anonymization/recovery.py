@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from secureml.anonymization.arguments import check_key, check_manifest, check_switch
+from secureml.anonymization.jobs import JobFunction, new_job
 from secureml.anonymization.plan import in_column
 from secureml.anonymization.tweaks import row_tweaks, tweak_type
 from secureml.anonymization.versions import rows_by_version, version_column
@@ -117,7 +118,7 @@ def recover(
     keyring = keyring_that_made(manager, parsed.key)
     parsed.check(keyring)
     warn_of_columns(table, parsed, check_table=check_table)
-    recovery = Recovery(parsed, check_table, keyring, manager)
+    recovery = Recovery(parsed, check_table, {parsed.key.version: keyring}, manager)
     result = recovery(table)
     missing = missing_columns(table, parsed)
     if missing:
@@ -134,33 +135,35 @@ class Recovery:
     Args:
         manifest: the manifest, verified.
         check_table: as for ``reidentify``.
-        keyring: of the key of the manifest.
-        manager: where other versions of it come from.
+        keyrings: as for ``recover_columns``.
+        manager: where other versions of the key come from.
+        job: the name of the job that its batches are of.
     """
 
     manifest: Manifest
     check_table: bool
-    keyring: Keyring
+    keyrings: dict[int | None, Keyring]
     manager: KeyManager
+    job: str = field(default_factory=new_job)
 
     def __call__(self, table: Table) -> Table:
         """Return a table with its columns recovered."""
         values = recover_columns(
-            table, self.manifest, self.keyring, self.manager, check_table=self.check_table
+            table, self.manifest, self.keyrings, self.manager, check_table=self.check_table
         )
         entries = self.manifest.columns
         added = [version_column(name) for name in values if entries[name].versions]
         return table.drop(added).replace(values)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _fetched, (self.manifest, self.check_table)
+        return JobFunction, (self.job, _fetched, (self.manifest, self.check_table))
 
 
 def _fetched(manifest: Manifest, check_table: bool) -> Recovery:
     manager = get_default_key_manager()
     keyring = keyring_that_made(manager, manifest.key)
     manifest.check(keyring)
-    return Recovery(manifest, check_table, keyring, manager)
+    return Recovery(manifest, check_table, {manifest.key.version: keyring}, manager)
 
 
 def manifest_of(given: Mapping[str, Any] | str | None, attached: object) -> Manifest:
@@ -261,15 +264,23 @@ def check_rows(table: Table, manifest: Manifest, keyring: Keyring) -> None:
 def recover_columns(
     table: Table,
     manifest: Manifest,
-    keyring: Keyring,
+    keyrings: dict[int | None, Keyring],
     manager: KeyManager,
     *,
     check_table: bool,
 ) -> dict[str, Any]:
-    """Recover those columns of the manifest that a table has, as an array each."""
+    """Recover those columns of the manifest that a table has, as an array each.
+
+    Args:
+        table: the table.
+        manifest: its manifest, verified.
+        keyrings: by version of its key, with that of the manifest; those of other versions that
+            rows have are added.
+        manager: where other versions come from.
+        check_table: as for ``reidentify``.
+    """
     present = _present(table, manifest)
     newest = manifest.key.version
-    keyrings = {newest: keyring}
     arrays: dict[str, Any] = {}
     hidden_later = _tweaks_hidden_later(present)
     for name in _in_order(present, hidden_later):
@@ -283,7 +294,7 @@ def recover_columns(
             seen = table.replace({tweak: arrays[tweak]})
         if not entry.versions:
             sketch = entry.sketch(newest) if check_table else None
-            arrays[name] = in_column(name, _recovered, seen, name, entry, keyring, sketch)
+            arrays[name] = in_column(name, _recovered, seen, name, entry, keyrings[newest], sketch)
             continue
         parts = in_column(name, rows_by_version, seen, name, newest)
         needed = seen.drop(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, overload
 
 from secureml.anonymization.apply import apply
 from secureml.anonymization.arguments import check_key, check_levels, check_manifest, check_switch
+from secureml.anonymization.jobs import JobFunction, new_job
 from secureml.anonymization.plan import Plan, in_column
 from secureml.anonymization.recovery import (
     check_complete,
@@ -115,7 +116,7 @@ def rekey(
         manager.invalidate(new_name)
     new = keyring_of(manager, new_name, to_version)
     warn_of_columns(table, parsed, check_table=check_table)
-    move = Rekeying(parsed, check_table, (old, new), manager)
+    move = Rekeying(parsed, check_table, {parsed.key.version: old}, new, manager)
     result, entries = move.moved(table, counted=table is source)
     document = Manifest.of(new, entries).document()
     moved = given_back(source, result, document, move)
@@ -129,14 +130,18 @@ class Rekeying:
     Args:
         manifest: the manifest, verified.
         check_table: as for ``rekey``.
-        keyrings: of the key of the manifest, and of the new one.
+        old: by version, keyrings as for ``recover_columns``.
+        new: the keyring of the new key.
         manager: where other versions of the old key come from.
+        job: the name of the job that its batches are of.
     """
 
     manifest: Manifest
     check_table: bool
-    keyrings: tuple[Keyring, Keyring]
+    old: dict[int | None, Keyring]
+    new: Keyring
     manager: KeyManager
+    job: str = field(default_factory=new_job)
 
     def __call__(self, table: Table) -> Table:
         """Return a table with its columns moved."""
@@ -147,27 +152,30 @@ class Rekeying:
         return rekey_columns(
             table,
             self.manifest,
-            self.keyrings,
+            self.old,
+            self.new,
             self.manager,
             check_table=self.check_table,
             counted=counted,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _fetched, (self.manifest, self.check_table, self.keyrings[1].reference)
+        arguments = (self.manifest, self.check_table, self.new.reference)
+        return JobFunction, (self.job, _fetched, arguments)
 
 
 def _fetched(manifest: Manifest, check_table: bool, key: KeyReference) -> Rekeying:
     manager = get_default_key_manager()
     old, new = keyring_that_made(manager, manifest.key), keyring_that_made(manager, key)
     manifest.check(old)
-    return Rekeying(manifest, check_table, (old, new), manager)
+    return Rekeying(manifest, check_table, {manifest.key.version: old}, new, manager)
 
 
 def rekey_columns(
     table: AnyTable,
     manifest: Manifest,
-    keyrings: tuple[Keyring, Keyring],
+    old: dict[int | None, Keyring],
+    new: Keyring,
     manager: KeyManager,
     *,
     check_table: bool,
@@ -178,16 +186,19 @@ def rekey_columns(
     Args:
         table: the table.
         manifest: its manifest, verified.
-        keyrings: of the key of the manifest, and of the new one.
+        old: by version, keyrings as for ``recover_columns``.
+        new: the keyring of the new key.
         manager: where other versions of the old key come from.
         check_table: as for ``rekey``.
         counted: as for ``apply``.
     """
-    old, new = keyrings
-    if new.is_of(old.reference) and not any(entry.versions for entry in manifest.columns.values()):
+    newest = old[manifest.key.version]
+    if new.is_of(newest.reference) and not any(
+        entry.versions for entry in manifest.columns.values()
+    ):
         # A wrapped key that was rotated is the same key, wrapped anew: the data stays as it is.
         if check_table:
-            check_rows(table, manifest, old)
+            check_rows(table, manifest, newest)
         missing = missing_columns(table, manifest)
         return table, {
             name: replace(entry, sketches={new.reference.version: sketch})

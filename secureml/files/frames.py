@@ -154,7 +154,8 @@ def rekeyed(
     """
     entries = manifest.columns
     before = ArrowTable(_pseudonyms_of(columns, entries))
-    made, moved = rekey_columns(before, manifest, keyrings, manager, check_table=check_table)
+    old, new = {manifest.key.version: keyrings[0]}, keyrings[1]
+    made, moved = rekey_columns(before, manifest, old, new, manager, check_table=check_table)
     reversible = [name for name, entry in entries.items() if entry.recipe.reversible]
     return _columns_of(made.table, {*reversible, *versions_of(entries)}, columns, schema), moved
 
