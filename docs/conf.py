@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 import click
@@ -11,6 +12,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import secureml
 from secureml.cli import main
+from secureml.errors import SecureMLError
 from secureml.settings import reference
 
 project = "secureml"
@@ -52,6 +54,28 @@ class SettingsReference(SphinxDirective):
         return self.parse_text_to_nodes(reference())
 
 
+class ErrorReference(SphinxDirective):
+    """Each error with its code, its cause and its remedy, as the classes themselves tell."""
+
+    def run(self) -> list[Node]:
+        """Make a section for each error."""
+        pages = "\n".join(_entry_of(error) for error in _tree(SecureMLError))
+        return self.parse_text_to_nodes(pages, allow_section_headings=True)
+
+
+def _tree(error: type[SecureMLError]) -> Iterator[type[SecureMLError]]:
+    yield error
+    for child in error.__subclasses__():
+        yield from _tree(child)
+
+
+def _entry_of(error: type[SecureMLError]) -> str:
+    cause = inspect.cleandoc(error.__doc__ or "").replace("``", "`")
+    bases = " and ".join(f"`{base.__name__}`" for base in error.__bases__)
+    paragraphs = (cause, f"Remedy: {error.remedy}", f"Bases: {bases}.")
+    return "\n\n".join((f"## {error.code} {error.__name__}", *paragraphs)) + "\n"
+
+
 class CommandReference(SphinxDirective):
     """What ``--help`` prints, for every command."""
 
@@ -74,4 +98,5 @@ def _help_of(command: click.Command, path: str) -> Iterator[str]:
 def setup(app: Sphinx) -> None:
     """Register the directives of these pages."""
     app.add_directive("settings-reference", SettingsReference)
+    app.add_directive("error-reference", ErrorReference)
     app.add_directive("command-reference", CommandReference)

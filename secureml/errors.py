@@ -38,6 +38,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import ClassVar
 
 __all__ = [
     "AccessDeniedError",
@@ -79,11 +80,43 @@ __all__ = [
 
 
 class SecureMLError(Exception):
-    """The root of every error that secureml raises on purpose."""
+    """The root of every error that secureml raises on purpose.
+
+    ``code`` identifies the kind of error, in every version. ``remedy`` says what to do about errors
+    of this kind, as far as that can be said of all of them. ``message`` is the text without the
+    code, which ``str`` adds.
+    """
+
+    code: ClassVar[str] = "SML-000"
+    remedy: ClassVar[str] = "Read the message; it tells what was asked and what stood in the way."
+
+    @property
+    def message(self) -> str:
+        """The text alone, for messages that it becomes a part of."""
+        return str(self.args[0]) if self.args else ""
+
+    def reword(self, message: str) -> None:
+        """Replace the text, as by one that tells where it happened too."""
+        self.args = (message, *self.args[1:])
+
+    def __str__(self) -> str:
+        message = self.message
+        separator = "\n" if "\n" in message else " "
+        return f"{message}{separator}({self.code})"
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows in place of the traceback, which ``%tb`` shows whole."""
+        return [f"{type(self).__name__}: {self}", self.remedy]
 
 
 class ConfigurationError(SecureMLError, ValueError):
     """The settings are wrong; the message lists every problem found, not only the first."""
+
+    code = "SML-100"
+    remedy = (
+        "Correct the settings that the message lists; `secureml settings show` tells which "
+        "layer each value comes from."
+    )
 
     def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -108,6 +141,9 @@ class SecretError(SecureMLError):
     ``request_id`` is Vault's own id of the request, where its answer tells one.
     """
 
+    code = "SML-200"
+    remedy = "Read the message; the codes of its children tell more."
+
     request_id: str | None = None
 
 
@@ -117,6 +153,12 @@ class SecretNotFoundError(SecretError, LookupError):
     ``looked_in`` holds those places, in order.
     """
 
+    code = "SML-201"
+    remedy = (
+        "The message says where it looked. Check SECUREML_ENV and the name, or make the key "
+        "with `secureml keys generate-key`."
+    )
+
     def __init__(self, message: str, *, looked_in: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.looked_in = tuple(looked_in)
@@ -125,9 +167,19 @@ class SecretNotFoundError(SecretError, LookupError):
 class SecretDeletedError(SecretNotFoundError):
     """This version of the secret was deleted or destroyed; no other value is used in its place."""
 
+    code = "SML-202"
+    remedy = (
+        "Undelete the version in Vault, or use another one on purpose; what was destroyed is gone."
+    )
+
 
 class AccessDeniedError(SecretError, PermissionError):
     """The token is valid, and its policies do not allow this operation on this path."""
+
+    code = "SML-310"
+    remedy = (
+        "Let an operator add the capability that the message names to the policy of this login."
+    )
 
     def __init__(
         self, message: str, *, mount: str = "", path: str = "", capability: str = ""
@@ -141,6 +193,12 @@ class AccessDeniedError(SecretError, PermissionError):
 class AuthenticationError(SecretError):
     """Vault does not accept the credentials, there are none, or its certificate is not trusted."""
 
+    code = "SML-311"
+    remedy = (
+        "Give the credentials that the message names, or new ones; for a certificate that is "
+        "not trusted, set vault_ca_cert."
+    )
+
 
 class VaultUnavailableError(SecretError, ConnectionError):
     """Vault could not be reached, did not answer in time, or gave no usable answer.
@@ -149,6 +207,11 @@ class VaultUnavailableError(SecretError, ConnectionError):
     ``is_limit`` whether that is because it limits the rate of requests.
     """
 
+    code = "SML-300"
+    remedy = (
+        "Look at Vault and the network. The next request tries again; nothing has to be made anew."
+    )
+
     retry_after: float | None = None
     is_limit = False
 
@@ -156,9 +219,18 @@ class VaultUnavailableError(SecretError, ConnectionError):
 class VaultSealedError(VaultUnavailableError):
     """Vault is up and sealed; an operator has to unseal it."""
 
+    code = "SML-301"
+    remedy = "Let an operator unseal Vault."
+
 
 class MalformedAnswerError(VaultUnavailableError):
     """The server at Vault's address does not answer as Vault does; check the address."""
+
+    code = "SML-302"
+    remedy = (
+        "Correct vault_url: something else, such as a proxy, answers there. Name other hosts "
+        "of the cluster in vault_cluster_hosts."
+    )
 
 
 class ResourceLimitError(SecretError):
@@ -166,6 +238,9 @@ class ResourceLimitError(SecretError):
 
     This is no outage of Vault: nothing stands in for what could not be read.
     """
+
+    code = "SML-220"
+    remedy = "Look for what opens files and does not close them, or raise the limit (`ulimit -n`)."
 
     @classmethod
     def behind(cls, what: str, *causes: BaseException) -> ResourceLimitError | None:
@@ -187,9 +262,18 @@ _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 class KeyMaterialError(SecretError, ValueError):
     """The stored text is no key of the wanted length, or a key is used in a way it can't be."""
 
+    code = "SML-210"
+    remedy = (
+        "Make a key of the wanted length with `secureml keys generate-key`, or name its "
+        "encoding (hex:, base64:)."
+    )
+
 
 class KeyDisabledError(SecretError):
     """This version of the key is disabled; enable it again, or use another version on purpose."""
+
+    code = "SML-211"
+    remedy = "Enable the version with `secureml keys enable`, or use another one."
 
 
 class KeyRolledBackError(SecretError):
@@ -199,13 +283,25 @@ class KeyRolledBackError(SecretError):
     or confirm by ``accept_rollback`` that the versions which were there are lost.
     """
 
+    code = "SML-212"
+    remedy = (
+        "Let Vault have its newer data again, or confirm the loss with `secureml keys accept- "
+        "rollback`."
+    )
+
 
 class SecretExistsError(SecretError):
     """Something is stored under this name already, or another writer was first."""
 
+    code = "SML-203"
+    remedy = "Use `rotate` or another name, as nothing is overwritten. After a race, read again."
+
 
 class PseudonymizationError(SecureMLError, ValueError):
     """The table can't be pseudonymized or recovered as asked."""
+
+    code = "SML-400"
+    remedy = "The message says which column or argument can't be used, and why."
 
 
 class ArgumentError(PseudonymizationError):
@@ -213,6 +309,9 @@ class ArgumentError(PseudonymizationError):
 
     ``argument`` is its name, and ``problem`` what is wrong with it.
     """
+
+    code = "SML-401"
+    remedy = "Correct the argument as the message says."
 
     def __init__(self, message: str, *, argument: str = "", problem: str = "") -> None:
         super().__init__(message)
@@ -242,6 +341,9 @@ class DomainTooSmallError(PseudonymizationError):
     that hold such values, counted from 0.
     """
 
+    code = "SML-402"
+    remedy = "Choose small_domain='token', 'permute' or 'null' for the column, or strategy='token'."
+
     def __init__(
         self,
         message: str,
@@ -264,6 +366,9 @@ class InvalidValueError(PseudonymizationError):
     ``places`` are the rows of the table that hold such values, counted from 0.
     """
 
+    code = "SML-403"
+    remedy = "Correct the values, or choose on_invalid='token' or 'null' for the column."
+
     def __init__(
         self, message: str, *, column: str = "", rows: int = 0, places: Sequence[int] = ()
     ) -> None:
@@ -276,21 +381,36 @@ class InvalidValueError(PseudonymizationError):
 class ManifestError(PseudonymizationError):
     """The manifest is missing, is not one, or does not fit; the children say what it is not."""
 
+    code = "SML-410"
+    remedy = "Pass the manifest that anonymize made with this table."
+
 
 class ManifestChangedError(ManifestError):
     """The manifest is not as it was made; take the one that was kept with the table."""
+
+    code = "SML-411"
+    remedy = "Take the manifest from where it was kept unchanged."
 
 
 class WrongKeyError(ManifestError):
     """The key that was found is not the one of the manifest; look for that one."""
 
+    code = "SML-412"
+    remedy = "Use the Vault and the environment in which the table was made."
+
 
 class WrongTableError(ManifestError):
     """The manifest is of another table or of other rows; take the one made with these."""
 
+    code = "SML-413"
+    remedy = "Pass the manifest of this table; merge_manifests makes one of several tables."
+
 
 class MissingExtraError(SecureMLError, ImportError):
     """An optional package is not installed; the message holds the install lines."""
+
+    code = "SML-002"
+    remedy = "Run the install line in the message."
 
     @classmethod
     def of(cls, extra: str, purpose: str) -> MissingExtraError:

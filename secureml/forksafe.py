@@ -54,6 +54,9 @@ class BusyError(SecureMLError):
     This is no outage of Vault: no fallback is used for what could not be read.
     """
 
+    code = "SML-001"
+    remedy = "Call again; if it stays so, look for a thread of this process that is stuck."
+
 
 class Mutex:
     """A lock for ``with``, acquired with a timeout and released whatever exception comes up.

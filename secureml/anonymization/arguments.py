@@ -268,7 +268,7 @@ def check_formats(formats: Mapping[str, str], options: Mapping[str, Mapping[str,
         try:
             resolve_format(written, options.get(name, {}))
         except PseudonymizationError as error:
-            problem = f"column {name!r}: {error}"
+            problem = f"column {name!r}: {error.message}"
             break
     if problem:
         raise ArgumentError(problem, argument="formats")

@@ -87,7 +87,7 @@ def in_column(name: str, function: Callable[..., Any], *arguments: object) -> An
     try:
         return function(*arguments)
     except PseudonymizationError as error:
-        kind, problem = type(error), str(error)
+        kind, problem = type(error), error.message
     raise kind(f"column {name!r}: {problem}")
 
 

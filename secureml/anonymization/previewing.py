@@ -84,9 +84,16 @@ class Preview:
         return not any(column.invalid or column.small for column in self.columns)
 
     def __str__(self) -> str:
+        return f"{self.rows.to_string()}\n\n{self._figures().to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        return f"{self.rows.to_html()}\n{self._figures().to_html(index=False)}"
+
+    def _figures(self) -> pd.DataFrame:
+        """Return the figures of the columns, as they are shown."""
         import pandas as pd
 
-        figures = pd.DataFrame(
+        return pd.DataFrame(
             [
                 {
                     "column": one.column,
@@ -102,7 +109,6 @@ class Preview:
                 for one in self.columns
             ]
         )
-        return f"{self.rows.to_string()}\n\n{figures.to_string(index=False)}"
 
 
 def preview(

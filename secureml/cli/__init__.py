@@ -26,7 +26,8 @@ __all__ = ["main"]
     context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="secureml")
-def main() -> None:
+@click.option("--debug", is_flag=True, help="Show the traceback of an error too.")
+def main(debug: bool) -> None:
     """Keys from Vault or OpenBao, and tables pseudonymized with them.
 
     \b

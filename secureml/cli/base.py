@@ -7,6 +7,7 @@ import inspect
 import io
 import sys
 import textwrap
+import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -15,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from secureml.cli.flags import in_flags, usage_error
-from secureml.cli.output import discard, show
+from secureml.cli.output import discard, show, show_error
 from secureml.cli.signals import tidied_up
 from secureml.errors import (
     AccessDeniedError,
@@ -137,8 +138,11 @@ class Program(LazyGroup):
                 _print_our_warnings()
                 return super().invoke(ctx)
         except SecureMLError as error:
+            if ctx.params.get("debug"):
+                show(*"".join(traceback.format_exception(error)).splitlines(), err=True)
             failure = error
-        return fail(in_flags(str(failure)), exit_code_of(failure))
+        show_error(in_flags(str(failure)), in_flags(failure.remedy))
+        raise click.exceptions.Exit(exit_code_of(failure))
 
     def _main_shell_completion(self, *arguments: Any, **more: Any) -> None:
         try:
@@ -211,7 +215,7 @@ def exit_code_of(error: SecureMLError) -> int:
 
 def fail(message: str, exit_code: int) -> NoReturn:
     """End the program with an ``error:`` line and an exit code."""
-    show(*f"error: {message}".split("\n"), err=True)
+    show_error(message)
     raise click.exceptions.Exit(exit_code)
 
 

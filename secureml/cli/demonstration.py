@@ -101,7 +101,7 @@ def _server(folder: str) -> DevServer | None:
             raise MissingExtraError.of("vault", "Vault")
         return DevServer(folder)
     except MissingExtraError as error:
-        note(f"{error}; this runs on the development key instead")
+        note(f"{error.message}; this runs on the development key instead")
         return None
 
 

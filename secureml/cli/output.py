@@ -31,6 +31,7 @@ __all__ = [
     "is_terminal",
     "progress",
     "show",
+    "show_error",
     "show_json",
     "show_table",
     "shown",
@@ -59,6 +60,28 @@ def show(*lines: object, err: bool = False) -> None:
     # Nobody can be told of an error stream that is full or closed.
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
         click.echo(text.decode(encoding), err=err)
+
+
+def show_error(message: str, remedy: str = "") -> None:
+    """Print an error: a plain line, or in colours and with its remedy on a terminal.
+
+    Args:
+        message: what is wrong; each of its lines stays one.
+        remedy: what to do about it.
+    """
+    if not is_terminal(err=True):
+        show(*f"error: {message}".split("\n"), err=True)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+    lines = "\n".join(map(shown, message.split("\n")))
+    # Text, so that nothing in a message is taken for markup.
+    with contextlib.suppress(OSError):
+        console.print(Text.assemble(("error: ", "bold red"), lines), soft_wrap=True)
+        if remedy:
+            console.print(Text(shown(remedy), "dim"), soft_wrap=True)
 
 
 def show_json(value: object, *, err: bool = False) -> None:

@@ -120,7 +120,7 @@ class RemoteSettings:
         try:
             self._swap(begun, self._read())
         except SecureMLError as error:
-            problem = str(error)
+            problem = error.message
         if problem is not None:
             self._swap(begun, replace(begun, due=self._clock() + _PAUSE))
             consequence = "the settings stay as they were read from Vault before"

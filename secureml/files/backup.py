@@ -62,5 +62,5 @@ def _problem(manager: KeyManager, manifest: Manifest, version: int | None) -> st
     except SecretNotFoundError:
         return f"it needs version {version}, which the export lacks"
     except (SecretError, ManifestError) as error:
-        return str(error)
+        return error.message
     return ""

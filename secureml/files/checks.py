@@ -163,7 +163,7 @@ def of_file(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except WrongKeyError as error:
-        error.args = (f"{os.fspath(path)}: {error}", *error.args[1:])
+        error.reword(f"{os.fspath(path)}: {error.message}")
         raise
 
 
@@ -181,5 +181,5 @@ def in_rows(first: int, count: int) -> Iterator[None]:
         raise
     except PseudonymizationError as error:
         rows = f"row {first + 1}" if count == 1 else f"rows {first + 1} to {first + count}"
-        error.args = (f"{rows}: {error}", *error.args[1:])
+        error.reword(f"{rows}: {error.message}")
         raise

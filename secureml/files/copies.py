@@ -90,8 +90,7 @@ class CopiedTable(TableFile):
         try:
             yield
         except SecureMLError as error:
-            told = str(error.args[0]).replace(str(self._place), self._shown)
-            error.args = (told, *error.args[1:])
+            error.reword(error.message.replace(str(self._place), self._shown))
             raise
 
 

@@ -348,8 +348,8 @@ def _opened(
     except (SecretError, ConfigurationError):
         raise
     except SecureMLError as error:
-        if shown not in str(error):
-            error.args = (f"{shown}: {error}", *error.args[1:])
+        if shown not in error.message:
+            error.reword(f"{shown}: {error.message}")
         raise
 
 
@@ -400,8 +400,6 @@ def _told_how_far(done: int, count: int) -> Iterator[None]:
     try:
         yield
     except SecureMLError as error:
-        if error.args and isinstance(error.args[0], str):
-            how = "--resume (resume=True) goes on after them"
-            text = f"{error.args[0]}. {done} of {count} files are complete: {how}"
-            error.args = (text, *error.args[1:])
+        how = "--resume (resume=True) goes on after them"
+        error.reword(f"{error.message}. {done} of {count} files are complete: {how}")
         raise

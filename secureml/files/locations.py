@@ -392,8 +392,7 @@ def named(address: str, path: Path) -> Iterator[None]:
     try:
         yield
     except SecureMLError as error:
-        if error.args and isinstance(error.args[0], str):
-            error.args = (error.args[0].replace(str(path), address), *error.args[1:])
+        error.reword(error.message.replace(str(path), address))
         raise
 
 

@@ -296,7 +296,7 @@ def _told(error: Exception) -> SecureMLError:
         with contextlib.suppress(Exception):
             told: SecureMLError = pickle.loads(pickle.dumps(error))  # noqa: S301  # its own
             return told
-        return SecureMLError(str(error))
+        return SecureMLError(error.message)
     return SecureMLError(f"a worker process failed ({type(error).__name__})")
 
 

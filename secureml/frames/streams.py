@@ -64,7 +64,7 @@ def in_batch(where: str, function: OfBatch, table: Table) -> Table:
     try:
         return function(table)
     except PseudonymizationError as error:
-        error.args = (f"{where}: {error}",)
+        error.reword(f"{where}: {error.message}")
         raise
 
 

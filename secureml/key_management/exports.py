@@ -208,9 +208,9 @@ class KeyExports(KeyLifecycle):
                 # From here on its versions are used; before, nothing tells their states.
                 store.annotate(name, about)
             except SecretError as error:
-                error.args = (
+                error.reword(
                     f"{path} is restored in part, and not used: remove it with 'vault kv metadata "
-                    f"delete', and restore it again. {error}",
+                    f"delete', and restore it again. {error.message}"
                 )
                 raise
         return self.key_history(name)

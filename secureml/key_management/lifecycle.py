@@ -375,9 +375,9 @@ class KeyLifecycle(KeyVersions):
         try:
             store.annotate(name, about)
         except SecretError as error:
-            error.args = (
+            error.reword(
                 f"{info.path} was made as version {info.version}, and its purpose and rotation "
-                f"period could not be written: {error}",
+                f"period could not be written: {error.message}"
             )
             raise
         return replace(
@@ -444,9 +444,9 @@ def _summary(failures: Mapping[str, SecretError], due: int) -> SecretError:
     first = next(iter(failures.values()))
     others = " (the others are rotated)" if len(failures) < due else ""
     names = ", ".join(map(repr, failures))
-    first.args = (
+    first.reword(
         f"{len(failures)} of {due} keys that are due could not be rotated: {names}{others}. "
-        f"The first one: {first}",
+        f"The first one: {first.message}"
     )
     return first
 

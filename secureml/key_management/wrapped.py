@@ -114,7 +114,7 @@ def data_keys_of(store: SecretStore, name: str) -> DataKeys:
             wrapped = wrapped_in(outcome.record)
             held = {} if wrapped is None else wrapped.envelopes()
         except KeyMaterialError as error:
-            unread.append(f"version {version.version}: {error}")
+            unread.append(f"version {version.version}: {error.message}")
             continue
         for fingerprint, envelope in held.items():
             found.setdefault(fingerprint, set()).add(envelope)
@@ -295,7 +295,7 @@ def _carried(store: SecretStore, name: str, key: str, *, without: str) -> dict[s
                 carried[fingerprint] = transit.rewrap(name, envelope).wrapped
                 break
             except _HOPELESS as error:
-                refused = refused or str(error)
+                refused = refused or error.message
         if fingerprint not in carried:
             problems.append(f"the one with the fingerprint {fingerprint}: {refused}")
     if problems:

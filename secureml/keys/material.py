@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Literal
 
 from secureml.errors import KeyMaterialError
 from secureml.keys.derivation import derive
 from secureml.keys.envelope import Envelope
+from secureml.notebooks import html_table
 from secureml.secret_types import SecretBytes, SecretText, conceal
 
 __all__ = [
@@ -78,6 +79,10 @@ class KeyInfo:
         if self.created is None or self.rotation_period is None or self.state != "enabled":
             return None
         return self.created + self.rotation_period
+
+    def _repr_html_(self) -> str:
+        rows = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return html_table(("field", "value"), rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -289,7 +289,7 @@ def _envelope(fields: Mapping[str, str]) -> Envelope:
     try:
         return Envelope(**fields)
     except (TypeError, KeyMaterialError) as error:
-        problem = str(error) if isinstance(error, KeyMaterialError) else "its fields are others"
+        problem = error.message if isinstance(error, KeyMaterialError) else "its fields are others"
     raise ManifestError(f"the manifest can't be used: its envelope: {problem}")
 
 

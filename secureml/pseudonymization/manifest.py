@@ -419,7 +419,7 @@ def _column(name: str, given: object, layout: _Layout, keys: Sequence[KeyReferen
     try:
         recipe.check()
     except PseudonymizationError as error:
-        problem = str(error)
+        problem = error.message
     if problem:
         _refuse(f"column {name!r}: {problem}")
     rest = {field: value for field, value in entry.items() if field not in _RECIPE}

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from secureml.errors import ConfigurationError
+from secureml.notebooks import html_table
 from secureml.secret_types import SecretText, conceals, reveal
 from secureml.settings import checks
 from secureml.settings.environments import (
@@ -315,6 +316,9 @@ class Settings:
         if not isinstance(origins, _Origins):
             return origins.get(name)
         return origins[name] if origins.is_of(name, value) else None
+
+    def _repr_html_(self) -> str:
+        return html_table(("setting", "value", "origin"), self.describe())
 
     def describe(self) -> list[tuple[str, str, str]]:
         """List every setting for a person to read.

@@ -67,7 +67,7 @@ class EnvironmentSource:
         try:
             path = Path(absolute(file, variable, self._folder))
         except ConfigurationError as error:
-            problem = str(error)
+            problem = error.message
         return _refused(variable, problem) if problem else _read(path, variable)
 
 

@@ -279,3 +279,26 @@ class TestNoControlCharacterReaches:
         clean("settings", "show", f"--{IN_FILES}", code=2)
         clean("settings", "show", "--env", IN_FILES, code=2)
         clean("keys", "get-key", "--encoding", IN_FILES, code=2)
+
+
+def test_an_error_is_a_plain_line_in_a_pipe_with_its_code(installed):
+    ran = installed("settings", "show", "--env", "nowhere")
+    assert ran.code == 2
+    assert re.fullmatch(r"error: there is no environment 'nowhere'.* \(SML-100\)\n", ran.err)
+
+
+def test_an_error_on_a_terminal_has_its_remedy_and_can_not_steer_it(python):
+    script = f"""
+import os, pty
+from secureml.cli.output import show_error
+ours, theirs = pty.openpty()
+os.dup2(theirs, 2)
+show_error("[red]" + {IN_FILES!r} + " is wrong (SML-100)", "Correct it.")
+os.write(1, os.read(ours, 65536))
+"""
+    ran = python("-c", script, TERM="xterm", COLUMNS="40")
+    assert ran.code == 0, ran.err
+    shown = re.sub("\x1b\\[[0-9;]*m", "", ran.out.replace("\r", ""))
+    assert shown.startswith("error: [red]\\x1b]0;owned")
+    assert shown.endswith(" is wrong (SML-100)\nCorrect it.\n")
+    assert steers(shown) == []

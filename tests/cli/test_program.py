@@ -54,6 +54,17 @@ def test_every_command_has_help_with_examples_and_takes_env(run, path):
     assert f"Examples:\n    secureml {' '.join(path)}" in ran.out
 
 
+def test_debug_shows_where_an_error_comes_from_and_nothing_else_does(run):
+    plain, debug = (
+        run("settings", "show", "--env", "x"),
+        run("--debug", "settings", "show", "--env", "x"),
+    )
+    assert "Traceback" not in plain.err
+    assert debug.err.startswith("Traceback (most recent call last):\n")
+    assert debug.err.endswith(plain.err)
+    assert debug.code == plain.code == 2
+
+
 @pytest.mark.parametrize("path", [(), ("keys",), ("vault",), ("settings",)], ids=" ".join)
 def test_every_group_lists_its_commands_without_cutting_their_summaries(run, path):
     ran = run(*path, "--help")

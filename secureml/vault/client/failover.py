@@ -217,7 +217,7 @@ class FailoverClient:
         failure = previous if previous is not None and _is_late() else last
         if (failure.retry_after or -1) >= seconds_left():
             left = f"vault_timeout, {self._timeout:g} s in all, leaves less"
-            failure.error.args = (f"{failure.error}; {left}",)
+            failure.error.reword(f"{failure.error.message}; {left}")
         return failure.error
 
     def _judged(
