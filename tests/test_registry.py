@@ -166,7 +166,7 @@ def test_a_format_of_another_package_is_found_by_its_full_name(install: Install)
 def test_a_name_that_no_package_registers_is_an_error_that_tells_what_to_install(registry) -> None:  # type: ignore[no-untyped-def]  # Registry
     with pytest.raises(PseudonymizationError) as caught:
         registry.load("acme:none/1", object)
-    assert str(caught.value) == (
+    assert caught.value.message == (
         f"the {registry.what} 'acme:none/1' is not installed: install the package of 'acme' that"
         f" registers it as an entry point of 'secureml.{registry.plural}'"
     )

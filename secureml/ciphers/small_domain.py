@@ -73,7 +73,7 @@ def _table(key: SecretBytes, size: int, tweak: bytes, inverse: bool) -> NDArray[
     subkey.update(b"secureml/table/1" + size.to_bytes(8, "big") + tweak)
     blocks = np.zeros((size, 2), ">u8")
     blocks[:, 1] = np.arange(size)
-    encryptor = Cipher(algorithms.AES(subkey.finalize()), modes.ECB()).encryptor()  # noqa: S305  # no two blocks are alike
+    encryptor = Cipher(algorithms.AES(subkey.finalize()), modes.ECB()).encryptor()  # noqa: S305  # nosec B305  # no two blocks are alike
     words = np.frombuffer(encryptor.update(blocks.tobytes()), ">u8").reshape(-1, 2)
     order = _order(words)
     table = order

@@ -294,7 +294,7 @@ def _told(error: Exception) -> SecureMLError:
     """Return an error as it is told to the other process: of others its type alone."""
     if isinstance(error, SecureMLError):
         with contextlib.suppress(Exception):
-            told: SecureMLError = pickle.loads(pickle.dumps(error))  # noqa: S301  # its own
+            told: SecureMLError = pickle.loads(pickle.dumps(error))  # noqa: S301  # nosec B301  # its own
             return told
         return SecureMLError(error.message)
     return SecureMLError(f"a worker process failed ({type(error).__name__})")

@@ -97,7 +97,7 @@ def test_merge_manifests_refuses_one_manifest_in_place_of_a_list(manager, given)
 
 def test_an_argument_error_can_be_sent_to_another_process():
     error = pickle.loads(pickle.dumps(ArgumentError.of("formats", "is none", "['a']")))
-    assert str(error) == "formats['a'] is none"
+    assert error.message == "formats['a'] is none"
     assert error.argument == "formats"
 
 

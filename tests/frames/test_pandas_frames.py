@@ -34,7 +34,7 @@ def test_several_levels_of_column_names() -> None:
 
 def test_column_names_that_occur_twice() -> None:
     frame = pd.DataFrame([[1, 2, 3, 4]], columns=["a", "b", "a", 0])
-    with pytest.raises(PseudonymizationError, match=r"more than once: 'a'$"):
+    with pytest.raises(PseudonymizationError, match=r"more than once: 'a' \(SML-400\)$"):
         table_of(frame)
 
 

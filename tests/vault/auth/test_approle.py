@@ -105,7 +105,7 @@ def test_a_wrong_secret_id_is_refused_and_not_shown(role, assert_conceals):
     with pytest.raises(AuthenticationError) as caught:
         role.method(vault_secret_id=WRONG, vault_role="reader").login(role.client)
     where = f" in the namespace {role.vault.namespace!r}" if role.vault.namespace else ""
-    assert str(caught.value) == (
+    assert caught.value.message == (
         f"Vault refuses the approle login at 'approle'{where} "
         "with role 'reader': vault_role_id or vault_secret_id is wrong, expired or used up"
     )

@@ -139,7 +139,9 @@ def test_plain_http_shows_no_certificate(vault, issued, anonymous):
 def test_a_cert_login_without_a_certificate_names_the_variable_to_set(connect):
     settings = Settings(vault_auth="cert")
     assert client_certificate(settings) is None
-    with pytest.raises(AuthenticationError, match=r"export SECUREML_VAULT_CLIENT_CERT$"):
+    with pytest.raises(
+        AuthenticationError, match=r"export SECUREML_VAULT_CLIENT_CERT \(SML-311\)$"
+    ):
         auth_from(settings).login(connect(settings))
 
 

@@ -92,7 +92,7 @@ def test_a_missing_credential_is_told_at_login_and_nothing_is_sent(
     with pytest.raises(AuthenticationError) as caught:
         method.login(anonymous(server.url))
     shown = COMPLETE[name].get("vault_auth", name)
-    assert str(caught.value) == f"vault_auth = {shown!r} {message}"
+    assert caught.value.message == f"vault_auth = {shown!r} {message}"
     assert server.received == []
     assert_conceals(caught.value, SECRET)
 
@@ -139,7 +139,7 @@ def test_a_file_without_a_credential_is_refused_by_name(
     method = auth_from(Settings(**{"vault_auth": name, **settings}))
     with pytest.raises(AuthenticationError) as caught:
         method.login(anonymous(server.url))
-    assert str(caught.value) == f"{setting}_file {str(file)!r}{problem}"
+    assert caught.value.message == f"{setting}_file {str(file)!r}{problem}"
     assert server.received == []
     assert_conceals(caught.value, SECRET)
 

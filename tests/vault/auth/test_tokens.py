@@ -45,7 +45,7 @@ def test_the_token_file_in_the_home_folder_is_the_default(nowhere, tmp_path, mon
     method = auth_from(Settings(vault_auth="token_file"))
     with pytest.raises(AuthenticationError) as caught:
         method.login(nowhere)
-    assert str(caught.value) == "vault_token_file '~/.vault-token': No such file or directory"
+    assert caught.value.message == "vault_token_file '~/.vault-token': No such file or directory"
     (tmp_path / ".vault-token").write_text(TOKEN)
     assert method.login(nowhere).token.reveal() == TOKEN
 

@@ -193,7 +193,7 @@ def test_a_server_that_is_gone_is_reported_without_its_traceback(tmp_path):
 
 
 def test_a_request_that_is_refused_names_the_request_and_no_answer(bao):
-    with pytest.raises(VaultUnavailableError, match=r"400 to PUT /v1/sys/init$"):
+    with pytest.raises(VaultUnavailableError, match=r"400 to PUT /v1/sys/init \(SML-300\)$"):
         bao._initialize()
 
 

@@ -579,7 +579,7 @@ def test_a_plan_that_can_not_be_finished_is_not_begun(work, vault):
     plan = here.plan()
     with pytest.raises(AccessDeniedError) as caught:
         here.check(plan)
-    assert str(caught.value) == (
+    assert caught.value.message == (
         "nothing was changed: the token's policies lack 'sudo' on 'sys/auth/approle', 'create' on "
         f"'{role}', 'read' on '{role}/role-id'"
     )
