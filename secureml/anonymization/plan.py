@@ -41,6 +41,7 @@ __all__ = [
     "in_column",
     "plan_table",
     "rules_in_force",
+    "spec_of",
 ]
 
 _SHOWN = 8
@@ -130,7 +131,7 @@ def plan_table(
     rules = {name: wanted[name].over(rule) for name, rule in rules.items()}
     _check_holders(table, rules)
     specs = {
-        name: in_column(name, _spec_of, name, table, rule, prefix or None)
+        name: in_column(name, spec_of, name, table, rule, prefix or None)
         for name, rule in rules.items()
     }
     earlier = earlier_manifest(document, table, specs)
@@ -294,7 +295,18 @@ def _said(
     return rules, functions
 
 
-def _spec_of(name: str, table: Table, rule: ColumnRule, domain_prefix: str | None) -> ColumnSpec:
+def spec_of(name: str, table: Table, rule: ColumnRule, domain_prefix: str | None) -> ColumnSpec:
+    """Decide how a column is replaced, from its rule and its type alone.
+
+    Args:
+        name: of the column.
+        table: with the column; no value is looked at.
+        rule: of the column.
+        domain_prefix: prefix of its key domain, or None.
+
+    Raises:
+        PseudonymizationError: the rule is wrong, or does not fit the column.
+    """
     column = table.column(name)
     kind: type = Unread
     if strategy_type(rule.strategy or "fpe").reads:

@@ -16,6 +16,7 @@ from secureml.ciphers.integer_ff1 import IntegerFF1
 from secureml.ciphers.siv import SivToken
 from secureml.ciphers.small_domain import SmallDomainCipher
 from secureml.errors import PseudonymizationError
+from secureml.forksafe import CachedProperty
 from secureml.pseudonymization.formats import NO_ROWS, NONE_SMALL, Format
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.mixed_radix import Index
@@ -129,11 +130,20 @@ class Fpe(Strategy):
     def _makes_tokens(self) -> bool:
         return "token" in (self._small_domain, self._on_invalid)
 
-    def _permutation(self, *, decrypt: bool) -> Permutation:
+    @CachedProperty
+    def _ciphers(self) -> tuple[IntegerFF1, SmallDomainCipher | None]:
+        """The ciphers, which keep what they compute for the next batch of the column."""
         permute = self._small_domain == "permute"
-        return Permutation(
+        return (
             IntegerFF1(self.keys.fpe(), min_domain=MIN_DOMAIN),
-            tables=SmallDomainCipher(self.keys.tables()) if permute else None,
+            SmallDomainCipher(self.keys.tables()) if permute else None,
+        )
+
+    def _permutation(self, *, decrypt: bool) -> Permutation:
+        cipher, tables = self._ciphers
+        return Permutation(
+            cipher,
+            tables=tables,
             row_tweaks=self.row_tweaks,
             decrypt=decrypt,
             smallest=2 if decrypt else self._smallest,

@@ -1,0 +1,1 @@
+"""Engines that run functions of single values, and databases."""
