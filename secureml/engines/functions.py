@@ -134,7 +134,7 @@ class Functions:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What recovery needs later: the key, and each rule whose values can be recovered.
+        """The key, and each rule whose values can be recovered, as recovery needs them later.
 
         It tells nothing of rows. Whoever keeps it beside the pseudonyms passes it to
         ``register``, which then refuses another key, and does not follow changes of the rules.
