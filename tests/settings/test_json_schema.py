@@ -13,9 +13,14 @@ What JSON Schema can't say, and the files drawn here so leave out:
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 import math
 import random
+import re
+import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -215,3 +220,62 @@ def test_the_schema_holds_the_floor(section: str) -> None:
     assert SCHEMA.is_valid({section: {"use_default_fallback": True}}) is not below
     assert SCHEMA.is_valid({section: {"vault_tls_verify": False}}) is not below
     assert SCHEMA.is_valid({section: {"vault_url": "http://127.0.0.1:8200"}})
+
+
+SHIPPED = importlib.resources.files("secureml.settings") / "settings.schema.json"
+
+TAPLO = shutil.which("taplo", path=str(Path(sys.executable).parent)) or shutil.which("taplo")
+
+needs_taplo = pytest.mark.skipif(TAPLO is None, reason="Taplo has no wheel for this machine")
+
+
+def refused_by_taplo(folder: Path, *options: str) -> set[str]:
+    """Return the names of the TOML files of a folder that Taplo finds wrong."""
+    ran = subprocess.run(
+        [str(TAPLO), "check", "--no-auto-config", "--colors", "never", *options, "*.toml"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    wrong = re.findall(r'error=schema validation failed path="([^"]+)"', ran.stderr)
+    assert (ran.returncode != 0) == bool(wrong), ran.stderr
+    return {Path(path).name for path in wrong}
+
+
+def test_the_shipped_schema_is_made_from_the_table_of_settings() -> None:
+    remedy = "secureml settings schema > secureml/settings/settings.schema.json"
+    made = json.dumps(json_schema(), indent=2) + "\n"
+    assert SHIPPED.read_text("utf-8") == made, f"write it anew: {remedy}"
+
+
+def test_the_shipped_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(SHIPPED.read_text("utf-8")))
+
+
+@needs_taplo
+def test_taplo_finds_the_same_files_wrong_by_the_shipped_schema(
+    tmp_path: Path, runs: int, seed: int
+) -> None:
+    wrong = set()
+    for number in range(seed, seed + runs):
+        document = Draw(random.Random(number)).file()
+        name = f"{number}.toml"
+        (tmp_path / name).write_text(
+            "".join(f"{json.dumps(k)} = {toml(v)}\n" for k, v in document.items())
+        )
+        if not SCHEMA.is_valid(document):
+            wrong.add(name)
+    schema = Path(str(SHIPPED)).as_uri()
+    assert refused_by_taplo(tmp_path, "--schema", schema) == wrong
+    assert runs // 10 < len(wrong) < runs - runs // 10
+
+
+@needs_taplo
+def test_taplo_follows_the_line_that_names_the_schema(tmp_path: Path) -> None:
+    shutil.copy(str(SHIPPED), tmp_path)
+    line = "#:schema ./settings.schema.json\n"
+    (tmp_path / "right.toml").write_text(f"{line}[production]\nvault_auth = 'approle'\n")
+    (tmp_path / "wrong.toml").write_text(f"{line}[production]\nvault_auth = 'aprole'\n")
+    assert refused_by_taplo(tmp_path) == {"wrong.toml"}
