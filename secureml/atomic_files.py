@@ -58,11 +58,13 @@ class NewFile:
         content: what it is to hold.
         mode: its permission bits; by default those of the file that is there, or what the process
             gives a new one.
+        fresh: whether there must be nothing of this name yet.
     """
 
     path: Path
     content: bytes = field(repr=False)
     mode: int | None = None
+    fresh: bool = False
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> bool:
@@ -81,7 +83,9 @@ def check_replaceable(path: str | os.PathLike[str]) -> bool:
 
 
 @contextlib.contextmanager
-def new_file(target: Path, mode: int | None = _PRIVATE) -> Iterator[BinaryIO]:
+def new_file(
+    target: Path, mode: int | None = _PRIVATE, *, fresh: bool = False
+) -> Iterator[BinaryIO]:
     """Write a file that replaces another when it is complete, and never before.
 
     The file that is given can be read, too.
@@ -91,6 +95,7 @@ def new_file(target: Path, mode: int | None = _PRIVATE) -> Iterator[BinaryIO]:
         mode: its permission bits; by default only its owner can read it. None for those of the
             file that is there, or what the process gives a new one. Until it is complete, its
             owner alone can read it.
+        fresh: replace nothing: whatever has this name by then is an error.
 
     Raises:
         SecureMLError: it can't be written; what was there is as it was.
@@ -118,6 +123,9 @@ def new_file(target: Path, mode: int | None = _PRIVATE) -> Iterator[BinaryIO]:
                     os.link(source, temporary, src_dir_fd=descriptor)
                 if fcntl is None:
                     file.close()  # Windows renames no open file
+                if fresh:
+                    # An empty file of ours holds the name, as not every system has hard links.
+                    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE))
                 temporary.replace(target)
                 sync_folder(target.parent)
         finally:
@@ -156,7 +164,7 @@ def write_together(files: Sequence[NewFile]) -> None:
         # What is entered last is put in place first.
         for file in reversed(files):
             target = Path(os.path.realpath(file.path))
-            stream = stack.enter_context(new_file(target, file.mode))
+            stream = stack.enter_context(new_file(target, file.mode, fresh=file.fresh))
             stream.write(file.content)
             sync(stream)
 

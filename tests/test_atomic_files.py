@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from secureml import atomic_files as module
-from secureml.atomic_files import check_replaceable, new_file, write_file
+from secureml.atomic_files import (
+    NewFile,
+    check_replaceable,
+    new_file,
+    write_file,
+    write_together,
+)
 from secureml.errors import SecureMLError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="files of POSIX")
@@ -169,3 +175,32 @@ def test_without_locks_files_are_written_and_nothing_is_swept(target, monkeypatc
     write_file(target, b"new")
     assert target.read_bytes() == b"new"
     assert names(target) == {target.name, left.name}
+
+
+def test_a_fresh_file_replaces_nothing_whenever_the_other_came(kind, target):
+    def write_while_another_comes():
+        with new_file(target, fresh=True) as file:
+            file.write(b"new")
+            target.write_bytes(b"other")
+
+    with pytest.raises(SecureMLError, match="File exists"):
+        write_while_another_comes()
+    assert target.read_bytes() == b"other"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_of_files_written_together_none_is_changed_if_a_fresh_one_is_there(target):
+    other = target.with_name("other")
+    other.write_bytes(b"other")
+    with pytest.raises(SecureMLError, match="File exists"):
+        write_together([NewFile(other, b"new", fresh=True), NewFile(target, b"new")])
+    assert other.read_bytes() == b"other"
+    assert list(target.parent.iterdir()) == [other]
+
+
+def test_a_fresh_file_has_the_mode_of_a_new_one(kind, target):
+    write_together([NewFile(target, b"new", fresh=True)])
+    plain = target.with_name("plain")
+    plain.touch()
+    assert target.stat().st_mode == plain.stat().st_mode
+    assert target.read_bytes() == b"new"

@@ -14,6 +14,7 @@ __all__ = ["main"]
     cls=Program,
     package=__name__,
     commands_at={
+        "init": ("init", "Write the settings file that a project begins with"),
         "anonymize": ("tables.anonymize", "Replace values in files by pseudonyms"),
         "reidentify": ("tables.reidentify", "Recover the values that anonymize replaced in files"),
         "rekey": ("tables.rekey", "Move the pseudonyms in a file to another key"),

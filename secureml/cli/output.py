@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ask",
+    "ask_for",
     "ask_hidden",
     "confirm",
     "discard",
@@ -236,6 +237,21 @@ def ask(question: str) -> str:
     return ""
 
 
+def ask_for(question: str, default: str, check: Callable[[str], str]) -> str:
+    """Return what is typed, or a default if that is nothing; ask again if a check refuses it.
+
+    Args:
+        question: the question.
+        default: what an empty line stands for.
+        check: returns what is meant, or raises ``click.UsageError``.
+
+    Raises:
+        click.Abort: the input ended.
+    """
+    how = {"default": default, "show_default": bool(default), "value_proc": check}
+    return str(_asked(click.prompt, question, **how))
+
+
 def ask_hidden(question: str) -> str:
     """Return what is typed, which is not shown.
 
@@ -254,7 +270,7 @@ def confirm(question: str) -> bool:
     return False
 
 
-def _asked(function: Callable[..., Any], question: str, **how: bool) -> Any:
+def _asked(function: Callable[..., Any], question: str, **how: Any) -> Any:
     try:
         # Some versions of Click print a question's last character to standard output all the same.
         with contextlib.redirect_stdout(sys.stderr):

@@ -42,6 +42,7 @@ def test_there_are_the_commands_that_are_documented():
         "settings show",
         "settings schema",
         "scan",
+        "init",
         "demo",
     }
 
@@ -97,6 +98,7 @@ def test_secureml_runs_as_a_program_and_as_a_module(installed, python):
     [
         *("--help", "--version", "keys --help", "vault --help", "settings --help", "demo --help"),
         *("anonymize --help", "reidentify --help", "rekey --help", "scan --help"),
+        "init --help",
     ],
 )
 def test_help_loads_nothing_but_click(python, arguments):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from secureml.scanning import Proposal
 
-__all__ = ["scan"]
+__all__ = ["proposals_for", "scan", "with_distinct_names"]
 
 _ROWS_OF_A_CHUNK = 2_000
 
@@ -45,10 +45,9 @@ def scan(environment: str | None, *, file: str, write: bool, as_json: bool, **cs
       secureml scan customers.csv --write
     """
     from secureml.configuration.process import configure
-    from secureml.scanning import scan as proposals_for
 
     settings = configure(environment=environment)
-    proposals = proposals_for(_sample(file, csv))
+    proposals = proposals_for(file, csv)
     ruled = {one.column for one in proposals if settings.columns.of(one.column) is not None}
     new = [one for one in proposals if one.column not in ruled]
     if as_json:
@@ -60,9 +59,25 @@ def scan(environment: str | None, *, file: str, write: bool, as_json: bool, **cs
     else:
         _print(proposals, ruled)
     if write:
-        # Two columns whose names differ only in case have one rule.
-        names = {one.column.casefold(): one for one in reversed(new)}
-        _write({one.column: one.rule.document() for one in new if one in names.values()})
+        _write({one.column: one.rule.document() for one in with_distinct_names(new)})
+
+
+def proposals_for(file: str, csv: Mapping[str, Any]) -> tuple[Proposal, ...]:
+    """Scan some rows of a file, evenly spread.
+
+    Args:
+        file: CSV or Parquet.
+        csv: what the options for CSV files say.
+    """
+    from secureml.scanning import scan as scan_table
+
+    return scan_table(_sample(file, csv))
+
+
+def with_distinct_names(proposals: Sequence[Proposal]) -> list[Proposal]:
+    """Return the proposals with one rule for columns whose names differ only in case."""
+    names = {one.column.casefold(): one for one in reversed(proposals)}
+    return [one for one in proposals if one in names.values()]
 
 
 def _sample(file: str, csv: Mapping[str, Any]) -> pa.Table:
