@@ -14,8 +14,14 @@ from secureml.secret_types import conceals
 
 if TYPE_CHECKING:
     from secureml.secret_types import SecretText
+    from secureml.settings import Settings
 
-__all__ = ["configure_default_key_manager", "get_default_key_manager", "get_encryption_key"]
+__all__ = [
+    "configure_default_key_manager",
+    "get_default_key_manager",
+    "get_encryption_key",
+    "settings_before_vault",
+]
 
 
 _ATTACHED = "default manager"
@@ -80,6 +86,15 @@ def get_default_key_manager() -> KeyManager:
         return current
     with _lock.mutex:
         return _current() or _built(_arguments)
+
+
+def settings_before_vault() -> Settings:
+    """Return the default manager's settings without Vault's layer: nothing is sent for them.
+
+    Raises:
+        ConfigurationError: with every problem found.
+    """
+    return get_default_key_manager()._local
 
 
 def get_encryption_key(

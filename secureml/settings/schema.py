@@ -241,6 +241,12 @@ class Settings:
         minimum=0.0,
         vault_may_set=True,
     )
+    job_start_jitter: float = _setting(
+        0.0,
+        "Seconds up to which a worker of a cluster waits, by chance, before it reads the key of a "
+        "job, so that a fleet does not ask Vault all at once.",
+        minimum=0.0,
+    )
     columns: Rules = _setting(
         Rules(),
         'Rules by column: a table for each name, or pattern such as `"*email*"`.',

@@ -23,6 +23,7 @@ class Login:
         ttl: seconds that it is valid for; None if that is unlimited or not known.
         renewable: whether its life can be prolonged.
         own: whether the library obtained it, and so may revoke it.
+        batch: whether it is a batch token, which Vault does not store and so can't revoke.
         accessor: the token's accessor; None if not known.
         request_id: Vault's own id of the request that brought it.
     """
@@ -31,6 +32,7 @@ class Login:
     ttl: float | None = None
     renewable: bool = False
     own: bool = False
+    batch: bool = False
     accessor: str | None = None
     request_id: str | None = None
 

@@ -67,6 +67,7 @@ class LoginRequest:
             ttl=float(auth.seconds("lease_duration")) or None,
             renewable=auth.flag("renewable"),
             own=True,
+            batch=auth.text("token_type") == "batch",
             accessor=auth.word("accessor") or None,
             request_id=answer.body.request_id,
         )

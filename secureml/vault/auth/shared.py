@@ -252,7 +252,7 @@ class SharedLogin:
     def _revoke(self, client: FailoverClient, old: LoggedIn) -> None:
         if old.login.own and self._clock() < old.ends_at:
             with suppress(SecretError):
-                client.revoke(old.login.token)
+                client.revoke(old.login)
 
 
 class _Logins(Renewed):

@@ -43,6 +43,9 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.5
 
+_LIMIT_SHARE = 1 / 8
+"""The share of the time left that a pause may take if Vault limits the rate of requests."""
+
 _TOO_LATE = 0.01
 """Seconds in which no further attempt can succeed."""
 
@@ -104,12 +107,19 @@ class FailoverClient:
                 return result if previous is None else replace(result, repeated=True)
             if not result.transient or not (request.repeatable or result.not_processed):
                 raise result.error
-            jitter = random.uniform(longest / 2, longest)  # noqa: S311  # nosec B311  # no secret depends on it
-            pause = jitter + (result.retry_after or 0)
+            asked = result.retry_after or 0
+            limit = _LONGEST_PAUSE
+            if result.is_limit:
+                limit = max(limit, (seconds_left() - asked) * _LIMIT_SHARE)
+            longest = min(longest, limit)
+            # A crowd that comes back together would be too many again.
+            shortest = 0 if result.is_limit else longest / 2
+            # No secret depends on it.
+            pause = asked + random.uniform(shortest, longest)  # noqa: S311  # nosec B311
             if pause >= seconds_left():
                 raise self._given_up(result, previous)
             time.sleep(pause)
-            previous, longest = result, min(2 * longest, _LONGEST_PAUSE)
+            previous, longest = result, 2 * longest
 
     def post(
         self,
@@ -156,13 +166,15 @@ class FailoverClient:
         except SecretError:
             # Its event is required and can't be written.
             if login is not None:
-                self.revoke(login.token)
+                self.revoke(login)
             raise
         return login
 
-    def revoke(self, token: SecretText) -> None:
+    def revoke(self, login: Login) -> None:
         """Revoke a token, by one attempt; one that can't be revoked ends by itself."""
-        self._transport.exchange(Request("post", "auth/token/revoke-self"), self.preferred, token)
+        if not login.batch:
+            request = Request("post", "auth/token/revoke-self")
+            self._transport.exchange(request, self.preferred, login.token)
 
     def close(self) -> None:
         """Close the connections."""

@@ -65,6 +65,11 @@ class Failure:
     absent: bool = False
     retry_after: float | None = None
 
+    @property
+    def is_limit(self) -> bool:
+        """Whether Vault limits the rate of requests."""
+        return isinstance(self.error, VaultUnavailableError) and self.error.is_limit
+
 
 def failure_in(answer: Answer, address: Address, *, is_login: bool) -> Failure | None:
     """Classify an answer by its status; None if it is 2xx or a refusal.

@@ -17,6 +17,7 @@ from secureml.secret_types import SecretText
 from secureml.settings import Layers, load_settings
 from secureml.vault.auth import AuthMethod, Login, auth_from
 from secureml.vault.client.session import VaultSession
+from secureml.vault.client.transport import Transport
 
 READ = """
 path "secret/data/*" { capabilities = ["read"] }
@@ -236,6 +237,42 @@ def test_closing_revokes_what_the_session_obtained(vault: Any, session_with: Any
     session.close()
     assert not is_alive(vault, auth.given[0])
     session.close()
+
+
+@pytest.mark.parametrize("token_type", ["service", "batch"])
+def test_a_batch_token_is_replaced_and_neither_renewed_nor_revoked(
+    vault: Any, session_with: Any, clock: Clock, monkeypatch: Any, token_type: str
+) -> None:
+    admin = vault.client()
+    admin.sys.create_or_update_policy("reader", READ)
+    admin.sys.enable_auth_method("approle")
+    approle = admin.auth.approle
+    approle.create_or_update_approle(
+        "app", token_policies=["reader"], token_ttl="300s", token_type=token_type
+    )
+    session = session_with(
+        vault_auth="approle",
+        vault_role_id=approle.read_role_id("app")["data"]["role_id"],
+        vault_secret_id=approle.generate_secret_id("app")["data"]["secret_id"],
+    )
+    sent: list[str] = []
+    exchange = Transport.exchange
+
+    def noted(self: Any, request: Any, *more: Any) -> Any:
+        if request.path != "sys/health":  # whether there are namespaces
+            sent.append(request.path)
+        return exchange(self, request, *more)
+
+    monkeypatch.setattr(Transport, "exchange", noted)
+    assert value_of(session) == "v"
+    clock.now += 201
+    assert value_of(session) == "v"
+    session.close()
+    login, read = "auth/approle/login", "secret/data/k"
+    if token_type == "batch":
+        assert sent == [login, read, login, read]
+    else:
+        assert sent == [login, read, "auth/token/renew-self", read, "auth/token/revoke-self"]
 
 
 def test_a_token_that_was_given_is_never_revoked(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import hvac
 import pytest
 
 from helpers.network import Relay
@@ -31,7 +32,9 @@ from secureml.secret_types import SecretText
 from secureml.settings import Layers, Settings, load_settings
 from secureml.stores.vault import VaultStore
 from secureml.vault.auth import AuthMethod, Login
+from secureml.vault.client.failures import Failure
 from secureml.vault.client.session import VaultSession
+from secureml.vault.devserver.server import DevServer
 
 TOKEN = "s.canary-token-7f3e"
 BODY = "canary-body-2d81"
@@ -250,6 +253,49 @@ def test_retry_after_is_waited_for(
     assert value_of(session_of(server.url, vault_timeout=5)) == "v"
     assert len(waited) == 1
     assert 3 <= waited[0] < 3.2
+
+
+def test_pauses_spread_ever_wider_while_vault_limits_the_rate_and_only_then(
+    faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[float, float]] = []
+
+    def uniform(shortest: float, longest: float) -> float:
+        drawn.append((shortest, longest))
+        return 0.0
+
+    monkeypatch.setattr("secureml.vault.client.failover.random.uniform", uniform)
+    slow, late = ({**FAILING, "status": status} for status in ("429 Slow", "504 Late"))
+    for failing, widest in ((slow, 12.5), (late, 0.5)):
+        drawn.clear()
+        server = faulty(**FOUND, first=[failing] * 12)
+        assert value_of(session_of(server.url, vault_timeout=100)) == "v"
+        assert [longest for _, longest in drawn[:4]] == [0.05, 0.1, 0.2, 0.4]
+        assert drawn[-1][1] == pytest.approx(widest, rel=0.1)
+        assert all(
+            shortest == (0 if failing is slow else longest / 2) for shortest, longest in drawn
+        )
+
+
+def test_all_of_many_clients_get_through_a_limit_on_the_rate(
+    private_bao: DevServer, session_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = private_bao.root_token.reveal()
+    admin = hvac.Client(private_bao.url, token=token)
+    admin.secrets.kv.v2.create_or_update_secret("k", {"value": "v"})
+    quota = {"rate": 20, "interval": "1s", "path": "secret/"}
+    admin.adapter.post("/v1/sys/quotas/rate-limit/keys", json=quota)
+    admin.adapter.close()
+    refused: list[bool] = []
+    given = Failure.is_limit.fget
+    monkeypatch.setattr(
+        Failure, "is_limit", property(lambda self: refused.append(given(self)) or refused[-1])
+    )
+    sessions = [session_of(private_bao.url, token, vault_timeout=60) for _ in range(40)]
+    with ThreadPoolExecutor(40) as threads:
+        assert list(threads.map(value_of, sessions)) == ["v"] * 40
+    assert all(refused)
+    assert len(refused) >= 20
 
 
 def test_retry_after_beyond_the_deadline_fails_at_once(
