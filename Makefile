@@ -13,8 +13,8 @@ PARALLEL := --numprocesses auto --dist worksteal --ignore=tests/engines
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint test-core test-install test-lowest test-all docs bench bench-outages fuzz
-.PHONY: release-check clean $(PYTHONS:%=test-python-%)
+.PHONY: help demo test lint test-core test-install test-lowest test-all docs bench bench-outages
+.PHONY: bench-fleet fuzz release-check clean $(PYTHONS:%=test-python-%)
 
 help:
 	@echo 'make demo          watch keys being made and a table being pseudonymized and recovered'
@@ -28,6 +28,7 @@ help:
 	@echo 'make docs          build the documentation into docs/_build/html'
 	@echo 'make bench         measure speed and memory beside the AES floor and other packages'
 	@echo 'make bench-outages measure what becomes of outages, and what a read from Vault costs'
+	@echo 'make bench-fleet   measure what 2,000 clients at once cost a server, and what helps'
 	@echo 'make fuzz          throw a million inputs at formats, strategies, tables and manifests,'
 	@echo '                   changed answers at what asks Vault, and changed files at what reads them'
 	@echo 'make release-check  build twice and compare, look for known flaws, list what it is made of'
@@ -82,6 +83,9 @@ bench: .venv/.bench
 
 bench-outages: .venv/.dev
 	PYTHONPATH=tests .venv/bin/python benchmarks/outages.py
+
+bench-fleet: .venv/.dev
+	.venv/bin/python benchmarks/fleet.py --plots docs/img
 
 fuzz: .venv/.dev
 	.venv/bin/python benchmarks/fuzz.py
