@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,16 @@ def test_files_are_hidden_and_recovered_and_a_rekey_says_what_it_lacks(
     done = command("rekey", "hidden.csv")
     assert done.returncode == 1
     assert "fcntl" in done.stderr
+
+
+def test_a_program_is_run_with_a_secret_in_a_file_that_is_removed(command, monkeypatch):
+    monkeypatch.setenv("SECUREML_API_KEY", "hunter22")
+    script = 'cat "$KEY"; echo " $KEY"; exit 7'
+    done = command("run", "--secret-file", "KEY=api_key", "--", "sh", "-c", script)
+    assert done.returncode == 7, done.stderr
+    content, path = done.stdout.split()
+    assert content == "hunter22"
+    assert not Path(path).parent.exists()
 
 
 def test_settings_are_written_and_shown(command):

@@ -19,6 +19,7 @@ __all__ = ["main"]
         "reidentify": ("tables.reidentify", "Recover the values that anonymize replaced in files"),
         "rekey": ("tables.rekey", "Move the pseudonyms in a file to another key"),
         "scan": ("tables.scan", "Propose rules for the columns of a file"),
+        "run": ("run", "Run a program with secrets as its environment variables"),
         "keys": ("keys", "Make, read and rotate keys"),
         "vault": ("vault", "Set a Vault up, run one for development, see how one is"),
         "settings": ("settings", "Show the settings and their schema"),

@@ -182,7 +182,7 @@ class _Command(click.Command):
 
 
 def command(
-    interrupted: str = "nothing was changed",
+    interrupted: str = "nothing was changed", **attributes: Any
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Make a function a command with ``--env``, which it gets as ``environment``.
 
@@ -190,6 +190,7 @@ def command(
 
     Args:
         interrupted: what is printed if Ctrl-C stops it: what was changed.
+        **attributes: further ones of ``click.Command``.
     """
 
     def decorate(function: Callable[..., None]) -> click.Command:
@@ -201,7 +202,8 @@ def command(
             help="The environment to work in; wins over SECUREML_ENV.",
         )(function)
         lines = textwrap.indent(textwrap.dedent(examples), "  ")
-        made = click.command(cls=_Command, help=text, epilog=f"\b\nExamples:\n{lines}")(with_env)
+        epilog = f"\b\nExamples:\n{lines}"
+        made = click.command(cls=_Command, help=text, epilog=epilog, **attributes)(with_env)
         made.interrupted = interrupted
         return made
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from secureml.settings import checks
 
-__all__ = ["END", "NO_NUL", "PATTERNS", "PROTECTED_URLS"]
+__all__ = ["END", "NO_NUL", "PATTERNS", "PROTECTED_URLS", "SECRET_REFERENCE"]
 
 END = r"(?![\s\S])"
 """The end of the text; in Python ``$`` also matches before a final line break."""
@@ -58,6 +58,11 @@ PATTERNS: Mapping[Callable[[str, str], str], str] = MappingProxyType(
     }
 )
 """What each check lets through."""
+
+SECRET_REFERENCE = (
+    rf"^(?![^#]*[\x00-\x1f\x7f%?\\])(?!([^#]*/)? *\.{{0,2}} *(/|#|{END}))[^#]+(#[\s\S]+)?{END}"
+)
+"""The name of a secret, and behind ``#`` that of a field."""
 
 PROTECTED_URLS = _list(f"{_url(_HTTPS)}|{_url(_HTTP, _LOOPBACK)}|{_SOCKET}")
 """Addresses of Vault to which nothing travels unencrypted."""

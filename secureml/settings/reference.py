@@ -9,7 +9,7 @@ from secureml.registry import VENDOR_NAME
 from secureml.settings.checks import check_path
 from secureml.settings.environments import ENVIRONMENTS, NAME_PATTERN, NO_SECTIONS
 from secureml.settings.packaged import packaged_defaults
-from secureml.settings.patterns import END, NO_NUL, PATTERNS, PROTECTED_URLS
+from secureml.settings.patterns import END, NO_NUL, PATTERNS, PROTECTED_URLS, SECRET_REFERENCE
 from secureml.settings.rules import (
     CHOICES,
     KEYS,
@@ -18,6 +18,7 @@ from secureml.settings.rules import (
     Profiles,
     Rules,
 )
+from secureml.settings.run_secrets import VARIABLE, RunSecrets
 from secureml.settings.schema import RIVALS, SETTINGS, check_key_name
 from secureml.settings.setting import LARGEST, Setting
 
@@ -30,10 +31,12 @@ _KINDS: dict[type, str] = {
     list: "array",
     Rules: "object",
     Profiles: "object",
+    RunSecrets: "object",
 }
 _PATTERNS = {**PATTERNS, check_key_name: PATTERNS[check_path]}
 _OF_VENDOR = {"type": "string", "pattern": f"^{VENDOR_NAME.pattern}{END}"}
 _RULES = {"$ref": "#/$defs/rules"}
+_REFERENCE = {"type": "string", "pattern": SECRET_REFERENCE}
 _TABLES: dict[type, dict[str, Any]] = {
     Rules: _RULES,
     Profiles: {
@@ -46,6 +49,20 @@ _TABLES: dict[type, dict[str, Any]] = {
             "minProperties": 1,
             "additionalProperties": False,
         }
+    },
+    RunSecrets: {
+        "propertyNames": {"pattern": f"^{VARIABLE}{END}"},
+        "additionalProperties": {
+            "anyOf": [
+                _REFERENCE,
+                {
+                    "type": "object",
+                    "properties": {"file": _REFERENCE},
+                    "required": ["file"],
+                    "additionalProperties": False,
+                },
+            ]
+        },
     },
 }
 

@@ -27,6 +27,7 @@ from secureml.settings.environments import (
 )
 from secureml.settings.packaged import default_in, is_default
 from secureml.settings.rules import Profiles, Rules
+from secureml.settings.run_secrets import RunSecrets
 from secureml.settings.setting import Setting, collecting, normalized
 
 __all__ = [
@@ -264,6 +265,11 @@ class Settings:
         "a recipient: equal values then have other pseudonyms.",
     )
     strict_columns: bool = _setting(False, "Whether a column that no rule names is an error.")
+    run: RunSecrets = _setting(
+        RunSecrets(),
+        "Secrets that `secureml run` hands to a program, by environment variable.",
+        read=RunSecrets.read,
+    )
     audit_log: str | None = _setting(
         None, "File that takes a line of JSON for each access to a key.", is_path=True
     )

@@ -8,7 +8,14 @@ from secureml.settings.environments import ENVIRONMENTS, nearest
 from secureml.settings.schema import SETTINGS
 from secureml.settings.setting import variable_of
 
-__all__ = ["ENVIRONMENT_VARIABLE", "FILE_VARIABLE", "misspelt", "nested", "set_variables"]
+__all__ = [
+    "ENVIRONMENT_VARIABLE",
+    "FILE_VARIABLE",
+    "is_own",
+    "misspelt",
+    "nested",
+    "set_variables",
+]
 
 ENVIRONMENT_VARIABLE = "SECUREML_ENV"
 FILE_VARIABLE = "SECUREML_SETTINGS_FILE"
@@ -22,6 +29,7 @@ _FOREIGN = {
 }
 """Variables of Vault's and OpenBao's command lines, behind their prefix, and what they set."""
 
+_OWN = ("SECUREML_", "_SECUREML_", *(f"{tool}_" for tool in _TOOLS))
 _KNOWN = (ENVIRONMENT_VARIABLE, FILE_VARIABLE, *(setting.variable for setting in SETTINGS))
 _STEMS = {known.removeprefix("SECUREML_"): known for known in _KNOWN}
 _OFTEN_MEANT = {
@@ -47,6 +55,15 @@ def set_variables(environ: Mapping[str, str]) -> list[dict[str, str]]:
         {name: variable for name, variable in layer.items() if environ.get(variable)}
         for layer in layers
     ]
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a variable is one of secureml, or of Vault's or OpenBao's command line.
+
+    Args:
+        name: the variable; any that begins with their prefix counts, secrets among them.
+    """
+    return name.startswith(_OWN)
 
 
 def misspelt(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -44,6 +44,7 @@ def test_there_are_the_commands_that_are_documented():
         "scan",
         "init",
         "demo",
+        "run",
     }
 
 

@@ -115,6 +115,8 @@ class Draw:
                     ]
                 )
             }
+        if setting.name == "run":
+            return {self.one(["A", "_b1", "1a", "a-b", ""]): self.one([self.secret(), 1, {}, []])}
         if setting.kind is bool:
             return self.one([True, False])
         if setting.kind is int:
@@ -123,6 +125,10 @@ class Draw:
             edges = [0, 0.5, 1, 2.5, -1, -0.0, 1e9, 1e10, 1e300]
             return self.one([*edges, math.inf, -math.inf, math.nan])
         return self.one(setting.allowed) if setting.allowed else self.text(setting.name)
+
+    def secret(self) -> Any:
+        text = self.one(PATHS) + self.one(["", "", "#f", "#", "#a#b", "#\n"])
+        return self.one([text, text, {"file": text}, {"file": 1}, {"file": text, "mode": "a"}])
 
     def rules(self) -> Any:
         names = self.chance.sample(["ssn", "*mail*", "Pay[USD]", "a?"], self.one([0, 1, 1, 2]))

@@ -1,0 +1,1 @@
+"""Runs other programs: their environment, their secret files, their output and their end."""
