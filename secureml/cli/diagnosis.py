@@ -35,7 +35,7 @@ from secureml.vault.diagnosis import (
     token_status,
 )
 
-__all__ = ["KeyAccess", "Status", "inspect", "key_accesses"]
+__all__ = ["Attention", "KeyAccess", "Status", "inspect", "key_accesses"]
 
 _SOON = 3 * 24 * 3600
 """Seconds before its end in which a token that nothing renews is pointed out."""
@@ -46,6 +46,21 @@ _CLOCKS_AGREE = timedelta(seconds=5)
 
 _Needed = Mapping[str, Mapping[str, Sequence[str]]]
 """By operation: the API paths that it goes to, and the capabilities that it takes there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What an operator should look at.
+
+    Args:
+        subject: what it is about: addresses, token, mount, versions, transit key or rollback.
+        text: what was found, a sentence.
+        remedy: what to do about it.
+    """
+
+    subject: str
+    text: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +99,7 @@ class Status:
         mount: the engine that keeps the keys; None if no address serves.
         keys: the key of the settings, and each that can be listed.
         error: the first reason for which keys can't be used.
-        findings: what an operator should look at, in sentences.
+        findings: what an operator should look at.
     """
 
     nodes: tuple[Node, ...]
@@ -92,7 +107,7 @@ class Status:
     mount: Mount | None = None
     keys: tuple[KeyAccess, ...] = ()
     error: SecretError | ConfigurationError | None = None
-    findings: tuple[str, ...] = ()
+    findings: tuple[Attention, ...] = ()
 
 
 def inspect(settings: Settings) -> Status:
@@ -115,7 +130,10 @@ def inspect(settings: Settings) -> Status:
         keys = key_accesses(settings, store)
         mount = mount_of(session, settings.vault_mount)
         findings = (
-            *several_clusters(nodes),
+            *(
+                Attention("addresses", text, "name the addresses of one cluster in vault_url")
+                for text in several_clusters(nodes)
+            ),
             *_findings(settings, login, mount, keys),
             *_contradictions(settings, store, keys),
         )
@@ -181,27 +199,34 @@ def _problem(
 
 def _findings(
     settings: Settings, login: TokenStatus, mount: Mount, keys: Sequence[KeyAccess]
-) -> Iterator[str]:
+) -> Iterator[Attention]:
     if login.ttl is not None and not login.lasts and login.ttl < _SOON:
-        yield f"the token ends in {timedelta(seconds=login.ttl)}, and nothing renews it"
+        ends = f"the token ends in {timedelta(seconds=login.ttl)}, and nothing renews it"
+        yield Attention("token", ends, "log in by a method that renews it, such as approle")
     if mount.deletes_after:
-        yield f"the mount {mount.name}/ deletes each version after {mount.deletes_after}"
+        deletes = f"the mount {mount.name}/ deletes each version after {mount.deletes_after}"
+        yield Attention("mount", deletes, "run secureml vault bootstrap")
     for key in keys:
         if key.deletion_time is not None and key.state not in _GONE:
-            yield f"Vault deletes the newest version of {key.path} at {key.deletion_time}"
+            deletes = f"Vault deletes the newest version of {key.path} at {key.deletion_time}"
+            yield Attention("versions", deletes, "run secureml vault bootstrap")
         if key.gaps and key.state not in _GONE:
             versions = ", ".join(map(str, key.gaps))
-            yield f"{key.path} has no material of these versions: {versions}"
+            gone = f"{key.path} has no material of these versions: {versions}"
+            yield Attention("versions", gone, "look with secureml keys usage for who needs them")
         if key.transit_problem:
-            yield f"the transit key {key.transit_key} {key.transit_problem}"
+            wrong = f"the transit key {key.transit_key} {key.transit_problem}"
+            yield Attention("transit key", wrong, "restore it from a backup, or correct it")
         wraps = settings.key_backend == "transit" and key.transit_key is not None
         if wraps and key.permissions is not None and "unwrap" not in key.permissions:
-            yield f"the token may not unwrap with the transit key {key.transit_key}"
+            denied = f"the token may not unwrap with the transit key {key.transit_key}"
+            path = "/decrypt/".join((key.transit_key or "").rsplit("/", 1))
+            yield Attention("transit key", denied, f'allow "update" on "{path}"')
 
 
 def _contradictions(
     settings: Settings, store: VaultStore, keys: Sequence[KeyAccess]
-) -> Iterator[str]:
+) -> Iterator[Attention]:
     """Tell of versions that were seen and are not there, or were written at another time.
 
     No key is read for it, and a key whose versions can't be listed is left out.
@@ -223,9 +248,12 @@ def _contradictions(
             if version in lost:
                 continue
             if version > newest:
-                yield f"{what} seen, and the newest one is {newest}"
+                what += f" seen, and the newest one is {newest}"
             elif version in created and before.created != created[version]:
-                yield f"{what} created at {before.created}, and Vault has one of {created[version]}"
+                what += f" created at {before.created}, and Vault has one of {created[version]}"
+            else:
+                continue
+            yield Attention("rollback", what, "restore Vault, or secureml keys accept-rollback")
 
 
 def _needed(settings: Settings, store: VaultStore, name: str, transit_key: str | None) -> _Needed:

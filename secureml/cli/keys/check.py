@@ -37,7 +37,7 @@ def check(environment: str | None, *, as_json: bool) -> None:
     """
     settings = load_settings(Layers(environment=environment))
     found = inspect(settings)
-    findings = list(found.findings)
+    findings = [finding.text for finding in found.findings]
     error: SecretError | ConfigurationError | None = found.error
     if error is None:
         try:

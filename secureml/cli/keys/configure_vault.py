@@ -19,7 +19,7 @@ from secureml.errors import ConfigurationError
 from secureml.secret_types import SecretText
 from secureml.settings import Layers, Settings, clashes, load_settings
 from secureml.vault.auth import TokenAuth
-from secureml.vault.diagnosis import check_connection
+from secureml.vault.connection_check import check_connection
 
 __all__ = ["configure_vault"]
 

@@ -64,7 +64,7 @@ def _print(settings: Settings, found: Status) -> None:
         state = "" if key.state in (None, "present") else f"{key.state}; allowed: "
         show(f"key:        {key.path}  {state}{allowed}")
     for finding in found.findings:
-        show(f"attention:  {finding}")
+        show(f"attention:  {finding.text}")
 
 
 def _mount(mount: Mount) -> str:
@@ -98,7 +98,7 @@ def _print_json(settings: Settings, found: Status) -> None:
             "login": found.login and _facts(found.login),
             "mount": found.mount and _facts(found.mount),
             "keys": [_facts(key) for key in found.keys],
-            "findings": found.findings,
+            "findings": [finding.text for finding in found.findings],
             "error": found.error and str(found.error),
         }
     )
