@@ -23,6 +23,7 @@ __all__ = ["main"]
         "keys": ("keys", "Make, read and rotate keys"),
         "vault": ("vault", "Set a Vault up, run one for development, see how one is"),
         "settings": ("settings", "Show the settings and their schema"),
+        "doctor": ("doctor", "Check settings, Vault, keys and files"),
         "demo": ("demo", "Pseudonymize a table, on a real server"),
     },
     context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},

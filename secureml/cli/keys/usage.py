@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from secureml.files import KeyUsage
     from secureml.pseudonymization.keys import KeyReference
 
-__all__ = ["usage"]
+__all__ = ["States", "states_of", "usage", "usage_rows"]
 
 _Row = dict[str, object]
-_States = Mapping[tuple[str | None, str], Mapping[int | None, str]]
+States = Mapping[tuple[str | None, str], Mapping[int | None, str]]
 """By environment and name of a key: the states of its versions."""
 
 
@@ -59,8 +59,8 @@ def usage(
         except SecureMLError as error:
             broken.append({"file": file, "error": str(error)})
     with KeyManager(environment=environment) as manager:
-        states = _states(manager, found)
-        rows = [row for one in found for row in _rows(manager, one, states)]
+        states = states_of(manager, found)
+        rows = [row for one in found for row in usage_rows(manager, one, states)]
     if as_json:
         show_json([*rows, *broken])
     else:
@@ -71,13 +71,22 @@ def usage(
         fail(f"which keys {len(broken)} of {len(files)} files need can't be told", 1)
 
 
-def _states(manager: KeyManager, found: Iterable[KeyUsage]) -> _States:
+def states_of(
+    manager: KeyManager, found: Iterable[KeyUsage], tell: Callable[[str], object] = note
+) -> States:
+    """Return the states of all versions of the keys that files need, if they can be told.
+
+    Args:
+        manager: reads the keys.
+        found: what the files need.
+        tell: takes a sentence about each key whose states can't be told.
+    """
     states: dict[tuple[str | None, str], dict[int | None, str]] = {}
     for key in dict.fromkeys((one.environment, one.key) for one in found if any(one.versions)):
         environment, name = key
         if environment != manager.environment:
             place = "no environment" if environment is None else f"the environment {environment!r}"
-            note(f"the states of the key {name!r} of {place} can't be told from here; see --env")
+            tell(f"the states of the key {name!r} of {place} can't be told from here; see --env")
             continue
         try:
             versions = manager.key_versions(name)
@@ -85,16 +94,26 @@ def _states(manager: KeyManager, found: Iterable[KeyUsage]) -> _States:
         except SecretNotFoundError:
             states[key] = {}
         except SecureMLError as error:
-            note(f"the states of the key {name!r} can't be told: {error}")
+            tell(f"the states of the key {name!r} can't be told: {error}")
     return states
 
 
-def _rows(manager: KeyManager, one: KeyUsage, states: _States) -> Iterable[_Row]:
+def usage_rows(
+    manager: KeyManager, one: KeyUsage, states: States, tell: Callable[[str], object] = note
+) -> Iterable[_Row]:
+    """Return what a file needs, a row for each version of its key, with the state of that.
+
+    Args:
+        manager: reads the keys.
+        one: what the file needs.
+        states: those of all keys.
+        tell: takes a sentence about each key that can't be read.
+    """
     known = states.get((one.environment, one.key))
     for version, rows in one.versions.items():
         state, now = "unknown", None
         if known is not None and version is not None:
-            state, now = _found(manager, one.references.get(version), version, known)
+            state, now = _found(manager, one.references.get(version), version, known, tell)
         yield {
             "file": str(one.path),
             "key": one.key,
@@ -112,6 +131,7 @@ def _found(
     reference: KeyReference | None,
     version: int,
     known: Mapping[int | None, str],
+    tell: Callable[[str], object],
 ) -> tuple[str, int | None]:
     """Tell the state of a key and the number that it has by now, None if that is not known.
 
@@ -128,7 +148,7 @@ def _found(
         return "missing", None
     except SecretError as error:
         if by_number not in ("missing", "deleted", "destroyed", "disabled"):
-            note(f"{reference} is shown by its number alone: {error}")
+            tell(f"{reference} is shown by its number alone: {error}")
         return by_number, None
     return ("wrapped" if now is None else known.get(now, "missing")), now
 
