@@ -357,5 +357,5 @@ def constant(names: pa.Array | pa.ChunkedArray) -> str:
 
 
 def _in_chunk(array: pa.Array, error: PseudonymizationError) -> PseudonymizationError:
-    error.args = (f"in a chunk of {rows_of(len(array))}: {error}",)
+    error.reword(f"in a chunk of {rows_of(len(array))}: {error.message}")
     return error
