@@ -16,6 +16,7 @@ __all__ = ["source_of", "table_of"]
 _ADAPTERS = {
     "_duckdb": "duckdb",
     "builtins": "records",
+    "dask": "dask",
     "duckdb": "duckdb",
     "pandas": "pandas",
     "polars": "polars",

@@ -130,7 +130,8 @@ class PandasTable(Table):
 
     def joined(self, pieces: Sequence[Any], order: Index) -> Any:
         """Put parts of a column together."""
-        return pd.concat(map(pd.Series, pieces)).iloc[order].array
+        parts = [pd.Series(piece, dtype=piece.dtype) for piece in pieces]
+        return pd.concat(parts).iloc[order].array
 
     def of_numbers(self, entry: Entry, numbers: WholeNumbers, nulls: Nulls) -> Any:
         """Make a column of the dtype that it had."""
