@@ -2,6 +2,8 @@
 
 Importing this package reads no file, opens no socket and loads none of its dependencies: each
 name below is loaded when it is first used (PEP 562).
+
+PYTEST_DONT_REWRITE: pytest, whose plug-in is ``testing``, may start in a program that uses it.
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
-import time
-import uuid
+import urllib.request
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -24,12 +24,11 @@ from helpers.network import FaultyServer, Relay, full_queue, http_answer
 from helpers.processes import Child
 from helpers.vault import TlsServer, Vault
 from secureml import configuration
+from secureml.testing.vault import ALL_RIGHTS
 from secureml.vault.devserver import server as server_module
 from secureml.vault.devserver.server import DevServer
 
 if TYPE_CHECKING:
-    import hvac
-
     from secureml.key_management import KeyManager
 
 TEST_SERVER = os.environ.get("SECUREML_TEST_SERVER")
@@ -48,9 +47,7 @@ if TEST_SERVER:
 # interrupts. A handler becomes the default in a child.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-ADMIN = """
-path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list", "sudo"] }
-"""
+pytest_plugins = ["pytester"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -177,25 +174,16 @@ def opened() -> Callable[[dict[str, Any], KeyManager], dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+def bao(secureml_vault_server: DevServer) -> DevServer:
     """The test run's server, shared: use ``vault`` to write to it, and never stop or seal it."""
-    server = DevServer(tmp_path_factory.mktemp("bao"))
-    server.start()
-    yield server
-    server.kill()
+    return secureml_vault_server
 
 
 @pytest.fixture(scope="session")
-def _bao_root(bao: DevServer) -> Iterator[hvac.Client]:
-    root = Vault(bao.url, None, bao.root_token.reveal())
-    yield root.client()
-    root.close()
-
-
-@pytest.fixture(scope="session")
-def _health(_bao_root: hvac.Client) -> dict[str, Any]:
+def _health(bao: DevServer) -> dict[str, Any]:
     """How the server describes itself; "enterprise" is what HashiCorp's alone tells."""
-    health: dict[str, Any] = _bao_root.sys.read_health_status(method="GET")
+    with urllib.request.urlopen(f"{bao.url}/v1/sys/health", timeout=30) as answer:
+        health: dict[str, Any] = json.load(answer)
     return health
 
 
@@ -219,27 +207,16 @@ def vault(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Vault]:
     """A fresh namespace: mounts, policies and tokens of one test are unknown to every other."""
-    if request.getfixturevalue("_has_namespaces"):
-        yield from _namespace(request.getfixturevalue("_bao_root"))
-    else:
-        with DevServer(tmp_path_factory.mktemp("bao")) as server:
-            whole = Vault(server.url, None, server.root_token.reveal())
-            whole.token = whole.policy_token(ADMIN)
-            yield whole
-            whole.close()
-
-
-def _namespace(root: hvac.Client) -> Iterator[Vault]:
-    namespace = f"t{uuid.uuid4().hex}"
-    root.sys.create_namespace(namespace)
-    inside = Vault(root.url, namespace, root.token)
-    inside.token = inside.policy_token(ADMIN)
-    client = inside.client()
-    client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
-    _wait_for_mount(client)
-    yield inside
-    inside.close()
-    root.sys.delete_namespace(namespace)
+    with contextlib.ExitStack() as stack:
+        if request.getfixturevalue("_has_namespaces"):
+            fresh = request.getfixturevalue("secureml_vault")
+            vault = Vault(fresh.url, fresh.namespace, fresh.token)
+        else:
+            server = stack.enter_context(DevServer(tmp_path_factory.mktemp("bao")))
+            vault = Vault(server.url, None, server.root_token.reveal())
+            vault.token = vault.policy_token(ALL_RIGHTS)
+        yield vault
+        vault.close()
 
 
 @pytest.fixture
@@ -334,20 +311,6 @@ def _configures_something(name: str) -> bool:
         or name.endswith(("_FOR_DYNACONF", "_PROXY"))
         or name in {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
     )
-
-
-def _wait_for_mount(client: hvac.Client) -> None:
-    """Wait, at most a second, until a new mount has turned itself into version 2."""
-    import hvac  # a run without the extras loads this file too
-
-    for _ in range(100):
-        try:
-            client.secrets.kv.v2.read_configuration(mount_point="secret")
-        except hvac.exceptions.InvalidRequest:
-            time.sleep(0.01)
-        else:
-            return
-    raise TimeoutError("the key-value mount did not get ready")
 
 
 @pytest.fixture

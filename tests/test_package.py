@@ -100,7 +100,7 @@ def test_the_metadata_name_the_licence_and_the_command(distribution):
     assert licence
     assert licence.startswith("MIT License")
     commands = {(entry.name, entry.value) for entry in distribution.entry_points}
-    assert commands == {("secureml", "secureml.cli:main")}
+    assert commands == {("secureml", "secureml.cli:main"), ("secureml", "secureml.testing")}
 
 
 def test_the_extras_hold_what_the_core_can_do_without():

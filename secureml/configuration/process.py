@@ -28,6 +28,7 @@ __all__ = [
     "open_store",
     "override",
     "reset",
+    "temporary_settings",
 ]
 
 _clock = time.monotonic
@@ -181,6 +182,30 @@ def override(*, environment: str | None = None, **settings: object) -> Iterator[
     finally:
         mine.end()
         _overrides.set(_active_overrides())
+
+
+@contextmanager
+def temporary_settings(
+    environment: str | None = None, arguments: Mapping[str, object] | None = None
+) -> Iterator[None]:
+    """Put other settings on top in the whole process, for the length of a ``with`` block.
+
+    Unlike those of ``override``, they hold in all threads and tasks. What is configured inside the
+    block is undone at its end. Made for tests.
+
+    Args:
+        environment: another environment.
+        arguments: settings by name.
+    """
+    global _state
+    before = _state
+    with _lock.mutex:
+        _state = _State(_on_top(before.layers, environment, arguments or {}))
+    try:
+        yield
+    finally:
+        with _lock.mutex:
+            _state = before
 
 
 def current_layers(environment: str | None, arguments: Mapping[str, object]) -> Layers:

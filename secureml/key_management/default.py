@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from secureml.configuration import process
@@ -21,6 +22,7 @@ __all__ = [
     "get_default_key_manager",
     "get_encryption_key",
     "settings_before_vault",
+    "temporary_default_manager",
 ]
 
 
@@ -121,6 +123,31 @@ def get_encryption_key(
     """
     key = get_default_key_manager().get_key(key_name, version, key_bytes=key_bytes)
     return format_material(key.material, encoding)
+
+
+@contextmanager
+def temporary_default_manager(**arguments: Any) -> Iterator[KeyManager]:
+    """Have another default manager in the whole process, for the length of a ``with`` block.
+
+    What is configured inside the block is undone at its end. Made for tests.
+
+    Args:
+        **arguments: those of ``KeyManager``.
+
+    Raises:
+        ConfigurationError: with every problem found.
+    """
+    global _arguments, _notifier
+    before = _arguments, _notifier
+    with process.temporary_settings():
+        try:
+            with _lock.mutex:
+                _notifier = RotationNotifier()
+            with configure_default_key_manager(**arguments) as manager:
+                yield manager
+        finally:
+            with _lock.mutex:
+                _arguments, _notifier = before
 
 
 def _current() -> KeyManager | None:

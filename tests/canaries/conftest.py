@@ -1,15 +1,13 @@
-"""A key that must not be seen, what finds it in any spelling, and what reports tell of an error."""
+"""A key that must not be seen, and what reports tell of an error."""
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 import io
 import logging
-import struct
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 import pandas as pd
@@ -19,6 +17,7 @@ import rich.traceback
 from secureml.key_management import KeyManager
 from secureml.keys import Key, derive
 from secureml.stores import MemoryStore
+from secureml.testing.canary import Detector
 
 PURPOSE = "canary/purpose"
 COLUMN = "serial"
@@ -40,70 +39,9 @@ def derived_materials() -> Iterator[bytes]:
         yield derive(material(), f"pseudonymization/{purpose}/{COLUMN}", size)
 
 
-SPELLINGS: dict[str, tuple[Callable[[bytes], str], int]] = {
-    "bytes": (lambda octets: repr(octets)[2:-1], 10),
-    "text": (lambda octets: repr(octets.decode("latin-1"))[1:-1], 10),
-    "hex": (bytes.hex, 12),
-    "upper-case hex": (lambda octets: octets.hex().upper(), 12),
-    "spaced hex": (lambda octets: octets.hex(" "), 14),
-    "base64": (lambda octets: base64.b64encode(octets).decode().rstrip("="), 10),
-    "url-safe base64": (lambda octets: base64.urlsafe_b64encode(octets).decode().rstrip("="), 10),
-    "decimal": (lambda octets: str(int.from_bytes(octets, "big")), 14),
-    "little-endian decimal": (lambda octets: str(int.from_bytes(octets, "little")), 14),
-    "words": (
-        lambda octets: " ".join(map(str, struct.unpack(f">{len(octets) // 8}Q", octets))),
-        14,
-    ),
-    "list": (lambda octets: str(list(octets))[1:-1], 16),
-}
-"""How octets are written, and of how many characters a part of that gives them away.
-
-Reports cut long values, so a part has to be enough; it is so long that chance does not make it.
-"""
-
-_RAW = 4
-
-
-class Detector:
-    """Finds octets in any of their spellings, whole or cut.
-
-    Args:
-        secrets: the octets.
-    """
-
-    def __init__(self, secrets: Iterable[bytes]) -> None:
-        secrets = [*secrets]
-        self._parts = {
-            name: set().union(*(_windows(spell(octets), length) for octets in secrets))
-            for name, (spell, length) in SPELLINGS.items()
-        }
-        self._raw = set().union(*(_windows(octets, _RAW) for octets in secrets))
-
-    def spellings_in(self, shown: str | bytes) -> set[str]:
-        """Return the spellings in which some of the octets appear."""
-        octets = shown if isinstance(shown, bytes) else shown.encode("utf-8", "surrogateescape")
-        text = octets.decode("utf-8", "replace")
-        # Reports wrap long lines.
-        texts = {text, text.replace("\n", "")}
-        windows = {
-            length: set().union(*(_windows(each, length) for each in texts))
-            for length in {length for _, length in SPELLINGS.values()}
-        }
-        found = {
-            name
-            for name, (_, length) in SPELLINGS.items()
-            if not self._parts[name].isdisjoint(windows[length])
-        }
-        return found if self._raw.isdisjoint(_windows(octets, _RAW)) else found | {"raw"}
-
-
-def _windows(sequence, length: int) -> set:
-    return {sequence[at : at + length] for at in range(len(sequence) - length + 1)}
-
-
 @pytest.fixture(scope="session")
 def detector() -> Detector:
-    return Detector([material(), *derived_materials()])
+    return Detector([material(), *derived_materials()], raw=4)
 
 
 @dataclasses.dataclass(repr=False)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from secureml.testing import vault
 from secureml.vault.devserver.server import DevServer
 
 if TYPE_CHECKING:
@@ -14,16 +14,12 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Vault:
-    """One namespace of the test run's server, with KV v2 mounted at ``secret/``.
+class Vault(vault.Vault):
+    """As the package's, with clients.
 
-    ``token`` may do everything in it, and nothing outside. Where there are no namespaces it is a
-    server of the test's own, and ``namespace`` is None.
+    Where there are no namespaces it is a server of the test's own, and ``namespace`` is None.
     """
 
-    url: str
-    namespace: str | None
-    token: str = field(default="", repr=False)
     _clients: list[hvac.Client] = field(default_factory=list, repr=False)
 
     @property
@@ -41,15 +37,9 @@ class Vault:
         self._clients.append(client)
         return client
 
-    def policy_token(self, hcl: str, **options: Any) -> str:
-        """A token with this policy and no other; ``options`` are those of hvac's token creation."""
-        name = f"p-{uuid.uuid4().hex}"
-        client = self.client()
-        client.sys.create_or_update_policy(name, hcl)
-        options = {"no_parent": True, "no_default_policy": True} | options
-        answer = client.auth.token.create(policies=[name], **options)
-        token: str = answer["auth"]["client_token"]
-        return token
+    def policy_token(self, hcl: str, **options: object) -> str:
+        """A token with this policy and no other; ``options`` are those of Vault's API."""
+        return super().policy_token(hcl, **{"no_default_policy": True, **options})
 
     def close(self) -> None:
         for client in self._clients:
