@@ -18,7 +18,7 @@ from secureml.anonymization.versions import with_versions
 from secureml.errors import PseudonymizationError
 from secureml.frames.adapters import source_of
 from secureml.frames.base import Column, ColumnValues, NumberColumn, Table
-from secureml.frames.streams import Stream, given_back
+from secureml.frames.streams import Stream, carried, given_back
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keys import Keyring
 from secureml.pseudonymization.manifest import Column as Entry
@@ -180,8 +180,11 @@ def pseudonymized(
     result, entries = apply(plan, table, keyring, counted=table is source)
     older = () if earlier is None else earlier.older
     entries = entries if earlier is None else {**earlier.columns, **entries}
-    document = Manifest.of(keyring, entries, older).document()
-    return given_back(source, result, document, Replacement(plan, keyring)), document
+    manifest = Manifest.of(keyring, entries, older)
+    given = given_back(
+        source, result, carried(source, manifest, keyring), Replacement(plan, keyring)
+    )
+    return given, manifest.document()
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +280,8 @@ def apply(
         raise invalid_values(plan, table, invalid)
     if small:
         raise too_small_domains(table, small)
-    return table.replace(arrays), entries
+    nullable = [name for name, spec in plan.columns.items() if spec.may_null]
+    return table.replace(arrays).nullable(nullable), entries
 
 
 def replace_column(plan: Plan, name: str, table: Table, keyring: Keyring) -> ReplacedColumn:

@@ -35,12 +35,12 @@ from secureml.frames.base import (
     TextColumn,
 )
 from secureml.frames.numbers import converted, numbers_before, parse_numbers
-from secureml.frames.streams import Stream, given_back
+from secureml.frames.streams import Stream, carried, given_back
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.keys import Keyring, keyring_of, keyring_that_made
 from secureml.pseudonymization.manifest import Column as Entry
-from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.manifest import ColumnManifests, Manifest
 from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.sketch import Sketch
@@ -106,13 +106,18 @@ def reidentify(
 
 def recover(
     source: Table | Stream,
-    manifest: Mapping[str, Any] | str | None,
+    manifest: Mapping[str, Any] | ColumnManifests | str | None,
     key_manager: KeyManager | None,
     *,
     check_table: bool = True,
 ) -> Any:
     """Recover the values of a table, as ``reidentify`` does, and return it as the caller has it."""
     table = source.empty if isinstance(source, Stream) else source
+    if manifest is None and isinstance(table.manifest, ColumnManifests):
+        *others, manifest = table.manifest.by_key()
+        for other in others:
+            source = source_of(recover(source, other, key_manager, check_table=check_table))
+        table = source.empty if isinstance(source, Stream) else source
     parsed = manifest_of(manifest, table.manifest)
     manager = get_default_key_manager() if key_manager is None else key_manager
     keyring = keyring_that_made(manager, parsed.key)
@@ -125,7 +130,7 @@ def recover(
         message = "pseudonymized columns of the manifest are missing, or were renamed"
         named = ", ".join(map(repr, missing))
         warn(message, MissingColumnWarning, f"{message}: {named}")
-    return given_back(source, result, None, recovery)
+    return given_back(source, result, carried(source, parsed), recovery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +171,9 @@ def _fetched(manifest: Manifest, check_table: bool) -> Recovery:
     return Recovery(manifest, check_table, {manifest.key.version: keyring}, manager)
 
 
-def manifest_of(given: Mapping[str, Any] | str | None, attached: object) -> Manifest:
+def manifest_of(
+    given: Mapping[str, Any] | ColumnManifests | str | None, attached: object
+) -> Manifest:
     """Return the manifest that the caller names, or else that of the table.
 
     Raises:

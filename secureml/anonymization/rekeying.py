@@ -20,7 +20,7 @@ from secureml.anonymization.recovery import (
 )
 from secureml.frames.adapters import source_of
 from secureml.frames.base import Table
-from secureml.frames.streams import Stream, given_back
+from secureml.frames.streams import Stream, carried, given_back
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.keys import KeyReference, Keyring, keyring_of, keyring_that_made
 from secureml.pseudonymization.manifest import Column as Entry
@@ -118,9 +118,9 @@ def rekey(
     warn_of_columns(table, parsed, check_table=check_table)
     move = Rekeying(parsed, check_table, {parsed.key.version: old}, new, manager)
     result, entries = move.moved(table, counted=table is source)
-    document = Manifest.of(new, entries).document()
-    moved = given_back(source, result, document, move)
-    return (moved, document) if return_manifest else moved
+    moved_manifest = Manifest.of(new, entries)
+    moved = given_back(source, result, carried(source, moved_manifest, new), move)
+    return (moved, moved_manifest.document()) if return_manifest else moved
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ _ADAPTERS = {
     "pandas": "pandas",
     "polars": "polars",
     "pyarrow": "arrow_streams",
+    "pyspark": "spark",
 }
 """The module here for each library's tables, which has a function ``source_of``."""
 

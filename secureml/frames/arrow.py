@@ -416,7 +416,19 @@ class ArrowTable(ArrowArrays):
         table, schema = self.table, self.table.schema
         for name, column in new.items():
             at = schema.get_field_index(name)
-            table = table.set_column(at, schema.field(at).with_type(column.type), column)
+            field = schema.field(at)
+            # A NaN, which counts as null, becomes a null if text comes in place of floats.
+            lost = pa.types.is_floating(field.type) and field.type != column.type
+            field = field.with_type(column.type).with_nullable(field.nullable or lost)
+            table = table.set_column(at, field, column)
+        return self._with(table)
+
+    def nullable(self, names: Sequence[str]) -> ArrowTable:
+        """Return a table in whose schema some columns at the top may be null."""
+        table = self.table
+        for at, field in enumerate(table.schema):
+            if field.name in names and not field.nullable:
+                table = table.set_column(at, field.with_nullable(True), table.column(at))
         return self._with(table)
 
     def append(self, arrays: Mapping[str, Any]) -> ArrowTable:

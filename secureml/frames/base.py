@@ -93,6 +93,10 @@ class Table(ABC):
     def replace(self, arrays: Mapping[str, Array]) -> Self:
         """Return a table with other columns in the places of those of these names."""
 
+    def nullable(self, names: Sequence[str]) -> Self:
+        """Return a table in whose schema some columns may be null."""
+        return self
+
     @abstractmethod
     def append(self, arrays: Mapping[str, Array]) -> Self:
         """Return a table with more columns, behind the others."""

@@ -12,8 +12,10 @@ from typing import Any
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.base import Table
+from secureml.pseudonymization.keys import Keyring
+from secureml.pseudonymization.manifest import Manifest
 
-__all__ = ["OfBatch", "Stream", "check_types", "given_back", "in_batch"]
+__all__ = ["OfBatch", "Stream", "carried", "check_types", "given_back", "in_batch"]
 
 OfBatch = Callable[[Table], Table]
 """What is applied to each batch; it pickles if streams of its kind do."""
@@ -24,9 +26,11 @@ class Stream(ABC):
 
     Attributes:
         empty: a table of the same columns without rows.
+        by_column: whether each column carries a manifest of its own.
     """
 
     empty: Table
+    by_column: bool = False
 
     @abstractmethod
     def first(self, rows: int) -> Table:
@@ -39,8 +43,30 @@ class Stream(ABC):
         Args:
             function: what is applied.
             result: what it makes of the table without rows.
-            manifest: of the result, for kinds that can carry one.
+            manifest: of the result, for kinds that can carry one; if columns carry their own, that
+                of each column of the table that is to have another one, None for none.
         """
+
+
+def carried(
+    source: Table | Stream, manifest: Manifest, keyring: Keyring | None = None
+) -> Mapping[str, Any] | None:
+    """Return what the result of a source carries, as its kind does it.
+
+    Args:
+        source: what the caller gave.
+        manifest: of the result; or, if there is no keyring, of the columns that were recovered.
+        keyring: of its key.
+    """
+    if not (isinstance(source, Stream) and source.by_column):
+        return None if keyring is None else manifest.document()
+    columns: dict[str, list[str]] = {}
+    for name in manifest.columns:
+        columns.setdefault(source.empty.holders.get(name, (name,))[0], []).append(name)
+    return {
+        column: None if keyring is None else manifest.of_columns(names, keyring).document()
+        for column, names in columns.items()
+    }
 
 
 def given_back(
@@ -51,7 +77,7 @@ def given_back(
     Args:
         source: what the caller gave.
         result: what became of it, or of the stream's table without rows.
-        manifest: of the result, or None for none.
+        manifest: as the result carries it, or None for none.
         function: what makes the result of a batch.
     """
     if isinstance(source, Stream):

@@ -42,6 +42,9 @@ _DEFAULT_FORMATS: Mapping[type, type[Format]] = {  # imported before threads and
 }
 
 
+_NEVER_NULL = frozenset(("fpe", "token", "hash", "mask", "redact"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnSpec:
     """How the values of one column are replaced; part of its entry in the manifest.
@@ -127,6 +130,12 @@ class ColumnSpec:
     def reversible(self) -> bool:
         """Whether the values can be recovered."""
         return strategy_type(self.strategy).reversible
+
+    @property
+    def may_null(self) -> bool:
+        """Whether values can become null."""
+        chosen = self.strategy, self.small_domain, self.on_invalid
+        return "null" in chosen or self.strategy not in _NEVER_NULL
 
     @property
     def makes_text(self) -> bool:

@@ -25,7 +25,7 @@ from secureml.pseudonymization.sketch import Sketch
 from secureml.secret_types import SecretBytes, conceal
 from secureml.settings.rules import CHOICES
 
-__all__ = ["SCHEMA", "Column", "Counts", "Manifest", "read_json"]
+__all__ = ["SCHEMA", "Column", "ColumnManifests", "Counts", "Manifest", "read_json"]
 
 SCHEMA = 3
 """The version of the manifest's own layout; every earlier one can be read."""
@@ -107,6 +107,7 @@ class Manifest:
         mac: hexadecimal, HMAC-SHA256 of everything else under a key derived for this alone.
         schema: the version of its layout.
         older: the key's other versions, under which there are rows; schemas 1 and 2 did not tell.
+        parts: the manifests that this one was put together of, which have the MACs in its place.
     """
 
     key: KeyReference
@@ -114,6 +115,7 @@ class Manifest:
     mac: str
     schema: int = SCHEMA
     older: tuple[KeyReference, ...] = ()
+    parts: tuple[Manifest, ...] = ()
 
     @classmethod
     def of(
@@ -175,12 +177,15 @@ class Manifest:
         """Read a manifest.
 
         Args:
-            document: the mapping that ``document`` returns, or its JSON text.
+            document: the mapping that ``document`` returns, or its JSON text; or those that columns
+                carry.
 
         Raises:
             ManifestError: it is not a manifest of a known version, or a field is missing, unknown
                 or of the wrong type.
         """
+        if isinstance(document, ColumnManifests):
+            return document.joined()
         if isinstance(document, str):
             document = _json(document)
         given = document.get("schema") if type(document) is dict else None
@@ -219,6 +224,10 @@ class Manifest:
         Raises:
             ManifestChangedError: the manifest was changed after it was made.
         """
+        for part in self.parts:
+            part.verify(mac_key)
+        if self.parts:
+            return
         mac_key = conceal(mac_key)
         fits = True
         try:
@@ -230,6 +239,10 @@ class Manifest:
                 "the manifest can't be used: its MAC does not fit, because it was changed after it"
                 " was made. Restore it from where it was kept unchanged"
             )
+
+    def of_columns(self, names: Iterable[str], keyring: Keyring) -> Manifest:
+        """Return the manifest of some of the columns alone."""
+        return self.of(keyring, {name: self.columns[name] for name in names}, self.older)
 
     def document(self) -> dict[str, Any]:
         """Return the manifest as plain dicts, strings and integers, fit for JSON."""
@@ -255,6 +268,74 @@ class Manifest:
                 field: entry[field] for field in layout.column if field in entry
             }
         return body
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnManifests:
+    """Manifests that the columns of a table carry, each its own.
+
+    Args:
+        documents: by the name that the column has.
+        column_of: returns the column that a name in a manifest is of, or is inside of.
+    """
+
+    documents: Mapping[str, object]
+    column_of: Callable[[str], str]
+
+    def by_key(self) -> list[ColumnManifests]:
+        """Return those of each key.
+
+        Raises:
+            ManifestError: one can't be read, or its column was renamed.
+        """
+        keys: list[KeyReference] = []
+        parts: list[dict[str, object]] = []
+        for name, manifest in self._manifests().items():
+            if manifest.key not in keys:
+                keys.append(manifest.key)
+                parts.append({})
+            parts[keys.index(manifest.key)][name] = self.documents[name]
+        return [replace(self, documents=part) for part in parts]
+
+    def joined(self) -> Manifest:
+        """Return one manifest of all columns.
+
+        Raises:
+            ManifestError: one can't be read, its column was renamed, or they are of several keys.
+        """
+        parts = list(self._manifests().items())
+        first, newest = parts[0]
+        keys: dict[int | None, KeyReference] = {}
+        for name, part in parts:
+            if part.key != newest.key:
+                raise ManifestError(
+                    f"column {first!r} was pseudonymized with {newest.key}, and {name!r} with"
+                    f" {part.key}: take the columns of one key at a time"
+                )
+            for version, key in part.keys.items():
+                if keys.setdefault(version, key) != key:
+                    raise ManifestError(f"the manifests of two columns name two keys {key}")
+        del keys[newest.key.version]
+        return Manifest(
+            newest.key,
+            {name: entry for _, part in parts for name, entry in part.columns.items()},
+            mac="",
+            schema=min(part.schema for _, part in parts),
+            older=tuple(keys[version] for version in _ascending(keys)),
+            parts=tuple(part for _, part in parts),
+        )
+
+    def _manifests(self) -> dict[str, Manifest]:
+        manifests = {}
+        for name, document in self.documents.items():
+            manifests[name] = manifest = Manifest.parse(document)
+            renamed = [one for one in manifest.columns if self.column_of(one) != name]
+            if renamed:
+                raise ManifestError(
+                    f"column {name!r} has the manifest of {renamed[0]!r}, which it was renamed or"
+                    " copied from: give it its name back, or drop it"
+                )
+        return manifests
 
 
 def read_json(text: str | bytes) -> Any:
