@@ -13,8 +13,8 @@ from helpers.pandas_frames import STR, PandasContract
 
 pytest.importorskip("dask.dataframe", reason="Dask is not installed: the extra dask brings it")
 
-import dask  # noqa: E402
-import dask.dataframe as dd  # noqa: E402
+import dask
+import dask.dataframe as dd
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ class DaskContract(PandasContract):
             return dd.from_pandas(frame, npartitions=3 if len(frame) > 8 else 1)
 
     def series(self, column: pa.ChunkedArray) -> pd.Series:
-        """Return a column of pandas'; decimal numbers as Arrow's, which have a type of their own."""
+        """Return a column of pandas'; decimals as Arrow's, which have a type of their own."""
         if pa.types.is_decimal(column.type):
             return pd.Series(pd.arrays.ArrowExtensionArray(column))
         return super().series(column)
