@@ -22,6 +22,7 @@ from secureml.errors import PseudonymizationError
 from secureml.frames.arrow import ArrowTable
 from secureml.frames.base import ATTRIBUTE, Table
 from secureml.frames.paths import column_of
+from secureml.frames.spark_plans import mixed_in
 from secureml.frames.streams import OfBatch, Stream, check_types, in_batch
 from secureml.pseudonymization.manifest import ColumnManifests
 
@@ -63,11 +64,12 @@ class SparkStream(Stream):
     def __init__(self, frame: DataFrame) -> None:
         self._before: spark_types.StructType = frame.schema
         carried = _carried(self._before)
-        self._frame = _converted(frame, self._before, carried)
+        self._frame = _cast_columns(_renamed(frame, carried.names), self._before, carried)
         self._given = pa.schema(
             field.with_name(name)
             for field, name in zip(_arrow_schema(carried), frame.columns, strict=True)
         )
+        self._manifests = _manifests_of(frame, self._before)
         self.empty = self._table(self._given.empty_table())
 
     def first(self, rows: int) -> ArrowTable:
@@ -89,7 +91,8 @@ class SparkStream(Stream):
         schema = spark_types.StructType([self._field(field, manifest or {}) for field in told])
         carried = _carried(schema)
         batches = _Batches(function, self._given, told, _arrow_schema(carried))
-        return _converted(self._frame.mapInArrow(batches, carried), carried, schema)
+        frame = self._frame.mapInArrow(batches, carried)
+        return _renamed(_cast_columns(frame, carried, schema), schema.names)
 
     def _field(self, told: pa.Field, manifest: Mapping[str, Any]) -> spark_types.StructField:
         """Return the field of a column of the result."""
@@ -107,16 +110,7 @@ class SparkStream(Stream):
 
     def _table(self, table: pa.Table) -> ArrowTable:
         made = ArrowTable(table)
-        documents = {
-            field.name: field.metadata[ATTRIBUTE]
-            for field in self._before
-            if ATTRIBUTE in field.metadata
-        }
-        tops = frozenset(self._before.names)
-        if documents:
-            made.manifest = ColumnManifests(
-                documents, lambda name: name if name in tops else column_of(name)
-            )
+        made.manifest = self._manifests
         return made
 
 
@@ -155,6 +149,22 @@ def source_of(data: object) -> SparkStream | None:
     return SparkStream(data) if isinstance(data, DataFrame) else None
 
 
+def _manifests_of(frame: DataFrame, schema: spark_types.StructType) -> ColumnManifests | None:
+    """Return the manifests that the columns carry, if some do."""
+    documents = {
+        field.name: field.metadata[ATTRIBUTE] for field in schema if ATTRIBUTE in field.metadata
+    }
+    if not documents:
+        return None
+    mixed = mixed_in(frame)
+    tops = frozenset(schema.names)
+    return ColumnManifests(
+        documents,
+        column_of=lambda name: name if name in tops else column_of(name),
+        mixed=frozenset(name for name, document in documents.items() if document in mixed),
+    )
+
+
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
     """Put small batches together, and divide large ones."""
     group: list[pa.RecordBatch] = []
@@ -162,13 +172,14 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
     for batch in batches:
         size = batch.nbytes
         most = len(batch) if size <= _OCTETS else max(1, len(batch) * _OCTETS // size)
-        for start in range(0, len(batch), most):
+        for start in range(0, len(batch), most or 1):
             piece = batch.slice(start, most)
-            group.append(piece)
-            rows, octets = rows + len(piece), octets + size * len(piece) // len(batch)
-            if rows >= _ROWS or octets >= _OCTETS:
+            weight = size * len(piece) // len(batch)
+            if group and (rows + len(piece) > _ROWS or octets + weight > _OCTETS):
                 yield group
                 group, rows, octets = [], 0, 0
+            group.append(piece)
+            rows, octets = rows + len(piece), octets + weight
     if group:
         yield group
 
@@ -219,18 +230,23 @@ def _carried(schema: spark_types.StructType) -> spark_types.StructType:
     )
 
 
-def _converted(
+def _renamed(frame: DataFrame, names: list[str]) -> DataFrame:
+    """Return a frame with other names of columns; all else of them stays."""
+    return frame if frame.columns == names else frame.toDF(*names)
+
+
+def _cast_columns(
     frame: DataFrame, before: spark_types.StructType, after: spark_types.StructType
 ) -> DataFrame:
-    """Return a frame whose columns have other types or names; all else of them stays."""
-    if before == after:
+    """Return a frame whose columns have other types; all else of them stays."""
+    if [field.dataType for field in before] == [field.dataType for field in after]:
         return frame
     columns = []
-    for old, new in zip(before, after, strict=True):
-        column = frame["`" + old.name.replace("`", "``") + "`"]
+    for name, old, new in zip(frame.columns, before, after, strict=True):
+        column = frame[name]
         if old.dataType != new.dataType:
-            column = column.cast(new.dataType)
-        columns.append(column.alias(new.name, metadata=new.metadata))
+            column = column.cast(new.dataType).alias(name, metadata=new.metadata)
+        columns.append(column)
     return frame.select(columns)
 
 

@@ -277,10 +277,12 @@ class ColumnManifests:
     Args:
         documents: by the name that the column has.
         column_of: returns the column that a name in a manifest is of, or is inside of.
+        mixed: the columns that have rows of other manifests too, or of none.
     """
 
     documents: Mapping[str, object]
     column_of: Callable[[str], str]
+    mixed: frozenset[str] = frozenset()
 
     def by_key(self) -> list[ColumnManifests]:
         """Return those of each key.
@@ -328,6 +330,12 @@ class ColumnManifests:
     def _manifests(self) -> dict[str, Manifest]:
         manifests = {}
         for name, document in self.documents.items():
+            if name in self.mixed:
+                raise ManifestError(
+                    f"column {name!r} has rows of several manifests, or of none, because tables"
+                    " were put together: recover or rekey them before that, or, if key_versions"
+                    " was on, pass the manifest that merge_manifests makes of theirs"
+                )
             manifests[name] = manifest = Manifest.parse(document)
             renamed = [one for one in manifest.columns if self.column_of(one) != name]
             if renamed:

@@ -1,0 +1,34 @@
+"""Clusters and servers that the tests of engines start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from helpers.spark import Sessions, without_java
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LOCAL = {
+    "spark.python.daemon.module": "helpers.spark_daemon",
+    "spark.sql.timestampType": "TIMESTAMP_NTZ",
+}
+
+
+@pytest.fixture(scope="session")
+def spark_sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
+    """The sessions of Spark's in this process."""
+    if missing := without_java():
+        pytest.skip(missing)
+    sessions = Sessions(tmp_path_factory.mktemp("spark"))
+    yield sessions
+    sessions.close()
+
+
+@pytest.fixture
+def spark(spark_sessions: Sessions) -> SparkSession:
+    """A session whose workers have the keys of the contract of frames."""
+    return spark_sessions.session(LOCAL)
