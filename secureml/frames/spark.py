@@ -188,7 +188,12 @@ def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return a table of columns in the same order as one of a schema."""
     if table.schema.equals(schema):
         return table
-    return table.rename_columns(schema.names).cast(schema)
+    # A column of the same type is not cast: Arrow can't cast some to what they are.
+    columns = [
+        column if column.type == field.type else column.cast(field.type)
+        for column, field in zip(table.columns, schema, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _arrow_schema(schema: spark_types.StructType) -> pa.Schema:

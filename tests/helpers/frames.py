@@ -520,7 +520,7 @@ class FrameContract(ABC):
 
     def test_another_version_of_the_key_and_back(self, manager: KeyManager) -> None:
         table, arguments = self.mixed("fpe, small domains by token")
-        table = table.select(table.column_names[::5])
+        table = table.select([name for name in table.column_names if name not in FLOATS][::5])
         arguments = {"small_domain": "token", "sensitive_columns": table.column_names}
         arguments |= {"key_manager": manager, "return_manifest": True}
         second, document = anonymize(self.make(table), master_key_version=2, **arguments)

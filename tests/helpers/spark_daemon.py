@@ -12,10 +12,13 @@ from secureml.stores import MemoryStore
 
 
 def main() -> None:
-    """Give workers every version of every key; which one a job means, its check tells."""
+    """Give workers every version of every key; which one a job means, its check tells.
+
+    Manifests of schema 2 name versions without a check, so that those keys have their numbers.
+    """
     store = MemoryStore()
     golden = max((json.loads(path.read_text("utf-8"))["keys"] for path in GOLDEN), key=len)
-    for key in (*KEYS, *golden):
+    for key in (*golden, *KEYS):
         store.write("master_key", {"value": key, "encoding": "hex"}, cas=None)
     configure_default_key_manager(store=store, environment="development")
     manager()
