@@ -22,7 +22,7 @@ __all__ = ["main"]
         "run": ("run", "Run a program with secrets as its environment variables"),
         "keys": ("keys", "Make, read and rotate keys"),
         "vault": ("vault", "Set a Vault up, run one for development, see how one is"),
-        "settings": ("settings", "Show the settings and their schema"),
+        "settings": ("settings", "Show, explain and check the settings"),
         "doctor": ("doctor", "Check settings, Vault, keys and files"),
         "demo": ("demo", "Pseudonymize a table, on a real server"),
     },

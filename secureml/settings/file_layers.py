@@ -8,7 +8,7 @@ from pathlib import Path
 from secureml.settings.environments import Tier, canonical, tier_of
 from secureml.settings.files import FoundFiles, Sections, find_files, is_local, read_sections
 from secureml.settings.layers import Layer
-from secureml.settings.origins import Origin, Place
+from secureml.settings.origins import Origin, Place, Problem
 from secureml.settings.recipe import Layers
 from secureml.settings.setting import collecting
 
@@ -29,8 +29,9 @@ def paths_to_read(
     beside = [found.local] if found.local else []
     if wanted is None or tier_of(wanted) is not Tier.STRICT:
         return [*paths, *beside], [], found.owners
+    why = f"is a local file, and none is read in {canonical(wanted)}: name another one"
     problems += [
-        f"{path} is a local file, and none is read in {canonical(wanted)}: name another one"
+        Problem(f"{path} {why}", why, place=Place(str(path), path))
         for path in paths
         if is_local(path)
     ]

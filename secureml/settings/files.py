@@ -17,6 +17,8 @@ from pathlib import Path
 
 from secureml.errors import ConfigurationError
 from secureml.settings.environments import ENVIRONMENTS, section_problem
+from secureml.settings.lines import blanked
+from secureml.settings.origins import Place, Problem
 from secureml.settings.schema import SETTINGS
 from secureml.settings.setting import absolute
 from secureml.settings.variables import FILE_VARIABLE
@@ -35,16 +37,15 @@ _NAME = "settings.toml"
 _LARGEST = 1 << 20
 _PARTS = 8
 _DEEP = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{_PARTS}}}")
-_QUOTED = re.compile(
-    r'''"""(?:\\.|[^\\])*?(?:"""|\\?\Z)|"(?:\\.|[^"\\\n])*+"?'''
-    r"""|'''.*?(?:'''|\Z)|'[^'\n]*+'?|#[^\n]*+""",
-    re.DOTALL,
-)
-"""Strings and comments of TOML; each alternative fits whatever follows, so none is tried twice."""
 _TRIES = 20
 _SETTLED = 0.02
 """Seconds for which a file was left alone by its writer."""
 
+
+_FOREIGN = (
+    f"or its folder belongs to another user; name your settings file in {FILE_VARIABLE}, and "
+    "beside it leave no such file"
+)
 
 Sections = Mapping[str, Mapping[str, object]]
 
@@ -127,10 +128,9 @@ def read_sections(path: Path, owners: frozenset[int] | None = None) -> Sections:
     """
     # Nothing here runs such hooks, so someone would expect settings that they don't get.
     if os.path.lexists(path.with_name("dynaconf_hooks.py")):
-        raise ConfigurationError(
-            f"{path}: dynaconf_hooks.py lies beside it; secureml runs no hooks, move one of them"
-        )
-    return _sections(str(path), _parse(str(path), _read(path, owners)))
+        problem = "dynaconf_hooks.py lies beside it; secureml runs no hooks, move one of them"
+        raise ConfigurationError(Problem(problem).at(_whole(path), str(path)))
+    return _sections(path, _parse(path, _read(path, owners)))
 
 
 def is_trusted(path: Path, owners: frozenset[int] | None) -> bool:
@@ -180,15 +180,8 @@ def _exists(path: Path) -> bool:
 def _found(candidates: Iterable[Path], owners: frozenset[int] | None) -> Path | None:
     path = next(filter(_exists, candidates), None)
     if path is not None and not is_trusted(path, owners):
-        raise ConfigurationError(_foreign(path))
+        raise _wrong(path, _FOREIGN)
     return path
-
-
-def _foreign(path: Path) -> str:
-    return (
-        f"{path} or its folder belongs to another user; name your settings file in "
-        f"{FILE_VARIABLE}, and beside it leave no such file"
-    )
 
 
 def _read(
@@ -212,7 +205,15 @@ def _read(
         # A file that is cut to nothing may show that before it shows when.
         emptied = written
         pause(_SETTLED)
-    raise ConfigurationError(f"{path} is being written; try again")
+    raise _wrong(path, "is being written; try again")
+
+
+def _whole(path: Path) -> Place:
+    return Place(str(path), path)
+
+
+def _wrong(path: Path, problem: str, line: int | None = None) -> ConfigurationError:
+    return ConfigurationError(Problem(f"{path} {problem}", problem, place=_whole(path), line=line))
 
 
 def _read_once(path: Path, owners: frozenset[int] | None) -> tuple[bytes, int | None]:
@@ -224,22 +225,22 @@ def _read_once(path: Path, owners: frozenset[int] | None) -> tuple[bytes, int | 
         with open(path, "rb", opener=_without_waiting) as file:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
-                problem = f"{path} is not a file"
+                problem = "is not a file"
             elif owners is not None and not (before.st_uid in owners and is_trusted(path, owners)):
-                problem = _foreign(path)
+                problem = _FOREIGN
             else:
                 content = file.read(_LARGEST + 1)
             after = os.fstat(file.fileno())
         if _version(before) == _version(after):
             written = after.st_mtime_ns
     except IsADirectoryError:
-        problem = f"{path} is not a file"
+        problem = "is not a file"
     except (OSError, ValueError) as error:
-        problem = f"{path} can't be read ({getattr(error, 'strerror', None) or 'not a path'})"
+        problem = f"can't be read ({getattr(error, 'strerror', None) or 'not a path'})"
     if len(content) > _LARGEST:
-        problem = f"{path} is larger than 1 MiB"
+        problem = "is larger than 1 MiB"
     if problem:
-        raise ConfigurationError(problem)
+        raise _wrong(path, problem)
     return content, written
 
 
@@ -252,36 +253,36 @@ def _version(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _parse(name: str, content: bytes) -> Mapping[str, object]:
-    problem = None
+def _parse(path: Path, content: bytes) -> Mapping[str, object]:
+    problem, line = None, None
     table: Mapping[str, object] = {}
     try:
         text = content.decode("utf-8-sig")
-        place = _too_deep(text)
-        if place is not None:
-            problem = f"has a key of more than {_PARTS} parts (line {place})"
+        line = _too_deep(text)
+        if line is not None:
+            problem = f"has a key of more than {_PARTS} parts"
         else:
             table = tomllib.loads(text)
     except UnicodeDecodeError as error:
+        problem = "is not UTF-8"
         line = content.count(b"\n", 0, error.start) + 1
-        problem = f"is not UTF-8 (line {line})"
     except (ValueError, RecursionError) as error:
         # The parser's own message may quote the line.
-        told = re.search(r"\(at (line \d+)", str(error))
-        problem = f"is not TOML ({told[1] if told else 'at its end'})"
+        problem = "is not TOML"
+        told = re.search(r"\(at line (\d+)", str(error))
+        line = int(told[1]) if told else None
     if problem:
-        raise ConfigurationError(f"{name} {problem}")
+        raise _wrong(path, f"{problem} ({f'line {line}' if line else 'at its end'})", line)
     return table
 
 
 def _too_deep(text: str) -> int | None:
     """Return the line of a dotted key of too many parts: their square is what parsing it takes."""
-    bare = _QUOTED.sub(lambda found: "k" + "\n" * found[0].count("\n"), text)
-    found = _DEEP.search(bare)
-    return bare.count("\n", 0, found.start()) + 1 if found else None
+    found = _DEEP.search(blanked(text))
+    return text.count("\n", 0, found.start()) + 1 if found else None
 
 
-def _sections(name: str, table: Mapping[str, object]) -> Sections:
+def _sections(path: Path, table: Mapping[str, object]) -> Sections:
     problems = []
     unknown = []
     sections: dict[str, Mapping[str, object]] = {}
@@ -290,20 +291,21 @@ def _sections(name: str, table: Mapping[str, object]) -> Sections:
             problem = section_problem(key)
             sections[key] = value
             if problem:
-                problems.append(f"[{_plain(key)}]: {problem}")
+                problems.append(Problem(f"[{_plain(key)}]: {problem}", keys=[key]))
         elif key in _DECLARED:
-            problems.append(f"{key} stands outside a section; put it under [default]")
+            text = f"{key} stands outside a section; put it under [default]"
+            problems.append(Problem(text, keys=[key]))
         elif key in {"default", *ENVIRONMENTS}:
-            problems.append(f"{key} must be a section; write [{key}]")
+            problems.append(Problem(f"{key} must be a section; write [{key}]", keys=[key]))
         else:
-            unknown.append(repr(key))
+            unknown.append(Problem(f"unknown: {key!r}", keys=[key]))
     if unknown:
-        problems.append(
-            f"unknown: {', '.join(unknown)} (if another program owns the file, name yours in "
-            f"{FILE_VARIABLE})"
-        )
+        names = ", ".join(repr(problem.keys[0]) for problem in unknown)
+        text = f"unknown: {names} (if another program owns the file, name yours in {FILE_VARIABLE})"
+        problems.append(Problem(text, parts=unknown))
     if problems:
-        raise ConfigurationError.of([f"{name}: {problem}" for problem in problems])
+        place = _whole(path)
+        raise ConfigurationError.of([problem.at(place, str(path)) for problem in problems])
     return sections
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from secureml.settings.environments import nearest
+from secureml.settings.origins import Origin, Problem
 from secureml.settings.schema import BY_NAME, SETTINGS, clashes
 from secureml.settings.setting import collecting
 from secureml.settings.variables import ENVIRONMENT_VARIABLE, FILE_VARIABLE
@@ -52,7 +53,7 @@ class Layer:
     textual: bool = False
     from_vault: bool = False
     values: Mapping[str, Any] = field(init=False, repr=False)
-    problems: Sequence[str] = field(init=False)
+    problems: Sequence[Problem] = field(init=False)
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {}
@@ -81,12 +82,13 @@ class Layer:
             if is_table and not value:
                 continue
             holder = Holder(value if weaker is None else value.over(weaker.value))
-            obj.set(name, holder, loader_identifier=self._origin_of(name), merge=False)
+            obj.set(name, holder, loader_identifier=self.origin_of(name), merge=False)
 
-    def _origin_of(self, name: Any) -> str:
+    def origin_of(self, name: Any) -> str:
+        """Return what `Settings.origins` says of one of its settings."""
         return self.origins.get(name, self.origin)
 
-    def _checked_into(self, values: dict[str, Any]) -> Iterator[str]:
+    def _checked_into(self, values: dict[str, Any]) -> Iterator[Problem]:
         """Fill in the values without a problem; yield what is wrong with the others."""
         strangers = []
         folder = self.file.parent if self.file else None
@@ -104,15 +106,18 @@ class Layer:
             else:
                 with collecting(problems):
                     values[name] = setting.convert(value, folder)
-            yield from (self._told([name], problem) for problem in problems)
-        for names, problem in clashes({n for n, value in self.found.items() if value is not None}):
-            yield self._told(names, problem)
+            for problem in problems:
+                yield self._told([name], Problem.of(problem).under(name))
+        for names, clash in clashes({n for n, value in self.found.items() if value is not None}):
+            for name in names:
+                values.pop(name, None)
+            yield self._told(names, Problem(clash, keys=names[:1]))
         for problem in _strange(strangers, self.file):
             yield self._told(strangers, problem)
 
-    def _told(self, names: Iterable[object], problem: str) -> str:
-        place = self.place or ", ".join(dict.fromkeys(self._origin_of(name) for name in names))
-        return f"{place}: {problem}"
+    def _told(self, names: Iterable[object], problem: Problem) -> Problem:
+        origins = list(dict.fromkeys(self.origin_of(name) for name in names))
+        return problem.at(Origin.of(*origins).places[-1], self.place or ", ".join(origins))
 
 
 def over(stronger: Mapping[str, object], weaker: Mapping[str, object]) -> dict[str, object]:
@@ -126,24 +131,27 @@ def _decided(names: Iterable[str]) -> set[str]:
     return {_GROUPS[name] for name in names if name in _GROUPS}
 
 
-def _strange(names: Sequence[object], file: Path | None) -> list[str]:
+def _strange(names: Sequence[object], file: Path | None) -> list[Problem]:
     """Say what may be wrong with names that no setting has."""
-    problems = []
-    unknown = []
+    problems: list[Problem] = []
+    unknown: list[Problem] = []
     for name in names[:_SUGGESTIONS]:
         if not isinstance(name, str):
-            unknown.append(f"a name that is {type(name).__name__} and not text")
+            unknown.append(Problem(f"a name that is {type(name).__name__} and not text"))
             continue
+        shown, keys = repr(name[:80]), (name,)
         meant = nearest(name[:80].lower(), BY_NAME, 0.7)
         if name in {"env", "environment"}:
-            problems.append(f"the environment is chosen by {ENVIRONMENT_VARIABLE} or in code")
+            text = f"the environment is chosen by {ENVIRONMENT_VARIABLE} or in code"
+            problems.append(Problem(text, keys=keys))
         elif meant:
-            problems.append(f"unknown setting {name[:80]!r}; did you mean '{meant}'?")
+            text = f"unknown setting {shown}; did you mean '{meant}'?"
+            problems.append(Problem(text, keys=keys))
         else:
-            unknown.append(repr(name[:80]))
+            unknown.append(Problem(shown, f"unknown setting {shown}", keys=keys))
     if len(names) > _SUGGESTIONS:
-        unknown.append(f"and {len(names) - _SUGGESTIONS} more")
+        unknown.append(Problem(f"and {len(names) - _SUGGESTIONS} more"))
     if unknown:
         hint = f" (if another program owns the file, name yours in {FILE_VARIABLE})" if file else ""
-        problems.append(f"unknown: {', '.join(unknown)}{hint}")
+        problems.append(Problem(f"unknown: {', '.join(unknown)}{hint}", parts=unknown))
     return problems

@@ -20,7 +20,7 @@ from secureml.settings.file_layers import file_layers, paths_to_read, read_files
 from secureml.settings.host import Host, host_layer
 from secureml.settings.layers import Layer
 from secureml.settings.notices import Notice, exposed, ignored_files, ignored_variables
-from secureml.settings.origins import Origin
+from secureml.settings.origins import Origin, Problem
 from secureml.settings.packaged import packaged_layers
 from secureml.settings.recipe import Layers
 from secureml.settings.schema import BY_NAME, Settings, environment_violations
@@ -72,6 +72,8 @@ class ReadLayers:
     Args:
         environment: the selected environment, or None.
         environments: all that there are.
+        declared: those that files have a section for.
+        files: the files that were read, weakest first.
         chosen_by: what selected it.
         loaders: one for each layer, weakest first; that of Vault, at its place, is empty.
         problems: what is wrong with them, a sentence each.
@@ -82,6 +84,8 @@ class ReadLayers:
 
     environment: str | None
     environments: frozenset[str]
+    declared: tuple[str, ...]
+    files: tuple[Path, ...]
     chosen_by: str
     loaders: tuple[Layer, ...]
     problems: tuple[str, ...]
@@ -103,12 +107,14 @@ class ReadLayers:
         Raises:
             ConfigurationError: with every problem of every layer, and the value of none.
         """
-        record = self._vault_layer(vault_record or {})
-        loaders = [record if layer.from_vault else layer for layer in self.loaders]
+        loaders = self.loaders_with(vault_record)
         merged = list(_merge(loaders, self.environment))
         values: dict[str, Any] = {name: value for name, value, _ in merged}
         origins = {name: origin for name, _, origin in merged}
-        problems = [*self.problems, *record.problems]
+        problems = [
+            *self.problems,
+            *(p for each in loaders if each.from_vault for p in each.problems),
+        ]
         with collecting(problems):
             settings = Settings(
                 environment=self.environment,
@@ -119,6 +125,15 @@ class ReadLayers:
         if problems:
             raise ConfigurationError.of(list(dict.fromkeys(problems)))
         return settings
+
+    def loaders_with(self, vault_record: Mapping[str, object] | None) -> tuple[Layer, ...]:
+        """Return all layers, weakest first.
+
+        Args:
+            vault_record: what the record ``settings`` in Vault holds, if it was read.
+        """
+        record = self._vault_layer(vault_record or {})
+        return tuple(record if layer.from_vault else layer for layer in self.loaders)
 
     def warn(self, settings: Settings) -> None:
         """Warn of what is ignored, and of secrets that others may read; of all that is new.
@@ -155,7 +170,8 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
         chosen_by = ENVIRONMENT_VARIABLE if wanted else "default"
     paths, passed_over, owners = paths_to_read(layers, environ, wanted, problems)
     files = read_files(paths, owners, problems)
-    declared = {section for sections in files.values() for section in sections} - {"default"}
+    sections = dict.fromkeys(section for found in files.values() for section in found)
+    declared = tuple(section for section in sections if section != "default")
     environment = None
     with collecting(problems):
         environment = None if wanted is None else resolve(wanted, declared)
@@ -182,6 +198,8 @@ def read_layers(layers: Layers, *, environ: Mapping[str, str] | None = None) -> 
     return ReadLayers(
         environment=environment,
         environments=frozenset({*ENVIRONMENTS, *declared}),
+        declared=declared,
+        files=tuple(paths),
         chosen_by=chosen_by,
         loaders=loaders,
         problems=tuple(problems),
@@ -196,7 +214,7 @@ def _variable_layer(environ: Mapping[str, str], variables: Mapping[str, str]) ->
     return Layer("environment variable", found, origins=variables, textual=True)
 
 
-def _below_the_floor(layer: Layer) -> list[str]:
+def _below_the_floor(layer: Layer) -> list[Problem]:
     """Say what the floor forbids of the section of an environment, selected or not."""
     if layer.section == "default":
         return []

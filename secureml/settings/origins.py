@@ -1,12 +1,14 @@
-"""Where a value comes from: layer, file, section and line."""
+"""Where a value or a problem comes from: layer, file, section and line."""
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Origin", "Place"]
+from secureml.settings.lines import Keys, lines_of
+
+__all__ = ["Origin", "Place", "Problem"]
 
 
 class Place(NamedTuple):
@@ -15,21 +17,29 @@ class Place(NamedTuple):
     Attributes:
         words: the layer in words, for messages and listings.
         file: the settings file, if it is one.
-        section: the section of that file.
+        section: the section of that file; None for the whole file.
     """
 
     words: str
     file: Path | None = None
     section: str | None = None
 
-    def line(self, name: str) -> int | None:
-        """Return the line, from 1, of a setting as the file is now; None if it isn't in it."""
-        if self.file is None or self.section is None:
-            return None
-        try:
-            return _line(self.file.read_text("utf-8-sig"), self.section, name)
-        except (OSError, ValueError):
-            return None
+    def line(self, *keys: str) -> int | None:
+        """Return the line, from 1, of a setting as the file is now; None if it isn't in it.
+
+        Args:
+            *keys: its name, and those of tables inside of it.
+        """
+        return None if self.file is None else lines_of(self.file).get(self._whole(keys))
+
+    def line_near(self, *keys: str) -> int | None:
+        """Return the line of a setting, or else of the innermost table around it."""
+        whole = self._whole(keys)
+        lines = {} if self.file is None else lines_of(self.file)
+        return next((lines[k] for n in range(len(whole), 0, -1) if (k := whole[:n]) in lines), None)
+
+    def _whole(self, keys: Keys) -> Keys:
+        return keys if self.section is None else (self.section, *keys)
 
 
 class Origin(str):
@@ -60,35 +70,67 @@ class Origin(str):
         return cls(*(place for places in one_by_one for place in places))
 
 
-def _line(text: str, section: str, name: str) -> int | None:
-    """Find the first statement of a TOML document that says something of a setting."""
-    header: list[str] = []
-    statement, first = "", 1
-    for number, line in enumerate(text.split("\n"), start=1):
-        statement += f"{line}\n"
-        try:
-            said: Any = tomllib.loads(statement)
-        except ValueError:
-            continue  # it goes on in the next line
-        is_header = statement.lstrip().startswith("[")
-        tree = said
-        for part in reversed([] if is_header else header):
-            tree = {part: tree}
-        if name in tree.get(section, {}):
-            return first
-        if is_header:
-            header = _path(said)
-        statement, first = "", number + 1
-    return None
+class Problem(str):
+    """What is wrong, as a text that tells where, and what it tells apart from each other.
 
+    Args:
+        text: the whole.
+        sentence: what is wrong; the whole text by default.
+        place: where.
+        keys: there, the setting and tables inside of it.
+        line: its line, if its keys don't tell it.
+        parts: the problems that this one sums up.
+    """
 
-def _path(table: Any) -> list[str]:
-    """Return the keys of a header, which hold nothing but one another."""
-    path = []
-    while table:
-        if isinstance(table, list):
-            table = table[0]
-            continue
-        ((key, table),) = table.items()
-        path.append(key)
-    return path
+    __slots__ = ("keys", "known_line", "parts", "place", "sentence")
+    sentence: str
+    place: Place | None
+    keys: Keys
+    known_line: int | None
+    parts: tuple[Problem, ...]
+
+    def __new__(
+        cls,
+        text: str,
+        sentence: str | None = None,
+        *,
+        place: Place | None = None,
+        keys: Sequence[str] = (),
+        line: int | None = None,
+        parts: Sequence[Problem] = (),
+    ) -> Problem:
+        problem = super().__new__(cls, text)
+        problem.sentence = text if sentence is None else sentence
+        problem.place, problem.keys, problem.parts = place, tuple(keys), tuple(parts)
+        problem.known_line = line
+        return problem
+
+    @classmethod
+    def of(cls, problem: str) -> Problem:
+        """Return a problem that may be told by text alone."""
+        return problem if isinstance(problem, cls) else cls(problem)
+
+    @property
+    def line(self) -> int | None:
+        """Its line in the file as it is now; None if it is none of a file's lines."""
+        if self.known_line is not None or self.place is None:
+            return self.known_line
+        return self.place.line_near(*self.keys)
+
+    def under(self, *keys: str) -> Problem:
+        """Return it as one of a setting, or of a table, that is around its own keys."""
+        parts = [part.under(*keys) for part in self.parts]
+        return Problem(self, self.sentence, keys=(*keys, *self.keys), parts=parts)
+
+    def at(self, place: Place, words: str) -> Problem:
+        """Return it as one of a place.
+
+        Args:
+            place: the place.
+            words: what the text calls it.
+        """
+        parts = [part.at(place, words) for part in self.parts]
+        text = f"{words}: {self}"
+        return Problem(
+            text, self.sentence, place=place, keys=self.keys, line=self.known_line, parts=parts
+        )

@@ -22,7 +22,7 @@ from secureml.settings.run_secrets import VARIABLE, RunSecrets
 from secureml.settings.schema import RIVALS, SETTINGS, check_key_name
 from secureml.settings.setting import LARGEST, Setting
 
-__all__ = ["json_schema", "reference"]
+__all__ = ["default_of", "json_schema", "reference", "type_of"]
 
 _KINDS: dict[type, str] = {
     bool: "boolean",
@@ -126,8 +126,8 @@ def reference() -> str:
         cells = (
             f"`{setting.name}`",
             f"`{setting.variable}`",
-            _type_of(setting),
-            _default_of(setting),
+            type_of(setting),
+            default_of(setting),
             "yes" if setting.vault_may_set else "no",
             setting.doc,
         )
@@ -176,13 +176,15 @@ def _schema_of_option(kinds: tuple[type, ...]) -> dict[str, Any]:
     return {**schema, "minimum": 0, "maximum": LARGEST_COUNT} if kinds == (int,) else schema
 
 
-def _type_of(setting: Setting) -> str:
+def type_of(setting: Setting) -> str:
+    """Return the type of a setting, or the values that it may take, as Markdown."""
     if setting.allowed:
         return "one of " + ", ".join(f"`{value}`" for value in setting.allowed)
     return "secret text" if setting.secret else _KINDS.get(setting.kind, "text")
 
 
-def _default_of(setting: Setting) -> str:
+def default_of(setting: Setting) -> str:
+    """Return what holds if nobody sets a setting, as Markdown; empty for nothing."""
     if setting.default is None or setting.read is not None:
         return ""
     default = f"`{setting.shown(setting.default)}`"

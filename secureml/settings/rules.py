@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from secureml.errors import ConfigurationError
 from secureml.registry import FORMATS, STRATEGIES, VENDOR_NAME
 from secureml.settings.environments import did_you_mean
+from secureml.settings.origins import Problem
+from secureml.settings.setting import collecting
 
 __all__ = [
     "CHOICES",
@@ -101,14 +104,14 @@ class ColumnRule:
         named = (str(table.get(key)) for key in ("strategy", "format"))
         of_vendor = any(map(VENDOR_NAME.fullmatch, named))
         problems = [
-            problem
+            Problem(f"{name}: {problem}", keys=[str(key)])
             for key, value in table.items()
             if (problem := _problem(str(key), value, of_vendor=of_vendor))
         ]
         if "strategy" not in table and not problems:
-            problems = ["names no strategy"]
+            problems = [Problem(f"{name}: names no strategy")]
         if problems:
-            raise ConfigurationError.of([f"{name}: {problem}" for problem in problems])
+            raise ConfigurationError.of(problems)
         options = {key: value for key, value in table.items() if key not in KEYS}
         return cls(**{key: table[key] for key in KEYS if key in table}, options=options)
 
@@ -231,8 +234,10 @@ class Profile(Rules):
             )
         prefix = table.get("domain_prefix")
         if "domain_prefix" in table and (not isinstance(prefix, str) or not prefix):
-            raise ConfigurationError(f"{name}.domain_prefix must be text and not empty")
-        rules = Rules.read(table.get("columns", {}), f"{name}.columns")
+            text = f"{name}.domain_prefix must be text and not empty"
+            raise ConfigurationError(Problem(text, keys=["domain_prefix"]))
+        with _under("columns"):
+            rules = Rules.read(table.get("columns", {}), f"{name}.columns")
         return cls(rules.pairs, prefix)
 
     def document(self) -> dict[str, object]:
@@ -329,18 +334,28 @@ def _entries(
     if not isinstance(table, Mapping):
         raise ConfigurationError(f"{place} must be a table with a table for each {what}")
     first: dict[str, str] = {}
-    problems, pairs = [], []
+    problems: list[str] = []
+    pairs: list[tuple[str, _Entry]] = []
     for name, content in ((str(name), content) for name, content in table.items()):
         known = first.setdefault(name.casefold(), name)
         if known != name:
-            problems.append(f"{place}.{name}: {known!r} and {name!r} differ only in case; keep one")
-        try:
+            text = f"{place}.{name}: {known!r} and {name!r} differ only in case; keep one"
+            problems.append(Problem(text, keys=[name]))
+        with collecting(problems), _under(name):
             pairs.append((name, read(content, f"{place}.{name}")))
-        except ConfigurationError as error:
-            problems += error.problems
     if problems:
         raise ConfigurationError.of(problems)
     return tuple(pairs)
+
+
+@contextmanager
+def _under(key: str) -> Iterator[None]:
+    """Have the problems of what is read inside be those of what stands under a key."""
+    problems: list[str] = []
+    with collecting(problems):
+        yield
+    if problems:
+        raise ConfigurationError.of([Problem.of(problem).under(key) for problem in problems])
 
 
 def _pattern(name: str) -> str:

@@ -25,6 +25,7 @@ from secureml.settings.environments import (
     is_name,
     tier_of,
 )
+from secureml.settings.origins import Origin, Problem
 from secureml.settings.packaged import default_in, is_default
 from secureml.settings.rules import Profiles, Rules
 from secureml.settings.run_secrets import RunSecrets
@@ -347,7 +348,7 @@ class Settings:
 
 def environment_violations(
     environment: str | None, values: Mapping[str, object], origins: Mapping[str, str]
-) -> list[str]:
+) -> list[Problem]:
     """Say what an environment does not allow, whatever layer asks for it.
 
     Development defaults are allowed in development, or if a Python argument asks for them while no
@@ -363,10 +364,13 @@ def environment_violations(
     Returns:
         One sentence for each problem. No layer can lift these: they are code, not configuration.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
 
     def refuse(name: str, why: str) -> None:
-        problems.append(f"{name} {why} (set by: {origins[name]})")
+        text, place = f"{name} {why}", Origin.of(origins[name]).places[-1]
+        problems.append(
+            Problem(f"{text} (set by: {origins[name]})", text, place=place, keys=[name])
+        )
 
     if values["audit_required"] and not values["audit_log"]:
         refuse("audit_required", "needs audit_log, which names the file")

@@ -41,6 +41,9 @@ def test_there_are_the_commands_that_are_documented():
         "vault status",
         "settings show",
         "settings schema",
+        "settings explain",
+        "settings validate",
+        "settings diff",
         "scan",
         "init",
         "demo",
@@ -201,7 +204,7 @@ def test_an_error_of_another_kind_is_a_bug_and_shows(monkeypatch):
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("secureml.cli.settings.show.configure", broken)
+    monkeypatch.setattr("secureml.cli.settings.show.find", broken)
     with pytest.raises(ZeroDivisionError):
         main(["settings", "show"])
 

@@ -121,3 +121,49 @@ def test_a_value_from_vault_is_shown_with_its_origin(run, vault, monkeypatch):
 
 def test_settings_schema_prints_the_json_schema(run):
     assert json.loads(run("settings", "schema").out) == json_schema()
+
+
+LAYERED = "[default]\nvault_url = 'http://a'\n[staging]\nvault_url = 'http://b'\n"
+
+
+def test_overridden_prints_what_each_layer_says_and_marks_what_is_in_force(
+    run, tmp_path, monkeypatch
+):
+    (tmp_path / "settings.toml").write_text(LAYERED)
+    (tmp_path / "settings.local.toml").write_text("[default]\nvault_token = 'hunter2'\n")
+    monkeypatch.setenv("SECUREML_VAULT_TOKEN", "hunter3")
+    ran = run("settings", "show", "--overridden", "--env", "staging")
+    assert (ran.code, ran.err) == (0, "")
+    assert (
+        ran.out
+        == """\
+vault_url
+     <not set>  default
+     http://a   settings.toml [default] line 2
+  *  http://b   settings.toml [staging] line 4
+vault_token
+     <not set>  default
+     <hidden>   settings.local.toml [default] line 2
+  *  <hidden>   SECUREML_VAULT_TOKEN
+"""
+    )
+
+
+def test_overridden_as_json_adds_the_layers_to_each_setting(run, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text(LAYERED)
+    found = json.loads(run("settings", "show", "--overridden", "--json").out)
+    assert found["vault_url"]["layers"] == [
+        {"value": None, "origin": "default", "in_force": False},
+        {
+            "value": "http://a",
+            "origin": "settings.toml [default]",
+            "files": [{"file": str(file), "section": "default", "line": 2}],
+            "in_force": True,
+        },
+    ]
+    assert found["cache_size"]["layers"] == [{"value": 1024, "origin": "default", "in_force": True}]
+    plain = json.loads(run("settings", "show", "--json").out)
+    for entry in found.values():
+        entry.pop("layers", None)
+    assert plain == found
