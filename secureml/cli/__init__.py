@@ -24,6 +24,7 @@ __all__ = ["main"]
         "vault": ("vault", "Set a Vault up, run one for development, see how one is"),
         "settings": ("settings", "Show, explain and check the settings"),
         "doctor": ("doctor", "Check settings, Vault, keys and files"),
+        "completion": ("completion", "Print a script that completes commands in bash, zsh or fish"),
         "demo": ("demo", "Pseudonymize a table, on a real server"),
     },
     context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},

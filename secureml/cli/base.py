@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import io
+import os
 import sys
 import textwrap
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -199,6 +201,7 @@ def command(
             "--env",
             "environment",
             metavar="NAME",
+            shell_complete=_environments,
             help="The environment to work in; wins over SECUREML_ENV.",
         )(function)
         lines = textwrap.indent(textwrap.dedent(examples), "  ")
@@ -208,6 +211,20 @@ def command(
         return made
 
     return decorate
+
+
+def _environments(_ctx: click.Context, _param: click.Parameter, beginning: str) -> list[str]:
+    """Complete the name of an environment, one that the settings files declare too."""
+    # Here, because the help of every command would load it. Nothing is merged or checked.
+    from secureml.settings.environments import ENVIRONMENTS
+    from secureml.settings.files import find_files, read_sections
+
+    names = dict.fromkeys(ENVIRONMENTS)
+    with suppress(ConfigurationError):
+        found = find_files(os.environ)
+        for path in filter(None, (found.main, found.local)):
+            names |= dict.fromkeys(read_sections(path, found.owners))
+    return [name for name in names if name != "default" and name.startswith(beginning)]
 
 
 def exit_code_of(error: SecureMLError) -> int:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import click
 
 from secureml.cli.base import command
-from secureml.cli.checks import all_checks, worst
 from secureml.cli.options import json_option
 from secureml.cli.output import show, show_json
 
@@ -36,6 +35,8 @@ def doctor(environment: str | None, *, files: Sequence[str], as_json: bool) -> N
       secureml doctor hidden.parquet hidden.csv.manifest.json --env production
       secureml doctor --json
     """
+    from secureml.cli.checks import all_checks, worst  # which completing an option need not load
+
     checks = []
     for check in all_checks(environment, files, os.environ, datetime.now(UTC)):
         checks.append(check)

@@ -49,6 +49,7 @@ def test_there_are_the_commands_that_are_documented():
         "demo",
         "run",
         "doctor",
+        "completion",
     }
 
 
