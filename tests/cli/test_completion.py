@@ -98,7 +98,9 @@ def run_shell(command: list[str], environment: dict[str, str]):
 
 
 @pytest.fixture(params=[bash, zsh, fish], ids=lambda shell: shell.__name__)
-def complete(request, shell_environment) -> Callable[[str], list[str]]:
+def complete(
+    request: pytest.FixtureRequest, shell_environment: dict[str, str]
+) -> Callable[[str], list[str]]:
     """Complete a line in a shell."""
     name = request.param.__name__
     if shutil.which(name) is None:
