@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from secureml.errors import ConfigurationError
 from secureml.registry import FORMATS, STRATEGIES, VENDOR_NAME
 from secureml.settings.environments import did_you_mean
 from secureml.settings.origins import Problem
-from secureml.settings.setting import collecting
+from secureml.settings.setting import collecting, under
 
 __all__ = [
     "CHOICES",
@@ -236,7 +235,7 @@ class Profile(Rules):
         if "domain_prefix" in table and (not isinstance(prefix, str) or not prefix):
             text = f"{name}.domain_prefix must be text and not empty"
             raise ConfigurationError(Problem(text, keys=["domain_prefix"]))
-        with _under("columns"):
+        with under("columns"):
             rules = Rules.read(table.get("columns", {}), f"{name}.columns")
         return cls(rules.pairs, prefix)
 
@@ -341,21 +340,11 @@ def _entries(
         if known != name:
             text = f"{place}.{name}: {known!r} and {name!r} differ only in case; keep one"
             problems.append(Problem(text, keys=[name]))
-        with collecting(problems), _under(name):
+        with collecting(problems), under(name):
             pairs.append((name, read(content, f"{place}.{name}")))
     if problems:
         raise ConfigurationError.of(problems)
     return tuple(pairs)
-
-
-@contextmanager
-def _under(key: str) -> Iterator[None]:
-    """Have the problems of what is read inside be those of what stands under a key."""
-    problems: list[str] = []
-    with collecting(problems):
-        yield
-    if problems:
-        raise ConfigurationError.of([Problem.of(problem).under(key) for problem in problems])
 
 
 def _pattern(name: str) -> str:

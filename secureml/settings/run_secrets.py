@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from secureml.errors import ConfigurationError
 from secureml.settings.checks import check_path
-from secureml.settings.setting import collecting
+from secureml.settings.origins import Problem
+from secureml.settings.setting import collecting, under
 
 __all__ = ["VARIABLE", "RunSecrets", "SecretReference"]
 
@@ -92,9 +93,10 @@ class RunSecrets(Mapping[str, SecretReference]):
         pairs = []
         for variable, value in table.items():
             if not re.fullmatch(VARIABLE, str(variable), re.ASCII):
-                problems.append(f"{name}: a variable has letters of ASCII, digits and '_' alone")
+                text = f"{name}: a variable has letters of ASCII, digits and '_' alone"
+                problems.append(Problem(text, keys=[str(variable)]))
                 continue
-            with collecting(problems):
+            with collecting(problems), under(variable):
                 pairs.append((variable, SecretReference.read(value, f"{name}.{variable}")))
         if problems:
             raise ConfigurationError.of(problems)

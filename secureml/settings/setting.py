@@ -12,8 +12,9 @@ from pathlib import Path
 
 from secureml.errors import ConfigurationError
 from secureml.secret_types import SecretText, reveal
+from secureml.settings.origins import Problem
 
-__all__ = ["LARGEST", "Setting", "absolute", "collecting", "normalized", "variable_of"]
+__all__ = ["LARGEST", "Setting", "absolute", "collecting", "normalized", "under", "variable_of"]
 
 _PREFIX = "SECUREML_"
 _BOOLEANS = {
@@ -200,6 +201,16 @@ def collecting(problems: list[str]) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         problems += error.problems
+
+
+@contextmanager
+def under(key: str) -> Iterator[None]:
+    """Have the problems inside the block be those of what stands under a key of a table."""
+    problems: list[str] = []
+    with collecting(problems):
+        yield
+    if problems:
+        raise ConfigurationError.of([Problem.of(problem).under(key) for problem in problems])
 
 
 def absolute(path: str, what: str, folder: Path | None = None) -> str:

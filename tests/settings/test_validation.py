@@ -47,6 +47,10 @@ domain_prefix = ""
 [default.profiles.lab2.columns.ssn]
 strategy = "fpe"
 on_invalid = 1
+[default.run]
+A = "database#"
+B = "ok"
+"a b" = "c"
 [staging]
 vault_url = "https://me:pass-word@vault"
 [production]
@@ -69,8 +73,10 @@ vault_tls_verify = false
         (14, "default", "columns.ssn: unknown key 'formt'; did you mean 'format'?"),
         (16, "default", "profiles.lab.domain_prefix must be text and not empty"),
         (19, "default", "profiles.lab2.columns.ssn: on_invalid must be text and not empty"),
-        (21, "staging", "vault_url must not hold a user name or password"),
-        (23, "production", "vault_tls_verify can be false only in development"),
+        (21, "default", "run.A names no field behind '#'"),
+        (23, "default", "run: a variable has letters of ASCII, digits and '_' alone"),
+        (25, "staging", "vault_url must not hold a user name or password"),
+        (27, "production", "vault_tls_verify can be false only in development"),
     ]
     assert "pass-word" not in repr(found)
 
