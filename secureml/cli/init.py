@@ -153,7 +153,7 @@ def _first_command(
     """Return what is to be tried first, for a shell."""
     if file is None or not proposals:
         return "secureml scan FILE --write"
-    words = ["secureml", "anonymize", file, "-o", f"hidden{''.join(Path(file).suffixes)}"]
+    words = ["secureml", "anonymize", file, "-o", f"hidden-{Path(file).name}"]
     for option in ("delimiter", "encoding"):
         words += [f"--{option}", csv[option]] if csv[option] else []
     words += [] if csv["header"] else ["--no-header"]
@@ -161,8 +161,11 @@ def _first_command(
 
 
 def _tell_next(environment: str, first: str) -> None:
-    others = ("staging", "production") if environment == "development" else (environment,)
-    keys = [f"secureml keys generate-key --env {other}" for other in others]
-    show("next:", f"  {first}")
-    show("and once Vault can be reached:", *(f"  {line}" for line in keys))
+    at_once = environment == "development"
+    others = ("staging", "production") if at_once else (environment,)
+    keys = [f"  secureml keys generate-key --env {other}" for other in others]
+    if at_once:
+        show("next:", f"  {first}", "and once Vault can be reached:", *keys)
+    else:
+        show("next, once Vault can be reached:", *keys, f"  {first}")
     show("in CI:", "  secureml settings validate")

@@ -59,14 +59,16 @@ def differences(one: Settings, other: Settings) -> Iterator[tuple[Setting, Keys,
 
     Yields:
         The setting, the keys inside of it if it is a table, and what holds in each of the two; a
-        key that one of them lacks is None there.
+        key that one of them lacks is None there and comes from nowhere.
     """
     for setting in SETTINGS:
         first, second = (_values(settings, setting) for settings in (one, other))
         for keys in dict.fromkeys((*first, *second)):
             if first.get(keys) != second.get(keys):
-                here = Said(first.get(keys), _origin(one, setting.name, keys))
-                there = Said(second.get(keys), _origin(other, setting.name, keys))
+                here, there = (
+                    Said(values.get(keys), _origin(settings, setting.name, keys, keys in values))
+                    for settings, values in ((one, first), (other, second))
+                )
                 yield setting, keys, here, there
 
 
@@ -90,8 +92,8 @@ def _leaves(table: Mapping[str, object], outer: Keys = ()) -> Iterator[tuple[Key
             yield (*outer, key), value
 
 
-def _origin(settings: Settings, name: str, keys: Keys) -> Origin:
+def _origin(settings: Settings, name: str, keys: Keys, is_there: bool) -> Origin:
     """Return where a value inside of a setting comes from, as exactly as files tell."""
-    origin = Origin.of(settings.origins[name])
+    origin = Origin.of(settings.origins[name]) if is_there else Origin()
     exact = [place for place in origin.places if keys and place.line(name, *keys)]
     return Origin(exact[-1]) if exact else origin

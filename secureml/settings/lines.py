@@ -49,7 +49,7 @@ def _version(status: os.stat_result) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=8)
-def _lines_of(path: Path, _version: tuple[int, ...]) -> Mapping[Keys, int]:
+def _lines_of(path: Path, _as_of: tuple[int, ...]) -> Mapping[Keys, int]:
     lines: dict[Keys, int] = {}
     header: Keys = ()
     for line, statement in _statements(path.read_text("utf-8-sig")):

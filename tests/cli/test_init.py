@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from helpers.commands import in_process, secureml_command
+from helpers.taplo import needs_taplo, refused_by_taplo
 from secureml.settings import ENVIRONMENTS, Layers, json_schema, load_settings
 from secureml.settings.schema import LOGIN_METHODS
 
@@ -75,6 +76,15 @@ def test_the_schema_is_beside_the_file_and_named_in_its_first_line(run, tmp_path
     assert json.loads((tmp_path / name).read_text()) == json_schema()
 
 
+@needs_taplo
+def test_taplo_takes_the_file_by_that_schema_and_finds_a_slip(run, tmp_path, people):
+    assert run("init", people, "--vault-url", URL, "--vault-auth", "approle").code == 0
+    assert refused_by_taplo(tmp_path) == set()
+    path = tmp_path / "settings.toml"
+    path.write_text(path.read_text().replace('"approle"', '"aprole"'))
+    assert refused_by_taplo(tmp_path) == {"settings.toml"}
+
+
 def test_with_a_file_it_has_rules_and_the_command_that_it_tells_works(run, tmp_path, people):
     ran = run("init", people.name)
     assert "rules for: Work E-Mail, ssn; read them" in ran.out
@@ -85,10 +95,19 @@ def test_with_a_file_it_has_rules_and_the_command_that_it_tells_works(run, tmp_p
     assert "# e-mail address: the name 'Work E-Mail' and 100.0% of 50 values: an e-mail" in text
     assert "user1@" not in text
     told = re.search(r"next:\n  secureml (.+)\n", ran.out)[1]
-    assert told == "anonymize people.csv -o hidden.csv --env development"
+    assert told == "anonymize people.csv -o hidden-people.csv --env development"
     assert run(*shlex.split(told)).code == 0
-    hidden = pd.read_csv(tmp_path / "hidden.csv")
+    hidden = pd.read_csv(tmp_path / "hidden-people.csv")
     assert not set(hidden["ssn"]) & set(pd.read_csv(people)["ssn"])
+
+
+def test_for_an_environment_without_public_keys_a_key_is_to_be_made_first(run, people):
+    ran = run("init", people.name, "--env", "prod")
+    assert ran.out.split("next, once Vault can be reached:\n")[1] == (
+        "  secureml keys generate-key --env production\n"
+        "  secureml anonymize people.csv -o hidden-people.csv --env production\n"
+        "in CI:\n  secureml settings validate\n"
+    )
 
 
 def test_what_a_file_needs_to_be_read_is_in_the_command_that_it_tells(run, tmp_path):

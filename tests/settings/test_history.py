@@ -94,8 +94,8 @@ def test_differences_are_values_and_keys_of_rules_with_their_origins(write: Writ
         ("profiles", "lab", "domain_prefix"),
     ]
     assert found["cache_ttl",] == ((1.0, default), (2.0, production))
-    assert found["columns", "a", "format"] == ((None, default), ("ssn", production))
-    assert found["profiles", "lab", "domain_prefix"] == (("p", staging), (None, "default"))
+    assert found["columns", "a", "format"] == ((None, ""), ("ssn", production))
+    assert found["profiles", "lab", "domain_prefix"] == (("p", staging), (None, ""))
     assert "'t'" not in repr(list(differences(one, other)))
 
 

@@ -17,10 +17,7 @@ import importlib.resources
 import json
 import math
 import random
-import re
 import shutil
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from helpers.taplo import needs_taplo, refused_by_taplo
 from secureml.errors import ConfigurationError, SecureMLWarning
 from secureml.settings import SETTINGS, Layers, json_schema, load_settings
 from secureml.settings.rules import CHOICES, KEYS, OPTIONS
@@ -229,25 +227,6 @@ def test_the_schema_holds_the_floor(section: str) -> None:
 
 
 SHIPPED = importlib.resources.files("secureml.settings") / "settings.schema.json"
-
-TAPLO = shutil.which("taplo", path=str(Path(sys.executable).parent)) or shutil.which("taplo")
-
-needs_taplo = pytest.mark.skipif(TAPLO is None, reason="Taplo has no wheel for this machine")
-
-
-def refused_by_taplo(folder: Path, *options: str) -> set[str]:
-    """Return the names of the TOML files of a folder that Taplo finds wrong."""
-    ran = subprocess.run(
-        [str(TAPLO), "check", "--no-auto-config", "--colors", "never", *options, "*.toml"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    wrong = re.findall(r'error=schema validation failed path="([^"]+)"', ran.stderr)
-    assert (ran.returncode != 0) == bool(wrong), ran.stderr
-    return {Path(path).name for path in wrong}
 
 
 def test_the_shipped_schema_is_made_from_the_table_of_settings() -> None:

@@ -124,7 +124,7 @@ def json_value(setting: Setting, value: Any) -> Any:
 
 def said_entry(setting: Setting, said: Said, *keys: str) -> dict[str, Any]:
     """Return value and origin for JSON; if files are among the origins, where in them it stands."""
-    entry = {"value": json_value(setting, said.value), "origin": said.origin}
+    entry = {"value": json_value(setting, said.value), "origin": said.origin or None}
     places = [place for place in said.origin.places if place.file is not None]
     files = [place_entry(place, place.line(setting.name, *keys)) for place in places]
     return {**entry, "files": files} if files else entry
@@ -142,4 +142,4 @@ def show_block(title: str, rows: Iterable[tuple[str, str, str]]) -> None:
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     show(title)
     for first, value, place in rows:
-        show(f"  {first:<{widths[0]}}  {value:<{widths[1]}}  {place}")
+        show(f"  {first:<{widths[0]}}  {value:<{widths[1]}}  {place}".rstrip())

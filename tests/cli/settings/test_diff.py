@@ -37,7 +37,7 @@ use_env_fallback
   development  true   default
   production   false  default [production]
 columns.a.format
-  development  <not set>  settings.toml [default]
+  development  <not set>
   production   ssn        settings.toml [production] line 9
 """
     )
