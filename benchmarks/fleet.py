@@ -5,8 +5,8 @@
 
 One OpenBao with TLS, raft and an audit log runs on this machine. The clients are KeyManagers, each
 with a login, a session and connections of its own, in threads of forked processes.
-What a fleet does that is larger than this machine's follows from the processor time that the server
-takes for a request, by a queue (see ``queued``).
+What a larger fleet would wait follows from the processor time that a client costs the server, by a
+queue (see ``queued``).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -401,47 +402,33 @@ def costs_of(fleet: Fleet, requests: int) -> Costs:
     return Costs(**costs)
 
 
-def queued(
-    executors: int, jitter: float, steps: Sequence[float], cores: int, seed: int = 0
-) -> list[float]:
+def queued(executors: int, jitter: float, seconds: float, cores: int, seed: int = 0) -> list[float]:
     """Return how long each executor waits for its key, on paper.
 
-    Executors come at moments by chance up to the jitter, all at once without it. Each has its steps
-    done one after the other. A server of so many cores does one step a core at a time, in the order
-    in which they came; a step takes the processor time that was measured.
+    Executors come at moments by chance up to the jitter, all at once without it. A server of so
+    many cores serves one a core at a time, in the order in which they came.
+
+    Args:
+        executors: how many.
+        jitter: seconds.
+        seconds: of processor time that an executor costs the server.
+        cores: of the server.
+        seed: of chance.
     """
     chance = random.Random(seed)
-    waiting = [(jitter * chance.random(), number, 0) for number in range(executors)]
-    begun = {number: moment for moment, number, _ in waiting}
-    heapq.heapify(waiting)
     free = [0.0] * cores
     waits: list[float] = []
-    while waiting:
-        moment, number, step = heapq.heappop(waiting)
-        end = max(moment, heapq.heappop(free)) + steps[step]
+    for moment in sorted(jitter * chance.random() for _ in range(executors)):
+        end = max(moment, heapq.heappop(free)) + seconds
         heapq.heappush(free, end)
-        if step + 1 < len(steps):
-            heapq.heappush(waiting, (end, number, step + 1))
-        else:
-            waits.append(end - begun[number])
-    return sorted(waits)
+        waits.append(end - moment)
+    return waits
 
 
 def quantiles(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the median, the 95th percentile and the maximum."""
     found = sorted(values)
     return statistics.median(found), found[int(0.95 * (len(found) - 1))], found[-1]
-
-
-def on_paper(costs: Costs, executors: int, cores: int) -> Iterator[tuple[str, float, list[float]]]:
-    """Return titles, jitter and waiting times of a fleet by what is done against the rush."""
-    both = [costs.connection + costs.login, costs.read]
-    batch = [costs.connection + costs.batch_login, costs.read]
-    for jitter in (0.0, 10.0, 30.0, 60.0):
-        yield "service tokens", jitter, queued(executors, jitter, both, cores)
-        yield "batch tokens", jitter, queued(executors, jitter, batch, cores)
-        # A proxy keeps its connections and its login.
-        yield "proxies", jitter, queued(executors, jitter, [costs.read], cores)
 
 
 def show(title: str, run: Run, clients: int) -> None:
@@ -512,7 +499,7 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=60.0, help="vault_timeout of a client")
     parser.add_argument("--plots", type=Path, help="the folder that the plots go to")
     arguments = parser.parse_args()
-    hosts, quota = arguments.hosts, arguments.clients // 10
+    hosts, quota = arguments.hosts, arguments.clients // 20
     measures = [
         Measures("nothing"),
         Measures("jitter of 60 s", jitter=60),
@@ -538,11 +525,13 @@ def main() -> None:
     print("|", " | ".join(HEADER), "|")
     for title, run in median.items():
         show(title, run, arguments.clients)
-    for cores in (2, 8):
-        print(f"\n10,000 executors on paper, a server of {cores} cores: median, p95, max s\n")
-        for title, jitter, waits in on_paper(costs, 10_000, cores):
-            shown = " ".join(f"{each:7.2f}" for each in quantiles(waits))
-            print(f"{title:15} jitter {jitter:3.0f} s {shown}")
+    for title in (measures[0].title, measures[2].title, measures[3].title):
+        seconds = statistics.median(run.seconds for run in found[title]) / arguments.clients
+        print(f"\n10,000 executors on paper, {title}, {seconds * 1000:.1f} ms each\n")
+        for cores, jitter in product((2, 8), (0, 10, 30, 60)):
+            waits = quantiles(queued(10_000, jitter, seconds, cores))
+            shown = " ".join(f"{each:7.2f}" for each in waits)
+            print(f"{cores} cores, jitter {jitter:2} s: median, p95, max {shown} s")
     if arguments.plots:
         plot_requests(median, arguments.plots / "fleet-requests.svg")
         plot_waits(median, arguments.plots / "fleet-waits.svg")

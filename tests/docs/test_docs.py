@@ -16,7 +16,12 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md"))
 
 
-NEEDED = {"docs/dlt.md": ("dlt", None), "docs/spark.md": ("pyspark", "java")}
+NEEDED = {
+    "docs/airflow.md": ("airflow", None),
+    "docs/dbt.md": ("dbt", None),
+    "docs/dlt.md": ("dlt", None),
+    "docs/spark.md": ("pyspark", "java"),
+}
 """The module, and the program, that a page takes and not every environment has."""
 
 
