@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint test-core test-install test-lowest test-all docs bench bench-outages
-.PHONY: bench-fleet fuzz release-check clean $(PYTHONS:%=test-python-%)
+.PHONY: bench-fleet test-workflows fuzz release-check clean $(PYTHONS:%=test-python-%)
 
 help:
 	@echo 'make demo          watch keys being made and a table being pseudonymized and recovered'
@@ -23,6 +23,7 @@ help:
 	@echo 'make test-core     test the package without any of its extras'
 	@echo 'make test-install  install the package with pip and with poetry, as documented'
 	@echo 'make test-lowest   test with the lowest versions of the dependencies (Python 3.11 or 3.12)'
+	@echo 'make test-workflows  test the pages on Airflow and dbt, which take an environment of their own'
 	@echo 'make test-all      make test with its longest runs in full, make test-lowest, and each other'
 	@echo '                   Python that is found'
 	@echo 'make docs          build the documentation into docs/_build/html'
@@ -55,6 +56,10 @@ test-install: build/wheel.stamp .venv-poetry/.poetry
 
 test-lowest: .venv-lowest/.lowest .venv-openbao-2.6/.installed
 	.venv-lowest/bin/pytest --installed $(PARALLEL)
+
+# No part of test-all: to install Airflow alone takes minutes.
+test-workflows: .venv-workflows/.workflows
+	.venv-workflows/bin/pytest --installed tests/docs/test_docs.py -k 'airflow or dbt'
 
 # The longest runs are made in full here alone.
 test-all: THOROUGH := --thorough
@@ -108,7 +113,7 @@ release-check: .venv-release/.tools
 
 clean:
 	rm -rf .venv .venv-core .venv-lowest .venv-poetry .venv-openbao-2.6 $(PYTHONS:%=.venv-%)
-	rm -rf .venv-release .venv-released build dist docs/_build
+	rm -rf .venv-release .venv-released .venv-workflows build dist docs/_build
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # The package is built once, and installed into each environment from the same wheel.
@@ -121,7 +126,11 @@ build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
 .venv/.demo: EXTRAS = [vault,server]
 .venv/.dev: EXTRAS = [vault,server,s3,spark,dask,ray,postgres,dev]
 .venv/.bench: EXTRAS = [vault,server,polars,bench]
+.venv/.dev: ALSO = dlt~=1.31
 .venv-core/.core: ALSO = pytest pytest-timeout
+.venv-workflows/.workflows: EXTRAS = [vault,server,duckdb]
+.venv-workflows/.workflows: ALSO = apache-airflow-task-sdk~=1.3 dbt-core~=1.10.0 dbt-duckdb~=1.10.0 \
+    pytest pytest-timeout trustme
 .venv-lowest/.lowest: EXTRAS = [vault,server,fsspec,dev]
 .venv-lowest/.lowest: ALSO = --constraint tests/lowest.txt
 .venv-lowest/.lowest: tests/lowest.txt
@@ -129,13 +138,14 @@ build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
 $(PYTHONS:%=.venv-%/.dev): EXTRAS = [vault,server,s3,dev]
 .venv/.demo .venv/.dev .venv/.bench: | .venv/pyvenv.cfg
 .venv-core/.core: | .venv-core/pyvenv.cfg
+.venv-workflows/.workflows: | .venv-workflows/pyvenv.cfg
 .venv-lowest/.lowest: | .venv-lowest/pyvenv.cfg
 .venv-poetry/.poetry: | .venv-poetry/pyvenv.cfg
 $(PYTHONS:%=.venv-%/.dev): .venv-%/.dev: | .venv-%/pyvenv.cfg
 
 # pip keeps an installed package of the same version, so the first line replaces it by force.
-.venv/.demo .venv/.dev .venv/.bench .venv-core/.core .venv-lowest/.lowest $(PYTHONS:%=.venv-%/.dev): \
-build/wheel.stamp
+.venv/.demo .venv/.dev .venv/.bench .venv-core/.core .venv-lowest/.lowest \
+.venv-workflows/.workflows $(PYTHONS:%=.venv-%/.dev): build/wheel.stamp
 	$(@D)/bin/pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
 	$(@D)/bin/pip install --quiet "$$(echo build/wheel/*.whl)$(EXTRAS)" $(ALSO)
 	touch $@

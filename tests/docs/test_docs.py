@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -33,6 +34,18 @@ def test_every_block_works(reader, page):
         if program is not None and not shutil.which(program):
             pytest.skip(f"this machine has no {program}")
     reader.follow(ROOT / page)
+
+
+def test_a_scheduler_of_airflow_reads_the_dag_of_the_page_without_secureml(
+    blocks, run_python, tmp_path
+):
+    pytest.importorskip("airflow", reason="airflow is not installed")
+    [dag] = [block.text for block in blocks("docs/airflow.md") if block.file == "customers.py"]
+    (tmp_path / "customers.py").write_text(dag, encoding="utf-8")
+    program = "import sys; sys.modules['secureml'] = None; import customers"
+    environment = dict(os.environ) | {"AIRFLOW_HOME": str(tmp_path / "airflow")}
+    done = run_python("-c", program, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_public_name_has_its_place_in_the_reference():
