@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncKeyManager",
     "KeyManager",
     "Pseudonymizer",
     "anonymize",
@@ -46,8 +47,10 @@ if TYPE_CHECKING:
         configure_default_key_manager,
         get_encryption_key,
     )
+    from secureml.key_management.asynchronous import AsyncKeyManager
 
 _MODULES = {
+    "AsyncKeyManager": "key_management.asynchronous",
     "KeyManager": "key_management",
     "Pseudonymizer": "anonymization",
     "anonymize": "anonymization",

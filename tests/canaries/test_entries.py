@@ -6,6 +6,8 @@ argument that is not listed here as plain holds the canary.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -17,6 +19,7 @@ import secureml
 from secureml.configuration.process import reset
 from secureml.errors import AccessDeniedError, VaultSealedError, VaultUnavailableError
 from secureml.key_management import KeyManager
+from secureml.secret_types import SecretValue
 from secureml.settings import SETTINGS, Settings
 from secureml.stores import MemoryStore, Record, SecretStore
 
@@ -32,7 +35,16 @@ PLAIN = {
         "purpose",
         "confirm",
     ),
-    *("rotation_period", "new_material", "now", "callback", "other", "default", "envelope"),
+    *(
+        "rotation_period",
+        "new_material",
+        "now",
+        "callback",
+        "other",
+        "default",
+        "envelope",
+        "manager",
+    ),
     *("use_env_fallback", "use_default_fallback", "environment", "settings", "store", "clock"),
     *("chance", "environments", "files", "origins", "export", "public_key", "transit_key"),
     *(setting.name for setting in SETTINGS if not setting.secret),
@@ -104,8 +116,38 @@ def method(name: str) -> Callable[[KeyManager], Callable[..., object]]:
     return lambda manager: getattr(manager, name)
 
 
+def coroutine(name: str) -> Callable[[KeyManager], Callable[..., object]]:
+    def of(manager: KeyManager) -> Callable[..., object]:
+        method = getattr(secureml.AsyncKeyManager(manager=manager), name)
+
+        @functools.wraps(method)
+        def call(**arguments: Any) -> object:
+            calling = SecretValue(arguments)
+            del arguments
+            return asyncio.run(method(**calling.reveal()))
+
+        return call
+
+    return of
+
+
+def opening(_: KeyManager) -> Callable[..., object]:
+    @functools.wraps(secureml.AsyncKeyManager)
+    def call(**arguments: Any) -> object:
+        calling = SecretValue(arguments)
+        del arguments
+        return asyncio.run(secureml.AsyncKeyManager(**calling.reveal()).manager())
+
+    return call
+
+
 CALLS: dict[str, Callable[[KeyManager], Callable[..., object]]] = {
     **{name: module_function(name) for name in secureml.__all__ if name not in TABLES},
+    "AsyncKeyManager": opening,
+    **{
+        f"AsyncKeyManager.{name}": coroutine(name)
+        for name in ("set_secret", "import_key", "derive_key", "read_export")
+    },
     **{
         f"KeyManager.{name}": method(name)
         for name, member in inspect.getmembers(KeyManager)
