@@ -38,7 +38,7 @@ python_display_short_literal_types = True
 # Other projects' types: without a network there is nothing that a link to them could be made from.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|datetime|os|pathlib|types|typing|typing_extensions)\..*"),
-    ("py:.*", r"(duckdb|numpy|pandas|pd|polars|pyarrow|hvac)\..*"),
+    ("py:.*", r"(duckdb|numpy|pandas|pd|polars|pyarrow|pyspark|hvac)\..*"),
     ("py:class", r"secureml\.anonymization\.(plan\.Plan|\w+\.Frame)"),
 ]
 

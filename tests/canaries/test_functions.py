@@ -12,6 +12,7 @@ import pytest
 
 import secureml.duckdb
 import secureml.polars
+import secureml.spark
 from secureml.key_management import KeyManager
 
 
@@ -57,6 +58,13 @@ def test_nothing_that_polars_shows_gives_the_key_away(scene, manager, detector) 
     query = pl.LazyFrame({"serial": ["123-45-6789"]}).with_columns(expression)
     shown = [repr(expression), pickle.dumps(expression), query.explain(), query.serialize()]
     assert [one for one in shown if detector.spellings_in(one)] == []
+
+
+def test_what_spark_sends_to_its_workers_gives_nothing_away(manager, detector) -> None:
+    cloudpickle = pytest.importorskip("pyspark.cloudpickle")
+    functions = secureml.polars.pinned(key_manager=manager)
+    sent = cloudpickle.dumps(secureml.spark._of_type(functions, False, "secureml_protect", ""))
+    assert detector.spellings_in(sent) == set()
 
 
 def test_errors_of_values_give_nothing_away(manager, leaks) -> None:
