@@ -37,6 +37,7 @@ __all__ = [
     "LazyGroup",
     "Program",
     "command",
+    "environments_like",
     "exit_code_of",
     "fail",
     "note",
@@ -201,7 +202,7 @@ def command(
             "--env",
             "environment",
             metavar="NAME",
-            shell_complete=_environments,
+            shell_complete=environments_like,
             help="The environment to work in; wins over SECUREML_ENV.",
         )(function)
         lines = textwrap.indent(textwrap.dedent(examples), "  ")
@@ -213,7 +214,7 @@ def command(
     return decorate
 
 
-def _environments(_ctx: click.Context, _param: click.Parameter, beginning: str) -> list[str]:
+def environments_like(_ctx: click.Context, _param: click.Parameter, beginning: str) -> list[str]:
     """Complete the name of an environment, one that the settings files declare too."""
     # Here, because the help of every command would load it. Nothing is merged or checked.
     from secureml.settings.environments import ENVIRONMENTS

@@ -117,6 +117,8 @@ def test_a_shell_completes_commands_options_values_and_environments(complete):
     assert "--key-name" in complete("secureml keys generate-key --key")
     assert "base64" in complete("secureml keys generate-key --encoding b")
     assert "qa-eu" in complete("secureml doctor --env q")
+    assert "qa-eu" in complete("secureml settings diff development q")
+    assert "cache_negative_ttl" in complete("secureml settings explain cache_n")
 
 
 def test_a_shell_completes_names_of_files(complete):

@@ -20,7 +20,11 @@ __all__ = ["explain"]
 
 
 @command()
-@click.argument("name", metavar="SETTING")
+@click.argument(
+    "name",
+    metavar="SETTING",
+    shell_complete=lambda _ctx, _param, beginning: [n for n in BY_NAME if n.startswith(beginning)],
+)
 @json_option
 def explain(environment: str | None, *, name: str, as_json: bool) -> None:
     """Tell what a setting is for, and where it is set.
