@@ -454,7 +454,12 @@ def plot_requests(runs: dict[str, Run], file: Path) -> None:
     """Draw the requests that came in each second, one panel for each measure."""
     plt = pyplot()
     figure, axes = plt.subplots(
-        len(runs), 1, figsize=(7, 1.1 * len(runs) + 0.6), sharex=True, layout="constrained"
+        len(runs),
+        1,
+        figsize=(7, 1.1 * len(runs) + 0.6),
+        sharex=True,
+        sharey=True,
+        layout="constrained",
     )
     seconds = 1 + max(int(max(run.times)) for run in runs.values())
     for axis, (title, run) in zip(axes, runs.items(), strict=True):
