@@ -18,7 +18,7 @@ from secureml.pseudonymization.tables.character_classes import CLASS_SYMBOL, Alp
 from secureml.pseudonymization.values.buffers import numbers_in
 from secureml.pseudonymization.values.text import Text
 
-__all__ = ["Templates", "find_distinct", "find_folded", "find_templates"]
+__all__ = ["Templates", "find_canonical", "find_distinct", "find_folded", "find_templates"]
 
 Index = NDArray[np.intp]
 
@@ -149,10 +149,22 @@ def find_templates(table: Alphabets, text: Text) -> tuple[Templates, Index | Non
         The templates, and the template of each value; None instead if all values that are not
         empty have the same.
     """
-    flat, bounds, number = find_distinct(
-        text.offsets, lambda span: table.canonical(text.codes[span])
-    )
-    return Templates.of(table, flat, bounds), number
+    canonical, bounds, number = find_canonical(table, text)
+    return Templates.of(table, canonical, bounds), number
+
+
+def find_canonical(table: Alphabets, text: Text) -> tuple[Codes, NDArray[np.int64], Index | None]:
+    """Find the distinct templates of a column, as the canonical characters of each.
+
+    Args:
+        table: the classes.
+        text: the values.
+
+    Returns:
+        What ``Templates.of`` takes, and the template of each value; None instead if all values that
+        are not empty have the same.
+    """
+    return find_distinct(text.offsets, lambda span: table.canonical(text.codes[span]))
 
 
 def find_distinct(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secureml.pseudonymization.formats.base import NONE_SMALL, Characters, TooSmall
-from secureml.pseudonymization.parsing.templates import Templates, find_templates
+from secureml.pseudonymization.parsing.templates import Templates, find_canonical
 from secureml.pseudonymization.ranking.digits import (
     CodeBuffer,
     Digits,
@@ -42,6 +42,7 @@ from secureml.pseudonymization.ranking.mixed_radix import (
 )
 from secureml.pseudonymization.ranking.permutation import CHUNK, Permutation, RankPermutation
 from secureml.pseudonymization.ranking.threads import cut, cut_weighted, on_cores
+from secureml.pseudonymization.tables.character_classes import Alphabets
 from secureml.pseudonymization.values.text import Text
 
 __all__ = ["RankWidth", "permute_characters"]
@@ -51,6 +52,9 @@ _CHARACTERS = 1 << 20
 
 _STEP = 4
 """Encrypted characters by which the templates of two batches differ at least."""
+
+_PREPARED = 64
+"""Templates for which what was prepared is kept."""
 
 _SMALL = 64
 """The size of classes of which a block holds several characters."""
@@ -118,7 +122,17 @@ def permute_characters(reading: Characters, permutation: Permutation) -> tuple[T
         permuted, 0 if there was none.
     """
     text, table = reading.text, reading.table
-    templates, template = find_templates(table, text)
+    canonical, bounds, template = find_canonical(table, text)
+    target = Text(text.codes.copy(), text.offsets)
+    buffer = CodeBuffer(table, text.codes, target.codes, text.offsets)
+    alike = None
+    if template is None and reading.bound is None and permutation.row_tweaks is None:
+        alike = reading.label, canonical.dtype.char, canonical.tobytes()
+        uniform = permutation.prepared.get(alike)
+        if uniform is not None and uniform.table is table:
+            uniform.permute(buffer)
+            return target, NONE_SMALL, uniform.domain
+    templates = Templates.of(table, canonical, bounds)
     prefix = reading.label.encode("utf-8", "surrogatepass")
     tweaks: Sequence[bytes] = [prefix + symbols for symbols in templates.symbols]
     for rows in (reading.bound, permutation.row_tweaks):
@@ -136,16 +150,19 @@ def permute_characters(reading: Characters, permutation: Permutation) -> tuple[T
     domains = templates.domains()
     active = np.array([domain >= permutation.minimum for domain in domains], np.bool_)
     too_small = _too_small(text, templates, template, domains, active)
-    target = Text(text.codes.copy(), text.offsets)
     if not active.any():
         return target, too_small, 0
     sizes = list(compress(domains, active))
     ranked = permutation.prepare(
         sizes, list(compress(tweaks, active)), list(compress(templates.numerals(), active))
     )
-    buffer = CodeBuffer(table, text.codes, target.codes, text.offsets)
     if template is None:
-        _permute_uniform(buffer, templates, ranked)
+        uniform = _Uniform(table, templates, ranked, min(sizes))
+        uniform.permute(buffer)
+        if alike is not None:
+            if len(permutation.prepared) >= _PREPARED:
+                permutation.prepared.clear()
+            permutation.prepared[alike] = uniform
     else:
         _permute_ragged(buffer, templates, template, np.flatnonzero(active), ranked)
     return target, too_small, min(sizes)
@@ -166,25 +183,37 @@ def _too_small(
     return TooSmall(rows, min(domains[one] for one in np.flatnonzero(concerned)))
 
 
-def _permute_uniform(buffer: CodeBuffer, templates: Templates, ranked: RankPermutation) -> None:
-    """Permute a column whose values that are not empty all have the same template.
+class _Uniform:
+    """Permutes columns whose values that are not empty all have one template.
 
     Args:
-        buffer: the column.
+        table: the classes.
         templates: the one template.
         ranked: with this template as group 0.
+        domain: its size.
     """
-    rank_width = RankWidth(_rank_widths(ranked)[0])
-    template = templates.digits(np.zeros(1, np.intp))
-    radix, width = _radix(template, rank_width), int(templates.widths[0])
 
-    def permute(rows: slice) -> None:
-        digits = UniformDigits(buffer, width, rows, template)
-        group = np.zeros(rows.stop - rows.start, np.intp)
-        _permute(ranked, [Batch(rank_width, radix, digits, None, group, ranked.base[0])])
+    __slots__ = ("_digits", "_radix", "_rank_width", "_ranked", "_width", "domain", "table")
 
-    count = len(buffer.source) // width
-    on_cores(permute, cut(count, CHUNK), count)
+    def __init__(
+        self, table: Alphabets, templates: Templates, ranked: RankPermutation, domain: int
+    ) -> None:
+        self.table, self.domain, self._ranked = table, domain, ranked
+        self._rank_width = RankWidth(_rank_widths(ranked)[0])
+        self._digits = templates.digits(np.zeros(1, np.intp))
+        self._radix, self._width = _radix(self._digits, self._rank_width), int(templates.widths[0])
+
+    def permute(self, buffer: CodeBuffer) -> None:
+        """Permute the values of a column."""
+        ranked, radix, base = self._ranked, self._radix, self._ranked.base[0]
+
+        def permute(rows: slice) -> None:
+            digits = UniformDigits(buffer, self._width, rows, self._digits)
+            group = np.zeros(rows.stop - rows.start, np.intp)
+            _permute(ranked, [Batch(self._rank_width, radix, digits, None, group, base)])
+
+        count = len(buffer.source) // self._width
+        on_cores(permute, cut(count, CHUNK), count)
 
 
 def _permute_ragged(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -93,6 +93,7 @@ class Permutation:
         row_tweaks: a tweak for each row, or None.
         decrypt: do the inverse.
         smallest: how many members a domain of a table has at least.
+        prepared: what was made ready for values without tweaks of rows, kept for more of them.
     """
 
     cipher: IntegerFF1
@@ -101,6 +102,7 @@ class Permutation:
     row_tweaks: RowTweaks | None = None
     decrypt: bool = False
     smallest: int = 2
+    prepared: dict[Hashable, Any] = field(default_factory=dict)
 
     @property
     def minimum(self) -> int:

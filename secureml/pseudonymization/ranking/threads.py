@@ -39,7 +39,9 @@ def cut(rows: int, longest: int) -> list[slice]:
         rows: of the column.
         longest: of a part. If every core can have a part of FEWEST rows, each has one at least.
     """
-    parts = max(min(cores(), rows // FEWEST), -(-rows // longest), 1)
+    if rows <= min(FEWEST, longest):
+        return [slice(0, rows)]
+    parts = max(min(cores(), rows // FEWEST), -(-rows // longest))
     bounds = np.linspace(0, rows, parts + 1).astype(int).tolist()
     return [slice(*pair) for pair in pairwise(bounds)]
 

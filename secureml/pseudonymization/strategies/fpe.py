@@ -9,6 +9,7 @@ nothing of the format, or by a null, which is not reversible.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class Fpe(Strategy):
         if self._makes_tokens and isinstance(values, Text):
             escaped = values.starting_with(TOKEN_PREFIX)
             plain = values.blanked(escaped)
-        made = transform(self._form, plain, self._permutation(decrypt=False))
+        made = transform(self._form, plain, self._encryption)
         tokens, nulled, new = [escaped], NO_ROWS, made.values
         for rows, policy in (
             (made.small.rows, self._small_domain),
@@ -131,29 +132,26 @@ class Fpe(Strategy):
         return "token" in (self._small_domain, self._on_invalid)
 
     @CachedProperty
-    def _ciphers(self) -> tuple[IntegerFF1, SmallDomainCipher | None]:
-        """The ciphers, which keep what they compute for the next batch of the column."""
+    def _encryption(self) -> Permutation:
+        """The permutation, which keeps what it computes for more values of the column."""
         permute = self._small_domain == "permute"
-        return (
+        return Permutation(
             IntegerFF1(self.keys.fpe(), min_domain=MIN_DOMAIN),
-            SmallDomainCipher(self.keys.tables()) if permute else None,
+            tables=SmallDomainCipher(self.keys.tables()) if permute else None,
+            row_tweaks=self.row_tweaks,
+            smallest=self._smallest,
         )
 
-    def _permutation(self, *, decrypt: bool) -> Permutation:
-        cipher, tables = self._ciphers
-        return Permutation(
-            cipher,
-            tables=tables,
-            row_tweaks=self.row_tweaks,
-            decrypt=decrypt,
-            smallest=2 if decrypt else self._smallest,
-        )
+    @CachedProperty
+    def _decryption(self) -> Permutation:
+        """The inverse."""
+        return replace(self._encryption, decrypt=True, smallest=2, prepared={})
 
     def _decrypted(self, values: Values, rows: Index | None = None) -> Values:
         """Decrypt values: all of the column, or those of some rows."""
         if not isinstance(values, Text):
             _refuse_foreign(int(as_numbers(values).outside().sum()))
-        permutation = self._permutation(decrypt=True)
+        permutation = self._decryption
         made = transform(self._form, values, permutation if rows is None else permutation.at(rows))
         _refuse_foreign(len(made.small.rows) + len(made.invalid))
         return made.values

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.formats import make_format
 from secureml.pseudonymization.keys import DomainKeys
+from secureml.pseudonymization.ranking.character_ranks import _PREPARED
 from secureml.pseudonymization.strategies import Outcome
 from secureml.pseudonymization.strategies.fpe import TOKEN_PREFIX, Fpe
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
@@ -170,3 +171,33 @@ def test_a_token_of_text_is_no_number() -> None:
         assert isinstance(sealed, Text)
         with pytest.raises(PseudonymizationError, match="1 values"):
             recovered_numbers(numeric("token"), sealed.strings())
+
+
+BATCHES = (
+    [f"{number:09}" for number in range(3000)],
+    ["123-45-6789", "", "987-65-4321"],
+    ["Żaneta Ünal", "Łukasz Ünal"],
+    ["Somebody", "1234567", "Somebody-else"],
+    ["12", "34"],
+    ["000000000", "987654321"],
+)
+
+
+@pytest.mark.parametrize("policy", ["permute", "token"])
+@given(st.permutations(BATCHES * 2))
+def test_what_is_kept_for_more_values_changes_none(policy: str, batches: list[list[str]]) -> None:
+    one = fpe(policy)
+    for strings in batches:
+        text = protected(one, strings).values
+        assert isinstance(text, Text)
+        other = protected(fpe(policy), strings).values
+        assert isinstance(other, Text)
+        assert text.strings() == other.strings()
+        assert recovered(one, text) == strings
+
+
+def test_templates_of_which_something_is_kept_are_few() -> None:
+    one = fpe("error")
+    for length in range(20, 20 + 2 * _PREPARED):
+        protected(one, ["x" * length])
+    assert 0 < len(one._encryption.prepared) <= _PREPARED
