@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from secureml.stores import DevelopmentSource
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DOCS = EXAMPLES.with_name("docs")
 SCRIPTS = ("quickstart.py", "vault.py", "fallbacks.py", "rotation.py", "dynaconf_app.py")
+PROGRAMS = ("celery_worker", "django_site", "fastapi_service")
 
 
 @pytest.fixture
@@ -44,10 +46,22 @@ def to_vault(vault: Vault) -> dict[str, str]:
 
 
 def test_every_example_is_tested_and_short():
+    folders = {file.parent.name for file in EXAMPLES.glob("*/README.md")}
+    assert folders == {"plugin", *PROGRAMS}
     present = {file.name for file in EXAMPLES.glob("*.py")}
     assert present == {*SCRIPTS, "make_customers.py", "leakage.py"}
     for name in SCRIPTS:
         assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 50, name
+
+
+@pytest.mark.parametrize("folder", PROGRAMS)
+def test_the_tests_of_a_program_pass(run_python, tmp_path, folder):
+    program = shutil.copytree(EXAMPLES / folder, tmp_path / folder)
+    options = ("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider")
+    done = run_python(*options, cwd=program)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+    assert " skipped" not in done.stdout
 
 
 def test_quickstart_needs_nothing_and_warns_of_the_public_key(run):
