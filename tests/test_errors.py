@@ -40,6 +40,13 @@ def test_every_error_is_where_the_tree_says(name, bases):
     assert all(issubclass(getattr(errors, name), base) for base in bases)
 
 
+def _with(error, **attributes):
+    """Return an error with attributes that are not arguments of its class."""
+    for name, value in attributes.items():
+        setattr(error, name, value)
+    return error
+
+
 @pytest.mark.parametrize("error", ERRORS)
 def test_every_error_has_a_docstring_and_one_root(error):
     assert error.__doc__
@@ -54,6 +61,10 @@ def test_every_error_has_a_docstring_and_one_root(error):
         errors.SecretNotFoundError("absent", looked_in=["Vault", "variable"]),
         errors.DomainTooSmallError("small", column="name", domain_size=676, rows=3),
         errors.ConfigurationError.of(["one", "two"]),
+        errors.InvalidValueError("no SSN", column="ssn", rows=2, places=range(2)),
+        errors.ArgumentError.of("strategy", "is none", "='x'"),
+        _with(errors.AuthenticationError("expired"), request_id="4f2a"),
+        _with(errors.VaultUnavailableError("down"), retry_after=3.0, is_limit=True),
     ],
     ids=lambda error: type(error).__name__,
 )

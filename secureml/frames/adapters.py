@@ -22,6 +22,7 @@ _ADAPTERS = {
     "polars": "polars",
     "pyarrow": "arrow_streams",
     "pyspark": "spark",
+    "ray": "ray",
 }
 """The module here for each library's tables, which has a function ``source_of``."""
 

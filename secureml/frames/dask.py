@@ -57,7 +57,7 @@ class DaskStream(Stream):
             meta=meta,
             enforce_metadata=False,
             transform_divisions=False,
-            token="secureml",  # noqa: S106  # the name of a layer in Dask
+            token="secureml",  # noqa: S106  # how the names of tasks start
         )
 
 

@@ -19,8 +19,10 @@ PAGES = sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rgl
 
 NEEDED = {
     "docs/airflow.md": ("airflow", None),
+    "docs/dask.md": ("distributed", None),
     "docs/dbt.md": ("dbt", None),
     "docs/dlt.md": ("dlt", None),
+    "docs/ray.md": ("ray", None),
     "docs/spark.md": ("pyspark", "java"),
 }
 """The module, and the program, that a page takes and not every environment has."""
