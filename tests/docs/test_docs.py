@@ -28,6 +28,9 @@ NEEDED = {
 """The module, and the program, that a page takes and not every environment has."""
 
 
+# What Dask and Ray do on their own account.
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`use_(push|polars).*` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_works(reader, page):
     if page in NEEDED:

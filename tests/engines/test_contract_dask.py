@@ -41,7 +41,7 @@ class DaskContract(PandasContract):
             return dd.from_pandas(frame, npartitions=3 if len(frame) > 8 else 1)
 
     def series(self, column: pa.ChunkedArray) -> pd.Series:
-        """Return a column of pandas'; decimal numbers are Arrow's, as Dask makes text of objects."""
+        """Return a column of pandas'; decimals as Arrow's, as Dask makes text of objects."""
         if pa.types.is_decimal(column.type):
             return pd.Series(pd.arrays.ArrowExtensionArray(column))
         return super().series(column)

@@ -226,7 +226,7 @@ WORKERS_WITHOUT: dict[str, tuple[dict[str, str], type[SecureMLError], str]] = {
     "that key": (
         {"SECUREML_ENV": "staging"},
         WrongKeyError,
-        "the key that was found is not the same",
+        "that was found is not the same",
     ),
     "a key": ({"SECUREML_ENV": "production"}, SecretNotFoundError, "production"),
 }
