@@ -241,7 +241,7 @@ def test_a_job_fails_with_the_error_of_a_worker_without_it_and_writes_nothing_in
     address = worker(client, "worker-1")
     configure(client, address, variables)
     if what == "access":
-        employer.allow("worker-1", "deny")
+        employer.allow("worker-1", ())
     try:
         with pytest.raises(kind, match=remedy) as told:
             made.to_parquet(tmp_path / "hidden", compression=None)
@@ -264,7 +264,7 @@ def test_a_rotation_amid_a_job_changes_nothing(client: Client, employer: Employe
     configure(client, second, {})
     parts = made.partitions[:4], made.partitions[4:]
     begun = client.compute(parts[0], workers=[first]).result()
-    employer.write("secureml/development/master_key", OTHER_KEY)
+    employer.write("development", OTHER_KEY)
     ended = client.compute(parts[1], workers=[second]).result()
     same(pd.concat([begun, ended]), expected)
 
