@@ -380,7 +380,7 @@ def test_manifests_are_checked_with_the_keys_that_they_need(doctor, run, here):
         manager.destroy_key_version("master_key", 1, confirm=first.fingerprint)
     code, found = doctor("hidden.csv")
     assert code == 3
-    assert found["hidden.csv"][0]["text"] == (
+    assert found["hidden.csv"][0]["text"].startswith(
         "needs the key 'master_key' version 1, which is destroyed"
     )
     code, found = doctor("hidden.csv", "--env", "development")

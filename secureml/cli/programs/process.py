@@ -84,7 +84,7 @@ def supervise(
     """
     pipe = None if masker is None else subprocess.PIPE
     problems: list[OSError] = []
-    with _forwarding() as attach:
+    with _woken_by_its_end() as wait, _forwarding() as attach:
         try:
             process = subprocess.Popen(  # noqa: S603  # the user's choice
                 command, env=reveal(variables), stdout=pipe, stderr=pipe
@@ -101,7 +101,7 @@ def supervise(
                     pumps.append(threading.Thread(target=_pump, args=work, daemon=True))
             for pump in pumps:
                 pump.start()
-            code = process.wait()
+            code = wait(process)
     if failure is not None:
         raise failure
     # What the program left running may still write. A signal ends this process by now.
@@ -110,6 +110,35 @@ def supervise(
     if problems:
         raise problems[0]
     return 128 - code if code < 0 else code
+
+
+@contextmanager
+def _woken_by_its_end() -> Iterator[Callable[[subprocess.Popen[bytes]], int]]:
+    """Wait for a program so that no signal is missed: one just before waitpid would have to wait.
+
+    Yields:
+        What returns the exit code of a program that is started in the block, once it has ended.
+    """
+    if not hasattr(signal, "SIGCHLD"):
+        yield subprocess.Popen.wait
+        return
+
+    def wait(process: subprocess.Popen[bytes]) -> int:
+        while process.poll() is None:
+            os.read(reading, 1)  # a byte for each signal
+        return process.returncode
+
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.signal(signal.SIGCHLD, lambda *_: None)
+    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        yield wait
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        signal.signal(signal.SIGCHLD, before)
+        os.close(reading)
+        os.close(writing)
 
 
 @contextmanager
