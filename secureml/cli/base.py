@@ -37,7 +37,7 @@ __all__ = [
     "LazyGroup",
     "Program",
     "command",
-    "environments_like",
+    "complete_environment",
     "exit_code_of",
     "fail",
     "note",
@@ -202,7 +202,7 @@ def command(
             "--env",
             "environment",
             metavar="NAME",
-            shell_complete=environments_like,
+            shell_complete=complete_environment,
             help="The environment to work in; wins over SECUREML_ENV.",
         )(function)
         lines = textwrap.indent(textwrap.dedent(examples), "  ")
@@ -214,7 +214,7 @@ def command(
     return decorate
 
 
-def environments_like(_ctx: click.Context, _param: click.Parameter, beginning: str) -> list[str]:
+def complete_environment(_ctx: click.Context, _param: click.Parameter, beginning: str) -> list[str]:
     """Complete the name of an environment, one that the settings files declare too."""
     # Here, because the help of every command would load it. Nothing is merged or checked.
     from secureml.settings.environments import ENVIRONMENTS

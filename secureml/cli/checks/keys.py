@@ -59,7 +59,7 @@ def _remedy_of(error: SecureMLError, settings: Settings) -> str:
         if settings.vault_url is None:
             return f"secureml keys configure-vault, or set {variable_of(settings.master_key_name)}"
         return "secureml keys generate-key makes one"
-    return "secureml keys get-key --info shows the same"
+    return error.remedy
 
 
 def _rotation_check(info: KeyInfo, now: datetime) -> Check:

@@ -56,9 +56,7 @@ def vault_checks(settings: Settings, now: datetime) -> Generator[Check, None, st
     except (ConfigurationError, MissingExtraError, SecretError) as error:
         problem = error.with_traceback(None)
     if problem is not None:
-        is_missing = isinstance(problem, MissingExtraError)
-        remedy = "install the extra" if is_missing else "correct the settings"
-        yield Check.problem("Vault", problem, remedy)
+        yield Check.problem("Vault", problem, problem.remedy)
         yield from (Check.unknown(name, "Vault can't be asked") for name in _DEPENDENT)
         return "Vault can't be asked"
     yield from warnings
@@ -88,7 +86,7 @@ def _node_checks(node: Node, *, others: bool) -> Iterator[Check]:
     if node.state == "unavailable" and node.error is not None:
         remedy = _remedy_of(node.error)
         if others:
-            yield Check.warning("Vault", str(node.error), remedy)
+            yield Check.warning("Vault", node.error.message, remedy)
         else:
             yield Check.problem("Vault", node.error, remedy)
         return
@@ -99,7 +97,7 @@ def _node_checks(node: Node, *, others: bool) -> Iterator[Check]:
         return
     remedy = f"have an operator {'unseal' if node.state == 'sealed' else 'initialize'} it"
     if others:
-        yield Check.warning("seal", str(node.error), remedy)
+        yield Check.warning("seal", node.error.message, remedy)
     else:
         yield Check.problem("seal", node.error, remedy)
 
@@ -200,11 +198,11 @@ def _access_checks(settings: Settings, found: Status) -> Generator[Check, None, 
     login, mount, keys = found.login, found.mount, found.keys
     if login is None or mount is None:
         error = found.error or SecretError("Vault can't be asked")
-        yield Check.problem("login", error, _login_remedy(settings))
+        yield Check.problem("login", error, _login_remedy(settings, error))
         yield from (Check.unknown(name, "Vault can't be asked") for name in _DEPENDENT[1:])
         return "Vault can't be asked"
     if login.error is not None and login.error is found.error:
-        yield Check.problem("login", login.error, _login_remedy(settings))
+        yield Check.problem("login", login.error, _login_remedy(settings, login.error))
         yield from (Check.unknown(name, "nobody is logged in") for name in _DEPENDENT[1:])
         return "nobody is logged in"
     yield Check.ok("login", f"by {login.method}, {_policies(login)}")
@@ -212,13 +210,13 @@ def _access_checks(settings: Settings, found: Status) -> Generator[Check, None, 
     yield from _noted(found, "mount") or [_mount_check(mount)]
     yield _policy_check(keys[0])
     yield from _noted(found, "versions", "transit key", "rollback")
-    return str(found.error) if isinstance(found.error, AccessDeniedError) else ""
+    return found.error.message if isinstance(found.error, AccessDeniedError) else ""
 
 
-def _login_remedy(settings: Settings) -> str:
+def _login_remedy(settings: Settings, error: SecureMLError) -> str:
     if settings.vault_auth == "token" and settings.vault_token is None:
         return "set SECUREML_VAULT_TOKEN, or another login in vault_auth"
-    return "log in anew; the page about Vault tells what each login needs"
+    return error.remedy
 
 
 def _policies(login: TokenStatus) -> str:

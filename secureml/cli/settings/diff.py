@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from secureml.cli.base import command, environments_like
+from secureml.cli.base import command, complete_environment
 from secureml.cli.options import json_option
 from secureml.cli.output import show, show_json
 from secureml.cli.settings.places import (
@@ -20,8 +20,10 @@ __all__ = ["diff"]
 
 
 @command()
-@click.argument("one", metavar="ENVIRONMENT", shell_complete=environments_like)
-@click.argument("other", metavar="[ENVIRONMENT]", required=False, shell_complete=environments_like)
+@click.argument("one", metavar="ENVIRONMENT", shell_complete=complete_environment)
+@click.argument(
+    "other", metavar="[ENVIRONMENT]", required=False, shell_complete=complete_environment
+)
 @variables_option
 @json_option
 def diff(

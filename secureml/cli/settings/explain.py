@@ -19,12 +19,12 @@ from secureml.settings.variables import ENVIRONMENT_VARIABLE
 __all__ = ["explain"]
 
 
+def _names(_ctx: click.Context, _param: click.Parameter, beginning: str) -> list[str]:
+    return [name for name in BY_NAME if name.startswith(beginning)]
+
+
 @command()
-@click.argument(
-    "name",
-    metavar="SETTING",
-    shell_complete=lambda _ctx, _param, beginning: [n for n in BY_NAME if n.startswith(beginning)],
-)
+@click.argument("name", metavar="SETTING", shell_complete=_names)
 @json_option
 def explain(environment: str | None, *, name: str, as_json: bool) -> None:
     """Tell what a setting is for, and where it is set.
