@@ -83,6 +83,14 @@ def test_files_are_hidden_and_recovered_and_a_rekey_says_what_it_lacks(
     assert "fcntl" in done.stderr
 
 
+def test_the_doctor_tells_what_is_there(command, monkeypatch):
+    monkeypatch.setenv("SECUREML_MASTER_KEY", "ab" * 32)
+    Path("settings.toml").write_text("[default]\n")
+    done = command("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "settings.toml, mode 0" in done.stdout
+
+
 def test_a_program_is_run_with_a_secret_in_a_file_that_is_removed(command, monkeypatch):
     monkeypatch.setenv("SECUREML_API_KEY", "hunter22")
     script = 'cat "$KEY"; echo " $KEY"; exit 7'

@@ -171,7 +171,7 @@ def _file_check(path: Path, secrets: list[str]) -> Check:
 def _owner(path: Path) -> str:
     try:
         return f"of {path.owner()}"
-    except (KeyError, NotImplementedError):
+    except (ImportError, KeyError, NotImplementedError):  # as on Windows
         return "of a user without a name"
 
 

@@ -117,8 +117,9 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 def _overlap(text: bytes, form: bytes) -> int:
     """Return the length of the longest end of a text that a form begins with, and goes on after."""
-    last = text[-1:]
-    for size in range(min(len(form) - 1, len(text)), 0, -1):
-        if form[size - 1 : size] == last and text.endswith(form[:size]):
-            return size
+    start = max(0, len(text) - len(form) + 1)
+    while (start := text.find(form[:1], start)) >= 0:
+        if form.startswith(text[start:]):
+            return len(text) - start
+        start += 1
     return 0
