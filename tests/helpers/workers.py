@@ -62,6 +62,8 @@ class Employer:
         """Let a role read the keys of these environments alone."""
         paths = [f"secret/{kind}/secureml/{one}/*" for one in environments for kind in _KINDS]
         rules = [f'path "{path}" {{ capabilities = ["read"] }}' for path in paths]
+        # Vault takes no empty policy.
+        rules = rules or ['path "secret/*" { capabilities = ["deny"] }']
         self.root.sys.create_or_update_policy(role, "\n".join(rules))
 
     def environment(self, role: str) -> dict[str, str]:
