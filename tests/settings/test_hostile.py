@@ -390,4 +390,4 @@ def test_a_malformed_option_of_dynaconfs_is_a_clear_error(
         "    print(error, error.__context__)\n"
     )
     printed = run_python("-c", program).stdout
-    assert "_FOR_DYNACONF is malformed None" in printed
+    assert "_FOR_DYNACONF is malformed (SML-100) None" in printed
