@@ -22,6 +22,7 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\x08\u202e\u2066\ud800"
 IN_FILES = HOSTILE.replace("\ud800", "")
 """The same for files in UTF-8 and for manifests, which have no lone surrogates."""
 
+STREAMS_OF_PROGRAMS = {"stdout", "stderr"}
 FOLDER = Path(secureml.cli.__file__).parent
 PRINTERS = {"echo", "secho", "echo_via_pager", "prompt", "confirm", "style", "progressbar"}
 STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
@@ -50,6 +51,8 @@ def printers_in(module: Path) -> list[str]:
 def test_output_is_the_only_module_of_the_commands_that_prints():
     others = {path.name: printers_in(path) for path in FOLDER.glob("*.py")}
     others |= {str(path): printers_in(path) for path in FOLDER.glob("*/**/*.py")}
+    # The output of a program that `run` starts is passed on as it is.
+    assert set(others.pop(str(FOLDER / "programs/process.py"))) == STREAMS_OF_PROGRAMS
     assert printers_in(FOLDER / "output.py")
     assert {name: found for name, found in others.items() if found} == {
         "output.py": others["output.py"]
