@@ -130,7 +130,7 @@ def test_a_client_hides_and_recovers_frames_and_files(server: str, tmp_path: Pat
         env=spark_environment(tmp_path, SECUREML_ENV="development", SECUREML_MASTER_KEY=KEY),
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=280,
         check=False,
     )
     assert client.returncode == 0, client.stderr[-3000:]
