@@ -90,9 +90,9 @@ def anonymize(
     metadata of an Arrow schema, or returned beside it.
 
     Args:
-        data: the table; it is not changed. A pandas, Polars or Spark DataFrame, a LazyFrame, a
-            pyarrow Table, RecordBatch, RecordBatchReader or Dataset, a DuckDB relation, what gives
-            an Arrow C stream, a dict of lists, or a list of dicts.
+        data: the table; it is not changed. A pandas, Polars, Spark or Dask DataFrame, a
+            LazyFrame, a Dataset of Ray, a pyarrow Table, RecordBatch, RecordBatchReader or Dataset,
+            a DuckDB relation, what gives an Arrow C stream, a dict of lists, or a list of dicts.
         method: "pseudonymization".
         strategy: how values are replaced, for all columns or by column. Reversible are "fpe", the
             default: format-preserving encryption, FF1 with AES-256, and "token": AES-SIV. Not
