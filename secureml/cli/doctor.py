@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import click
 
-from secureml.cli.base import command
+from secureml.cli.base import command, fail
 from secureml.cli.options import json_option
 from secureml.cli.output import show, show_json
 
@@ -46,5 +46,8 @@ def doctor(environment: str | None, *, files: Sequence[str], as_json: bool) -> N
     code = worst(checks)
     if as_json:
         show_json({"checks": [asdict(check) for check in checks], "exit_code": code})
+    problems = sum(check.state == "problem" for check in checks)
+    if problems:
+        fail(f"{problems} problem{'s' * (problems != 1)}", code)
     if code:
         raise click.exceptions.Exit(code)
