@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from helpers.functions import (
     rotate,
     store_of,
 )
-from helpers.spark import JAVA
+from helpers.spark import spark_environment, without_java
 from secureml import anonymize
 from secureml.engines.functions import Functions, make_functions
 from secureml.errors import MissingExtraError, WrongKeyError
@@ -147,20 +146,12 @@ def test_another_key_in_the_driver_is_refused_at_once(spark: Any, functions: Fun
         )
 
 
-@pytest.mark.skipif(JAVA is None, reason="Spark needs Java, and this machine has none")
+@pytest.mark.skipif(bool(without_java()), reason=without_java())
 def test_a_session_of_spark_connect_has_the_functions_too(tmp_path: Path) -> None:
     (tmp_path / "spark-defaults.conf").write_text(LOOPBACK)
-    places = Path(secureml.__file__).parents[1], Path(__file__).parents[1]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(map(str, places)),
-        "PYSPARK_PYTHON": sys.executable,
-        "SPARK_CONF_DIR": str(tmp_path),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-    }
     done = subprocess.run(
         [sys.executable, "-c", CONNECTED],
-        env=environment,
+        env=spark_environment(tmp_path, SPARK_CONF_DIR=str(tmp_path)),
         cwd=tmp_path,
         capture_output=True,
         text=True,
