@@ -103,7 +103,7 @@ def find_files(environ: Mapping[str, str], start: Path | None = None) -> FoundFi
 
 def local_of(path: Path) -> Path:
     """Return the path of a settings file's local companion, which need not exist."""
-    return path.with_name(f"{path.stem}.local{path.suffix}")
+    return path.parent / f"{path.stem}.local{path.suffix}"
 
 
 def is_local(path: Path) -> bool:
@@ -127,7 +127,7 @@ def read_sections(path: Path, owners: frozenset[int] | None = None) -> Sections:
             section or sections of a wrong name, or lies beside a ``dynaconf_hooks.py``.
     """
     # Nothing here runs such hooks, so someone would expect settings that they don't get.
-    if os.path.lexists(path.with_name("dynaconf_hooks.py")):
+    if os.path.lexists(path.parent / "dynaconf_hooks.py"):
         problem = "dynaconf_hooks.py lies beside it; secureml runs no hooks, move one of them"
         raise ConfigurationError(Problem(problem).at(_whole(path), str(path)))
     return _sections(path, _parse(path, _read(path, owners)))
