@@ -1,0 +1,149 @@
+"""A PostgreSQL of the test's own, on a loopback port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+USER, PASSWORD = "tester", "c4nary-password"
+DATABASE = "records"
+_INITDB = ("--auth=scram-sha-256", "--encoding=UTF8", "--no-sync", "--no-instructions")
+
+
+def binaries() -> Path | None:
+    """Return the folder of the newest PostgreSQL of the machine, or None."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    on_path = shutil.which("initdb")
+    if not found and on_path:
+        return Path(on_path).resolve().parent
+    return max(found, key=lambda folder: int(folder.parent.name), default=None)
+
+
+@dataclass
+class Postgres:
+    """A server, and how it is reached."""
+
+    folder: Path
+    programs: Path
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def password_file(self) -> Path:
+        return self.folder / "pgpass"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text("utf-8", "replace")
+
+    def url(self, database: str = DATABASE, credentials: str = f"{USER}:{PASSWORD}@") -> str:
+        return f"postgresql://{credentials}127.0.0.1:{self.port}/{database}"
+
+    def connect(self, database: str = DATABASE, *, autocommit: bool = True) -> Any:
+        from adbc_driver_postgresql import dbapi
+
+        return dbapi.connect(self.url(database), autocommit=autocommit)
+
+    def run(self, *statements: str, database: str = DATABASE) -> None:
+        with self.connect(database) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def rows(self, query: str, database: str = DATABASE) -> list[tuple[Any, ...]]:
+        with self.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+    def dump(self, database: str = DATABASE) -> str:
+        done = subprocess.run(
+            [self.programs / "pg_dump", "--dbname", self.url(database)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+
+@contextlib.contextmanager
+def server(*options: str) -> Iterator[Postgres]:
+    """Run a server until the block ends; options such as ``fsync=off`` go to its configuration."""
+    programs = binaries()
+    assert programs is not None
+    folder = Path(tempfile.mkdtemp(prefix="secureml-postgres-"))
+    # initdb and the server refuse root.
+    account = pwd.getpwnam(_account()) if os.geteuid() == 0 else None
+    (folder / "password").write_text(PASSWORD)
+    if account is not None:
+        for path in (folder, folder / "password"):
+            os.chown(path, account.pw_uid, account.pw_gid)
+    environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": str(folder)}
+    how: dict[str, Any] = {"cwd": folder, "env": environment}
+    if account is not None:
+        how |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    process = None
+    try:
+        subprocess.run(
+            [programs / "initdb", "-D", folder / "data", "-U", USER, "--pwfile=password", *_INITDB],
+            stdout=subprocess.DEVNULL,
+            check=True,
+            **how,
+        )
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        settings = ["listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories="]
+        settings += ["max_wal_size=4GB", *options]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [programs / "postgres", "-D", folder / "data"]
+                + [part for setting in settings for part in ("-c", setting)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **how,
+            )
+        here = Postgres(folder, programs, port, process)
+        _wait(here)
+        here.run(f"CREATE DATABASE {DATABASE}", database="postgres")
+        yield here
+    finally:
+        if process is not None:
+            process.send_signal(signal.SIGINT)  # a fast shutdown, which ends all sessions
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _account() -> str:
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise RuntimeError("there is no user without rights to run the server")
+
+
+def _wait(here: Postgres) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        assert here.process.poll() is None, here.log
+        done = subprocess.run(
+            [here.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(here.port)],
+            check=False,
+        )
+        if done.returncode == 0:
+            return
+        time.sleep(0.05)
+    raise AssertionError(here.log)
