@@ -26,6 +26,7 @@ _SPELLINGS = (
     (r"\bcheck_table=False\b", "--no-table-check"),
     (r"\bdrop_missing=True\b", "--drop-missing"),
     (r" \((force|resume)=True\)", ""),
+    (r" \(if_exists='replace'\)", ""),
     (r"\bkey_versions\b", "--key-versions"),
     (r"\bsensitive_columns\b", "--columns"),
 )

@@ -12,12 +12,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 USER, PASSWORD = "tester", "c4nary-password"
-DATABASE = "records"
 _INITDB = ("--auth=scram-sha-256", "--encoding=UTF8", "--no-sync", "--no-instructions")
 
 
@@ -30,50 +29,72 @@ def binaries() -> Path | None:
     return max(found, key=lambda folder: int(folder.parent.name), default=None)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Postgres:
-    """A server, and how it is reached."""
+    """A database of a server, and how it is reached."""
 
     folder: Path
     programs: Path
     port: int
-    process: subprocess.Popen[bytes]
+    name: str = "postgres"
 
     @property
-    def password_file(self) -> Path:
-        return self.folder / "pgpass"
+    def url(self) -> str:
+        return self.url_with()
 
     @property
     def log(self) -> str:
         return (self.folder / "log").read_text("utf-8", "replace")
 
-    def url(self, database: str = DATABASE, credentials: str = f"{USER}:{PASSWORD}@") -> str:
-        return f"postgresql://{credentials}127.0.0.1:{self.port}/{database}"
+    def url_with(self, credentials: str = f"{USER}:{PASSWORD}@") -> str:
+        return f"postgresql://{credentials}127.0.0.1:{self.port}/{self.name}"
 
-    def connect(self, database: str = DATABASE, *, autocommit: bool = True) -> Any:
-        from adbc_driver_postgresql import dbapi
+    def made(self, name: str) -> Postgres:
+        """Make another database."""
+        self.run(f'CREATE DATABASE "{name}"')
+        return replace(self, name=name)
 
-        return dbapi.connect(self.url(database), autocommit=autocommit)
-
-    def run(self, *statements: str, database: str = DATABASE) -> None:
-        with self.connect(database) as connection, connection.cursor() as cursor:
+    def run(self, *statements: str) -> None:
+        with self._cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
 
-    def rows(self, query: str, database: str = DATABASE) -> list[tuple[Any, ...]]:
-        with self.connect(database) as connection, connection.cursor() as cursor:
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with self._cursor() as cursor:
             cursor.execute(query)
             found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
 
-    def dump(self, database: str = DATABASE) -> str:
+    def value(self, query: str) -> Any:
+        [(found,)] = self.rows(query)
+        return found
+
+    def tables(self) -> list[str]:
+        """Return the names of all tables, views and types that somebody made."""
+        mine = "nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
+        query = (
+            "SELECT relname::text FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+            f" WHERE relkind IN ('r', 'p', 'v', 'm') AND {mine} UNION ALL SELECT typname::text"
+            f" FROM pg_type JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype = 'd'"
+            f" AND {mine} ORDER BY 1"
+        )
+        return [name for (name,) in self.rows(query)]
+
+    def dump(self) -> str:
         done = subprocess.run(
-            [self.programs / "pg_dump", "--dbname", self.url(database)],
+            [self.programs / "pg_dump", "--dbname", self.url],
             capture_output=True,
             text=True,
             check=True,
         )
         return done.stdout
+
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        from adbc_driver_postgresql import dbapi
+
+        with dbapi.connect(self.url, autocommit=True) as connection, connection.cursor() as cursor:
+            yield cursor
 
 
 @contextlib.contextmanager
@@ -113,13 +134,12 @@ def server(*options: str) -> Iterator[Postgres]:
                 stderr=log,
                 **how,
             )
-        here = Postgres(folder, programs, port, process)
-        _wait(here)
-        here.run(f"CREATE DATABASE {DATABASE}", database="postgres")
+        here = Postgres(folder, programs, port)
+        _wait(here, process)
         yield here
     finally:
         if process is not None:
-            process.send_signal(signal.SIGINT)  # a fast shutdown, which ends all sessions
+            process.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:
@@ -135,10 +155,10 @@ def _account() -> str:
     raise RuntimeError("there is no user without rights to run the server")
 
 
-def _wait(here: Postgres) -> None:
+def _wait(here: Postgres, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        assert here.process.poll() is None, here.log
+        assert process.poll() is None, here.log
         done = subprocess.run(
             [here.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(here.port)],
             check=False,

@@ -19,6 +19,13 @@ from secureml.cli.tables.column_options import (
     options_of,
     strategies,
 )
+from secureml.cli.tables.databases import (
+    DatabaseJob,
+    database_job,
+    database_options,
+    manifest_in,
+    without_file_options,
+)
 from secureml.cli.tables.running import (
     STANDARD,
     files_argument,
@@ -93,6 +100,7 @@ __all__ = ["anonymize"]
 @click.option(
     "--key-versions", is_flag=True, help="Add a column with the version of the key for each."
 )
+@database_options
 @csv_options
 @force_option
 @resume_option
@@ -108,6 +116,8 @@ def anonymize(
     columns: list[str] | None,
     strategy: Sequence[str],
     key_name: str | None,
+    tables: Sequence[str],
+    password_secret: Sequence[str],
     manifest_output: str | None,
     rejects: str | None,
     force: bool,
@@ -121,7 +131,8 @@ def anonymize(
 
     FILE is a CSV or Parquet file, a folder of them, a glob or a URL. The result of one file is OUT;
     those of several go into the folder OUT. The manifest, which recovery needs, is in a Parquet
-    file itself, and beside a CSV file as OUT.manifest.json.
+    file itself, and beside a CSV file as OUT.manifest.json. FILE and OUT may be databases of
+    PostgreSQL, of which --table names tables; the manifest is the comment of the new one.
 
     Examples:
       secureml anonymize customers.csv -o hidden.csv --columns ssn,email
@@ -131,6 +142,8 @@ def anonymize(
       secureml anonymize customers.csv --columns ssn,email --preview
       secureml anonymize 'customers/**/*.csv' -o hidden/ --columns ssn,email
       secureml anonymize s3://lake/customers/ -o s3://lake/hidden/ --profile research
+      secureml anonymize postgresql://crm/live --table customers --columns ssn,email \\
+          -o postgresql://lab/research --table customers_hidden
       cat customers.csv | secureml anonymize - -o - --columns ssn --manifest-output m.json
     """
     from secureml.cli.tables.summary import print_summary
@@ -148,6 +161,12 @@ def anonymize(
         "options": options_of(arguments["options"], of_vendor=of_vendor),
         "master_key_name": key_name,
     }
+    job = database_job(files, output, tables, password_secret, writes=preview is None)
+    if job is not None:
+        arguments["manifest"] = manifest_in(arguments["manifest"])
+        how = {"force": force, "quiet": quiet, "as_json": as_json}
+        _anonymize_tables(environment, job, preview, arguments, **how)
+        return
     several = several_files(files, output)
     if several and preview is not None:
         raise click.UsageError("--preview is of one file")
@@ -169,6 +188,33 @@ def anonymize(
             else anonymize_file(files[0], output, manifest_output=manifest_output, **arguments)
         )
     print_summary(written, run, as_json=as_json, quiet=quiet, err=output == STANDARD)
+
+
+def _anonymize_tables(
+    environment: str | None,
+    job: DatabaseJob,
+    preview: int | None,
+    arguments: dict[str, Any],
+    *,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from secureml.engines.postgres import anonymize_tables, preview_table
+
+    without_file_options(arguments)
+    columns = arguments.pop("sensitive_columns")
+    with running(environment, [job.title], None, quiet=quiet) as run:
+        arguments |= {"key_manager": run.manager}
+        source = job.source(run.manager)
+        if preview is not None:
+            shown = preview_table(source, job.table, columns, rows=preview, **arguments)
+            _print_preview(shown, as_json=as_json)
+            return
+        arguments |= {"on_progress": run.on_progress, "if_exists": job.if_exists(force=force)}
+        target = job.target(run.manager)
+        written = anonymize_tables(source, job.tables, target, columns, **arguments)
+    job.tell(written, run, as_json=as_json, quiet=quiet)
 
 
 def _print_preview(preview: Preview, *, as_json: bool) -> None:

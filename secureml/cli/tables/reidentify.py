@@ -9,6 +9,13 @@ import click
 
 from secureml.cli.base import command
 from secureml.cli.options import csv_options, json_option
+from secureml.cli.tables.databases import (
+    DatabaseJob,
+    database_job,
+    database_options,
+    manifest_in,
+    without_file_options,
+)
 from secureml.cli.tables.running import (
     STANDARD,
     files_argument,
@@ -31,6 +38,7 @@ __all__ = ["reidentify"]
 @output_option
 @manifest_option
 @table_check_option
+@database_options
 @csv_options
 @force_option
 @resume_option
@@ -43,6 +51,8 @@ def reidentify(
     files: Sequence[str],
     output: str,
     manifest: str | None,
+    tables: Sequence[str],
+    password_secret: Sequence[str],
     resume: bool,
     quiet: bool,
     as_json: bool,
@@ -56,10 +66,17 @@ def reidentify(
       secureml reidentify hidden.csv -o recovered.csv
       secureml reidentify part.csv -o recovered.csv --manifest hidden.csv.manifest.json
       secureml reidentify hidden/ -o recovered/
+      secureml reidentify postgresql://lab/research --table customers_hidden \\
+          -o postgresql://crm/live --table customers_again
     """
     from secureml.cli.tables.summary import print_summary
     from secureml.files import reidentify_file, reidentify_files
 
+    job = database_job(files, output, tables, password_secret)
+    if job is not None:
+        options["manifest"] = manifest_in(manifest)
+        _reidentify_tables(environment, job, options, quiet=quiet, as_json=as_json)
+        return
     several = several_files(files, output)
     if several and manifest is not None:
         raise click.UsageError("--manifest is of one file; each of several has its own")
@@ -73,3 +90,27 @@ def reidentify(
             else reidentify_file(files[0], output, manifest=manifest, **options)
         )
     print_summary(written, run, as_json=as_json, quiet=quiet, err=output == STANDARD)
+
+
+def _reidentify_tables(
+    environment: str | None,
+    job: DatabaseJob,
+    options: dict[str, Any],
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from secureml.engines.postgres import reidentify_tables
+
+    without_file_options(options)
+    options["if_exists"] = job.if_exists(force=options.pop("force"))
+    with running(environment, [job.title], None, quiet=quiet) as run:
+        written = reidentify_tables(
+            job.source(run.manager),
+            job.tables,
+            job.target(run.manager),
+            key_manager=run.manager,
+            on_progress=run.on_progress,
+            **options,
+        )
+    job.tell(written, run, as_json=as_json, quiet=quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,13 @@ import click
 
 from secureml.cli.base import command
 from secureml.cli.options import csv_options, json_option
+from secureml.cli.tables.databases import (
+    DatabaseJob,
+    database_job,
+    database_options,
+    manifest_in,
+    without_file_options,
+)
 from secureml.cli.tables.running import (
     force_option,
     manifest_option,
@@ -37,6 +45,7 @@ __all__ = ["rekey"]
     "--drop-missing", is_flag=True, help="Forget columns of the manifest that the file lacks."
 )
 @table_check_option
+@database_options
 @csv_options
 @force_option
 @quiet_option
@@ -45,6 +54,8 @@ def rekey(
     environment: str | None,
     *,
     file: str,
+    tables: Sequence[str],
+    password_secret: Sequence[str],
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -52,19 +63,51 @@ def rekey(
     """Move the pseudonyms in a file to another key.
 
     By default this is the newest version of their own. If it is stopped, run it again: it goes on
-    where it was. The file is replaced only when all is done.
+    where it was. The file is replaced only when all is done. Tables of a database are written
+    anew, beside those that are there.
 
     Examples:
       secureml rekey hidden.csv
       secureml rekey hidden.parquet --to-key customers_2027 -o moved.parquet
+      secureml rekey postgresql://lab/research --table customers_hidden --table customers_moved
     """
     from secureml.cli.tables.summary import print_summary
     from secureml.files import rekey_file
     from secureml.files.manifests import work_folder_of
 
+    job = database_job([file], options["output"], tables, password_secret)
+    if job is not None:
+        _rekey_tables(environment, job, options, quiet=quiet, as_json=as_json)
+        return
     target = options["output"] or file
     with running(environment, [file], target, quiet=quiet) as run:
         place = Path(target).resolve()
         run.kept = work_folder_of(place) if place.name else None
         written = rekey_file(file, on_progress=run.on_progress, key_manager=run.manager, **options)
     print_summary(written, run, as_json=as_json, quiet=quiet)
+
+
+def _rekey_tables(
+    environment: str | None,
+    job: DatabaseJob,
+    options: dict[str, Any],
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from secureml.engines.postgres import rekey_tables
+
+    without_file_options(options)
+    del options["output"]
+    options["if_exists"] = job.if_exists(force=options.pop("force"))
+    options["manifest"] = manifest_in(options["manifest"])
+    with running(environment, [job.title], None, quiet=quiet) as run:
+        written = rekey_tables(
+            job.source(run.manager),
+            job.tables,
+            job.target(run.manager),
+            key_manager=run.manager,
+            on_progress=run.on_progress,
+            **options,
+        )
+    job.tell(written, run, as_json=as_json, quiet=quiet)

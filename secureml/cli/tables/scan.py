@@ -14,6 +14,7 @@ from secureml.atomic_files import NewFile, write_together
 from secureml.cli.base import command, note
 from secureml.cli.options import csv_options, json_option
 from secureml.cli.output import show, show_json
+from secureml.cli.tables.databases import DatabaseJob, database_job, database_options
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,8 +32,18 @@ _ROWS_OF_A_CHUNK = 2_000
     "--write", is_flag=True, help="Add the rules to the settings file, under [default.columns]."
 )
 @json_option
+@database_options
 @csv_options
-def scan(environment: str | None, *, file: str, write: bool, as_json: bool, **csv: Any) -> None:
+def scan(
+    environment: str | None,
+    *,
+    file: str,
+    tables: Sequence[str],
+    password_secret: Sequence[str],
+    write: bool,
+    as_json: bool,
+    **csv: Any,
+) -> None:
     """Propose rules for the columns of a file.
 
     They are for columns of FILE, CSV or Parquet, that seem to hold personal data. A proposal comes
@@ -43,11 +54,13 @@ def scan(environment: str | None, *, file: str, write: bool, as_json: bool, **cs
       secureml scan customers.csv
       secureml scan customers.parquet --json
       secureml scan customers.csv --write
+      secureml scan postgresql://crm/live --table customers
     """
     from secureml.configuration.process import configure
 
     settings = configure(environment=environment)
-    proposals = proposals_for(file, csv)
+    job = database_job([file], None, tables, password_secret, writes=False)
+    proposals = proposals_for(file, csv) if job is None else _proposals_for_table(job)
     ruled = {one.column for one in proposals if settings.columns.of(one.column) is not None}
     new = [one for one in proposals if one.column not in ruled]
     if as_json:
@@ -95,6 +108,14 @@ def _sample(file: str, csv: Mapping[str, Any]) -> pa.Table:
         rows = np.arange(0, len(chunk), max(1, len(chunk) // _ROWS_OF_A_CHUNK))
         kept.append(ArrowTable(chunk.table).take(rows).table)
     return pa.concat_tables(kept)
+
+
+def _proposals_for_table(job: DatabaseJob) -> tuple[Proposal, ...]:
+    from secureml.engines.postgres import sample_of_table
+    from secureml.key_management import get_default_key_manager
+    from secureml.scanning import scan as proposals_for_sample
+
+    return proposals_for_sample(sample_of_table(job.source(get_default_key_manager()), job.table))
 
 
 def _print(proposals: tuple[Proposal, ...], ruled: set[str]) -> None:

@@ -34,7 +34,13 @@ class _Column(NamedTuple):
 
 
 def print_summary(
-    written: Written | WrittenFiles, run: Run, *, as_json: bool, quiet: bool, err: bool = False
+    written: Written | WrittenFiles,
+    run: Run,
+    *,
+    as_json: bool,
+    quiet: bool,
+    err: bool = False,
+    what: str = "file",
 ) -> None:
     """Tell what was written.
 
@@ -44,6 +50,7 @@ def print_summary(
         as_json: print one JSON object.
         quiet: print nothing else.
         err: print to standard error, because the table itself goes to standard output.
+        what: what was written, in a word.
     """
     seconds = run.seconds
     rate = run.bytes / 1e6 / max(seconds, 1e-9)
@@ -51,14 +58,16 @@ def print_summary(
         took = {"seconds": round(seconds, 3), "megabytes_per_second": round(rate, 3)}
         show_json({**_facts(written), **took}, err=err)
     elif not quiet:
-        _print_files(written, (f"{seconds:.1f}", f"{rate:.1f}"), err=err)
+        _print_files(written, what, (f"{seconds:.1f}", f"{rate:.1f}"), err=err)
         _print_columns(_files(written), err=err)
         _print_notes(written)
 
 
-def _print_files(written: Written | WrittenFiles, took: tuple[str, str], *, err: bool) -> None:
+def _print_files(
+    written: Written | WrittenFiles, what: str, took: tuple[str, str], *, err: bool
+) -> None:
     files = _files(written)
-    names: Sequence[str] = ("file", "rows", "seconds", "MB/s", "manifest")
+    names: Sequence[str] = (what, "rows", "seconds", "MB/s", "manifest")
     rows: list[Sequence[object]]
     if isinstance(written, Written):
         rows = [(_short(written.path), f"{written.rows:,}", *took, _place(written))]
@@ -66,7 +75,7 @@ def _print_files(written: Written | WrittenFiles, took: tuple[str, str], *, err:
         rows = [(_short(file.path), f"{file.rows:,}", None, None, _place(file)) for file in files]
         rows += [
             (),
-            (f"{len(files):,} file{'s' * (len(files) != 1)}", f"{written.rows:,}", *took, None),
+            (f"{len(files):,} {what}{'s' * (len(files) != 1)}", f"{written.rows:,}", *took, None),
         ]
     if not any(file.manifest for file in files):  # what was recovered has none
         names, rows = names[:-1], [row[:-1] for row in rows]

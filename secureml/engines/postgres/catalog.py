@@ -258,10 +258,9 @@ def relation_of(session: Session, oid: int) -> Relation:
 
 
 def _column(row: Sequence[Any]) -> SourceColumn:
-    told, (collation, collation_schema, send, send_schema), has_oids = row[:7], row[7:11], row[11]
-    return SourceColumn(
-        *told, _qualified(collation_schema, collation), _qualified(send_schema, send), has_oids
-    )
+    *told, collation, collation_schema, send, send_schema, has_oids = row
+    qualified = _qualified(collation_schema, collation), _qualified(send_schema, send)
+    return SourceColumn(*[*told, *qualified, has_oids])
 
 
 def _qualified(schema: str, name: str | None) -> str | None:

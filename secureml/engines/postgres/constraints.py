@@ -86,7 +86,7 @@ def constraints_of(tables: Sequence[Copied]) -> tuple[list[str], dict[int, list[
 
 def _told(key: Constraint, problem: str) -> str:
     kind = {"p": "primary key", "u": "unique", "f": "foreign key"}[key.kind]
-    return f"{kind} {key.name} is left out: {problem}"
+    return f"{kind} {key.name}: {problem}"
 
 
 def _not_unique(key: Constraint, specs: Mapping[str, ColumnSpec]) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from secureml.errors import ArgumentError, MissingExtraError, SecureMLError
 from secureml.secret_types import SecretText, conceal
 
-__all__ = ["Database", "Session", "is_database"]
+__all__ = ["Database", "Session", "concealed", "is_database"]
 
 _URL = re.compile(r"postgres(ql)?://", re.IGNORECASE)
 _STATE = re.compile(r"SQLSTATE:? ([0-9A-Z]{5})")
@@ -78,7 +78,7 @@ class Database:
         self.shown: str = re.sub(r"//.*@", "//", url.reveal(), flags=re.DOTALL).partition("?")[0]
 
     @classmethod
-    def of(cls, given: str | Database) -> Database:
+    def of(cls, given: Any) -> Database:
         """Return a database, of which the URL may be given in its place."""
         return given if isinstance(given, Database) else cls(given)
 
@@ -209,6 +209,11 @@ class Session:
             state = getattr(error, "sqlstate", None) or _state_in(str(error))
             problem = _problem_of(state, str(error))
         raise SecureMLError(f"{self.shown}: {problem}" + (f" ({doing})" if doing else ""))
+
+
+def concealed(given: str | Database | None) -> Any:
+    """Return a database as it was given, so that no traceback shows its URL."""
+    return given if given is None or isinstance(given, Database) else conceal(given)
 
 
 def is_database(address: str) -> bool:

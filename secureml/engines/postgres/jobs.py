@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from secureml.anonymization.arguments import (
     Arguments,
@@ -13,7 +13,7 @@ from secureml.anonymization.arguments import (
     check_method,
     check_switch,
 )
-from secureml.anonymization.plan import Plan, earlier_manifest, plan_table, rules_in_force
+from secureml.anonymization.plan import Plan, plan_table, rules_in_force
 from secureml.anonymization.previewing import Preview, preview
 from secureml.anonymization.recovery import (
     Recovery,
@@ -23,7 +23,7 @@ from secureml.anonymization.recovery import (
 )
 from secureml.anonymization.rekeying import Rekeying
 from secureml.engines.postgres.constraints import followed
-from secureml.engines.postgres.database import Database
+from secureml.engines.postgres.database import Database, concealed
 from secureml.engines.postgres.selection import arguments_by_table, columns_by_table
 from secureml.engines.postgres.transfer import (
     REPEATABLE,
@@ -53,6 +53,7 @@ _LOOKED_AT = 100_000
 """Rows of a preview, and of a sample."""
 
 _Planned = tuple[Plan, Keyring, Manifest | None]
+_ByTable = TypeVar("_ByTable")
 
 
 def anonymize_tables(
@@ -89,6 +90,7 @@ def anonymize_tables(
         PseudonymizationError: as of ``anonymize``; nothing was changed.
         SecretError: the key can't be had.
     """
+    source, target = concealed(source), concealed(target)
     check_key(key_manager)
     check_method(rules.pop("method", "pseudonymization"))
     manager = get_default_key_manager() if key_manager is None else key_manager
@@ -129,6 +131,7 @@ def reidentify_tables(
         PseudonymizationError: a column holds what can't be pseudonyms.
         SecretError: the key can't be had.
     """
+    source, target = concealed(source), concealed(target)
     _check(manifest, tables, key_manager, check_table=check_table)
     manager = get_default_key_manager() if key_manager is None else key_manager
 
@@ -185,6 +188,7 @@ def rekey_tables(
         PseudonymizationError: a column holds what can't be pseudonyms.
         SecretError: a key can't be had.
     """
+    source, target = concealed(source), concealed(target)
     _check(manifest, tables, key_manager, check_table=check_table)
     check_switch("drop_missing", drop_missing)
     check_key(None, to_key=to_key)
@@ -236,8 +240,8 @@ def preview_table(
         PseudonymizationError: an argument or a column can't be used.
         SecretError: the key can't be had.
     """
-    source = Database.of(source)
-    with source.session(*REPEATABLE) as session:
+    source = concealed(source)
+    with Database.of(source).session(*REPEATABLE) as session:
         [found] = opened(session, [table])
         some = first_rows(session, found, _LOOKED_AT)
     [columns] = columns_by_table(sensitive_columns, [found])
@@ -252,17 +256,17 @@ def sample_of_table(source: str | Database, table: str) -> Any:
     Raises:
         SecureMLError: the table can't be read.
     """
-    source = Database.of(source)
-    with source.session(*REPEATABLE) as session:
+    source = concealed(source)
+    with Database.of(source).session(*REPEATABLE) as session:
         [found] = opened(session, [table])
         return first_rows(session, found, _LOOKED_AT)
 
 
 def _copied(
-    source: str | Database,
-    target: str | Database | None,
+    source: Any,
+    target: Any,
     tables: Mapping[str, str],
-    prepare: Any,
+    prepare: Callable[[Sequence[SourceTable]], Sequence[Work]],
     *,
     if_exists: str,
     on_progress: Progress | None,
@@ -323,32 +327,47 @@ def _planned(
         ArgumentError: a table would be copied in clear.
     """
     manager: KeyManager = arguments["key_manager"]
-    profile = rules_in_force(manager.settings, arguments.get("profile"))
-    several = len(tables) > 1
-    if several and arguments.get("manifest") is not None:
+    if len(tables) > 1 and arguments.get("manifest") is not None:
         raise ArgumentError.of("manifest", "is of one table; each of several has its own")
     planned: list[_Planned] = []
-    named = columns_by_table(sensitive_columns, tables)
+    profile = rules_in_force(manager.settings, arguments.get("profile"))
+    named = _with_followers(tables, columns_by_table(sensitive_columns, tables), profile)
     for table, columns, own in zip(
         tables, named, arguments_by_table(arguments, tables), strict=True
     ):
+        if columns == [] and len(tables) > 1:
+            raise ArgumentError(f"no column of {table.relation.name} would be pseudonymized")
         if planned:
             own["master_key_name"] = planned[0][0].key.name
             own["master_key_version"] = planned[0][0].key.version
         strategy = own.pop("strategy", None)
-        # One of several may have none but columns that refer to those of others.
-        chosen = _ruled(table, profile) if columns is None and several else columns
         plan, keyring, earlier = plan_table(
-            table.empty, strategy, chosen, cast(Arguments, own), table.manifest
+            table.empty, strategy, columns, cast(Arguments, own), table.manifest
         )
         if planned and plan.key.check != planned[0][0].key.check:
             raise SecureMLError(f"{plan.key} became another key while the job was under way")
         planned.append((plan, keyring, earlier))
-    planned = _with_followers(tables, planned, versioned=bool(arguments.get("key_versions")))
-    for table, (plan, _, _) in zip(tables, planned, strict=True):
-        if not plan.columns:
-            raise ArgumentError(f"no column of {table.relation.name} would be pseudonymized")
-    return planned
+    return _alike(tables, planned)
+
+
+def _with_followers(
+    tables: Sequence[SourceTable], named: Sequence[list[str] | None], rules: Profile
+) -> list[list[str] | None]:
+    """Name the columns too that refer to others that are replaced."""
+    chosen = [
+        _ruled(table, rules) if columns is None else columns
+        for table, columns in zip(tables, named, strict=True)
+    ]
+    extended = [list(columns) for columns in chosen]
+    links = _links(tables, extended)
+    for _ in links:  # what is referred to may refer to something itself
+        for own, name, others, referred in links:
+            if referred in others and name not in own:
+                own.append(name)
+    return [
+        columns if own == before else own
+        for columns, before, own in zip(named, chosen, extended, strict=True)
+    ]
 
 
 def _ruled(table: SourceTable, rules: Profile) -> list[str]:
@@ -357,29 +376,34 @@ def _ruled(table: SourceTable, rules: Profile) -> list[str]:
     return [name for name, rule in ruled if rule is not None and rule.strategy != KEEP]
 
 
-def _with_followers(
-    tables: Sequence[SourceTable], planned: Sequence[_Planned], *, versioned: bool
-) -> list[_Planned]:
+def _alike(tables: Sequence[SourceTable], planned: Sequence[_Planned]) -> list[_Planned]:
     """Replace columns that refer to others as those are, unless they have a domain of their own."""
-    relations = {table.relation.oid: table.relation for table in tables}
     specs = [dict(plan.columns) for plan, _, _ in planned]
-    of_oid = {table.relation.oid: own for table, own in zip(tables, specs, strict=True)}
     links = [
-        (own, name, of_oid[other.oid], referred)
-        for table, own in zip(tables, specs, strict=True)
-        for name, other, referred in followed(table.relation, relations)
-        if name not in own or own[name].key_domain == name
+        (own, name, others, referred)
+        for own, name, others, referred in _links(tables, specs)
+        if name in own and own[name].key_domain == name
     ]
-    for _ in links:  # what is referred to may refer to something itself
+    for _ in links:
         for own, name, others, referred in links:
             spec = others.get(referred)
             if spec is not None and spec.tweak is None and spec.strategy != "custom":
                 own[name] = spec
     result = []
-    for table, own, (plan, keyring, earlier) in zip(tables, specs, planned, strict=True):
-        added = [name for name in own if name not in plan.columns and own[name].reversible]
-        wide = (*plan.versioned, *added) if versioned else plan.versioned
-        if added:
-            earlier_manifest(earlier and earlier.document(), table.empty, own)
-        result.append((replace(plan, columns=own, versioned=wide), keyring, earlier))
+    for own, (plan, keyring, earlier) in zip(specs, planned, strict=True):
+        versioned = tuple(name for name in plan.versioned if own[name].reversible)
+        result.append((replace(plan, columns=own, versioned=versioned), keyring, earlier))
     return result
+
+
+def _links(
+    tables: Sequence[SourceTable], by_table: Sequence[_ByTable]
+) -> list[tuple[_ByTable, str, _ByTable, str]]:
+    """Return columns that refer to others of the job, each with what is kept of its table."""
+    relations = {table.relation.oid: table.relation for table in tables}
+    of_oid = {table.relation.oid: own for table, own in zip(tables, by_table, strict=True)}
+    return [
+        (of_oid[table.relation.oid], name, of_oid[other.oid], referred)
+        for table in tables
+        for name, other, referred in followed(table.relation, relations)
+    ]

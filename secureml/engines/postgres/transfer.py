@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -210,9 +211,9 @@ def _check_targets(
     same: bool,
     replace_existing: bool,
 ) -> None:
-    for number, name in enumerate(targets):
-        if name in targets[:number]:
-            raise SecureMLError(f"two tables would be written to {name}")
+    for name, count in Counter(targets).items():
+        if count > 1:
+            raise SecureMLError(f"{count} tables would be written to {name}")
         if same and any(name == table.relation.name for table in sources):
             raise SecureMLError(f"{name} is a source itself: name another target")
         oid = found_relation(session, name)

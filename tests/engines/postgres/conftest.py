@@ -1,0 +1,52 @@
+"""A PostgreSQL for all tests here, and a database of it for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from helpers.postgres import Postgres, binaries, server
+from secureml.key_management import KeyManager
+from secureml.stores import MemoryStore
+
+_NUMBERS = count(1)
+
+
+@pytest.fixture(scope="session")
+def _server() -> Iterator[Postgres]:
+    pytest.importorskip("adbc_driver_postgresql")
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not on this machine: apt-get install postgresql")
+    # What it writes down of statements, so that a test can look for secrets in it.
+    with server("fsync=off", "full_page_writes=off", "log_statement=all") as here:
+        yield here
+
+
+@pytest.fixture
+def database(_server: Postgres) -> Postgres:
+    """An empty database."""
+    return _server.made(f"records_{next(_NUMBERS)}")
+
+
+@pytest.fixture
+def other(_server: Postgres) -> Postgres:
+    """Another one."""
+    return _server.made(f"other_{next(_NUMBERS)}")
+
+
+@pytest.fixture
+def manager() -> KeyManager:
+    """A key manager with the master key."""
+    manager = KeyManager(store=MemoryStore(), environment="staging")
+    manager.generate_key("master_key")
+    return manager
+
+
+@pytest.fixture(autouse=True)
+def _no_variables_of_libpq(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("PG"):
+            monkeypatch.delenv(name)
