@@ -12,7 +12,8 @@ import click
 from click.core import ParameterSource
 
 from secureml.cli.tables.running import Run
-from secureml.errors import KeyMaterialError
+from secureml.errors import KeyMaterialError, SecretNotFoundError
+from secureml.secret_types import SecretText, conceal
 
 if TYPE_CHECKING:
     from secureml.engines.postgres import Database, WrittenTable
@@ -119,8 +120,12 @@ class DatabaseJob:
     def _database(self, url: str, secrets: Sequence[str], manager: KeyManager) -> Database:
         from secureml.engines.postgres import Database
 
-        password: Any = manager.get_secret(secrets[0]) if secrets else None
-        if secrets and not isinstance(password, str):
+        if not secrets:
+            return Database(url)
+        password = conceal(manager.get_secret(secrets[0]))
+        if password.reveal() is None:
+            raise SecretNotFoundError(f"the secret {secrets[0]!r}, the password, is absent")
+        if not isinstance(password, SecretText):
             raise KeyMaterialError(f"the secret {secrets[0]!r} is no text, so it is no password")
         return Database(url, password)
 

@@ -31,27 +31,36 @@ _UNREACHABLE = (
     (r"certificate|SSL", "TLS failed: its certificate is not trusted, or it has none"),
     (r"too many (clients|connections)|connection slots", "it takes no more connections"),
     (r"starting up|shutting down|in recovery", "it is starting or shutting down"),
-    (r"URI|invalid port|invalid value|invalid connection option", "it is no URL of PostgreSQL"),
+    (
+        r"URI|invalid port|invalid (integer )?value|invalid connection option",
+        "it is no URL of PostgreSQL",
+    ),
 )
 """What libpq writes if it can't connect, for which it gives no code, and what is told of it."""
 
 _REFUSED = (
-    ("08|57P0[1-5]", "the connection was lost"),
-    ("22001", "a value is too long for its column"),
-    ("23", "the rows do not meet a constraint"),
-    ("25006", "it does not take changes: it is a standby, or read-only"),
-    ("2BP01", "other objects, such as views, depend on the table that is to be replaced"),
-    ("3F000", "there is no such schema"),
-    ("42501", "the role has no permission"),
-    ("42704|42883", "a type, a collation or a function of the source is missing there"),
-    ("42P01", "there is no such table"),
-    ("42P07", "a table of this name exists already"),
-    ("53100", "the disk is full"),
-    ("53", "it is out of memory or of connections"),
-    ("55P03|57014", "it was cancelled, or waited too long for a lock"),
-    ("40", "it collided with another transaction; run it again"),
+    ("^(08|57P0[1-5])", "the connection was lost"),
+    ("^22001", "a value is too long for its column"),
+    ("^23", "the rows do not meet a constraint"),
+    ("^25006", "it does not take changes: it is a standby, or read-only"),
+    ("^2BP01", "other objects, such as views, depend on the table that is to be replaced"),
+    ("^3F000", "there is no such schema"),
+    ("^42501", "the role has no permission"),
+    ("^(42704|42883)", "a type, a collation or a function of the source is missing there"),
+    ("^42P01", "there is no such table"),
+    ("^42P07", "a table of this name exists already"),
+    ("^53100", "the disk is full"),
+    ("^53", "it is out of memory or of connections"),
+    ("^(55P03|57014)", "it was cancelled, or waited too long for a lock"),
+    ("^40", "it collided with another transaction; run it again"),
 )
 """What is told of errors of the server, by the beginnings of their codes."""
+
+_WITHOUT_STATE = (
+    ("PGRES_FATAL_ERROR", "the server could not go on; its log tells why"),
+    ("^(INTERNAL|INVALID_|NOT_IMPLEMENTED)", "a value or a type can't be read or written"),
+)
+"""What is told of errors of the driver; all others are of a lost connection."""
 
 
 class Database:
@@ -229,13 +238,8 @@ def _problem_of(state: str | None, text: str) -> str:
         text: the message.
     """
     if state is None:
-        # The driver refuses values that it can't convert, and tells of a broken connection.
-        return "a value or a type can't be read or written" if _of_driver(text) else _REFUSED[0][1]
+        return _told_of(text, _WITHOUT_STATE) or _REFUSED[0][1]
     return _told_of(state, _REFUSED) or f"the server refused it with SQLSTATE {state}"
-
-
-def _of_driver(text: str) -> bool:
-    return text.startswith(("INTERNAL", "INVALID_DATA", "INVALID_ARGUMENT", "NOT_IMPLEMENTED"))
 
 
 def _state_in(text: str) -> str | None:

@@ -84,7 +84,7 @@ def test_several_tables_are_pairs(run: Run, people: Postgres) -> None:
     assert people.value("SELECT count(*) FROM a JOIN b ON a.id = b.person") == 100
     again = run(f"{line} -o {people.url}")
     assert again.code == 1
-    assert again.err.endswith("has a table 'public.a' already; --force replaces it\n")
+    assert "has a table 'public.a' already; --force replaces it (" in again.err
     assert run(f"{line} -o {people.url} --force --quiet --small-domain token").code == 0
 
 
@@ -105,7 +105,7 @@ def test_the_password_is_a_secret_or_comes_from_the_environment(
     line = f"scan {url} --table people --json"
     refused = run(line)
     assert refused.code == 1
-    assert refused.err == f"error: {people.url_with('')}: the credentials are not accepted\n"
+    assert refused.err.startswith(f"error: {people.url_with('')}: the credentials are not accepted")
     monkeypatch.setenv("SECUREML_DB_PASSWORD", PASSWORD)
     assert run(f"{line} --password-secret db_password").code == 0
     written = run(
@@ -168,7 +168,5 @@ def test_databases_and_files_do_not_mix(run: Run, people: Postgres) -> None:
 
 def test_an_unreachable_database_is_an_error(run: Run) -> None:
     ran = run(f"scan postgresql://{USER}:{PASSWORD}@127.0.0.1:1/records --table people")
-    assert (ran.code, ran.err) == (
-        1,
-        "error: postgresql://127.0.0.1:1/records: nothing listens there\n",
-    )
+    assert ran.code == 1
+    assert ran.err.startswith("error: postgresql://127.0.0.1:1/records: nothing listens there")
