@@ -54,6 +54,14 @@ class Postgres:
         self.run(f'CREATE DATABASE "{name}"')
         return replace(self, name=name)
 
+    def clear(self) -> None:
+        """Drop everything that was made in it."""
+        schemas = self.rows(
+            "SELECT pg_catalog.quote_ident(nspname) FROM pg_catalog.pg_namespace"
+            " WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+        )
+        self.run(*(f"DROP SCHEMA {name} CASCADE" for (name,) in schemas), "CREATE SCHEMA public")
+
     def run(self, *statements: str) -> None:
         with self._cursor() as cursor:
             for statement in statements:

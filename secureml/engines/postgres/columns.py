@@ -159,7 +159,7 @@ def target_columns(
     readings: Mapping[str, Reading],
     read: pa.Schema,
     made: pa.Schema,
-    specs: Mapping[str, ColumnSpec],
+    replaced: Mapping[str, Sequence[ColumnSpec]],
     *,
     recovered: bool,
     same_database: bool,
@@ -170,16 +170,13 @@ def target_columns(
         readings: of the source.
         read: the columns that are worked on.
         made: what becomes of them; those behind are added, and those that are missing dropped.
-        specs: how columns, or what is inside of them, are replaced.
+        replaced: the columns that get other values, and how they, or what is inside, are replaced.
         recovered: whether the values are recovered, and not pseudonyms.
         same_database: whether source and target are one database.
 
     Raises:
         PseudonymizationError: no type of PostgreSQL is for the values.
     """
-    replaced: dict[str, list[ColumnSpec]] = {}
-    for name, spec in specs.items():
-        replaced.setdefault(top_of(name, readings), []).append(spec)
     columns = []
     for name, reading in readings.items():
         if name in read.names and name not in made.names:
@@ -187,8 +184,6 @@ def target_columns(
         if name in replaced:
             new = made.field(name).type
             columns.append(_replaced(reading, new, replaced[name], recovered=recovered))
-        elif name in read.names and made.field(name).type != read.field(name).type:
-            columns.append(_replaced(reading, made.field(name).type, [], recovered=recovered))
         else:
             columns.append(_kept(reading, same_database=same_database))
     added = [name for name in made.names if name not in readings]

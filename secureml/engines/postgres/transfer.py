@@ -45,6 +45,7 @@ from secureml.files.progress import Done, Progress
 from secureml.frames.arrow import ArrowTable
 from secureml.frames.streams import check_types
 from secureml.frames.strings import combined
+from secureml.pseudonymization.column_spec import ColumnSpec
 
 __all__ = ["SourceTable", "WrittenTable", "copied", "first_rows", "opened"]
 
@@ -231,8 +232,11 @@ def _check_targets(
 def _planned(table: SourceTable, work: Work, target: TableName, *, same: bool) -> _Copy:
     read = table.schema_of(work.needed)
     made = work.done(ArrowTable(read.empty_table())).table.schema
+    replaced: dict[str, list[ColumnSpec]] = {name: [] for name in work.versions}
+    for name, spec in work.specs.items():
+        replaced.setdefault(top_of(name, table.readings), []).append(spec)
     columns = target_columns(
-        table.readings, read, made, work.specs, recovered=work.recovers, same_database=same
+        table.readings, read, made, replaced, recovered=work.recovers, same_database=same
     )
     temporary = f"secureml_{uuid.uuid4().hex}"
     place = replace(target, name=temporary)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from secureml.anonymization.apply import apply
@@ -11,7 +11,7 @@ from secureml.anonymization.merging import merge_columns
 from secureml.anonymization.plan import Plan
 from secureml.anonymization.recovery import Recovery
 from secureml.anonymization.rekeying import Rekeying
-from secureml.anonymization.versions import version_column
+from secureml.files.frames import versions_of
 from secureml.frames.arrow import ArrowTable
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keys import Keyring
@@ -27,19 +27,20 @@ class Work(ABC):
     Attributes:
         specs: how the columns are replaced that it replaces.
         all_specs: of those too that were replaced before.
-        needed: the columns that it reads, or paths into them.
+        versions: the columns of the table that tell versions of the key.
         recovers: whether it makes values of pseudonyms.
     """
 
     specs: Mapping[str, ColumnSpec]
     all_specs: Mapping[str, ColumnSpec]
+    versions: Collection[str] = ()
     recovers = False
 
     @property
     def needed(self) -> set[str]:
         """The columns that it reads, or paths into them."""
         tweaks = (spec.tweak for spec in self.specs.values())
-        return {*self.specs, *filter(None, tweaks)}
+        return {*self.specs, *filter(None, tweaks), *self.versions}
 
     @abstractmethod
     def done(self, rows: ArrowTable) -> ArrowTable:
@@ -83,11 +84,7 @@ class _OfManifest(Work):
         self._stay = {name: entry for name, entry in entries if not entry.recipe.reversible}
         self.specs = _recipes_of(manifest.columns, without=self._stay)
         self.all_specs = _recipes_of(manifest.columns)
-
-    @property
-    def needed(self) -> set[str]:
-        entries = self._manifest.columns.items()
-        return super().needed | {version_column(name) for name, entry in entries if entry.versions}
+        self.versions = versions_of(manifest.columns)
 
 
 class Recovering(_OfManifest):

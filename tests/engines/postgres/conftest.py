@@ -1,18 +1,15 @@
-"""A PostgreSQL for all tests here, and a database of it for each."""
+"""A PostgreSQL for all tests here, and two databases of it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from itertools import count
 
 import pytest
 
 from helpers.postgres import Postgres, binaries, server
 from secureml.key_management import KeyManager
 from secureml.stores import MemoryStore
-
-_NUMBERS = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -25,16 +22,23 @@ def _server() -> Iterator[Postgres]:
         yield here
 
 
+@pytest.fixture(scope="session")
+def _databases(_server: Postgres) -> tuple[Postgres, Postgres]:
+    return _server.made("records"), _server.made("other")
+
+
 @pytest.fixture
-def database(_server: Postgres) -> Postgres:
+def database(_databases: tuple[Postgres, Postgres]) -> Postgres:
     """An empty database."""
-    return _server.made(f"records_{next(_NUMBERS)}")
+    _databases[0].clear()
+    return _databases[0]
 
 
 @pytest.fixture
-def other(_server: Postgres) -> Postgres:
+def other(_databases: tuple[Postgres, Postgres]) -> Postgres:
     """Another one."""
-    return _server.made(f"other_{next(_NUMBERS)}")
+    _databases[1].clear()
+    return _databases[1]
 
 
 @pytest.fixture

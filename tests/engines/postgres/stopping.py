@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from itertools import count
 from typing import Any
 
 from secureml.engines.postgres.database import Session
@@ -17,14 +18,12 @@ from secureml.stores import MemoryStore
 url, method, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
 manager = KeyManager(store=MemoryStore(), environment="staging")
 manager.generate_key("master_key")
-calls = 0
+calls = count(1)
 call = getattr(Session, method)
 
 
 def counted(session: Session, *arguments: Any, **more: Any) -> Any:
-    global calls
-    calls += 1
-    if calls == last:
+    if next(calls) == last:
         print("stopped", flush=True)
         threading.Event().wait()
     return call(session, *arguments, **more)
@@ -33,4 +32,4 @@ def counted(session: Session, *arguments: Any, **more: Any) -> Any:
 setattr(Session, method, counted)
 tables = {"people": "hidden", "visits": "hidden_visits"}
 anonymize_tables(url, tables, None, ["ssn"], if_exists="replace", key_manager=manager)
-print(calls, flush=True)
+print(next(calls) - 1, flush=True)

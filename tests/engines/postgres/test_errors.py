@@ -85,7 +85,7 @@ def test_a_table_that_is_not_there_is_told(people: Postgres, manager: KeyManager
 
 def test_what_a_role_may_not_is_told(people: Postgres, manager: KeyManager) -> None:
     role = f"reader_{people.name}"
-    people.run(f"CREATE ROLE {role} LOGIN PASSWORD 'reading'")
+    people.run(f"DROP ROLE IF EXISTS {role}", f"CREATE ROLE {role} LOGIN PASSWORD 'reading'")
     reader = people.url_with(f"{role}:reading@")
     shown = people.url_with("")
     assert refused(people, manager, source=reader, target=people.url) == (
