@@ -7,9 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from docs.conftest import reader
 from helpers.postgres import Postgres, binaries, server
 from secureml.key_management import KeyManager
 from secureml.stores import MemoryStore
+
+__all__ = ["reader"]
 
 
 @pytest.fixture(scope="session")
