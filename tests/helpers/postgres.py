@@ -60,7 +60,11 @@ class Postgres:
             "SELECT pg_catalog.quote_ident(nspname) FROM pg_catalog.pg_namespace"
             " WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
         )
-        self.run(*(f"DROP SCHEMA {name} CASCADE" for (name,) in schemas), "CREATE SCHEMA public")
+        self.run(
+            *(f"DROP SCHEMA {name} CASCADE" for (name,) in schemas),
+            "CREATE SCHEMA public",
+            "GRANT USAGE ON SCHEMA public TO PUBLIC",
+        )
 
     def run(self, *statements: str) -> None:
         with self._cursor() as cursor:

@@ -74,17 +74,23 @@ class Reading:
         """The expression that gives its values as text."""
         return f"{identifier(self.source.name)}::pg_catalog.text"
 
-    def values(self, array: pa.Array) -> pa.Array:
+    def values(self, array: pa.Array, *, nan_as_null: bool = False) -> pa.Array:
         """Return values as the driver read them with the type that they are worked on with.
+
+        Args:
+            array: as the driver read it.
+            nan_as_null: whether a NaN is shown as null.
 
         Raises:
             PseudonymizationError: a decimal is NaN, which Arrow's have not.
         """
         if not pa.types.is_decimal(self.type):
             return array
-        problem = ""
+        problem, text = "", array.storage
+        if nan_as_null:
+            text = pc.if_else(pc.equal(text, "nan"), None, text)
         try:
-            return array.storage.cast(self.type)
+            return text.cast(self.type)
         except pa.ArrowInvalid:
             problem = f"column {self.source.name!r} holds NaN, which has no pseudonym"
         raise PseudonymizationError(problem)

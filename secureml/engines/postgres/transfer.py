@@ -133,7 +133,9 @@ def opened(session: Session, names: Sequence[str]) -> list[SourceTable]:
     tables = []
     for given, name, oid in zip(names, parsed, oids, strict=True):
         if oid is None or kind_of(session, oid) is None:
-            raise SecureMLError(f"{session.shown} has no table {str(name)!r}")
+            raise SecureMLError(
+                f"{session.shown} has no table {str(name)!r}, or the role may not see it"
+            )
         relation = relation_of(session, oid)
         tables.append(SourceTable(given, relation, readings_of(session, relation)))
     return tables
@@ -146,7 +148,7 @@ def first_rows(session: Session, table: SourceTable, most: int) -> pa.Table:
     query = f"SELECT {columns} FROM {table.relation.name.sql} LIMIT {most}"
     arrays: list[pa.Table] = [table.empty.table]
     for batch in session.batches(query, f"read {table.relation.name}"):
-        arrays.append(_worked_on(batch.columns, table, arrays[0].schema))
+        arrays.append(_worked_on(batch.columns, table, arrays[0].schema, nan_as_null=True))
     return pa.concat_tables(arrays)
 
 
@@ -320,9 +322,15 @@ def _done(copy: _Copy, batch: pa.RecordBatch) -> pa.Table:
     return pa.table(list(arrays.values()), list(arrays))
 
 
-def _worked_on(columns: Sequence[pa.Array], table: SourceTable, schema: pa.Schema) -> pa.Table:
+def _worked_on(
+    columns: Sequence[pa.Array],
+    table: SourceTable,
+    schema: pa.Schema,
+    *,
+    nan_as_null: bool = False,
+) -> pa.Table:
     arrays = [
-        table.readings[name].values(column)
+        table.readings[name].values(column, nan_as_null=nan_as_null)
         for name, column in zip(schema.names, columns, strict=True)
     ]
     return pa.table(arrays, schema=schema)

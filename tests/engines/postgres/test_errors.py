@@ -77,7 +77,9 @@ def test_a_database_that_can_not_be_opened_is_told(people: Postgres, manager: Ke
 
 def test_a_table_that_is_not_there_is_told(people: Postgres, manager: KeyManager) -> None:
     shown = people.url_with("")
-    assert refused(people, manager, tables={"People": "a"}) == f"{shown} has no table 'People'"
+    assert refused(people, manager, tables={"People": "a"}) == (
+        f"{shown} has no table 'People', or the role may not see it"
+    )
     assert refused(people, manager, tables={"people": "no.a"}) == (
         f"{shown}: there is no such schema (make no.a)"
     )

@@ -533,6 +533,19 @@ def test_a_preview_shows_rows_and_writes_nothing(database: Postgres, manager: Ke
     assert list(shown.rows["ssn, before"]) == ["123-10-1000", "123-10-1001", "123-10-1002"]
     assert shown.columns[0].rows == 1000
     assert database.tables() == ["people"]
+    database.run("ALTER TABLE people ADD amount numeric(9,2) DEFAULT 'NaN'")
+    again = preview_table(database.url, "people", ["ssn"], rows=3, key_manager=manager)
+    assert again.rows["ssn, after"].equals(shown.rows["ssn, after"])
+    with pytest.raises(PseudonymizationError, match="column 'amount' holds NaN"):
+        anonymize_tables(
+            database.url,
+            {"people": "a"},
+            None,
+            ["amount"],
+            options={"amount": {"scale": 2}},
+            formats={"amount": "decimal"},
+            key_manager=manager,
+        )
 
 
 def test_a_million_rows_come_in_batches(database: Postgres, manager: KeyManager) -> None:
