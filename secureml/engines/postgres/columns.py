@@ -65,6 +65,13 @@ class Reading:
         return _as_arrow(self.source)
 
     @property
+    def shown_sql(self) -> str:
+        """The same, with null for moments that Python's dates can't have, such as infinity."""
+        if not pa.types.is_date(self.type) and not pa.types.is_timestamp(self.type):
+            return self.sql
+        return f"CASE WHEN {self.sql} BETWEEN '0001-01-02' AND '9999-12-30' THEN {self.sql} END"
+
+    @property
     def wire_sql(self) -> str:
         """The expression that gives its wire format, or text if that would not do."""
         return f"{self.source.send}({identifier(self.source.name)})"

@@ -144,7 +144,7 @@ def opened(session: Session, names: Sequence[str]) -> list[SourceTable]:
 def first_rows(session: Session, table: SourceTable, most: int) -> pa.Table:
     """Return the first rows of a table, as the columns are worked on."""
     names = list(table.readings)
-    columns = ", ".join(table.readings[name].sql for name in names)
+    columns = ", ".join(table.readings[name].shown_sql for name in names)
     query = f"SELECT {columns} FROM {table.relation.name.sql} LIMIT {most}"
     arrays: list[pa.Table] = [table.empty.table]
     for batch in session.batches(query, f"read {table.relation.name}"):

@@ -534,6 +534,10 @@ def test_a_preview_shows_rows_and_writes_nothing(database: Postgres, manager: Ke
     assert shown.columns[0].rows == 1000
     assert database.tables() == ["people"]
     database.run("ALTER TABLE people ADD amount numeric(9,2) DEFAULT 'NaN'")
+    database.run("ALTER TABLE people ADD seen timestamptz DEFAULT 'infinity'")
+    assert preview_table(database.url, "people", ["seen"], key_manager=manager).columns[0].nulls
+    with pytest.raises(PseudonymizationError, match="column 'seen'"):
+        anonymize_tables(database.url, {"people": "a"}, None, ["seen"], key_manager=manager)
     again = preview_table(database.url, "people", ["ssn"], rows=3, key_manager=manager)
     assert again.rows["ssn, after"].equals(shown.rows["ssn, after"])
     with pytest.raises(PseudonymizationError, match="column 'amount' holds NaN"):
