@@ -241,5 +241,5 @@ def test_a_package_adds_a_format_and_a_strategy_and_is_named_if_it_is_missing(ru
     assert done.stdout == (
         "ManifestError the manifest can't be used: column 'plate': the format 'example:plate/1' is"
         " not installed: install the package of 'example' that registers it as an entry point of"
-        " 'secureml.formats'\n"
+        " 'secureml.formats' (SML-410)\n"
     )
