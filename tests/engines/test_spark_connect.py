@@ -48,7 +48,8 @@ assert not {row[1] for row in rows(made)} & {row[1] for row in rows(frame)}
 made.write.parquet(folder)
 assert rows(reidentify(spark.read.parquet(folder))) == rows(frame)
 assert rows(reidentify(made, document)) == rows(frame)
-for mixed in (made.union(frame.select(made.columns)), made.unionByName(frame)):
+some, others = made.select("id", "ssn"), frame.select("id", "ssn")
+for mixed in (some.union(others), some.unionByName(others)):
     try:
         reidentify(mixed.where("id > 3"))
     except ManifestError as error:
@@ -133,6 +134,6 @@ def test_a_client_hides_and_recovers_frames_and_files(server: str, tmp_path: Pat
         timeout=280,
         check=False,
     )
-    assert client.returncode == 0, client.stderr[-3000:]
+    assert client.returncode == 0, client.stderr[:3000]
     assert client.stdout == "all of it\n"
     assert KEY not in (tmp_path / "log").read_text("utf-8")
