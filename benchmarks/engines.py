@@ -91,12 +91,9 @@ def _dask(folder: Path, workers: int) -> Iterator[tuple[Job, Job]]:
     with Client(n_workers=workers, threads_per_worker=1, **options):
         frame = dd.read_parquet(folder)
 
-        def count(made: Any) -> object:
-            return made.map_partitions(len, meta=int).compute()
-
         yield (
-            lambda: count(frame.map_partitions(_same, meta=frame._meta)),
-            lambda: count(anonymize(frame, sensitive_columns=["ssn"])),
+            lambda: len(frame.map_partitions(_same, meta=frame._meta)),
+            lambda: len(anonymize(frame, sensitive_columns=["ssn"])),
         )
 
 
