@@ -34,7 +34,7 @@ NEEDED = {
 
 # What Dask and Ray do on their own account.
 @pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:`use_(push|polars).*` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`[a-z_0-9]+` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_works(reader, page):
     if page in NEEDED:
