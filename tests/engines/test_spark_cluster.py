@@ -117,9 +117,11 @@ def on_workers(spark: Any, work: Callable[[], str]) -> list[str]:
         yield from batches
         yield pa.record_batch({"said": [said]})
 
-    frame = spark.range(0, len(ROLES), 1, len(ROLES)).selectExpr("'start' as said")
+    frame = spark.range(0, len(ROLES), 1, len(ROLES)).selectExpr(
+        "if(id >= 0, 'start', null) as said"
+    )
     for _ in range(PROCESSES):  # which are used at once, and again
-        frame = frame.mapInArrow(run, frame.schema, barrier=True)
+        frame = frame.mapInArrow(run, "said string", barrier=True)
     said = [row.said for row in frame.collect() if row.said != "start"]
     assert len(said) == PROCESSES * len(ROLES)
     return said
