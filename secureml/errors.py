@@ -28,6 +28,7 @@ the credentials of a URL: build the message from names, paths and sizes, and rai
           ManifestChangedError
           WrongKeyError
           WrongTableError
+      DatabaseError
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ __all__ = [
     "ArgumentError",
     "AuthenticationError",
     "ConfigurationError",
+    "DatabaseError",
     "DevelopmentKeyWarning",
     "DomainTooSmallError",
     "ExposedSecretWarning",
@@ -404,6 +406,16 @@ class WrongTableError(ManifestError):
 
     code = "SML-413"
     remedy = "Pass the manifest of this table; merge_manifests makes one of several tables."
+
+
+class DatabaseError(SecureMLError):
+    """A database can't be reached, refuses what is asked of it, or the connection was lost.
+
+    Nothing was changed, unless the message says that it can't be known.
+    """
+
+    code = "SML-500"
+    remedy = "Do what the message says about the database or its rights, and run the job again."
 
 
 class MissingExtraError(SecureMLError, ImportError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secureml.engines.postgres.database import Session
-from secureml.errors import ArgumentError, SecureMLError
+from secureml.errors import ArgumentError, DatabaseError
 
 __all__ = [
     "Constraint",
@@ -219,13 +219,13 @@ def schema_of(session: Session, name: TableName) -> TableName:
     """Return the name of a table to be made, with its schema.
 
     Raises:
-        SecureMLError: there is no schema in which tables are made.
+        DatabaseError: there is no schema in which tables are made.
     """
     if name.schema is not None:
         return name
     [(schema,)] = session.rows("SELECT pg_catalog.current_schema()::text")
     if schema is None:
-        raise SecureMLError(f"the search path has no schema: name that of {name}")
+        raise DatabaseError(f"the search path has no schema: name that of {name}")
     return TableName(schema, name.name)
 
 

@@ -150,7 +150,7 @@ def readings_of(session: Session, relation: Relation) -> dict[str, Reading]:
     """Return how the columns of a table are read, by name.
 
     Raises:
-        SecureMLError: the table can't be read.
+        DatabaseError: the table can't be read.
     """
     columns = ", ".join(
         f"{_as_arrow(column)} AS {identifier(column.name)}" for column in relation.columns

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from secureml.errors import ArgumentError, MissingExtraError, SecureMLError
+from secureml.errors import ArgumentError, DatabaseError, MissingExtraError
 from secureml.secret_types import SecretText, conceal
 
 __all__ = ["Database", "Session", "concealed", "is_database"]
@@ -105,7 +105,7 @@ class Database:
             modes: of the transaction, such as "READ ONLY".
 
         Raises:
-            SecureMLError: it can't be reached.
+            DatabaseError: it can't be reached.
         """
         session = Session(self.shown, self._connected())
         try:
@@ -122,7 +122,7 @@ class Database:
             return driver.connect(self._url.reveal())
         except driver.Error as error:
             problem = _told_of(str(error), _UNREACHABLE) or "it can't be reached"
-        raise SecureMLError(f"{self.shown}: {problem}")
+        raise DatabaseError(f"{self.shown}: {problem}")
 
 
 class Session:
@@ -145,7 +145,7 @@ class Session:
             doing: what it does, for the error.
 
         Raises:
-            SecureMLError: the server refused it, or the connection was lost.
+            DatabaseError: the server refused it, or the connection was lost.
         """
         self._do(lambda: self._cursor.execute(statement), doing)
 
@@ -195,7 +195,7 @@ class Session:
         """Make the changes of the transaction last.
 
         Raises:
-            SecureMLError: it was refused, or the connection was lost, and the server may have done
+            DatabaseError: it was refused, or the connection was lost, and the server may have done
                 it.
         """
         self._do(
@@ -217,7 +217,7 @@ class Session:
         except (_driver().Error, pa.ArrowException, OSError) as error:
             state = getattr(error, "sqlstate", None) or _state_in(str(error))
             problem = _problem_of(state, str(error))
-        raise SecureMLError(f"{self.shown}: {problem}" + (f" ({doing})" if doing else ""))
+        raise DatabaseError(f"{self.shown}: {problem}" + (f" ({doing})" if doing else ""))
 
 
 def concealed(given: str | Database | None) -> Any:

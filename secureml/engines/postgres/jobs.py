@@ -34,7 +34,13 @@ from secureml.engines.postgres.transfer import (
     opened,
 )
 from secureml.engines.postgres.work import Pseudonymizing, Recovering, Rekeyed, Work
-from secureml.errors import ArgumentError, ManifestError, MissingColumnWarning, SecureMLError, warn
+from secureml.errors import (
+    ArgumentError,
+    ManifestError,
+    MissingColumnWarning,
+    WrongKeyError,
+    warn,
+)
 from secureml.files.progress import Progress
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.keys import Keyring, keyring_of, keyring_that_made
@@ -86,7 +92,7 @@ def anonymize_tables(
         **rules: the other arguments of ``anonymize``.
 
     Raises:
-        SecureMLError: a table can't be read or written; nothing was changed.
+        DatabaseError: a table can't be read or written; nothing was changed.
         PseudonymizationError: as of ``anonymize``; nothing was changed.
         SecretError: the key can't be had.
     """
@@ -126,7 +132,7 @@ def reidentify_tables(
         key_manager: where keys come from.
 
     Raises:
-        SecureMLError: a table can't be read or written; nothing was changed.
+        DatabaseError: a table can't be read or written; nothing was changed.
         ManifestError: a table has no manifest, or as of ``reidentify``.
         PseudonymizationError: a column holds what can't be pseudonyms.
         SecretError: the key can't be had.
@@ -183,7 +189,7 @@ def rekey_tables(
         key_manager: where both keys come from.
 
     Raises:
-        SecureMLError: a table can't be read or written; nothing was changed.
+        DatabaseError: a table can't be read or written; nothing was changed.
         ManifestError: a table has no manifest, or as of ``rekey``.
         PseudonymizationError: a column holds what can't be pseudonyms.
         SecretError: a key can't be had.
@@ -236,7 +242,7 @@ def preview_table(
         **arguments: the other arguments of ``anonymize``.
 
     Raises:
-        SecureMLError: the table can't be read.
+        DatabaseError: the table can't be read.
         PseudonymizationError: an argument or a column can't be used.
         SecretError: the key can't be had.
     """
@@ -254,7 +260,7 @@ def sample_of_table(source: str | Database, table: str) -> Any:
     """Return the first 100,000 rows of a table, as an Arrow table.
 
     Raises:
-        SecureMLError: the table can't be read.
+        DatabaseError: the table can't be read.
     """
     source = concealed(source)
     with Database.of(source).session(*REPEATABLE) as session:
@@ -345,7 +351,7 @@ def _planned(
             table.empty, strategy, columns, cast(Arguments, own), table.manifest
         )
         if planned and plan.key.check != planned[0][0].key.check:
-            raise SecureMLError(f"{plan.key} became another key while the job was under way")
+            raise WrongKeyError(f"{plan.key} became another key while the job was under way")
         planned.append((plan, keyring, earlier))
     return _alike(tables, planned)
 

@@ -38,7 +38,7 @@ from secureml.engines.postgres.columns import (
 from secureml.engines.postgres.constraints import Copied, constraints_of
 from secureml.engines.postgres.database import Database, Session
 from secureml.engines.postgres.work import Work
-from secureml.errors import SecureMLError
+from secureml.errors import DatabaseError
 from secureml.files.checks import in_rows
 from secureml.files.pipeline import Pipeline
 from secureml.files.progress import Done, Progress
@@ -125,7 +125,7 @@ def opened(session: Session, names: Sequence[str]) -> list[SourceTable]:
 
     Raises:
         ArgumentError: there is no such name.
-        SecureMLError: there is no such table, or it can't be read.
+        DatabaseError: there is no such table, or it can't be read.
     """
     parsed = [TableName.parse(name) for name in names]
     oids = [found_relation(session, name) for name in parsed]
@@ -133,7 +133,7 @@ def opened(session: Session, names: Sequence[str]) -> list[SourceTable]:
     tables = []
     for given, name, oid in zip(names, parsed, oids, strict=True):
         if oid is None or kind_of(session, oid) is None:
-            raise SecureMLError(
+            raise DatabaseError(
                 f"{session.shown} has no table {str(name)!r}, or the role may not see it"
             )
         relation = relation_of(session, oid)
@@ -172,7 +172,7 @@ def copied(
         on_progress: is called after each batch.
 
     Raises:
-        SecureMLError: a table can't be read or written; nothing was changed.
+        DatabaseError: a table can't be read or written; nothing was changed.
         PseudonymizationError: a column can't be replaced, or holds what can't be.
         SecretError: the key can't be had.
     """
@@ -216,19 +216,19 @@ def _check_targets(
 ) -> None:
     for name, count in Counter(targets).items():
         if count > 1:
-            raise SecureMLError(f"{count} tables would be written to {name}")
+            raise DatabaseError(f"{count} tables would be written to {name}")
         if same and any(name == table.relation.name for table in sources):
-            raise SecureMLError(f"{name} is a source itself: name another target")
+            raise DatabaseError(f"{name} is a source itself: name another target")
         oid = found_relation(session, name)
         if oid is None:
             continue
         if not replace_existing:
-            raise SecureMLError(
+            raise DatabaseError(
                 f"{session.shown} has a table {str(name)!r} already; --force"
                 " (if_exists='replace') replaces it"
             )
         if kind_of(session, oid) != "table":
-            raise SecureMLError(f"{str(name)!r} of {session.shown} is no table: it is not replaced")
+            raise DatabaseError(f"{str(name)!r} of {session.shown} is no table: it is not replaced")
 
 
 def _planned(table: SourceTable, work: Work, target: TableName, *, same: bool) -> _Copy:

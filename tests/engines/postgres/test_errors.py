@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from helpers.postgres import PASSWORD, USER, Postgres
-from secureml.errors import SecureMLError
+from secureml.errors import DatabaseError
 from secureml.key_management import KeyManager
 from secureml.keys import Key
 from secureml.postgres import anonymize_tables, reidentify_tables, rekey_tables
@@ -47,7 +47,7 @@ def refused(people: Postgres, manager: KeyManager, **more: Any) -> str:
     arguments: dict[str, Any] = {"sensitive_columns": ["ssn"], "key_manager": manager} | more
     source = arguments.pop("source", people.url)
     tables = arguments.pop("tables", {"people": "hidden"})
-    with pytest.raises(SecureMLError) as caught:
+    with pytest.raises(DatabaseError) as caught:
         anonymize_tables(source, tables, arguments.pop("target", None), **arguments)
     held = everything_of(caught.value)
     assert PASSWORD not in held

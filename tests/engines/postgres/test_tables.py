@@ -10,10 +10,10 @@ import pytest
 from helpers.postgres import Postgres
 from secureml.errors import (
     ArgumentError,
+    DatabaseError,
     DomainTooSmallError,
     ManifestError,
     PseudonymizationError,
-    SecureMLError,
     WrongTableError,
 )
 from secureml.key_management import KeyManager
@@ -350,14 +350,14 @@ def test_a_table_that_is_there_is_refused_unless_it_is_to_be_replaced(
 ) -> None:
     database.run(*PEOPLE, "CREATE TABLE hidden (a integer)", "CREATE VIEW seen AS TABLE people")
     arguments: dict[str, Any] = {"sensitive_columns": ["ssn"], "key_manager": manager}
-    with pytest.raises(SecureMLError, match=r"has a table 'public\.hidden' already"):
+    with pytest.raises(DatabaseError, match=r"has a table 'public\.hidden' already"):
         anonymize_tables(database.url, {"people": "hidden"}, **arguments)
-    with pytest.raises(SecureMLError, match="is a source itself"):
+    with pytest.raises(DatabaseError, match="is a source itself"):
         anonymize_tables(database.url, {"people": "people"}, if_exists="replace", **arguments)
-    with pytest.raises(SecureMLError, match=r"'public\.seen' of .* is no table"):
+    with pytest.raises(DatabaseError, match=r"'public\.seen' of .* is no table"):
         anonymize_tables(database.url, {"people": "seen"}, if_exists="replace", **arguments)
     tables = {"people": "hidden", "seen": "public.hidden"}
-    with pytest.raises(SecureMLError, match=r"2 tables would be written to public\.hidden"):
+    with pytest.raises(DatabaseError, match=r"2 tables would be written to public\.hidden"):
         anonymize_tables(database.url, tables, **arguments)
     anonymize_tables(database.url, {"people": "hidden"}, if_exists="replace", **arguments)
     anonymize_tables(database.url, {"people": "hidden"}, if_exists="replace", **arguments)
