@@ -219,7 +219,7 @@ WORKERS_WITHOUT = {
         "WrongKeyError",
         "Use the environment",
     ),
-    "that environment": ({"SECUREML_ENV": "staging"}, "WrongKeyError", "'staging'"),
+    "that environment": ({"SECUREML_ENV": "staging"}, "WrongKeyError", "Use the environment"),
     "a key": ({"SECUREML_ENV": "production"}, "SecretNotFoundError", "production"),
     "access": ({}, "AccessDeniedError", "'read'.*secret/data/secureml/development/master_key"),
     "a login": ({"SECUREML_VAULT_ROLE_ID": "nobody"}, "AuthenticationError", "approle"),
