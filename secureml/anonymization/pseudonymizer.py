@@ -404,7 +404,7 @@ def _source_and_table(data: Any) -> tuple[Table | Stream, Table]:
 
 def _framed(data: Any) -> Any:
     """Return an array of two dimensions as a frame, with the names that scikit-learn has for it."""
-    if hasattr(data, "tocsr"):
+    if hasattr(type(data), "tocsr"):  # a frame of Spark Connect has every attribute
         raise TypeError("sparse input is not supported: it holds numbers alone")
     if not isinstance(data, np.ndarray):
         return data
