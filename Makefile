@@ -13,8 +13,8 @@ PARALLEL := --numprocesses auto --dist worksteal --ignore=tests/engines
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint test-core test-install test-lowest test-all docs bench bench-outages
-.PHONY: bench-fleet test-workflows fuzz release-check clean $(PYTHONS:%=test-python-%)
+.PHONY: help demo test lint test-core test-install test-lowest test-versions test-all docs bench
+.PHONY: bench-outages bench-fleet test-workflows fuzz release-check clean $(PYTHONS:%=test-python-%)
 
 help:
 	@echo 'make demo          watch keys being made and a table being pseudonymized and recovered'
@@ -24,8 +24,8 @@ help:
 	@echo 'make test-install  install the package with pip and with poetry, as documented'
 	@echo 'make test-lowest   test with the lowest versions of the dependencies (Python 3.11 or 3.12)'
 	@echo 'make test-workflows  test the pages on Airflow and dbt, which take an environment of their own'
-	@echo 'make test-all      make test with its longest runs in full, make test-lowest, and each other'
-	@echo '                   Python that is found'
+	@echo 'make test-versions make test, make test-lowest, and the tests with each other Python that is found'
+	@echo 'make test-all      the same, with the longest runs in full'
 	@echo 'make docs          build the documentation into docs/_build/html'
 	@echo 'make bench         measure speed and memory beside the AES floor and other packages'
 	@echo 'make bench-outages measure what becomes of outages, and what a read from Vault costs'
@@ -40,7 +40,7 @@ demo: .venv/.demo
 
 test: lint .venv-openbao-2.6/.installed
 	.venv/bin/pytest --installed $(PARALLEL) $(THOROUGH)
-	.venv/bin/pytest --installed tests/engines
+	.venv/bin/pytest --installed $(THOROUGH) tests/engines
 
 lint: .venv/.dev
 	.venv/bin/ruff check .
@@ -61,9 +61,11 @@ test-lowest: .venv-lowest/.lowest .venv-openbao-2.6/.installed
 test-workflows: .venv-workflows/.workflows
 	.venv-workflows/bin/pytest --installed tests/docs/test_docs.py -k 'airflow or dbt'
 
+test-versions: test test-lowest $(PYTHONS:%=test-python-%)
+
 # The longest runs are made in full here alone.
 test-all: THOROUGH := --thorough
-test-all: test test-lowest $(PYTHONS:%=test-python-%)
+test-all: test-versions
 
 # What `python3.12` is on PATH, or pyenv's: its shim does not run a version that is not selected.
 # The hundred kills take minutes, and tell of files rather than of the interpreter.

@@ -224,6 +224,8 @@ WORKERS_WITHOUT = {
     "access": ({}, "AccessDeniedError", "'read'.*secret/data/secureml/development/master_key"),
     "a login": ({"SECUREML_VAULT_ROLE_ID": "nobody"}, "AuthenticationError", "approle"),
 }
+LONG = {"a key", "a login"}
+"""Those that add little to the others; each takes a session of its own."""
 
 
 @pytest.mark.parametrize("what", WORKERS_WITHOUT)
@@ -233,7 +235,10 @@ def test_workers_without_it_tell_the_driver_why_and_write_nothing(
     spark_sessions: Sessions,
     employer: Employer,
     tmp_path: Path,
+    thorough: bool,
 ) -> None:
+    if what in LONG and not thorough:
+        pytest.skip("--thorough makes this run")
     variables, error, remedy = WORKERS_WITHOUT[what]
     people = session_on(cluster, spark_sessions, **variables).sql(PEOPLE)
     made = anonymize(people, key_manager=employer.driver, **ARGUMENTS)
