@@ -43,9 +43,10 @@ if TEST_SERVER:
 
     server_module._bundled_binary = named_binary
 
-# A shell's job in the background has SIGINT ignored, and hands that on to the children that a test
-# interrupts. A handler becomes the default in a child.
+# A shell's job in the background has SIGINT and SIGQUIT ignored, and hands that on to the children
+# that a test signals. A handler becomes the default in a child.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 pytest_plugins = ["pytester"]
 
