@@ -31,8 +31,8 @@ from secureml.errors import SecureMLError
 from secureml.keys import Envelope, Key, KeyInfo
 from secureml.settings import Settings
 from secureml.vault.client.session import VaultSession
+from secureml.vault.connection_check import check_connection
 from secureml.vault.devserver.server import DevServer
-from secureml.vault.diagnosis import check_connection
 from secureml.vault.setup.bootstrap import Bootstrap
 from secureml.vault.setup.policies import KeyLayout
 

@@ -107,7 +107,7 @@ def test_an_error_is_everyones_and_is_forgotten(together: Any) -> None:
     work.go_on.set()
     errors = [future.exception(30) for future in futures]
     assert all(isinstance(error, AccessDeniedError) for error in errors)
-    assert {(str(error), error.path) for error in errors} == {("denied", "p")}  # type: ignore[union-attr]  # see above
+    assert {(error.message, error.path) for error in errors} == {("denied", "p")}  # type: ignore[union-attr]  # see above
     assert len({id(error) for error in errors}) == THREADS
     assert all(error.__context__ is None for error in errors if error is not None)
     assert (work.count, kept) == (1, [])

@@ -186,7 +186,9 @@ def test_a_broken_package_is_named_with_what_is_wrong(
     install: Install, code: str, where: str, problem: str
 ) -> None:
     install(code, formats={"acme:digits/1": where})
-    message = f"'acme:digits/1' of the package acme-formats can't be used: .*{problem}$"
+    message = (
+        f"'acme:digits/1' of the package acme-formats can't be used: .*{problem} \\(SML-400\\)$"
+    )
     with pytest.raises(PseudonymizationError, match=message) as caught:
         make_format("acme:digits/1", {})
     assert caught.value.__context__ is None

@@ -284,7 +284,7 @@ class SecretResolver:
         warn(
             "Vault is unavailable; a secret is served as it was read before",
             FallbackWarning,
-            f"{outcome.error}; {name!r} is served as it was read at {when}",
+            f"{_told(outcome)}; {name!r} is served as it was read at {when}",
         )
         stale = replace(found.outcome, record=replace(found.record, stale=True))
         return Resolved(stale, found.asked_at)
@@ -383,7 +383,7 @@ def _warn(name: str, vault: Outcome, used: Outcome) -> None:
         warn(
             "Vault is unavailable; a secret comes from another source",
             FallbackWarning,
-            f"{vault.error}; {name!r} comes from the {used.where}",
+            f"{_told(vault)}; {name!r} comes from the {used.where}",
         )
     if used.record is not None and used.record.source == _DEFAULT:
         worth = "everybody knows it, it protects nothing"
@@ -392,3 +392,9 @@ def _warn(name: str, vault: Outcome, used: Outcome) -> None:
             DevelopmentKeyWarning,
             f"{name!r} is the development default: {worth}",
         )
+
+
+def _told(outcome: Outcome) -> str:
+    """Return why a store has nothing to give, as the start of a sentence."""
+    assert outcome.error is not None
+    return outcome.error.message

@@ -25,6 +25,6 @@ def refused_by_taplo(folder: Path, *options: str) -> set[str]:
         timeout=120,
         check=False,
     )
-    wrong = re.findall(r'error=schema validation failed path="([^"]+)"', ran.stderr)
+    wrong = re.findall(r"^ *┌─ (.+):\d+:\d+$", ran.stderr, re.MULTILINE)
     assert (ran.returncode != 0) == bool(wrong), ran.stderr
     return {Path(path).name for path in wrong}

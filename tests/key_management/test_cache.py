@@ -204,7 +204,7 @@ def test_threads_that_wait_share_an_error_and_the_next_one_asks_again(
         assert store.begun.acquire(timeout=30)
         store.gate.set()
         errors = [future.exception(30) for future in futures]
-    assert {(type(error), str(error)) for error in errors} == {(AccessDeniedError, "denied")}
+    assert {(type(error), error.message) for error in errors} == {(AccessDeniedError, "denied")}
     assert len({id(error) for error in errors}) == THREADS
     assert denied.__traceback__ is None
     store.instead = None

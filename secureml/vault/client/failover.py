@@ -215,7 +215,7 @@ class FailoverClient:
                 self.preferred = address
                 if not failures:
                     return result
-                problem = _summary(failures).error
+                problem = _summary(failures).error.message
                 _log.warning("%s; %s is asked from here on", problem, address.shown)
                 return result if isinstance(result, Failure) else replace(result, repeated=True)
             failures.append(result)

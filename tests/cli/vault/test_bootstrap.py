@@ -287,7 +287,7 @@ def test_a_second_operator_changes_nothing_if_one_right_is_missing(run, here, mo
     before = everything(here)
     ran = run("vault", "bootstrap")
     assert (ran.code, ran.out) == (4, "")
-    assert "lack 'create' on 'auth/approle/role/secureml-production'\n" in ran.err
+    assert "lack 'create' on 'auth/approle/role/secureml-production' (SML-310)\n" in ran.err
     assert everything(here) == before
 
 

@@ -198,7 +198,7 @@ def test_a_server_that_ends_by_itself_is_an_error(dev, temporary):
     os.kill(running.server_pids[0], signal.SIGKILL)
     _, err = running.process.communicate(timeout=60)
     assert running.process.returncode == 5
-    assert err.decode().endswith("error: the server ended by itself\n")
+    assert err.decode().endswith("error: the server ended by itself (SML-300)\n")
     assert list(temporary.iterdir()) == []
 
 

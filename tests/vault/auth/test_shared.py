@@ -397,7 +397,7 @@ def test_a_login_is_revoked_whose_session_a_signal_handler_has_closed_meanwhile(
             return str(error)
         return "answered"
 
-    assert in_child(work).report() == "'this connection to Vault is closed'"
+    assert in_child(work).report() == "'this connection to Vault is closed (SML-200)'"
     assert app.tokens() == 0
 
 

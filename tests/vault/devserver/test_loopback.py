@@ -76,8 +76,12 @@ def test_a_proxy_of_the_environment_is_not_used(answering, monkeypatch):
 @pytest.mark.parametrize(
     ("status", "body", "message"),
     [
-        (200, b"<html>" + TOKEN.encode(), "gave no answer to GET /v1/x: JSONDecodeError$"),
-        (403, b'{"errors": ["s.very-secret"]}', "answered 403 to GET /v1/x$"),
+        (
+            200,
+            b"<html>" + TOKEN.encode(),
+            "gave no answer to GET /v1/x: JSONDecodeError \\(SML-300\\)$",
+        ),
+        (403, b'{"errors": ["s.very-secret"]}', "answered 403 to GET /v1/x \\(SML-300\\)$"),
     ],
 )
 def test_another_answer_than_expected_is_reported_without_its_body(
