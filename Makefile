@@ -7,7 +7,8 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find secureml -type f -not -
 PYTHONS := 3.11 3.12 3.13
 SELECTED := tests
 
-# On all cores, each with a server of its own; clusters and databases use all of them themselves.
+# On all cores, each with a server of its own. Clusters and databases use all cores themselves, and
+# each file of their tests has a process of its own, in which one engine is started and no other.
 PARALLEL := --numprocesses auto --dist worksteal --ignore=tests/engines
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -40,7 +41,9 @@ demo: .venv/.demo
 
 test: lint .venv-openbao-2.6/.installed
 	.venv/bin/pytest --installed $(PARALLEL) $(THOROUGH)
-	.venv/bin/pytest --installed $(THOROUGH) tests/engines
+	set -e; for each in tests/engines/postgres tests/engines/test_*.py; do \
+	    .venv/bin/pytest --installed $(THOROUGH) $$each; \
+	done
 
 lint: .venv/.dev
 	.venv/bin/ruff check .

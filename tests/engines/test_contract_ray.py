@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from helpers.frames import GOLDEN, KEYS, FrameContract
+from helpers.frames import GOLDEN, KEYS, SHAPES, FrameContract
+from secureml.key_management import KeyManager
 
 started = pytest.importorskip(
     "helpers.ray_cluster", reason="Ray is not installed: the extra ray brings it"
@@ -24,9 +25,10 @@ def share_keys() -> None:
     from secureml.key_management import configure_default_key_manager
     from secureml.stores import MemoryStore
 
-    keys = dict.fromkeys([*KEYS, *(key for path in GOLDEN for key in _keys_of(path))])
+    # Rows of an early manifest are of a version by its number.
+    golden = max(map(_keys_of, GOLDEN), key=len)
     store = MemoryStore()
-    for key in keys:
+    for key in (*golden, *KEYS):
         store.write("master_key", {"value": key, "encoding": "hex"}, cas=None)
     configure_default_key_manager(store=store, environment="development")
 
@@ -48,7 +50,12 @@ class TestRayDataset(FrameContract):
     streams = True
     pickles = False
     nameless = False
+    twice = False
     result_type = ray.data.Dataset
+
+    def has(self, arrow_type: pa.DataType, nulls: bool) -> bool:
+        """Tell whether Ray hands values of a type on."""
+        return arrow_type != pa.string_view()
 
     def make(self, table: pa.Table) -> ray.data.Dataset:
         size = max(len(table) // 2, 1)
@@ -57,6 +64,11 @@ class TestRayDataset(FrameContract):
     def read(self, frame: ray.data.Dataset) -> pa.Table:
         tables = [*frame.iter_batches(batch_size=None, batch_format="pyarrow")]
         return pa.concat_tables(tables or [frame.schema().base_schema.empty_table()])
+
+    # Ray tells no schema of a table without rows.
+    @pytest.mark.parametrize("shape", [name for name, table in SHAPES.items() if len(table)])
+    def test_tables_of_any_shape(self, shape: str, manager: KeyManager) -> None:
+        super().test_tables_of_any_shape(shape, manager)
 
     def types(self, frame: ray.data.Dataset) -> list[Any]:
         return list(frame.schema().base_schema.types)
