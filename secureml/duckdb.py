@@ -94,7 +94,7 @@ def _check_installed() -> None:
     missing = False
     try:
         with unforked():
-            import duckdb  # noqa: F401
+            import duckdb  # noqa: F401  # whether it is there
     except ImportError:
         missing = True
     if missing:

@@ -1,4 +1,4 @@
-"""``secureml doctor``: checks all that secureml needs, with what to do where it is not fine."""
+"""``secureml doctor``: checks all that secureml needs, with what to do if it is not fine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["doctor"]
 def doctor(environment: str | None, *, files: Sequence[str], as_json: bool) -> None:
     """Check settings, Vault, keys and files.
 
-    Prints a line for each check, and what to do where something is not fine. Tables and manifests
+    Prints a line for each check, and what to do if something is not fine. Tables and manifests
     that are named are checked for the keys that they need. Changes nothing, and reads one key:
     that of the settings. What can't be checked, such as rights while Vault is down, is unknown.
 

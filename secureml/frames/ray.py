@@ -101,7 +101,7 @@ def _same(block: pa.Table) -> pa.Table:
 
 
 def _cast(block: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return a block with the types of a schema, which it lacks where it has nulls alone."""
+    """Return a block with the types of a schema, which it lacks if it has nulls alone."""
     if block.schema.types == schema.types or block.column_names != schema.names:
         return block
     try:
