@@ -8,7 +8,8 @@ PYTHONS := 3.11 3.12 3.13
 SELECTED := tests
 
 # On all cores, each with a server of its own. Clusters and databases use all cores themselves, and
-# each file of their tests has a process of its own, in which one engine is started and no other.
+# each file of their tests has a process of its own, in which one engine is started and no other,
+# and which ends at a timeout: an engine may wait where no signal is heard.
 PARALLEL := --numprocesses auto --dist worksteal --ignore=tests/engines
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -42,7 +43,7 @@ demo: .venv/.demo
 test: lint .venv-openbao-2.6/.installed
 	.venv/bin/pytest --installed $(PARALLEL) $(THOROUGH)
 	set -e; for each in tests/engines/postgres tests/engines/test_*.py; do \
-	    .venv/bin/pytest --installed $(THOROUGH) $$each; \
+	    .venv/bin/pytest --installed --timeout-method=thread $(THOROUGH) $$each; \
 	done
 
 lint: .venv/.dev

@@ -38,7 +38,9 @@ def started(**runtime_env: Any) -> Iterator[Path]:
     """
     # The path of a socket has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ray-"))
-    path = [str(Path(secureml.__file__).parents[1]), str(Path(__file__).parents[1])]
+    # The installed package comes first: the folder of the project has its source.
+    tests = Path(__file__).parents[1]
+    path = [str(Path(secureml.__file__).parents[1]), str(tests), str(tests.parent)]
     variables = {"PYTHONPATH": os.pathsep.join(path), **runtime_env.pop("env_vars", {})}
     try:
         _start(
@@ -51,6 +53,8 @@ def started(**runtime_env: Any) -> Iterator[Path]:
             runtime_env={"env_vars": variables, **runtime_env},
             _temp_dir=str(folder),
         )
+        # A worker that can't start is started again for ever, and nothing tells so.
+        ray.get(ray.remote(lambda: None).remote(), timeout=60)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of settings, as it makes them
             ray.data.DataContext.get_current().enable_progress_bars = False
