@@ -1,4 +1,4 @@
-"""Forked children that report, and that a test can't leave behind."""
+"""Processes beside that of a test: forked children that report, and what workers import from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ import os
 import select
 import signal
 from dataclasses import dataclass
+from pathlib import Path
+
+import secureml
+
+_TESTS = Path(__file__).parents[1]
+WORKERS_PATH = os.pathsep.join(
+    map(str, (Path(secureml.__file__).parents[1], _TESTS, _TESTS.parent))
+)
+"""Where workers import the package, the helpers and the tests from: what is installed comes first,
+as the last of these folders has the package's source."""
 
 
 @dataclass

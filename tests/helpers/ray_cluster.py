@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import secureml
+from helpers.processes import WORKERS_PATH
 
 __all__ = ["started"]
 
@@ -38,10 +38,7 @@ def started(**runtime_env: Any) -> Iterator[Path]:
     """
     # The path of a socket has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ray-"))
-    # The installed package comes first: the folder of the project has its source.
-    tests = Path(__file__).parents[1]
-    path = [str(Path(secureml.__file__).parents[1]), str(tests), str(tests.parent)]
-    variables = {"PYTHONPATH": os.pathsep.join(path), **runtime_env.pop("env_vars", {})}
+    variables = {"PYTHONPATH": WORKERS_PATH, **runtime_env.pop("env_vars", {})}
     try:
         _start(
             address="local",

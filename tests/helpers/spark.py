@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import secureml
+from helpers.processes import WORKERS_PATH
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,8 +32,6 @@ SETTINGS = {
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.session.timeZone": "Europe/Berlin",
 }
-_FOUND = [Path(secureml.__file__).parents[1], Path(__file__).parents[1]]
-"""Where workers import the package and the helpers from."""
 
 
 def without_java() -> str:
@@ -54,7 +52,7 @@ def spark_environment(folder: Path, **more: str) -> dict[str, str]:
         "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         "PATH": os.environ["PATH"],
         "PYSPARK_PYTHON": sys.executable,
-        "PYTHONPATH": os.pathsep.join(map(str, _FOUND)),
+        "PYTHONPATH": WORKERS_PATH,
         "SPARK_LOCAL_IP": "127.0.0.1",
         **more,
     }
