@@ -3,8 +3,9 @@
 PYTHON ?= python3
 SOURCES := pyproject.toml README.md LICENSE $(shell find secureml -type f -not -name '*.pyc')
 
-# The interpreters that it is tested with, each where the machine has it, and what with the others.
-PYTHONS := 3.11 3.12 3.13
+# The interpreters that it is tested with, each if the machine has it, and the tests that are run
+# with the others and with the lowest versions.
+PYTHONS := 3.11 3.12 3.13 3.14
 SELECTED := tests
 
 # On all cores, each with a server of its own. Clusters and databases use all cores themselves, and
@@ -59,7 +60,7 @@ test-install: build/wheel.stamp .venv-poetry/.poetry
 	$(PYTHON) tests/check_install.py .venv-poetry/bin/poetry build/wheel/*.whl
 
 test-lowest: .venv-lowest/.lowest .venv-openbao-2.6/.installed
-	.venv-lowest/bin/pytest --installed $(PARALLEL)
+	.venv-lowest/bin/pytest --installed $(PARALLEL) $(SELECTED)
 
 # No part of test-all: to install Airflow alone takes minutes.
 test-workflows: .venv-workflows/.workflows
