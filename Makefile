@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint test-core test-install test-lowest test-versions test-all docs bench
-.PHONY: bench-outages bench-fleet test-workflows fuzz release-check clean $(PYTHONS:%=test-python-%)
+.PHONY: docs-demo bench-outages bench-fleet test-workflows fuzz release-check clean $(PYTHONS:%=test-python-%)
 
 help:
 	@echo 'make demo          watch keys being made and a table being pseudonymized and recovered'
@@ -30,6 +30,7 @@ help:
 	@echo 'make test-versions make test, make test-lowest, and the tests with each other Python that is found'
 	@echo 'make test-all      the same, with the longest runs in full'
 	@echo 'make docs          build the documentation into docs/_build/html'
+	@echo 'make docs-demo     draw the picture of the demo in the README anew'
 	@echo 'make bench         measure speed and memory beside the AES floor and other packages'
 	@echo 'make bench-outages measure what becomes of outages, and what a read from Vault costs'
 	@echo 'make bench-fleet   measure what 2,000 clients at once cost a server, and what helps'
@@ -89,6 +90,9 @@ $(PYTHONS:%=test-python-%): test-python-%: build/wheel.stamp .venv-openbao-2.6/.
 
 docs: .venv/.dev
 	.venv/bin/sphinx-build -q -n -W --keep-going -b html docs docs/_build/html
+
+docs-demo: .venv/.dev
+	.venv/bin/python tools/demo_picture.py
 
 bench: .venv/.bench
 	.venv/bin/python benchmarks/bench.py
