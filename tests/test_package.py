@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import itertools
 import os
 import re
 import shutil
@@ -75,6 +76,19 @@ def test_the_layers_are_kept():
         [command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_picture_of_the_packages_shows_the_layers_that_are_kept():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    layers = project["importlinter"]["contracts"][0]["layers"]
+    layer_of = {
+        name: place for place, layer in enumerate(layers) for name in re.findall(r"\w+", layer)
+    }
+    picture = (ROOT / "docs/_static/packages.svg").read_text(encoding="utf-8")
+    rows = [row.split(", ") for row in re.findall(r'<text class="ink code"[^>]*>([^<]+)<', picture)]
+    assert {name for row in rows for name in row} == set(layer_of)
+    places = [[layer_of[name] for name in row] for row in rows]
+    assert all(max(upper) < min(lower) for upper, lower in itertools.pairwise(places))
 
 
 def test_the_installed_version_is_that_of_the_module(distribution):
