@@ -26,7 +26,7 @@ help:
 	@echo 'make test-core     test the package without any of its extras'
 	@echo 'make test-install  install the package with pip and with poetry, as documented'
 	@echo 'make test-lowest   test with the lowest versions of the dependencies (Python 3.11 or 3.12)'
-	@echo 'make test-workflows  test the pages on Airflow and dbt, which take an environment of their own'
+	@echo 'make test-workflows  test the pages on Airflow, dbt and Kubernetes in an environment of their own'
 	@echo 'make test-versions make test, make test-lowest, and the tests with each other Python that is found'
 	@echo 'make test-all      the same, with the longest runs in full'
 	@echo 'make docs          build the documentation into docs/_build/html'
@@ -65,7 +65,7 @@ test-lowest: .venv-lowest/.lowest .venv-openbao-2.6/.installed
 
 # No part of test-all: to install Airflow alone takes minutes.
 test-workflows: .venv-workflows/.workflows
-	.venv-workflows/bin/pytest --installed tests/docs/test_docs.py -k 'airflow or dbt'
+	.venv-workflows/bin/pytest --installed tests/docs -k 'airflow or dbt or kubernetes'
 
 test-versions: test test-lowest $(PYTHONS:%=test-python-%)
 
@@ -141,7 +141,7 @@ build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
 .venv-core/.core: ALSO = pytest pytest-timeout
 .venv-workflows/.workflows: EXTRAS = [vault,server,duckdb]
 .venv-workflows/.workflows: ALSO = apache-airflow-task-sdk~=1.3 dbt-core~=1.10.0 dbt-duckdb~=1.10.0 \
-    pytest pytest-timeout trustme
+    kubernetes-validate pytest pytest-timeout trustme
 .venv-lowest/.lowest: EXTRAS = [vault,server,fsspec,dev]
 .venv-lowest/.lowest: ALSO = --constraint tests/lowest.txt
 .venv-lowest/.lowest: tests/lowest.txt

@@ -8,7 +8,8 @@ Every fenced block of a page counts, in order, as one sitting in one folder:
 - ``python`` is run, names defined in it last too; with a file's name it is a program, saved alone;
 - ``text`` is what the block before it prints, ``...`` standing for anything;
 - ``toml`` is loaded as settings, for each environment it has a section for;
-- ``hcl`` is a policy that Vault must accept, ``yaml`` sets variables that must be settings;
+- ``hcl`` is a policy that Vault must accept, or with a file's name a configuration, saved alone;
+- ``yaml`` and ``dockerfile`` set variables that must be settings, and copy what the page saves;
 - a first line such as ``# settings.toml`` saves the block under this name.
 
 A line of ``sh`` that starts a server is run by ``test_servers.py``. A block of another kind, or
@@ -51,7 +52,7 @@ NAMESPACE_VARIABLES = ("SECUREML_VAULT_NAMESPACE", "VAULT_NAMESPACE")
 FENCE = re.compile(r"^(`{3,})(\{?[\w-]*\}?)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# ([\w.-]+\.\w+)\n")
 MAKE = re.compile(r"make ([a-z-]+)")
-PIP = re.compile(r"pip install '?(?:secureml|\.)(?:\[([a-z0-9,]+)\])?'?")
+PIP = re.compile(r"pip install (?:--no-cache-dir )?'?(?:secureml|\.)(?:\[([a-z0-9,]+)\])?'?")
 POETRY = re.compile(r"poetry add secureml -E ([a-z]+)")
 DEV = re.compile(r"secureml vault dev( --token \S+)?( --persist \S+)?\n")
 DOCKER = re.compile(
@@ -195,6 +196,8 @@ class Reader:
         _forget()
 
     def _hcl(self, text: str) -> None:
+        if FILE_NAME.match(text):
+            return
         from hvac.exceptions import InvalidRequest
 
         refused = False
@@ -205,13 +208,26 @@ class Reader:
         assert not refused, f"Vault takes this for no policy:\n{text}"
 
     def _yaml(self, text: str) -> None:
-        variables = set(re.findall(r"\bSECUREML_\w+", text))
-        known = {f"SECUREML_{name}" for name in RESERVED_SECRET_NAMES} | {
-            "SECUREML_MASTER_KEY_FILE"
-        }
-        assert variables
-        assert variables <= known
+        self._sets_variables(text)
         assert all(document for document in yaml.safe_load_all(text))
+
+    def _dockerfile(self, text: str) -> None:
+        self._sets_variables(text)
+        for line in text.splitlines():
+            instruction, _, rest = line.partition(" ")
+            assert instruction in {"FROM", "RUN", "WORKDIR", "COPY", "ENV", "USER", "CMD"}, line
+            if instruction == "RUN":
+                assert is_tested_elsewhere(rest), line
+            if instruction == "COPY":
+                assert all((self.folder / name).exists() for name in rest.split()[:-1]), line
+            if instruction == "CMD":
+                assert shutil.which(json.loads(rest)[0], path=self.environment["PATH"]), line
+
+    def _sets_variables(self, text: str) -> None:
+        variables = set(re.findall(r"\bSECUREML_\w+", text))
+        known = {f"SECUREML_{name}" for name in RESERVED_SECRET_NAMES}
+        assert variables
+        assert variables <= known | {"SECUREML_MASTER_KEY_FILE"}
 
     @contextlib.contextmanager
     def _in_place(self) -> Iterator[None]:

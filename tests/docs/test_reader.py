@@ -27,6 +27,7 @@ def fenced(kind: str, text: str) -> str:
         (fenced("text", "nothing ran before"), "nothing was run"),
         (fenced("python", "assert 1 == 2, 'no'"), "no"),
         (fenced("yaml", "env: {SECUREML_VAULT_ADDR: x}"), "SECUREML_VAULT_ADDR"),
+        (fenced("dockerfile", "ENV SECUREML_ENV=production\nCOPY absent ."), "COPY absent"),
         (fenced("hcl", 'path "secret/data/*" { capabilities = ["fly"] }'), "policy"),
     ],
 )

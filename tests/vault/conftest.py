@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import pickle
 import shutil
@@ -240,29 +239,3 @@ def proxy(vault: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
         time.sleep(0.01)
     yield Proxy(f"http://127.0.0.1:{port}", folder / "socket", sink)
     child.kill()
-
-
-@pytest.fixture
-def sign_jwt() -> Callable[..., str]:
-    """Sign claims as a JWT (ES256, RFC 7518); ``.public_key`` is the PEM that verifies them."""
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-
-    key = ec.generate_private_key(ec.SECP256R1())
-
-    def part(content: bytes) -> str:
-        return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-    def sign(**claims: object) -> str:
-        header = {"alg": "ES256", "typ": "JWT"}
-        text = ".".join(part(json.dumps(each).encode()) for each in (header, claims))
-        r, s = decode_dss_signature(key.sign(text.encode(), ec.ECDSA(hashes.SHA256())))
-        return f"{text}.{part(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
-
-    sign.public_key = (  # type: ignore[attr-defined]  # the two belong together
-        key.public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        .decode()
-    )
-    return sign

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import base64
-import http.server
-import json
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import trustme
 
+from helpers.kubernetes import KubernetesApi
 from helpers.vault import Vault
 from secureml.errors import AuthenticationError
 from secureml.settings import Settings
@@ -20,7 +16,6 @@ from secureml.vault import auth
 from secureml.vault.auth import auth_from
 
 ISSUER = "https://issuer.lab.test"
-READER = "system:serviceaccount:ml:reader"
 
 
 @pytest.fixture
@@ -116,66 +111,13 @@ def test_a_jwt_login_with_a_missing_role_names_the_role(vault, issuer, anonymous
     assert_conceals(caught.value, jwt)
 
 
-class TokenReview(http.server.BaseHTTPRequestHandler):
-    """The one call of a Kubernetes API server that Vault makes."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        payload = request["spec"]["token"].split(".")[1]
-        subject = json.loads(base64.urlsafe_b64decode(payload + "=="))["sub"]
-        status = {"authenticated": False, "error": "unknown"}
-        if subject == READER:
-            status = {"authenticated": True, "user": {"username": subject, "uid": "u-1"}}
-        answer = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status}
-        body = json.dumps(answer).encode()
-        self.send_response(201)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Print nothing."""
-
-
 @pytest.fixture
-def cluster(vault: Vault, sign_jwt: Callable[..., str]) -> Iterator[Callable[..., str]]:
-    """A Kubernetes API, and the kubernetes method told of it; call it for a pod's JWT."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), TokenReview)
-    api.socket = context.wrap_socket(api.socket, server_side=True)
-    thread = threading.Thread(target=api.serve_forever, args=(0.01,))
-    thread.start()
-
-    def pod_jwt(account: str = "reader") -> str:
-        kubernetes = {
-            "namespace": "ml",
-            "serviceaccount": {"name": account, "uid": "u-1"},
-        }
-        now = int(time.time())
-        return sign_jwt(
-            iss="https://kubernetes.default.svc.cluster.local",
-            sub=f"system:serviceaccount:ml:{account}",
-            iat=now,
-            exp=now + 600,
-            **{"kubernetes.io": kubernetes},
-        )
-
+def cluster(vault: Vault, sign_jwt: Callable[..., str]) -> Iterator[KubernetesApi]:
+    """A Kubernetes API, and the kubernetes method told of it."""
+    api = KubernetesApi(sign_jwt, "ml", "reader")
     admin = vault.client()
     admin.sys.enable_auth_method("kubernetes")
-    admin.adapter.post(
-        "/v1/auth/kubernetes/config",
-        json={
-            "kubernetes_host": f"https://127.0.0.1:{api.server_port}",
-            "kubernetes_ca_cert": authority.cert_pem.bytes().decode(),
-            "token_reviewer_jwt": pod_jwt(),
-            "disable_local_ca_jwt": True,
-        },
-    )
+    admin.adapter.post("/v1/auth/kubernetes/config", json=api.config)
     admin.auth.kubernetes.create_role(
         "reader",
         bound_service_account_names=["reader"],
@@ -183,15 +125,8 @@ def cluster(vault: Vault, sign_jwt: Callable[..., str]) -> Iterator[Callable[...
         policies=["default"],
         ttl="60s",
     )
-
-    def stop() -> None:
-        api.shutdown()
-        thread.join()
-        api.server_close()
-
-    pod_jwt.stop = stop
-    yield pod_jwt
-    stop()
+    yield api
+    api.stop()
 
 
 def kubernetes(**more):
@@ -200,7 +135,7 @@ def kubernetes(**more):
 
 def test_a_service_account_of_kubernetes_logs_in(vault, cluster, anonymous, tmp_path):
     file = tmp_path / "token"
-    file.write_text(cluster())
+    file.write_text(cluster.jwt())
     method = kubernetes(vault_role="reader", vault_jwt_file=str(file))
     login = method.login(anonymous(vault.url, vault.namespace))
     found = vault.client(login.token.reveal()).auth.token.lookup_self()["data"]
@@ -214,7 +149,7 @@ def test_a_pods_own_token_is_the_default(vault, cluster, anonymous, tmp_path, mo
     method = kubernetes(vault_role="reader")
     with pytest.raises(AuthenticationError, match=r"vault_jwt_file .*No such file"):
         method.login(anonymous(vault.url, vault.namespace))
-    file.write_text(cluster())
+    file.write_text(cluster.jwt())
     assert method.login(anonymous(vault.url, vault.namespace)).token
 
 
@@ -225,7 +160,7 @@ def test_the_default_jwt_file_is_where_kubernetes_puts_a_pods_token():
 def test_a_service_account_that_the_role_is_not_for_is_refused(
     vault, cluster, anonymous, assert_conceals
 ):
-    jwt = cluster("other")
+    jwt = cluster.jwt("other")
     with pytest.raises(AuthenticationError) as caught:
         kubernetes(vault_role="reader", vault_jwt=jwt).login(anonymous(vault.url, vault.namespace))
     assert "refuses the kubernetes login at 'kubernetes'" in str(caught.value)
@@ -236,7 +171,7 @@ def test_a_service_account_that_the_role_is_not_for_is_refused(
 def test_a_kubernetes_login_with_a_missing_role_names_the_role(
     vault, cluster, anonymous, assert_conceals
 ):
-    jwt = cluster()
+    jwt = cluster.jwt()
     with pytest.raises(AuthenticationError, match="with role 'nobody'") as caught:
         kubernetes(vault_role="nobody", vault_jwt=jwt).login(anonymous(vault.url, vault.namespace))
     assert_conceals(caught.value, jwt)
@@ -245,7 +180,7 @@ def test_a_kubernetes_login_with_a_missing_role_names_the_role(
 def test_vaults_answer_does_not_tell_that_kubernetes_is_down(
     vault, cluster, anonymous, assert_conceals
 ):
-    jwt = cluster()
+    jwt = cluster.jwt()
     cluster.stop()
     with pytest.raises(AuthenticationError, match="or Vault can't ask Kubernetes") as caught:
         kubernetes(vault_role="reader", vault_jwt=jwt).login(anonymous(vault.url, vault.namespace))
