@@ -141,8 +141,7 @@ class Program(LazyGroup):
                 _print_our_warnings()
                 return super().invoke(ctx)
         except SecureMLError as error:
-            if ctx.params.get("debug"):
-                show(*"".join(traceback.format_exception(error)).splitlines(), err=True)
+            _show_traceback(ctx, error)
             failure = error
         show_error(in_flags(str(failure)), in_flags(failure.remedy))
         raise click.exceptions.Exit(exit_code_of(failure))
@@ -177,6 +176,7 @@ class _Command(click.Command):
         except KeyboardInterrupt as interrupt:
             state = str(interrupt) or self.interrupted
         except ArgumentError as error:
+            _show_traceback(ctx, error)
             wrong = usage_error(error, self)
             wrong.ctx = ctx
             raise wrong from None
@@ -247,6 +247,12 @@ def note(message: str) -> None:
 def warn(message: str) -> None:
     """Print a line about something that may not be as wanted."""
     show(*f"warning: {message}".split("\n"), err=True)
+
+
+def _show_traceback(ctx: click.Context, error: SecureMLError) -> None:
+    """Print where an error comes from, if ``--debug`` is given."""
+    if ctx.find_root().params.get("debug"):
+        show(*"".join(traceback.format_exception(error)).splitlines(), err=True)
 
 
 def _print_our_warnings() -> None:

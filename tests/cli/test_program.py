@@ -72,6 +72,16 @@ def test_debug_shows_where_an_error_comes_from_and_nothing_else_does(run):
     assert debug.code == plain.code == 2
 
 
+def test_debug_shows_where_an_argument_is_refused(run, tmp_path):
+    (tmp_path / "table.csv").write_text("ssn\n219-09-9999\n")
+    wrong = ("anonymize", "table.csv", "-o", "b.csv", "--columns", "snn")
+    plain, debug = run(*wrong), run("--debug", *wrong)
+    assert "Traceback" not in plain.err
+    assert debug.err.startswith("Traceback (most recent call last):\n")
+    assert debug.err.endswith(plain.err)
+    assert debug.code == plain.code == 2
+
+
 @pytest.mark.parametrize("path", [(), ("keys",), ("vault",), ("settings",)], ids=" ".join)
 def test_every_group_lists_its_commands_without_cutting_their_summaries(run, path):
     ran = run(*path, "--help")
