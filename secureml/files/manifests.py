@@ -207,8 +207,7 @@ def document_in(path: Path) -> tuple[dict[str, Any], Digest | None]:
         if not isinstance(data, dict) or data.keys() != {"sha256", "bytes"}:
             raise ManifestError(f"{path} is no manifest: what it says of its data can't be read")
         of = Digest(**data)
-    Manifest.parse(document)
-    return document, of
+    return Manifest.parse(document).document(), of
 
 
 def pair_text(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from operator import add
@@ -21,11 +22,20 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from secureml.errors import ManifestChangedError, ManifestError, PseudonymizationError
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keys import KeyReference, Keyring
+from secureml.pseudonymization.manifest_view import manifest_html
 from secureml.pseudonymization.sketch import Sketch
 from secureml.secret_types import SecretBytes, conceal
 from secureml.settings.rules import CHOICES
 
-__all__ = ["SCHEMA", "Column", "ColumnManifests", "Counts", "Manifest", "read_json"]
+__all__ = [
+    "SCHEMA",
+    "Column",
+    "ColumnManifests",
+    "Counts",
+    "Manifest",
+    "ManifestDocument",
+    "read_json",
+]
 
 SCHEMA = 3
 """The version of the manifest's own layout; every earlier one can be read."""
@@ -188,6 +198,8 @@ class Manifest:
             return document.joined()
         if isinstance(document, str):
             document = _json(document)
+        elif isinstance(document, ManifestDocument):
+            document = dict(document)
         given = document.get("schema") if type(document) is dict else None
         schema = given if type(given) is int else SCHEMA
         if schema not in _LAYOUTS:
@@ -244,9 +256,9 @@ class Manifest:
         """Return the manifest of some of the columns alone."""
         return self.of(keyring, {name: self.columns[name] for name in names}, self.older)
 
-    def document(self) -> dict[str, Any]:
-        """Return the manifest as plain dicts, strings and integers, fit for JSON."""
-        return {**self._body(), "mac": self.mac}
+    def document(self) -> ManifestDocument:
+        """Return the manifest as dicts, strings and integers, fit for JSON."""
+        return ManifestDocument({**self._body(), "mac": self.mac})
 
     def _body(self) -> dict[str, Any]:
         layout = _LAYOUTS[self.schema]
@@ -268,6 +280,26 @@ class Manifest:
                 field: entry[field] for field in layout.column if field in entry
             }
         return body
+
+
+class ManifestDocument(dict[str, Any]):
+    """A manifest as callers hold it: a dict that notebooks show as tables.
+
+    It is pickled as a dict, which can be read without secureml.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ManifestDocument:
+        # pandas makes one with each frame that has it in its attrs.
+        return ManifestDocument(deepcopy(dict(self), memo))
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+    def _repr_html_(self) -> str | None:
+        manifest = None
+        with suppress(ManifestError):
+            manifest = Manifest.parse(self)
+        return None if manifest is None else manifest_html(manifest)
 
 
 @dataclass(frozen=True, slots=True)
