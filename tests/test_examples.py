@@ -47,7 +47,7 @@ def to_vault(vault: Vault) -> dict[str, str]:
 
 def test_every_example_is_tested_and_short():
     folders = {file.parent.name for file in EXAMPLES.glob("*/README.md")}
-    assert folders == {"plugin", *PROGRAMS}
+    assert folders == {"other_language", "plugin", *PROGRAMS}
     present = {file.name for file in EXAMPLES.glob("*.py")}
     assert present == {*SCRIPTS, "make_customers.py", "leakage.py"}
     for name in SCRIPTS:
