@@ -7,17 +7,21 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find secureml -type f -not -
 # with the others and with the lowest versions.
 PYTHONS := 3.11 3.12 3.13 3.14
 SELECTED := tests
+ENGINES := tests/engines/postgres tests/engines/test_*.py
 
 # On all cores, each with a server of its own. Clusters and databases use all cores themselves, and
 # each file of their tests has a process of its own, in which one engine is started and no other,
 # and which ends at a timeout: an engine may wait where no signal is heard.
 PARALLEL := --numprocesses auto --dist worksteal --ignore=tests/engines
 
+MEASURED := .venv/bin/coverage run .venv/bin/pytest --installed
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint test-core test-install test-lowest test-versions test-all docs bench
-.PHONY: docs-demo bench-outages bench-fleet test-workflows fuzz release-check clean $(PYTHONS:%=test-python-%)
+.PHONY: docs-demo bench-outages bench-fleet coverage test-workflows fuzz release-check clean
+.PHONY: $(PYTHONS:%=test-python-%)
 
 help:
 	@echo 'make demo          watch keys being made and a table being pseudonymized and recovered'
@@ -29,6 +33,7 @@ help:
 	@echo 'make test-workflows  test the pages on Airflow, dbt and Kubernetes in an environment of their own'
 	@echo 'make test-versions make test, make test-lowest, and the tests with each other Python that is found'
 	@echo 'make test-all      the same, with the longest runs in full'
+	@echo 'make coverage      measure which branches of the built package the tests of make test take'
 	@echo 'make docs          build the documentation into docs/_build/html'
 	@echo 'make docs-demo     draw the picture of the demo in the README anew'
 	@echo 'make bench         measure speed and memory beside the AES floor and other packages'
@@ -44,9 +49,23 @@ demo: .venv/.demo
 
 test: lint .venv-openbao-2.6/.installed
 	.venv/bin/pytest --installed $(PARALLEL) $(THOROUGH)
-	set -e; for each in tests/engines/postgres tests/engines/test_*.py; do \
+	set -e; for each in $(ENGINES); do \
 	    .venv/bin/pytest --installed --timeout-method=thread $(THOROUGH) $$each; \
 	done
+
+# The report is of all tests that ran, also if one failed. `coverage run` takes pytest's script,
+# because `-m pytest` would find the package of this folder. One part, in a minute:
+# make coverage SELECTED=tests/keys ENGINES=
+coverage: .venv/.dev .venv-openbao-2.6/.installed
+	rm -rf build/coverage
+	failed=0; \
+	$(MEASURED) $(PARALLEL) $(SELECTED) || failed=1; \
+	for each in $(ENGINES); do \
+	    $(MEASURED) --timeout-method=thread $$each || failed=1; \
+	done; \
+	.venv/bin/coverage combine --quiet; \
+	.venv/bin/coverage report || failed=1; \
+	exit $$failed
 
 lint: .venv/.dev
 	.venv/bin/ruff check .
