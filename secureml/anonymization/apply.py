@@ -295,8 +295,7 @@ def replace_column(plan: Plan, name: str, table: Table, keyring: Keyring) -> Rep
     if spec.reversible and isinstance(column, NumberColumn):
         source.check_restorable(column)
     tweaks = None if spec.tweak is None else row_tweaks(table, name, spec, column)
-    keys = keyring.domain(spec.key_domain, spec.domain_prefix)
-    strategy = spec.make(keys, tweaks, smallest=plan.smallest)
+    strategy = spec.keyed(keyring, tweaks, smallest=plan.smallest)
     outcome = strategy.protect(spec.prepared(column.values))
     return ReplacedColumn(column=column, outcome=outcome, tweaks=tweaks)
 

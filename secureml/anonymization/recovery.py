@@ -367,8 +367,7 @@ def _recovered(
     like = numbers_before(entry)
     if tweaks is not None and like is not None and isinstance(column, TextColumn):
         tweaks = tweaks.at(np.flatnonzero(~column.nulls))  # of which there are no values then
-    keys = keyring.domain(entry.recipe.key_domain, entry.recipe.domain_prefix)
-    strategy = entry.recipe.make(keys, tweaks)
+    strategy = entry.recipe.keyed(keyring, tweaks)
     if like is None:
         if isinstance(column, NumberColumn):
             raise PseudonymizationError(

@@ -213,8 +213,7 @@ class Functions:
     def _made(self, name: str, arrow_type: pa.DataType) -> _Function:
         table = ArrowTable(pa.table({name: pa.nulls(0, arrow_type)}))
         spec = self._spec(name, table)
-        keys = self.keyring.domain(spec.key_domain, spec.domain_prefix)
-        function = _Function(name, spec, spec.make(keys), self.key)
+        function = _Function(name, spec, spec.keyed(self.keyring), self.key)
         made = function.protect(pa.nulls(0, arrow_type)).type
         if made != arrow_type:
             raise PseudonymizationError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.pseudonymization.formats import (
@@ -18,7 +19,7 @@ from secureml.pseudonymization.formats.classes import ClassFormat
 from secureml.pseudonymization.formats.dates import DateFormat, DateTimeFormat
 from secureml.pseudonymization.formats.decimals import LARGEST_SCALE, DecimalFormat
 from secureml.pseudonymization.formats.integers import IntegerFormat
-from secureml.pseudonymization.keys import DomainKeys
+from secureml.pseudonymization.keys import DomainKeys, Keyring
 from secureml.pseudonymization.ranking.permutation import MIN_TABLE, RowTweaks
 from secureml.pseudonymization.strategies import Strategy, make_strategy, strategy_type
 from secureml.pseudonymization.strategies.fpe import Fpe
@@ -66,7 +67,7 @@ class ColumnSpec:
     strategy: str
     algorithm: str
     format: str | None
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict, hash=False)
     key_domain: str
     small_domain: str = "error"
     on_invalid: str = "error"
@@ -176,6 +177,18 @@ class ColumnSpec:
             return replace(self, algorithm=algorithm)
         form = newest_format(self.format, self.options)
         return replace(self, format=form.name, options=form.options, tables=form.tables)
+
+    def keyed(
+        self,
+        keyring: Keyring,
+        row_tweaks: RowTweaks | None = None,
+        *,
+        smallest: int = MIN_TABLE,
+    ) -> Strategy:
+        """Return what ``make`` makes under a key; the keyring keeps it if rows have no tweaks."""
+        keys = keyring.domain(self.key_domain, self.domain_prefix)
+        make = partial(self.make, keys, row_tweaks, smallest=smallest)
+        return make() if row_tweaks is not None else keyring.kept((self, smallest), make)
 
     def make(
         self,

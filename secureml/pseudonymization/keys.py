@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -35,6 +35,8 @@ __all__ = [
     "keyring_of",
     "keyring_that_made",
 ]
+
+_Kept = TypeVar("_Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ class DomainKeys:
 class Keyring:
     """Derives the keys of a table, and ties its manifest to them.
 
+    It keeps the strategies that were made with its keys, for the next batch of a stream.
+
     Args:
         derive: derives a key of so many octets for a purpose from the master key.
         name: of the master key.
@@ -133,7 +137,7 @@ class Keyring:
         envelope: the master key, wrapped, if it is kept so.
     """
 
-    __slots__ = ("_derive", "_origin", "_seal", "reference")
+    __slots__ = ("_derive", "_kept", "_origin", "_seal", "reference")
 
     def __init__(
         self,
@@ -148,6 +152,7 @@ class Keyring:
         self._derive = derive
         self._origin = origin
         self._seal: SketchSeal | None = None
+        self._kept: dict[Hashable, Any] = {}
         check = derive("pseudonymization/key-check", 16).hex()
         self.reference = KeyReference(name, version, environment, check, envelope)
 
@@ -157,6 +162,20 @@ class Keyring:
     def domain(self, name: str, prefix: str | None = None) -> DomainKeys:
         """Return the keys of one domain, which a prefix sets apart from that of others."""
         return DomainKeys(self._derive, name, prefix)
+
+    def kept(self, what: Hashable, make: Callable[[], _Kept]) -> _Kept:
+        """Return what was made with these keys before; make it at first.
+
+        It lives as long as the keyring. Threads that ask at the same time may each make one.
+
+        Args:
+            what: all that it depends on beside the keys.
+            make: makes it.
+        """
+        if what not in self._kept:
+            self._kept[what] = make()
+        kept: _Kept = self._kept[what]
+        return kept
 
     def sketcher(self, *, pairs: bool = False) -> Sketcher:
         """Return what takes sketches for the manifest, of pseudonyms or of pairs with tweaks."""

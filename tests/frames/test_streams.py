@@ -28,6 +28,7 @@ from secureml.errors import (
     UncheckedTableWarning,
 )
 from secureml.key_management import KeyManager, configure_default_key_manager
+from secureml.keys import Key
 from secureml.stores import MemoryStore
 
 ROWS = 300
@@ -150,6 +151,32 @@ def test_the_key_is_fetched_once(manager, table) -> None:
     assert at_the_call
     reader.read_all()
     assert len(asked) == at_the_call
+
+
+@pytest.mark.parametrize("strategy", ["fpe", "token"])
+@unchecked
+def test_no_batch_derives_keys_again(manager, table, monkeypatch, strategy) -> None:
+    arguments: dict[str, Any] = {"sensitive_columns": ["ssn", "id"], "key_manager": manager}
+    purposes: list[str] = []
+    derive = manager.derive_own_key
+
+    def noted(key: Key, purpose: str, size: int) -> bytes:
+        purposes.append(purpose)
+        return derive(key, purpose, size)
+
+    monkeypatch.setattr(manager, "derive_own_key", noted)
+    hidden = table
+    for work in (
+        lambda reader: anonymize(reader, strategy=strategy, **arguments),
+        lambda reader: rekey(reader, "other_key", key_manager=manager),
+        lambda reader: reidentify(reader, key_manager=manager),
+    ):
+        reader = work(KINDS["reader"](hidden))
+        batches = [reader.read_next_batch()]
+        purposes.clear()
+        hidden = pa.Table.from_batches([*batches, *reader])
+        assert purposes == []
+    assert hidden.to_pydict() == table.to_pydict()
 
 
 def test_a_wrong_value_is_told_with_its_place_and_ends_the_stream(manager, table) -> None:

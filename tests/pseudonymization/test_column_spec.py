@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from secureml.errors import PseudonymizationError
 from secureml.pseudonymization.column_spec import ColumnSpec, check_choice
-from secureml.pseudonymization.keys import DomainKeys
+from secureml.pseudonymization.keys import DomainKeys, Keyring
+from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies.fpe import Fpe
 from secureml.pseudonymization.values.decimals import Decimals
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
@@ -98,6 +102,22 @@ def test_what_a_recipe_makes_is_made_again_from_what_manifests_hold(kind: type) 
     assert first.strings() == second.strings()  # type: ignore[union-attr]  # neither is opaque
     assert first.strings() != values.strings()  # type: ignore[union-attr]  # neither is opaque
     assert isinstance(again.make(KEYS), Fpe)
+
+
+def test_a_keyring_keeps_each_strategy_without_tweaks_for_as_long_as_it_lives() -> None:
+    keyring = Keyring(lambda purpose, size: bytes(size), "name", 1, None, "")
+    recipe = of()
+    first = recipe.keyed(keyring)
+    assert replace(recipe).keyed(keyring) is first
+    assert recipe.keyed(keyring, smallest=2) is not first
+    for other in (of(domain="other"), of(small_domain="permute"), of(on_invalid="null")):
+        assert other.keyed(keyring) is not first
+    tweaks = [RowTweaks([value], np.zeros(1, np.intp)) for value in (b"a", b"b")]
+    assert [recipe.keyed(keyring, each).row_tweaks for each in tweaks] == tweaks
+    kept = weakref.ref(first)
+    del first, keyring
+    gc.collect()
+    assert kept() is None
 
 
 @pytest.mark.parametrize(

@@ -160,12 +160,15 @@ class Fpe(Strategy):
         return text.starting_with(TOKEN_PREFIX) if self._makes_tokens else NO_ROWS
 
     def _seal(self, values: Sequence[str], rows: Index) -> list[str]:
-        sealed = self.each(SivToken(self.keys.tokens()).seal, values, self._context, rows)
+        sealed = self.each(self._cipher.seal, values, self._context, rows)
         return [TOKEN_PREFIX + token for token in sealed]
 
     def _open(self, tokens: Sequence[str], rows: Index) -> list[str]:
-        cipher = SivToken(self.keys.tokens())
-        return self.opened(cipher, tokens, TOKEN_PREFIX, self._context, rows)
+        return self.opened(self._cipher, tokens, TOKEN_PREFIX, self._context, rows)
+
+    @CachedProperty
+    def _cipher(self) -> SivToken:
+        return SivToken(self.keys.tokens())
 
 
 def _strings_at(values: Values, rows: Index) -> list[str]:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from secureml.errors import PseudonymizationError
+from secureml.forksafe import CachedProperty
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies.base import Outcome, Strategy, joining_strings
@@ -66,15 +67,18 @@ class Hash(Strategy):
 
     def protect(self, values: Values) -> Outcome:
         """Replace every value that is not empty by its hash."""
-        key = self.keys.hash() if self.row_tweaks is None else self.keys.tweaked_hash()
-        start = HMAC(key.reveal(), SHA256())
 
         def hashed(text: str, context: bytes) -> str:
-            mac = start.copy()
+            mac = self._start.copy()
             mac.update(context + text.encode("utf-8", "surrogatepass"))
             return self._spell(mac.finalize()[: self._bits // 8])
 
         return Outcome(values=Text.of(self.each(hashed, joining_strings(values), b"")))
+
+    @CachedProperty
+    def _start(self) -> HMAC:
+        key = self.keys.hash() if self.row_tweaks is None else self.keys.tweaked_hash()
+        return HMAC(key.reveal(), SHA256())
 
     def _spell(self, octets: bytes) -> str:
         if self._encoding == "hex":

@@ -10,6 +10,7 @@ import re
 
 from secureml.ciphers.siv import SPELLINGS, SivToken
 from secureml.errors import PseudonymizationError
+from secureml.forksafe import CachedProperty
 from secureml.pseudonymization.keys import DomainKeys
 from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.strategies.base import Kind, Outcome, Strategy, joining_strings
@@ -62,7 +63,7 @@ class Token(Strategy):
 
     def protect(self, values: Values) -> Outcome:
         """Replace every value that is not empty by its token."""
-        seal = self._cipher().seal
+        seal = self._cipher.seal
 
         def sealed(text: str, context: bytes) -> str:
             return self._prefix + seal(text, context)
@@ -75,7 +76,8 @@ class Token(Strategy):
         Raises:
             PseudonymizationError: some values are no tokens of this column.
         """
-        return kind(self.opened(self._cipher(), values.strings(), self._prefix, self._context))
+        return kind(self.opened(self._cipher, values.strings(), self._prefix, self._context))
 
+    @CachedProperty
     def _cipher(self) -> SivToken:
         return SivToken(self.keys.strategy_tokens(), self._encoding)
