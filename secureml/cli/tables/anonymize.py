@@ -19,13 +19,7 @@ from secureml.cli.tables.column_options import (
     options_of,
     strategies,
 )
-from secureml.cli.tables.databases import (
-    DatabaseJob,
-    database_job,
-    database_options,
-    manifest_in,
-    without_file_options,
-)
+from secureml.cli.tables.databases import database_job, database_options
 from secureml.cli.tables.running import (
     STANDARD,
     files_argument,
@@ -162,10 +156,16 @@ def anonymize(
         "master_key_name": key_name,
     }
     job = database_job(files, output, tables, password_secret, writes=preview is None)
+    if job is not None and preview is not None:
+        shown = job.preview(environment, preview, arguments, quiet=quiet)
+        _print_preview(shown, as_json=as_json)
+        return
     if job is not None:
-        arguments["manifest"] = manifest_in(arguments["manifest"])
-        how = {"force": force, "quiet": quiet, "as_json": as_json}
-        _anonymize_tables(environment, job, preview, arguments, **how)
+        from secureml.engines.postgres import anonymize_tables
+
+        job.write(
+            anonymize_tables, environment, arguments, force=force, quiet=quiet, as_json=as_json
+        )
         return
     several = several_files(files, output)
     if several and preview is not None:
@@ -188,33 +188,6 @@ def anonymize(
             else anonymize_file(files[0], output, manifest_output=manifest_output, **arguments)
         )
     print_summary(written, run, as_json=as_json, quiet=quiet, err=output == STANDARD)
-
-
-def _anonymize_tables(
-    environment: str | None,
-    job: DatabaseJob,
-    preview: int | None,
-    arguments: dict[str, Any],
-    *,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    from secureml.engines.postgres import anonymize_tables, preview_table
-
-    without_file_options(arguments)
-    columns = arguments.pop("sensitive_columns")
-    with running(environment, [job.title], None, quiet=quiet) as run:
-        arguments |= {"key_manager": run.manager}
-        source = job.source(run.manager)
-        if preview is not None:
-            shown = preview_table(source, job.table, columns, rows=preview, **arguments)
-            _print_preview(shown, as_json=as_json)
-            return
-        arguments |= {"on_progress": run.on_progress, "if_exists": job.if_exists(force=force)}
-        target = job.target(run.manager)
-        written = anonymize_tables(source, job.tables, target, columns, **arguments)
-    job.tell(written, run, as_json=as_json, quiet=quiet)
 
 
 def _print_preview(preview: Preview, *, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from secureml.cli.tables.running import Run
+from secureml.cli.tables.running import Run, running
 from secureml.errors import KeyMaterialError, SecretNotFoundError
 from secureml.secret_types import SecretText, conceal
 
 if TYPE_CHECKING:
+    from secureml.anonymization.previewing import Preview
     from secureml.engines.postgres import Database, WrittenTable
     from secureml.key_management import KeyManager
 
-__all__ = ["DatabaseJob", "database_job", "database_options", "manifest_in", "without_file_options"]
+__all__ = ["DatabaseJob", "database_job", "database_options"]
 
 _OF_FILES = ("delimiter", "encoding", "header", "manifest_output", "rejects", "resume", "workers")
 _PAIR = re.compile(r'((?:"(?:[^"]|"")*"|[^":])+)(?::(.+))?', re.DOTALL)
@@ -79,10 +80,58 @@ class DatabaseJob:
             raise click.UsageError("one --table is needed here")
         return next(iter(self.tables))
 
-    @staticmethod
-    def if_exists(*, force: bool) -> str:
-        """Return what becomes of tables that are there."""
-        return "replace" if force else "error"
+    def write(
+        self,
+        function: Callable[..., Sequence[WrittenTable]],
+        environment: str | None,
+        options: dict[str, Any],
+        *,
+        force: bool,
+        quiet: bool,
+        as_json: bool,
+    ) -> None:
+        """Write the tables, and print what was written.
+
+        Args:
+            function: writes them, as ``anonymize_tables`` does.
+            environment: to work in.
+            options: of the command.
+            force: whether tables that are there are replaced.
+            quiet: show no progress and no summary.
+            as_json: print JSON.
+
+        Raises:
+            SecureMLError: as of the function.
+        """
+        arguments = _for_tables(options)
+        with running(environment, [self.title], None, quiet=quiet) as run:
+            written = function(
+                self.source(run.manager),
+                self.tables,
+                self._database(self.output or self.url, self.secrets[-1:], run.manager),
+                if_exists="replace" if force else "error",
+                on_progress=run.on_progress,
+                key_manager=run.manager,
+                **arguments,
+            )
+        self._tell(written, run, as_json=as_json, quiet=quiet)
+
+    def preview(
+        self, environment: str | None, rows: int, options: dict[str, Any], *, quiet: bool
+    ) -> Preview:
+        """Show what ``anonymize_tables`` would make of the first rows of the one table.
+
+        Raises:
+            SecureMLError: as of ``preview_table``.
+        """
+        from secureml.engines.postgres import preview_table
+
+        arguments = _for_tables(options)
+        with running(environment, [self.title], None, quiet=quiet) as run:
+            source = self.source(run.manager)
+            return preview_table(
+                source, self.table, rows=rows, key_manager=run.manager, **arguments
+            )
 
     def source(self, manager: KeyManager) -> Database:
         """Return the database of the tables.
@@ -92,12 +141,7 @@ class DatabaseJob:
         """
         return self._database(self.url, self.secrets[:1], manager)
 
-    def target(self, manager: KeyManager) -> Database:
-        """Return the database of the results."""
-        return self._database(self.output or self.url, self.secrets[-1:], manager)
-
-    def tell(self, written: Sequence[WrittenTable], run: Run, **how: bool) -> None:
-        """Print what was written."""
+    def _tell(self, written: Sequence[WrittenTable], run: Run, **how: bool) -> None:
         from secureml.cli.tables.summary import print_summary
         from secureml.engines.postgres import Database
         from secureml.files import Written, WrittenFiles
@@ -177,17 +221,14 @@ def database_job(
     return DatabaseJob(files[0], output, found, secrets)
 
 
-def without_file_options(options: dict[str, Any]) -> None:
-    """Drop the options that are for files."""
-    for name in _OF_FILES:
-        options.pop(name, None)
-
-
-def manifest_in(path: str | None) -> Any:
-    """Return the manifest in a file that an option names, or None."""
+def _for_tables(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that are not for files, with the manifest in the file that is named."""
     from secureml.files.manifests import document_in
 
-    return None if path is None else document_in(Path(path))[0]
+    path = options["manifest"]
+    manifest = None if path is None else document_in(Path(path))[0]
+    others = {name: option for name, option in options.items() if name not in _OF_FILES}
+    return {**others, "manifest": manifest}
 
 
 def _check_options() -> None:

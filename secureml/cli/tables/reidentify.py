@@ -9,13 +9,7 @@ import click
 
 from secureml.cli.base import command
 from secureml.cli.options import csv_options, json_option
-from secureml.cli.tables.databases import (
-    DatabaseJob,
-    database_job,
-    database_options,
-    manifest_in,
-    without_file_options,
-)
+from secureml.cli.tables.databases import database_job, database_options
 from secureml.cli.tables.running import (
     STANDARD,
     files_argument,
@@ -53,6 +47,7 @@ def reidentify(
     manifest: str | None,
     tables: Sequence[str],
     password_secret: Sequence[str],
+    force: bool,
     resume: bool,
     quiet: bool,
     as_json: bool,
@@ -74,8 +69,12 @@ def reidentify(
 
     job = database_job(files, output, tables, password_secret)
     if job is not None:
-        options["manifest"] = manifest_in(manifest)
-        _reidentify_tables(environment, job, options, quiet=quiet, as_json=as_json)
+        from secureml.engines.postgres import reidentify_tables
+
+        options["manifest"] = manifest
+        job.write(
+            reidentify_tables, environment, options, force=force, quiet=quiet, as_json=as_json
+        )
         return
     several = several_files(files, output)
     if several and manifest is not None:
@@ -83,34 +82,10 @@ def reidentify(
     if resume and not several:
         raise click.UsageError("--resume is for several files")
     with running(environment, files, output, several=several, quiet=quiet) as run:
-        options |= {"key_manager": run.manager, "on_progress": run.on_progress}
+        options |= {"force": force, "key_manager": run.manager, "on_progress": run.on_progress}
         written = (
             reidentify_files(files, output, resume=resume, on_file=run.on_file, **options)
             if several
             else reidentify_file(files[0], output, manifest=manifest, **options)
         )
     print_summary(written, run, as_json=as_json, quiet=quiet, err=output == STANDARD)
-
-
-def _reidentify_tables(
-    environment: str | None,
-    job: DatabaseJob,
-    options: dict[str, Any],
-    *,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    from secureml.engines.postgres import reidentify_tables
-
-    without_file_options(options)
-    options["if_exists"] = job.if_exists(force=options.pop("force"))
-    with running(environment, [job.title], None, quiet=quiet) as run:
-        written = reidentify_tables(
-            job.source(run.manager),
-            job.tables,
-            job.target(run.manager),
-            key_manager=run.manager,
-            on_progress=run.on_progress,
-            **options,
-        )
-    job.tell(written, run, as_json=as_json, quiet=quiet)

@@ -10,13 +10,7 @@ import click
 
 from secureml.cli.base import command
 from secureml.cli.options import csv_options, json_option
-from secureml.cli.tables.databases import (
-    DatabaseJob,
-    database_job,
-    database_options,
-    manifest_in,
-    without_file_options,
-)
+from secureml.cli.tables.databases import database_job, database_options
 from secureml.cli.tables.running import (
     force_option,
     manifest_option,
@@ -54,8 +48,10 @@ def rekey(
     environment: str | None,
     *,
     file: str,
+    output: str | None,
     tables: Sequence[str],
     password_secret: Sequence[str],
+    force: bool,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -75,39 +71,16 @@ def rekey(
     from secureml.files import rekey_file
     from secureml.files.manifests import work_folder_of
 
-    job = database_job([file], options["output"], tables, password_secret)
+    job = database_job([file], output, tables, password_secret)
     if job is not None:
-        _rekey_tables(environment, job, options, quiet=quiet, as_json=as_json)
+        from secureml.engines.postgres import rekey_tables
+
+        job.write(rekey_tables, environment, options, force=force, quiet=quiet, as_json=as_json)
         return
-    target = options["output"] or file
+    target = output or file
     with running(environment, [file], target, quiet=quiet) as run:
         place = Path(target).resolve()
         run.kept = work_folder_of(place) if place.name else None
-        written = rekey_file(file, on_progress=run.on_progress, key_manager=run.manager, **options)
+        options |= {"force": force, "key_manager": run.manager, "on_progress": run.on_progress}
+        written = rekey_file(file, output, **options)
     print_summary(written, run, as_json=as_json, quiet=quiet)
-
-
-def _rekey_tables(
-    environment: str | None,
-    job: DatabaseJob,
-    options: dict[str, Any],
-    *,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    from secureml.engines.postgres import rekey_tables
-
-    without_file_options(options)
-    del options["output"]
-    options["if_exists"] = job.if_exists(force=options.pop("force"))
-    options["manifest"] = manifest_in(options["manifest"])
-    with running(environment, [job.title], None, quiet=quiet) as run:
-        written = rekey_tables(
-            job.source(run.manager),
-            job.tables,
-            job.target(run.manager),
-            key_manager=run.manager,
-            on_progress=run.on_progress,
-            **options,
-        )
-    job.tell(written, run, as_json=as_json, quiet=quiet)
