@@ -40,7 +40,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(collections|datetime|os|pathlib|types|typing|typing_extensions)\..*"),
     ("py:.*", r"(duckdb|numpy|pandas|pd|polars|pyarrow|pyspark|hvac)\..*"),
     ("py:class", r"secureml\.anonymization\.(plan\.Plan|\w+\.Frame)"),
-    ("py:class", r"secureml\.settings\.run_secrets\.RunSecrets|SparkSession"),
+    ("py:class", r"secureml\.settings\.run_secrets\.RunSecrets|SparkSession|(\w+\.)*KeyArguments"),
 ]
 
 # Policies are HCL in their own manner, which Pygments reads only in part.

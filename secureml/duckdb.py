@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pyarrow as pa
 
-from secureml.engines.functions import Functions, Values, constant, make_functions
+from secureml.engines.functions import Functions, KeyArguments, Values, constant, make_functions
 from secureml.errors import MissingExtraError, PseudonymizationError
 from secureml.forksafe import unforked
 from secureml.frames.strings import combined
-from secureml.key_management import KeyManager
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,12 +34,7 @@ _FLOATS = {"FLOAT": pa.float32(), "DOUBLE": pa.float64()}
 
 def register(
     connection: duckdb.DuckDBPyConnection,
-    *,
-    master_key_name: str | None = None,
-    master_key_version: int | None = None,
-    profile: str | None = None,
-    manifest: Mapping[str, Any] | str | None = None,
-    key_manager: KeyManager | None = None,
+    **arguments: Unpack[KeyArguments],
 ) -> Functions:
     """Give a connection the functions ``secureml_protect`` and ``secureml_recover``.
 
@@ -67,13 +61,7 @@ def register(
         SecretError: the key can't be had.
     """
     _check_installed()
-    functions = make_functions(
-        master_key_name=master_key_name,
-        master_key_version=master_key_version,
-        profile=profile,
-        manifest=manifest,
-        key_manager=key_manager,
-    )
+    functions = make_functions(**arguments)
     for verb, recover in (("protect", False), ("recover", True)):
         # All connections to a database share its functions, whose names so tell the registration.
         name = f"secureml_{verb}_{functions.job[:_SHORT]}"

@@ -5,16 +5,14 @@ Importing this module gives every expression the namespace ``secureml``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import pyarrow as pa
 
-from secureml.engines.functions import Functions, Values, make_functions
+from secureml.engines.functions import Functions, KeyArguments, Values, make_functions
 from secureml.errors import MissingExtraError, PseudonymizationError
 from secureml.forksafe import unforked
-from secureml.key_management import KeyManager
 
 _missing = False
 try:
@@ -33,14 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["SecuremlExpressions", "pinned"]
 
 
-def pinned(
-    *,
-    master_key_name: str | None = None,
-    master_key_version: int | None = None,
-    profile: str | None = None,
-    manifest: Mapping[str, Any] | str | None = None,
-    key_manager: KeyManager | None = None,
-) -> Functions:
+def pinned(**arguments: Unpack[KeyArguments]) -> Functions:
     """Pin the key and the rules that expressions work with.
 
     Args:
@@ -59,13 +50,7 @@ def pinned(
         ManifestError: the manifest was changed, or the key that was found is another one.
         SecretError: the key can't be had.
     """
-    return make_functions(
-        master_key_name=master_key_name,
-        master_key_version=master_key_version,
-        profile=profile,
-        manifest=manifest,
-        key_manager=key_manager,
-    )
+    return make_functions(**arguments)
 
 
 @pl.api.register_expr_namespace("secureml")

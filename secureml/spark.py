@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Unpack
 
 import pyarrow as pa
 
-from secureml.engines.functions import Functions, Values, make_functions
+from secureml.engines.functions import Functions, KeyArguments, Values, make_functions
 from secureml.errors import MissingExtraError, PseudonymizationError
 from secureml.forksafe import unforked
-from secureml.key_management import KeyManager
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,12 +33,7 @@ _TYPES = {
 
 def register(
     session: SparkSession,
-    *,
-    master_key_name: str | None = None,
-    master_key_version: int | None = None,
-    profile: str | None = None,
-    manifest: Mapping[str, Any] | str | None = None,
-    key_manager: KeyManager | None = None,
+    **arguments: Unpack[KeyArguments],
 ) -> Functions:
     """Give a session the functions ``secureml_protect`` and ``secureml_recover``.
 
@@ -76,13 +70,7 @@ def register(
         missing = True
     if missing:
         raise MissingExtraError.of("spark", "A function of Spark")
-    functions = make_functions(
-        master_key_name=master_key_name,
-        master_key_version=master_key_version,
-        profile=profile,
-        manifest=manifest,
-        key_manager=key_manager,
-    )
+    functions = make_functions(**arguments)
     for verb, recover in (("protect", False), ("recover", True)):
         name = f"secureml_{verb}"
         for suffix, (_, kind) in _TYPES.items():

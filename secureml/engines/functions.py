@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import pyarrow as pa
 
@@ -36,7 +36,7 @@ from secureml.pseudonymization.values.text import Text
 from secureml.settings.environments import nearest
 from secureml.settings.rules import KEEP, ColumnRule, Profile
 
-__all__ = ["Functions", "Values", "constant", "make_functions"]
+__all__ = ["Functions", "KeyArguments", "Values", "constant", "make_functions"]
 
 _SHOWN = 20
 
@@ -56,6 +56,16 @@ class Values(NamedTuple):
     array: pa.Array | pa.ChunkedArray
     rule: str | pa.Array | pa.ChunkedArray
     recover: bool
+
+
+class KeyArguments(TypedDict, total=False):
+    """The arguments of ``make_functions``, which users give by name."""
+
+    master_key_name: str | None
+    master_key_version: int | None
+    profile: str | None
+    manifest: Mapping[str, Any] | str | None
+    key_manager: KeyManager | None
 
 
 def make_functions(
