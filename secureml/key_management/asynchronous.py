@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
@@ -31,28 +31,43 @@ def _read(
     method: Callable[Concatenate[KeyManager, _P], _R],
 ) -> Callable[Concatenate[AsyncKeyManager, _P], Coroutine[Any, Any, _R]]:
     """Make a coroutine of a method that writes nothing: a cancelled task leaves it at once."""
-
-    @functools.wraps(method)
-    async def call(self: AsyncKeyManager, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        arguments = SecretValue((args, kwargs))
-        del args, kwargs  # tracebacks would show them
-        return await self._run(self._call(method, arguments))
-
-    return call
+    return _coroutine(method, asyncio.wrap_future)
 
 
 def _write(
     method: Callable[Concatenate[KeyManager, _P], _R],
 ) -> Callable[Concatenate[AsyncKeyManager, _P], Coroutine[Any, Any, _R]]:
     """Make a coroutine of a method that writes: a cancelled task leaves it once it is over."""
+    return _coroutine(method, _ended)
 
+
+def _coroutine(
+    method: Callable[Concatenate[KeyManager, _P], _R],
+    result_of: Callable[[Future[_R]], Awaitable[_R]],
+) -> Callable[Concatenate[AsyncKeyManager, _P], Coroutine[Any, Any, _R]]:
     @functools.wraps(method)
     async def call(self: AsyncKeyManager, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         arguments = SecretValue((args, kwargs))
-        del args, kwargs
-        return await _ended(self._begin(self._call(method, arguments)))
+        del args, kwargs  # tracebacks would show them
+        return await result_of(self._begin(self._call(method, arguments)))
 
     return call
+
+
+async def _ended(future: Future[_R]) -> _R:
+    """Wait for the end of some work, also if the task is cancelled, unless it has not begun."""
+    ended = asyncio.wrap_future(future)
+    try:
+        await asyncio.wait([ended])
+    except asyncio.CancelledError:
+        future.cancel()
+        while not ended.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([ended])
+        if not ended.cancelled():
+            ended.exception()  # or asyncio reports that nobody has asked for it
+        raise
+    return ended.result()
 
 
 class AsyncKeyManager:
@@ -220,19 +235,3 @@ class _Threads(Renewed):
     def end(self) -> None:
         """End each thread once it has nothing to do."""
         self._executor.shutdown(wait=False)
-
-
-async def _ended(future: Future[_R]) -> _R:
-    """Wait for the end of some work, also if the task is cancelled, unless it has not begun."""
-    ended = asyncio.wrap_future(future)
-    try:
-        await asyncio.wait([ended])
-    except asyncio.CancelledError:
-        future.cancel()
-        while not ended.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([ended])
-        if not ended.cancelled():
-            ended.exception()  # or asyncio reports that nobody has asked for it
-        raise
-    return ended.result()

@@ -117,16 +117,7 @@ def test_while_vault_is_down_it_tells_the_other_layers(run, tmp_path):
     assert "note: the record in Vault is not among these layers" in ran.err
 
 
-def test_a_value_of_vaults_record_is_a_layer(run, vault, monkeypatch):
-    vault.client().secrets.kv.v2.create_or_update_secret(
-        "secureml/settings", secret={"master_key_name": "key_2030"}
-    )
-    for name, value in {
-        "VAULT_URL": vault.url,
-        "VAULT_TOKEN": vault.token,
-        "VAULT_NAMESPACE": vault.namespace or "",
-        "VAULT_SETTINGS": "true",
-    }.items():
-        monkeypatch.setenv(f"SECUREML_{name}", value)
+def test_a_value_of_vaults_record_is_a_layer(run, write_record):
+    write_record({"master_key_name": "key_2030"})
     out = run("settings", "explain", "master_key_name").out
     assert "     master_key  default\n  *  key_2030    Vault secret/secureml/settings\n" in out

@@ -70,17 +70,8 @@ def test_show_prints_the_other_layers_while_vault_is_down(run, tmp_path, form):
     assert "error: Vault at http://127.0.0.1:9 can't be reached" in ran.err
 
 
-def test_show_prints_the_other_layers_if_vaults_record_is_wrong(run, vault, monkeypatch):
-    vault.client().secrets.kv.v2.create_or_update_secret(
-        "secureml/settings", secret={"master_key_name": "vault_token"}
-    )
-    for name, value in {
-        "VAULT_URL": vault.url,
-        "VAULT_TOKEN": vault.token,
-        "VAULT_NAMESPACE": vault.namespace,
-        "VAULT_SETTINGS": "true",
-    }.items():
-        monkeypatch.setenv(f"SECUREML_{name}", value)
+def test_show_prints_the_other_layers_if_vaults_record_is_wrong(run, write_record):
+    write_record({"master_key_name": "vault_token"})
     ran = run("settings", "show")
     assert ran.code == 2
     assert "SECUREML_VAULT_URL" in ran.out
@@ -101,17 +92,8 @@ def test_show_prints_no_secret(run, monkeypatch):
         assert "a-secret-token" not in ran.out + ran.err
 
 
-def test_a_value_from_vault_is_shown_with_its_origin(run, vault, monkeypatch):
-    vault.client().secrets.kv.v2.create_or_update_secret(
-        "secureml/settings", secret={"master_key_name": "key_2030"}
-    )
-    for name, value in {
-        "VAULT_URL": vault.url,
-        "VAULT_TOKEN": vault.token,
-        "VAULT_NAMESPACE": vault.namespace or "",
-        "VAULT_SETTINGS": "true",
-    }.items():
-        monkeypatch.setenv(f"SECUREML_{name}", value)
+def test_a_value_from_vault_is_shown_with_its_origin(run, write_record):
+    write_record({"master_key_name": "key_2030"})
     found = json.loads(run("settings", "show", "--json").out)
     assert found["master_key_name"] == {
         "value": "key_2030",
