@@ -58,6 +58,7 @@ __all__ = [
     "recover_columns",
     "reidentify",
     "warn_of_columns",
+    "warn_of_missing",
 ]
 
 
@@ -125,11 +126,7 @@ def recover(
     warn_of_columns(table, parsed, check_table=check_table)
     recovery = Recovery(parsed, check_table, {parsed.key.version: keyring}, manager)
     result = recovery(table)
-    missing = missing_columns(table, parsed)
-    if missing:
-        message = "pseudonymized columns of the manifest are missing, or were renamed"
-        named = ", ".join(map(repr, missing))
-        warn(message, MissingColumnWarning, f"{message}: {named}")
+    warn_of_missing(table, parsed)
     return given_back(source, result, carried(source, parsed), recovery)
 
 
@@ -226,6 +223,15 @@ def warn_of_columns(names: Container[object], manifest: Manifest, *, check_table
         message = "rows are not checked, because the manifest was made before they were read"
         named = ", ".join(map(repr, unchecked))
         warn(message, UncheckedTableWarning, f"{message}: {named}")
+
+
+def warn_of_missing(names: Container[object], manifest: Manifest) -> None:
+    """Warn of columns of the manifest that could be recovered and are not among the names."""
+    missing = missing_columns(names, manifest)
+    if missing:
+        message = "pseudonymized columns of the manifest are missing, or were renamed"
+        named = ", ".join(map(repr, missing))
+        warn(message, MissingColumnWarning, f"{message}: {named}")
 
 
 def missing_columns(names: Container[object], manifest: Manifest) -> list[str]:

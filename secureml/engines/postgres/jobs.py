@@ -18,8 +18,8 @@ from secureml.anonymization.previewing import Preview, preview
 from secureml.anonymization.recovery import (
     Recovery,
     check_complete,
-    missing_columns,
     warn_of_columns,
+    warn_of_missing,
 )
 from secureml.anonymization.rekeying import Rekeying
 from secureml.engines.postgres.constraints import followed
@@ -34,13 +34,7 @@ from secureml.engines.postgres.transfer import (
     opened,
 )
 from secureml.engines.postgres.work import Pseudonymizing, Recovering, Rekeyed, Work
-from secureml.errors import (
-    ArgumentError,
-    ManifestError,
-    MissingColumnWarning,
-    WrongKeyError,
-    warn,
-)
+from secureml.errors import ArgumentError, ManifestError, WrongKeyError
 from secureml.files.progress import Progress
 from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.keys import Keyring, keyring_of, keyring_that_made
@@ -143,12 +137,8 @@ def reidentify_tables(
 
     def work_on(table: SourceTable) -> Work:
         parsed, keyring = _manifest_of(table, manifest, manager)
-        names = table.empty
-        warn_of_columns(names, parsed, check_table=check_table)
-        missing = missing_columns(names, parsed)
-        if missing:
-            message = "pseudonymized columns of the manifest are missing, or were renamed"
-            warn(message, MissingColumnWarning, f"{message}: {', '.join(map(repr, missing))}")
+        warn_of_columns(table.empty, parsed, check_table=check_table)
+        warn_of_missing(table.empty, parsed)
         return Recovering(Recovery(parsed, check_table, {parsed.key.version: keyring}, manager))
 
     return _copied(
