@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from helpers.spark import Sessions, without_java
+from helpers.workers import Employer
+from secureml.vault.devserver.server import DevServer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -16,6 +18,16 @@ LOCAL = {
     "spark.python.daemon.module": "helpers.spark_daemon",
     "spark.sql.timestampType": "TIMESTAMP_NTZ",
 }
+
+
+@pytest.fixture(scope="module")
+def employer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Employer]:
+    """A server with a role for each worker."""
+    folder = tmp_path_factory.mktemp("employer")
+    with DevServer(folder / "bao", audit=True) as server:
+        employer = Employer(server, folder / "roles")
+        yield employer
+        employer.close()
 
 
 @pytest.fixture(scope="session")

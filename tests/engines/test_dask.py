@@ -15,18 +15,18 @@ import pandas as pd
 import pytest
 
 import secureml
-from helpers.workers import KEY, LOOPBACK, OTHER_KEY, Employer, found_in, listening
-from secureml import Pseudonymizer, anonymize, reidentify, rekey
-from secureml.errors import (
-    AccessDeniedError,
-    InvalidValueError,
-    SecretNotFoundError,
-    SecureMLError,
-    UncheckedTableWarning,
-    WrongKeyError,
+from helpers.workers import (
+    KEY,
+    LOOPBACK,
+    OTHER_KEY,
+    WORKERS_WITHOUT,
+    Employer,
+    found_in,
+    listening,
 )
+from secureml import Pseudonymizer, anonymize, reidentify, rekey
+from secureml.errors import AccessDeniedError, InvalidValueError, UncheckedTableWarning
 from secureml.key_management import get_default_key_manager
-from secureml.vault.devserver.server import DevServer
 
 pytest.importorskip("distributed", reason="Dask is not installed: the extra dask brings it")
 
@@ -73,15 +73,6 @@ ARGUMENTS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def employer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Employer]:
-    folder = tmp_path_factory.mktemp("employer")
-    with DevServer(folder / "bao", audit=True) as server:
-        employer = Employer(server, folder / "roles")
-        yield employer
-        employer.close()
-
-
-@pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where workers write what they keep."""
     return tmp_path_factory.mktemp("scratch")
@@ -116,11 +107,6 @@ def client(employer: Employer, scratch: Path) -> Iterator[Client]:
 
 def given(frame: pd.DataFrame | None = None) -> dd.DataFrame:
     return dd.from_pandas(people() if frame is None else frame, npartitions=PARTITIONS)
-
-
-def address_of(client: Client, role: str) -> str:
-    addresses = client.run(lambda dask_worker: dask_worker.name)
-    return next(address for address, name in addresses.items() if name == role)
 
 
 def same(made: pd.DataFrame, expected: pd.DataFrame) -> None:
@@ -219,17 +205,6 @@ def test_an_error_about_values_names_the_partition_and_arrives_whole(
         made.compute()
     assert told.value.column == "ssn"
     assert told.value.rows == 1
-
-
-WORKERS_WITHOUT: dict[str, tuple[dict[str, str], type[SecureMLError], str]] = {
-    "access": ({}, AccessDeniedError, "'read'.*secret/data/secureml/development/master_key"),
-    "that key": (
-        {"SECUREML_ENV": "staging"},
-        WrongKeyError,
-        "that was found is not the same",
-    ),
-    "a key": ({"SECUREML_ENV": "production"}, SecretNotFoundError, "production"),
-}
 
 
 @pytest.mark.parametrize("what", WORKERS_WITHOUT)

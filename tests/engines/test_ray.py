@@ -19,22 +19,15 @@ from helpers.workers import (
     KEY,
     LOOPBACK,
     OTHER_KEY,
+    WORKERS_WITHOUT,
     Employer,
     children_of,
     found_in,
     listening,
 )
 from secureml import Pseudonymizer, anonymize, preview, reidentify, rekey
-from secureml.errors import (
-    AccessDeniedError,
-    InvalidValueError,
-    SecretNotFoundError,
-    SecureMLError,
-    UncheckedTableWarning,
-    WrongKeyError,
-)
+from secureml.errors import InvalidValueError, UncheckedTableWarning
 from secureml.key_management import get_default_key_manager
-from secureml.vault.devserver.server import DevServer
 
 started = pytest.importorskip(
     "helpers.ray_cluster", reason="Ray is not installed: the extra ray brings it"
@@ -58,15 +51,6 @@ def people(rows: int = 400) -> pa.Table:
     born = pd.Timestamp("1961-07-30") + pd.to_timedelta(numbers % 20_000, "D")
     columns = {"row": range(rows), "ssn": ssn, "id": numbers * 7919, "born": born}
     return pa.table(columns | {"stays": numbers / 3})
-
-
-@pytest.fixture(scope="module")
-def employer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Employer]:
-    folder = tmp_path_factory.mktemp("employer")
-    with DevServer(folder / "bao", audit=True) as server:
-        employer = Employer(server, folder / "roles")
-        yield employer
-        employer.close()
 
 
 @pytest.fixture(scope="module")
@@ -162,13 +146,6 @@ def test_an_error_about_values_arrives_whole(session: Path, employer: Employer) 
         made.materialize()
     assert told.value.column == "ssn"
     assert told.value.rows == 1
-
-
-WORKERS_WITHOUT: dict[str, tuple[dict[str, str], type[SecureMLError], str]] = {
-    "access": ({}, AccessDeniedError, "'read'.*secret/data/secureml/development/master_key"),
-    "that key": ({"SECUREML_ENV": "staging"}, WrongKeyError, "that was found is not the same"),
-    "a key": ({"SECUREML_ENV": "production"}, SecretNotFoundError, "production"),
-}
 
 
 def test_a_rotation_amid_a_job_changes_nothing(session: Path, employer: Employer) -> None:

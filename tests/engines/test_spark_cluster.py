@@ -18,7 +18,6 @@ import pytest
 from helpers.spark import Cluster, Sessions
 from helpers.workers import ENVIRONMENTS, KEY, LOOPBACK, OTHER_KEY, Employer, found_in, listening
 from secureml import anonymize, reidentify, rekey
-from secureml.vault.devserver.server import DevServer
 
 pytest.importorskip("pyspark", reason="Spark is not installed: the extra spark brings it")
 
@@ -38,15 +37,6 @@ PEOPLE = f"""
     select id, format_string('%09d', id * 1009 % 1000000000) as ssn, id * 7919 + 1000000 as number
     from range(0, 4000, 1, {PARTITIONS})
 """
-
-
-@pytest.fixture(scope="module")
-def employer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Employer]:
-    folder = tmp_path_factory.mktemp("employer")
-    with DevServer(folder / "bao", audit=True) as server:
-        employer = Employer(server, folder / "roles")
-        yield employer
-        employer.close()
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from secureml.errors import AccessDeniedError, SecretNotFoundError, SecureMLError, WrongKeyError
 from secureml.key_management import KeyManager
 from secureml.vault.devserver.server import DevServer
 
 if TYPE_CHECKING:
     import hvac
 
-__all__ = ["KEY", "LOOPBACK", "OTHER_KEY", "Employer", "found_in", "listening"]
+__all__ = ["KEY", "LOOPBACK", "OTHER_KEY", "WORKERS_WITHOUT", "Employer", "found_in", "listening"]
 
 KEY = "7be1a94c" * 8
 OTHER_KEY = "04d95f3b" * 8
 ENVIRONMENTS = ("development", "staging", "production")
+
+WORKERS_WITHOUT: dict[str, tuple[dict[str, str], type[SecureMLError], str]] = {
+    "access": ({}, AccessDeniedError, "'read'.*secret/data/secureml/development/master_key"),
+    "that key": ({"SECUREML_ENV": "staging"}, WrongKeyError, "that was found is not the same"),
+    "a key": ({"SECUREML_ENV": "production"}, SecretNotFoundError, "production"),
+}
+"""What a worker lacks, by that: its variables, the error of its job, and what the error says."""
 
 
 @dataclass
