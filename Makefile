@@ -156,7 +156,7 @@ build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
 .venv/.demo: EXTRAS = [vault,server]
 .venv/.dev: EXTRAS = [vault,server,s3,spark,dask,ray,postgres,dev]
 .venv/.bench: EXTRAS = [vault,server,polars,bench]
-.venv/.dev: ALSO = dlt~=1.31
+.venv/.dev: ALSO = dlt~=1.31 ff3~=1.0 presidio-anonymizer~=2.2
 .venv-core/.core: ALSO = pytest pytest-timeout
 .venv-workflows/.workflows: EXTRAS = [vault,server,duckdb]
 .venv-workflows/.workflows: ALSO = apache-airflow-task-sdk~=1.3 dbt-core~=1.10.0 dbt-duckdb~=1.10.0 \

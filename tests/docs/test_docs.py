@@ -27,6 +27,8 @@ NEEDED = {
     "docs/dask.md": ("distributed", None),
     "docs/dbt.md": ("dbt", None),
     "docs/dlt.md": ("dlt", None),
+    "docs/migrating-ff3.md": ("ff3", None),
+    "docs/migrating-presidio.md": ("presidio_anonymizer", None),
     "docs/ray.md": ("ray", None),
     "docs/spark.md": ("pyspark", "java"),
 }
