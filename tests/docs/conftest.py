@@ -97,12 +97,13 @@ class Reader:
             self.environment |= dict.fromkeys(NAMESPACE_VARIABLES, self.vault.namespace or "")
         for block in blocks_of(page):
             try:
-                self._read(block)
+                self.read(block)
             except Exception as error:
                 error.add_note(f"in {page.name}, line {block.line}")
                 raise
 
-    def _read(self, block: Block) -> None:
+    def read(self, block: Block) -> None:
+        """Do what a block says, or compare it with what the one before printed."""
         text = block.text.replace(URL, self.url).replace(TOKEN, self.token)
         if block.kind == "text":
             self._compare(text)
