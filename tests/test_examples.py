@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +23,8 @@ from secureml.stores import DevelopmentSource
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DOCS = EXAMPLES.with_name("docs")
 SCRIPTS = ("quickstart.py", "vault.py", "fallbacks.py", "rotation.py", "dynaconf_app.py")
-PROGRAMS = ("celery_worker", "django_site", "fastapi_service")
+PROGRAMS = ("celery_worker", "django_site", "fastapi_service", "pytest_suite")
+OTHERS = ("airflow_dag", "notebook", "other_language", "plugin", "scripts")
 
 
 @pytest.fixture
@@ -28,7 +34,7 @@ def run(
     """Run an example, with more variables."""
 
     def run(name: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        done = run_python(str(EXAMPLES / name), env=dict(os.environ) | variables)
+        done = run_python(str(EXAMPLES / "scripts" / name), env=dict(os.environ) | variables)
         assert done.returncode == 0, done.stderr
         return done
 
@@ -45,13 +51,20 @@ def to_vault(vault: Vault) -> dict[str, str]:
     }
 
 
-def test_every_example_is_tested_and_short():
-    folders = {file.parent.name for file in EXAMPLES.glob("*/README.md")}
-    assert folders == {"other_language", "plugin", *PROGRAMS}
-    present = {file.name for file in EXAMPLES.glob("*.py")}
-    assert present == {*SCRIPTS, "make_customers.py", "leakage.py"}
+def test_every_example_has_a_folder_and_a_readme_and_is_tested():
+    folders = {folder.name for folder in EXAMPLES.iterdir() if folder.is_dir()}
+    assert folders == {*PROGRAMS, *OTHERS}
+    listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert [name for name in folders if f"({name}/README.md)" not in listed] == []
+    assert [name for name in folders if not (EXAMPLES / name / "README.md").exists()] == []
+
+
+def test_the_scripts_are_listed_and_short():
+    scripts = EXAMPLES / "scripts"
+    listed = set(re.findall(r"^\| `(\w+\.py)`", (scripts / "README.md").read_text(), re.MULTILINE))
+    assert listed == {file.name for file in scripts.glob("*.py")} == {*SCRIPTS, "leakage.py"}
     for name in SCRIPTS:
-        assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 50, name
+        assert len((scripts / name).read_text(encoding="utf-8").splitlines()) < 50, name
 
 
 @pytest.mark.parametrize("folder", PROGRAMS)
@@ -114,7 +127,7 @@ def test_vault_makes_a_key_once_and_finds_it_again(run, to_vault, vault):
 
 
 def test_vault_says_what_to_do_without_one(run_python):
-    done = run_python(str(EXAMPLES / "vault.py"))
+    done = run_python(str(EXAMPLES / "scripts" / "vault.py"))
     assert done.returncode == 1
     assert "secureml keys configure-vault" in done.stderr
 
@@ -164,7 +177,7 @@ def test_rotation_keeps_old_tables_readable_however_often_it_is_run(run, to_vaul
 def test_leakage_measures_what_the_documentation_says_and_plots_the_same_each_time(
     run_python, tmp_path
 ):
-    done = run_python(str(EXAMPLES / "leakage.py"), str(tmp_path), env=dict(os.environ))
+    done = run_python(str(EXAMPLES / "scripts" / "leakage.py"), str(tmp_path), env=dict(os.environ))
     assert done.returncode == 0, done.stderr
     assert done.stdout in (DOCS / "leaks.md").read_text(encoding="utf-8")
     for file in sorted((DOCS / "img").glob("leakage-*.svg")):
@@ -173,6 +186,89 @@ def test_leakage_measures_what_the_documentation_says_and_plots_the_same_each_ti
         assert made.count("<path") == documented.count("<path")
         if f"Matplotlib v{version('matplotlib')}," in documented:
             assert made == documented
+
+
+RUN_NOTEBOOK = """
+import sys
+import nbformat
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
+source, target, connection = sys.argv[1:]
+notebook = nbformat.read(source, 4)
+# By sockets in the file system: nothing listens on a port.
+kernel = AsyncKernelManager(transport="ipc", connection_file=connection, kernel_name="python3")
+NotebookClient(notebook, km=kernel, timeout=120).execute()
+nbformat.write(notebook, target)
+"""
+
+
+def outputs_of(notebook):
+    """Return what each cell shows, with other texts in place of what is salted."""
+    return [
+        [
+            re.sub("[0-9a-f]{64}", "MAC", "".join(data.get("text/html", data["text/plain"])))
+            for data in (output["data"] for output in cell["outputs"])
+        ]
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
+
+
+def test_the_notebook_shows_what_it_was_committed_with(run_python, tmp_path):
+    for module in ("nbclient", "ipykernel"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    if int(pd.__version__.partition(".")[0]) < 3:
+        pytest.skip("the outputs are those of pandas 3")
+    committed, executed = EXAMPLES / "notebook" / "customers.ipynb", tmp_path / "executed.ipynb"
+    with tempfile.TemporaryDirectory() as short:
+        places = (str(committed), str(executed), str(Path(short) / "kernel.json"))
+        done = run_python("-c", RUN_NOTEBOOK, *places, cwd=committed.parent)
+    assert done.returncode == 0, done.stderr
+    assert outputs_of(executed) == outputs_of(committed)
+    assert any("master_key" in shown for shown in chain(*outputs_of(committed)))
+    material = DevelopmentSource().read("master_key").record.fields["value"]
+    octets = bytes.fromhex(material)
+    text = committed.read_text(encoding="utf-8")
+    assert [one for one in (material, base64.b64encode(octets).decode()) if one in text] == []
+
+
+AIRFLOW = """
+class BaseOperator:
+    def __init__(self, *, task_id, retries=0):
+        self.task_id = task_id
+
+def task(function):
+    return lambda *arguments: function
+
+def dag(**_):
+    return lambda function: function
+"""
+RUN_OPERATOR = """
+import sys
+from customers import PseudonymizeFiles, hidden_file
+assert "secureml" not in sys.modules
+for _ in range(2):
+    operator = PseudonymizeFiles(task_id="hide", source="in", target="out", columns=["ssn"])
+    print(operator.execute({}))
+print(hidden_file()("in/a.csv", "b.csv"))
+"""
+
+
+def test_the_tasks_of_the_dag_pseudonymize_files(run_python, tmp_path):
+    """As under Airflow, of which it takes three names; ``make test-workflows`` has the real one."""
+    shutil.copy(EXAMPLES / "airflow_dag" / "customers.py", tmp_path)
+    (tmp_path / "airflow").mkdir()
+    (tmp_path / "airflow" / "sdk.py").write_text(AIRFLOW)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("ssn\n219-09-9999\n")
+    key = {"SECUREML_MASTER_KEY": "5e" * 32, "SECUREML_ENV": "development"}
+    done = run_python("-c", RUN_OPERATOR, cwd=tmp_path, env=dict(os.environ) | key)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "{'written': 1, 'before': 0, 'rows': 1}",
+        "{'written': 0, 'before': 1, 'rows': 0}",
+        "1",
+    ]
 
 
 IN_PLUGIN = """

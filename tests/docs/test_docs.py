@@ -50,12 +50,9 @@ def test_every_block_works(reader, page):
     reader.follow(ROOT / page)
 
 
-def test_a_scheduler_of_airflow_reads_the_dag_of_the_page_without_secureml(
-    blocks, run_python, tmp_path
-):
+def test_a_scheduler_of_airflow_reads_the_dag_of_the_page_without_secureml(run_python, tmp_path):
     pytest.importorskip("airflow", reason="airflow is not installed")
-    [dag] = [block.text for block in blocks("docs/airflow.md") if block.file == "customers.py"]
-    (tmp_path / "customers.py").write_text(dag, encoding="utf-8")
+    shutil.copy(ROOT / "examples" / "airflow_dag" / "customers.py", tmp_path)
     program = "import sys; sys.modules['secureml'] = None; import customers"
     environment = dict(os.environ) | {"AIRFLOW_HOME": str(tmp_path / "airflow")}
     done = run_python("-c", program, env=environment, cwd=tmp_path)

@@ -4,7 +4,7 @@ The attacker sees the pseudonyms of one half of the customers, and knows the oth
 which serves as a census. Without the key, the most frequent pseudonym is taken for the most
 frequent value that could look like it, the next for the next, and so on.
 
-    python examples/leakage.py [FOLDER]     writes leakage-country.svg and leakage-first-name.svg
+    python leakage.py [FOLDER]     writes leakage-country.svg and leakage-first-name.svg
 """
 
 import sys
@@ -50,7 +50,7 @@ LOOKS = {
 
 def customers():
     """Read the customers, each once."""
-    table = pd.read_csv(Path(__file__).with_name("customers.csv"), dtype="str").drop_duplicates()
+    table = pd.read_csv(Path(__file__).parents[1] / "customers.csv", dtype="str").drop_duplicates()
     words = table["name"].str.replace(r"^(Dr|Mr|Mrs|Ms|Miss|Prof)\.? ", "", regex=True).str.split()
     table["first_name"] = words.str[0]
     return table.dropna(subset=["first_name", "country"]).drop_duplicates("customer_id")
