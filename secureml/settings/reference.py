@@ -117,22 +117,17 @@ def json_schema() -> dict[str, Any]:
 
 
 def reference() -> str:
-    """Return the reference of all settings as a Markdown table."""
-    rows = [
-        "| Setting | Variable | Type | Default | Settable in Vault | Meaning |",
-        "|---|---|---|---|---|---|",
-    ]
-    for setting in SETTINGS:
-        cells = (
-            f"`{setting.name}`",
-            f"`{setting.variable}`",
-            type_of(setting),
-            default_of(setting),
-            "yes" if setting.vault_may_set else "no",
-            setting.doc,
-        )
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows) + "\n"
+    """Return the reference of all settings as a definition list in Markdown."""
+    return "\n".join(_entry_of(setting) for setting in SETTINGS)
+
+
+def _entry_of(setting: Setting) -> str:
+    facts = [f"`{setting.variable}`", type_of(setting)]
+    if default := default_of(setting):
+        facts.append(f"default {default}")
+    if setting.vault_may_set:
+        facts.append("settable in Vault")
+    return f"`{setting.name}`\n: {setting.doc}\n: {'; '.join(facts)}\n"
 
 
 def _schema_of(setting: Setting) -> dict[str, Any]:

@@ -82,12 +82,18 @@ ODD_TEXTS = ("true", "0", "12345678", "0xdeadbeef", "12e4", "None", "k-1", "k_2"
 
 
 def table() -> dict[str, dict[str, str]]:
-    """Read the reference page's table."""
-    rows = [line.strip("| \n").split(" | ") for line in reference().splitlines()[2:]]
-    return {
-        row[0].strip("`"): {"type": row[2], "default": row[3], "vault": row[4]}
-        for row in ([cell.strip() for cell in row] for row in rows)
-    }
+    """Read the reference page's list of settings."""
+    rows = {}
+    for entry in reference().rstrip("\n").split("\n\n"):
+        name, _, facts = entry.split("\n: ")
+        _, kind, *others = facts.split("; ")
+        [default] = [fact for fact in others if fact.startswith("default ")] or [""]
+        rows[name.strip("`")] = {
+            "type": kind,
+            "default": default.removeprefix("default "),
+            "vault": "yes" if "settable in Vault" in others else "no",
+        }
+    return rows
 
 
 TABLE = {name: row for name, row in table().items() if row["type"] != "object"}

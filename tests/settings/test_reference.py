@@ -11,22 +11,23 @@ from secureml.settings.checks import check_token
 from secureml.settings.patterns import PATTERNS
 
 
-def test_the_reference_has_a_row_per_setting() -> None:
-    rows = reference().splitlines()[2:]
-    assert len(rows) == len(SETTINGS)
-    for setting, row in zip(SETTINGS, rows, strict=True):
-        cells = [cell.strip() for cell in row.strip("|").split(" | ")]
-        assert cells[0] == f"`{setting.name}`"
-        assert cells[1] == f"`{setting.variable}`"
-        assert cells[5] == setting.doc
+def test_the_reference_has_an_entry_per_setting() -> None:
+    entries = reference().split("\n\n")
+    assert len(entries) == len(SETTINGS)
+    for setting, entry in zip(SETTINGS, entries, strict=True):
+        name, doc, facts = entry.rstrip("\n").split("\n: ")
+        assert name == f"`{setting.name}`"
+        assert doc == setting.doc
+        assert facts.startswith(f"`{setting.variable}`; ")
+        assert facts.endswith("; settable in Vault") == setting.vault_may_set
     text = reference()
     strict = "production and environments that a settings file declares"
-    assert f"| boolean | `true` (`false` in {strict}) | no |" in text
-    assert "| number | `300` | yes |" in text
-    assert "| integer | `1024` | yes |" in text
-    assert "| secret text |  | no |" in text
-    assert "| one of `token`, `token_file`, `approle`, " in text
-    assert "`cert`, `none` | `token` | no |" in text
+    assert f"; boolean; default `true` (`false` in {strict})\n" in text
+    assert "; number; default `300`; settable in Vault\n" in text
+    assert "; integer; default `1024`; settable in Vault\n" in text
+    assert ": `SECUREML_VAULT_TOKEN`; secret text\n" in text
+    assert "; one of `token`, `token_file`, `approle`, " in text
+    assert "`cert`, `none`; default `token`\n" in text
 
 
 def test_the_schema_is_json_and_describes_every_setting() -> None:
