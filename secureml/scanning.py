@@ -103,7 +103,8 @@ def scan(data: Any, *, sample: int = _SAMPLE) -> tuple[Proposal, ...]:
 
     Raises:
         TypeError: the data is no table.
-        PseudonymizationError: columns have no distinct names, or strings that are not UTF-8.
+        PseudonymizationError: columns have no distinct names, strings that are not UTF-8, or inside
+            of others moments that Python does not have.
     """
     table, proposals = table_of(data), []
     for name in table.names:
@@ -111,8 +112,10 @@ def scan(data: Any, *, sample: int = _SAMPLE) -> tuple[Proposal, ...]:
             proposals.append(_proposal(name, table.column(name), sample))
             continue
         except (UnicodeDecodeError, pa.ArrowException):  # the latter from pyarrow 18
-            pass
-        raise PseudonymizationError(f"column {name!r} holds strings that are not UTF-8")
+            held = "strings that are not UTF-8"
+        except OverflowError:  # by values inside of others
+            held = "moments that Python does not have"
+        raise PseudonymizationError(f"column {name!r} holds {held}")
     return tuple(proposal for proposal in proposals if proposal is not None)
 
 

@@ -131,6 +131,37 @@ def test_columns_of_every_type_of_arrow_are_looked_at(array: Any, seen: bool) ->
     assert ("ssn" in {one.column for one in proposals}) == seen
 
 
+AFTER_9999 = 253_402_300_800
+MOMENTS = [AFTER_9999, -62_135_596_801, *(86_400 * day for day in range(MANY))]
+DAYS = pa.array([moment // 86_400 for moment in MOMENTS], pa.int32()).cast(pa.date32())
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        *(pa.array(MOMENTS, pa.timestamp("s", zone)) for zone in (None, "UTC", "Nowhere/At_All")),
+        pa.array([1000 * moment for moment in MOMENTS], pa.timestamp("ms")).dictionary_encode(),
+        *(DAYS.cast(kind) for kind in (pa.date32(), pa.date64())),
+        pa.array([10**15] * 3, pa.duration("s")),
+        pa.array([86_400] * 3, pa.int32()).cast(pa.time32("s")),
+    ],
+    ids=lambda array: str(array.type),
+)
+@pytest.mark.parametrize("kind", [pd.DataFrame, pa.table])
+def test_moments_that_python_does_not_have_are_looked_at(array: pa.Array, kind: Any) -> None:
+    column = pd.arrays.ArrowExtensionArray(array) if kind is pd.DataFrame else array
+    proposals = {one.column: one.share for one in scan(kind({"birth": column}))}
+    assert ("birth" in proposals) == (len(array) == len(MOMENTS))
+    assert all(0.9 < share < 1 for share in proposals.values())
+
+
+def test_moments_that_python_does_not_have_inside_of_others_are_our_error() -> None:
+    array = pa.array([{"at": AFTER_9999}], pa.struct([("at", pa.timestamp("s"))]))
+    frame = pd.DataFrame({"birth": pd.arrays.ArrowExtensionArray(array)})
+    with pytest.raises(PseudonymizationError, match="column 'birth' holds moments that Python"):
+        scan(frame)
+
+
 def test_objects_that_have_no_hash_are_looked_at() -> None:
     assert scan(pd.DataFrame({"login": [["a"], {"b": 1}]})) == ()
 

@@ -40,7 +40,7 @@ from secureml.frames.paths import (
     rows_of_leaf,
     with_leaf,
 )
-from secureml.frames.strings import PLAIN, combined, is_text, read_text, write_text
+from secureml.frames.strings import PLAIN, combined, is_text, read_text, strings_of, write_text
 from secureml.frames.type_names import arrow_name_of, dtype_name_of, type_of
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.ranking.mixed_radix import Index
@@ -90,8 +90,8 @@ class ArrowColumn(Column):
 
     @property
     def strings(self) -> list[str]:
-        """Its values as Python writes them."""
-        return [str(value) for value in self.array.to_pylist()]
+        """Its values as text."""
+        return strings_of(self.array)
 
     @property
     def ordered(self) -> bool:
@@ -339,7 +339,18 @@ class ArrowArrays(Table):
 
         array = ArrowColumn(array.slice(0, rows)).uncoded().array
         plain = array.cast(PLAIN.get(array.type, array.type))  # pandas can't show views
+        if pa.types.is_date(plain.type) and not _are_dates(plain):
+            plain = plain.cast(pa.string())  # pandas can't show these either
         return pd.Series(pd.arrays.ArrowExtensionArray(plain))
+
+
+def _are_dates(array: pa.Array | pa.ChunkedArray) -> bool:
+    """Tell whether Python has all dates of an array."""
+    try:
+        array.to_pylist()
+    except OverflowError:
+        return False
+    return True
 
 
 class ArrowTable(ArrowArrays):

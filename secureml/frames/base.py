@@ -162,7 +162,7 @@ class Column(ABC):
     @property
     @abstractmethod
     def strings(self) -> list[str]:
-        """Its values as Python writes them."""
+        """Its values as text."""
 
     @property
     @abstractmethod

@@ -32,7 +32,7 @@ from secureml.frames.base import (
 )
 from secureml.frames.dtypes import arrow_type_of, dtype_of, in_arrow, in_dtype, is_same_dtype
 from secureml.frames.numbers import numbers_of, write_numbers
-from secureml.frames.strings import is_text, read_text
+from secureml.frames.strings import is_text, read_text, strings_of
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.manifest import Column as Entry
 from secureml.pseudonymization.ranking.mixed_radix import Index
@@ -181,7 +181,9 @@ class PandasColumn(Column):
 
     @property
     def strings(self) -> list[str]:
-        """Its values as Python writes them."""
+        """Its values as text."""
+        if isinstance(self.series.dtype, pd.ArrowDtype):
+            return strings_of(pa.array(self.series.array))
         return [str(value) for value in self.series]
 
     @property

@@ -20,7 +20,7 @@ from secureml.pseudonymization.values.buffers import (
 )
 from secureml.pseudonymization.values.text import Text
 
-__all__ = ["PLAIN", "combined", "is_text", "read_text", "write_text"]
+__all__ = ["PLAIN", "combined", "is_text", "read_text", "strings_of", "write_text"]
 
 PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 """Types that pandas can't pick rows of, and others for the same values."""
@@ -47,6 +47,16 @@ def combined(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     if not array.num_chunks:  # pyarrow imports pandas to combine none
         return pa.nulls(0, array.type)
     return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+
+
+def strings_of(array: pa.Array | pa.ChunkedArray) -> list[str]:
+    """Return values as Python writes them, moments as Arrow does: Python does not have them all."""
+    kind = array.type
+    if pa.types.is_timestamp(kind):
+        array = array.cast(pa.timestamp(kind.unit))  # in UTC, as Arrow may not know the zone
+    if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
+        array = array.cast(pa.string())
+    return [str(value) for value in array.to_pylist()]
 
 
 def read_text(array: pa.Array | pa.ChunkedArray) -> tuple[Text, Nulls]:

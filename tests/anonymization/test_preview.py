@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from secureml import KeyManager, anonymize
@@ -86,6 +87,13 @@ def test_a_preview_prints_as_two_tables(preview: Preview) -> None:
 def test_a_preview_says_that_a_table_passes(keys: KeyManager) -> None:
     table = TABLE[["ssn"]]
     assert anonymize(table, sensitive_columns=["ssn"], preview=2, key_manager=keys).passes
+
+
+def test_dates_that_python_does_not_have_are_shown(keys: KeyManager) -> None:
+    days = pa.array([0, 2_932_897, None], pa.int32()).cast(pa.date32())
+    shown = preview_of(pa.table({"born": days}), 3, key_manager=keys, sensitive_columns=["born"])
+    assert shown.rows["born, before"].tolist()[:2] == ["1970-01-01", "10000-01-01"]
+    assert "10000-01-01" in str(shown)
 
 
 def test_values_that_are_equal_up_to_a_nul_are_counted_apart(keys: KeyManager) -> None:
