@@ -7,17 +7,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from secureml.forksafe import ForkSafeLock, SingleFlight
-from secureml.frames.base import Table
-from secureml.frames.streams import OfBatch
 from secureml.key_management.default import settings_before_vault
 
 __all__ = ["JobFunction", "JobStarts", "new_job"]
 
+_Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
 _Value = TypeVar("_Value")
+_Function = Callable[[Any], Any]
 
 _KEPT = 16
 """Jobs of which a process keeps the function, with the keys in it."""
@@ -29,7 +30,7 @@ def new_job() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class JobFunction:
+class JobFunction(Generic[_Given, _Result]):
     """A function that each process makes for itself, once for a job, with its own login.
 
     Nothing is fetched when it is unpickled, so that an error comes from the work on a batch. The
@@ -42,11 +43,11 @@ class JobFunction:
     """
 
     job: str
-    make: Callable[..., OfBatch]
+    make: Callable[..., Callable[[_Given], _Result]]
     arguments: tuple[Any, ...]
 
-    def __call__(self, table: Table) -> Table:
-        """Apply the function to a batch.
+    def __call__(self, given: _Given) -> _Result:
+        """Apply the function to a batch or an array.
 
         Raises:
             SecretError: this process can't have the key.
@@ -62,7 +63,8 @@ class JobFunction:
                 on_result=lambda made: _keep(self.job, made),
                 look=lambda: _made.get(self.job),
             )
-        return function(table)
+        made: _Result = function(given)
+        return made
 
 
 class JobStarts:
@@ -105,7 +107,7 @@ class JobStarts:
             self._pause(left)
 
 
-def _keep(job: str, function: OfBatch) -> None:
+def _keep(job: str, function: _Function) -> None:
     with _lock.mutex:
         _remember(_made, job, function)
 
@@ -116,7 +118,7 @@ def _remember(known: OrderedDict[str, _Value], job: str, value: _Value) -> None:
         known.popitem(last=False)
 
 
-_made: OrderedDict[str, OfBatch] = OrderedDict()
+_made: OrderedDict[str, _Function] = OrderedDict()
 _lock = ForkSafeLock()
-_flights: SingleFlight[str, OfBatch] = SingleFlight()
+_flights: SingleFlight[str, _Function] = SingleFlight()
 _starts = JobStarts()
