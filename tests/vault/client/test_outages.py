@@ -3,115 +3,42 @@
 from __future__ import annotations
 
 import gzip
-import json
 import logging
-import pickle
 import socket
 import threading
 import time
-import traceback
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import hvac
 import pytest
 
-from helpers.network import Relay
+from helpers.faults import (
+    FAILING,
+    FOUND,
+    TOKEN,
+    asked,
+    assert_tells_nothing,
+    read,
+    settings_of,
+    value_of,
+    write,
+)
 from helpers.vault import Vault
 from secureml.errors import (
-    ConfigurationError,
-    InsecureConnectionWarning,
     MalformedAnswerError,
     SecretExistsError,
     VaultSealedError,
     VaultUnavailableError,
 )
 from secureml.secret_types import SecretText
-from secureml.settings import Layers, Settings, load_settings
 from secureml.stores.vault import VaultStore
 from secureml.vault.auth import AuthMethod, Login
 from secureml.vault.client.failures import Failure
 from secureml.vault.client.session import VaultSession
 from secureml.vault.devserver.server import DevServer
-
-TOKEN = "s.canary-token-7f3e"
-BODY = "canary-body-2d81"
-FOUND = {"body": b'{"data": {"data": {"value": "v"}, "metadata": {"version": 1}}}'}
-FAILING = {"body": json.dumps({"errors": [BODY]}).encode()}
-SELF = {"body": b'{"data": {"id": "x"}}'}
-
-
-def settings_of(url: str, token: Any = TOKEN, **more: Any) -> Settings:
-    environment = more.pop("environment", None)
-    arguments = {"vault_url": url, "vault_token": token, "vault_timeout": 0.5, **more}
-    return load_settings(Layers(environment=environment, arguments=arguments))
-
-
-@pytest.fixture
-def session_of() -> Iterator[Callable[..., VaultSession]]:
-    """Make sessions, and close them."""
-    sessions: list[VaultSession] = []
-
-    def make(url: str, token: Any = TOKEN, **more: Any) -> VaultSession:
-        own = {name: more.pop(name) for name in ("auth", "clock") if name in more}
-        sessions.append(VaultSession(settings_of(url, token, **more), **own))
-        return sessions[-1]
-
-    yield make
-    for session in sessions:
-        session.close()
-
-
-@pytest.fixture
-def session_in(
-    vault: Vault, session_of: Callable[..., VaultSession]
-) -> Callable[..., VaultSession]:
-    """Make sessions with the namespace of this test."""
-
-    def make(url: str | None = None, token: Any = None, **more: Any) -> VaultSession:
-        more = {"vault_namespace": vault.namespace, "vault_timeout": 5, **more}
-        session: VaultSession = session_of(url or vault.url, token or vault.token, **more)
-        return session
-
-    return make
-
-
-def asked(server: Any) -> int:
-    """How many requests came; that about a token that was given, once it was used, is none."""
-    return sum(b"lookup-self" not in request.partition(b"\r\n")[0] for request in server.received)
-
-
-def read(session: VaultSession, path: str = "k") -> Any:
-    return session.request("get", f"secret/data/{path}")
-
-
-def value_of(session: VaultSession) -> Any:
-    return read(session).data["data"]["value"]
-
-
-def write(session: VaultSession, *, cas: int | None = None, path: str = "k") -> Any:
-    body = {"options": {} if cas is None else {"cas": cas}, "data": {"value": "v"}}
-    return session.request("post", f"secret/data/{path}", body=body, repeatable=cas is not None)
-
-
-def assert_tells_nothing(error: BaseException, caplog: Any, *more_secrets: str) -> None:
-    trace = traceback.TracebackException.from_exception(error)
-    shown = [str(error), repr(error), "".join(trace.format()), caplog.text]
-    shown += [repr(pickle.dumps(error)), repr(vars(error)), repr(error.args)]
-    for secret in (TOKEN, BODY, *more_secrets):
-        assert not any(secret in text for text in shown)
-    assert error.__context__ is None
-    assert error.__cause__ is None
-
-
-@pytest.fixture
-def dead() -> str:
-    """The address of a port where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
 
 # One deadline: each of these faults would go on for minutes.
 
@@ -214,9 +141,6 @@ def test_hvacs_own_client_keeps_its_timeout(faulty: Any, session_of: Any) -> Non
     server = faulty(silent=True)
     with pytest.raises(requests.exceptions.ReadTimeout):
         session_of(server.url).client.sys.read_seal_status()
-
-
-# Retries
 
 
 @pytest.mark.parametrize(
@@ -402,77 +326,10 @@ def test_a_login_heeds_the_time_that_a_limit_asks_for(
     assert len(logins) == attempts
 
 
-# Namespaces
-
-
-COMMUNITY = {"body": b'{"initialized": true, "sealed": false, "enterprise": false}'}
-NO_NAMESPACE = {"status": "404 Not Found", "body": b'{"errors": ["namespace not found"]}'}
-
-
-@pytest.mark.parametrize("auth", ["token", "userpass"])
-def test_a_namespace_on_a_server_that_has_none_is_an_error(
-    faulty: Any, session_of: Any, caplog: Any, auth: str
-) -> None:
-    server = faulty(**COMMUNITY)
-    login = {"vault_auth": auth, "vault_username": "u", "vault_password": "p"}
-    session = session_of(server.url, vault_namespace="team-a", **login)
-    for _ in range(2):
-        with pytest.raises(
-            ConfigurationError, match=r"'team-a', and Vault .* no namespaces"
-        ) as caught:
-            read(session)
-    assert_tells_nothing(caught.value, caplog)
-    assert all(each.startswith(b"GET /v1/sys/health?") for each in server.received)
-    assert TOKEN.encode() not in b"".join(server.received)
-
-
-@pytest.mark.parametrize(
-    "health",
-    [
-        {"body": b'{"enterprise": true}'},
-        {"body": b'{"initialized": true}'},
-        NO_NAMESPACE,
-        {"status": "403 No", "body": b"{}"},
-        {"body": b"<html>", "kind": "text/html"},
-    ],
-    ids=["enterprise", "OpenBao", "no namespace", "denied", "HTML"],
-)
-def test_whether_there_are_namespaces_is_asked_once(
-    faulty: Any, session_of: Any, health: Any
-) -> None:
-    server = faulty(**FOUND, first=[health])
-    session = session_of(server.url, vault_namespace="team-a")
-    assert [value_of(session) for _ in range(3)] == ["v"] * 3
-    assert sum(b"sys/health" in each for each in server.received) == 1
-
-
-def test_without_a_namespace_nobody_asks_whether_there_are_namespaces(
-    faulty: Any, session_of: Any
-) -> None:
-    server = faulty(**FOUND)
-    assert value_of(session_of(server.url)) == "v"
-    assert asked(server) == 1
-
-
-def test_an_outage_leaves_open_whether_there_are_namespaces(faulty: Any, session_of: Any) -> None:
-    server = faulty(**COMMUNITY, first=[{"status": "501 No", "body": b"{}"}])
-    session = session_of(server.url, vault_namespace="team-a")
-    with pytest.raises(VaultUnavailableError, match="not initialized"):
-        read(session)
-    with pytest.raises(ConfigurationError, match="no namespaces"):
-        read(session)
-
-
-# Answers
-
-
 def test_json_nested_without_end_is_malformed(faulty: Any, session_of: Any) -> None:
     server = faulty(b'{"data":' + b"[" * 200_000)
     with pytest.raises(MalformedAnswerError):
         read(session_of(server.url))
-
-
-# Writes
 
 
 @pytest.fixture
@@ -547,9 +404,6 @@ def test_a_write_goes_to_the_next_address_if_the_first_is_dead(
     server = faulty(**FOUND)
     assert write(session_of(f"{dead},{server.url}")).status == 200
     assert asked(server) == 1
-
-
-# Several addresses
 
 
 def test_a_dead_address_is_passed_over_and_not_asked_again(
@@ -637,9 +491,6 @@ def test_an_outage_of_every_address_tells_the_cause_and_no_token(
     assert_tells_nothing(caught.value, caplog)
 
 
-# Redirects
-
-
 @pytest.mark.filterwarnings("ignore::secureml.errors.InsecureConnectionWarning")
 @pytest.mark.parametrize("fault", ["refused", "unknown", "plain", "proxy", "socket"])
 @pytest.mark.parametrize("repeatable", [True, False])
@@ -704,237 +555,3 @@ def test_several_addresses_that_all_are_gone_are_asked_until_the_deadline(
 def test_plain_http_to_a_port_that_speaks_tls_is_named(bao_tls: Any, session_of: Any) -> None:
     with pytest.raises(MalformedAnswerError, match="speaks TLS: write https://"):
         read(session_of(bao_tls.server.url.replace("https:", "http:")))
-
-
-def moved(url: str, status: str = "307 Moved") -> dict[str, str]:
-    return {"status": status, "extra": f"Location: {url}/v1/secret/data/k\r\n"}
-
-
-@pytest.mark.parametrize("status", ["301 M", "302 M", "303 M", "307 M", "308 M"])
-def test_a_redirect_to_the_same_host_is_followed(faulty: Any, session_of: Any, status: str) -> None:
-    leader = faulty(**FOUND)
-    standby = faulty(**moved(leader.url, status))
-    assert value_of(session_of(standby.url)) == "v"
-    assert TOKEN.encode() in leader.received[0]
-
-
-@pytest.mark.parametrize("listed", ["localhost", "LocalHost:{port}", "x.invalid, localhost:{port}"])
-def test_a_redirect_to_a_host_of_the_cluster_is_followed(
-    faulty: Any, session_of: Any, listed: str
-) -> None:
-    leader = faulty(**FOUND)
-    port = leader.url.rpartition(":")[2]
-    standby = faulty(**moved(f"http://localhost:{port}"))
-    hosts = listed.format(port=port)
-    assert value_of(session_of(standby.url, vault_cluster_hosts=hosts)) == "v"
-
-
-@pytest.mark.parametrize(
-    ("location", "hosts"),
-    [
-        ("http://localhost:{port}", None),
-        ("http://localhost:{port}", "localhost:1"),
-        ("http://localhost.evil:{port}", "localhost"),
-        ("http://127.0.0.1@localhost:{port}", None),
-        ("http://127.0.0.1:1@127.0.0.1:{port}", None),
-        ("//localhost:{port}", None),
-        ("ftp://127.0.0.1:{port}", None),
-        ("http://localhost:{port}:9", "localhost"),
-        ("http://evil.example[127.0.0.1]:{port}", None),
-        ("http://127.1:{port}", None),
-        ("", "localhost"),
-    ],
-)
-def test_a_redirect_to_another_host_is_refused(
-    faulty: Any, session_of: Any, caplog: Any, location: str, hosts: str | None
-) -> None:
-    elsewhere = faulty(**FOUND)
-    port = elsewhere.url.rpartition(":")[2]
-    standby = faulty(**moved(location.format(port=port)))
-    with pytest.raises(MalformedAnswerError, match="vault_cluster_hosts") as caught:
-        read(session_of(standby.url, vault_cluster_hosts=hosts))
-    assert elsewhere.received == []
-    assert_tells_nothing(caught.value, caplog)
-
-
-def test_a_redirect_from_https_to_http_is_refused(
-    bao_tls: Any, faulty: Any, session_of: Any
-) -> None:
-    from secureml.vault.client.addresses import parse_addresses, redirect_target
-
-    (asked,) = parse_addresses("https://vault.example:8200")
-    known = (asked,)
-    assert redirect_target("http://vault.example:8200/v1/x", asked, known, ()) is None
-    assert redirect_target("https://vault.example:8200/v1/x", asked, known, ()) is not None
-
-
-def test_a_redirect_from_this_machine_to_plain_http_on_another_is_refused(
-    faulty: Any, session_of: Any
-) -> None:
-    agent = faulty(**moved("http://vault.invalid:8200"))
-    with pytest.raises(MalformedAnswerError, match="to a plain one"):
-        read(session_of(agent.url, vault_cluster_hosts="vault.invalid"))
-
-
-def test_a_redirect_to_a_node_that_redirects_is_not_followed_but_repeated(
-    faulty: Any, session_of: Any
-) -> None:
-    leader = faulty(**FOUND)
-    former = faulty(**moved(leader.url))
-    standby = faulty(**moved(leader.url), first=[moved(former.url)])
-    assert value_of(session_of(standby.url, vault_timeout=5)) == "v"
-    assert len(former.received) == 1
-
-
-def test_a_login_follows_the_same_redirects(faulty: Any, session_of: Any) -> None:
-    login = {"body": b'{"auth": {"client_token": "s.new", "lease_duration": 60}}'}
-    leader = faulty(**FOUND, first=[login])
-    there = {"extra": f"Location: {leader.url}/v1/auth/userpass/login/a\r\n"}
-    standby = faulty(**FOUND, first=[{"status": "307 Moved", **there}])
-    more = {"vault_auth": "userpass", "vault_username": "a", "vault_password": "p"}
-    session = session_of(standby.url, None, **more)
-    assert value_of(session) == "v"
-    assert b"s.new" in standby.received[1]
-    elsewhere = {"extra": f"Location: http://localhost:{leader.url.rpartition(':')[2]}/v1/x\r\n"}
-    evil = faulty(status="307 Moved", **elsewhere)
-    before = len(leader.received)
-    with pytest.raises(MalformedAnswerError, match="vault_cluster_hosts"):
-        read(session_of(evil.url, None, **more))
-    assert len(leader.received) == before
-    leader.close()
-
-
-# Proxies and sockets
-
-
-def test_no_netrc_file_or_cookie_changes_a_request(
-    faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login canary password canary")
-    monkeypatch.setenv("NETRC", str(netrc))
-    server = faulty(**FOUND, extra="Set-Cookie: canary=1; Path=/\r\n")
-    session = session_of(server.url)
-    assert [value_of(session) for _ in range(2)] == ["v", "v"]
-    for request in server.received:
-        assert b"canary-token" in request
-        assert b"Cookie" not in request
-        assert b"Authorization" not in request
-
-
-def test_a_proxy_is_used_if_it_is_set(faulty: Any, session_of: Any) -> None:
-    proxy = faulty(**FOUND)
-    with pytest.warns(InsecureConnectionWarning):
-        session = session_of("http://vault.invalid:8200", vault_proxy=proxy.url)
-    assert value_of(session) == "v"
-    assert proxy.received[0].startswith(b"GET http://vault.invalid:8200/v1/secret/data/k")
-
-
-def test_the_environments_proxy_is_used_if_the_settings_say_so(
-    faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proxy, direct = faulty(**FOUND), faulty(**FOUND)
-    monkeypatch.setenv("http_proxy", proxy.url)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with pytest.warns(InsecureConnectionWarning):
-        away = session_of("http://vault.invalid:8200", vault_proxy="environment")
-    assert value_of(away) == "v"
-    assert asked(proxy) == 1
-    assert value_of(session_of(direct.url, vault_proxy="environment")) == "v"
-    assert asked(direct) == 1
-    with pytest.warns(InsecureConnectionWarning):
-        both = session_of(f"{direct.url},http://vault.invalid:8200", vault_proxy="environment")
-    assert value_of(both) == "v"
-    assert (asked(direct), asked(proxy)) == (2, 1)
-
-
-@pytest.mark.parametrize("proxy", ["named", "environment"])
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_no_proxy_sees_what_stays_on_this_machine(
-    faulty: Any, session_of: Any, monkeypatch: pytest.MonkeyPatch, proxy: str, host: str
-) -> None:
-    elsewhere, direct = faulty(**FAILING), faulty(**FOUND)
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, elsewhere.url)
-    monkeypatch.delenv("no_proxy", raising=False)
-    session = session_of(
-        direct.url.replace("127.0.0.1", host),
-        vault_proxy=elsewhere.url if proxy == "named" else proxy,
-        environment="production",
-    )
-    assert value_of(session) == "v"
-    assert session.client.secrets.kv.v2.read_secret_version("k", raise_on_deleted_version=True)
-    assert elsewhere.received == []
-
-
-def test_no_proxy_sees_a_redirect_that_stays_on_this_machine(faulty: Any, session_of: Any) -> None:
-    leader = faulty(**FOUND)
-    proxy = faulty(**moved(leader.url))
-    with pytest.warns(InsecureConnectionWarning):
-        session = session_of(
-            "http://vault.invalid:8200", vault_proxy=proxy.url, vault_cluster_hosts="127.0.0.1"
-        )
-    assert value_of(session) == "v"
-    assert (asked(proxy), asked(leader)) == (1, 1)
-
-
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://a..b:3128", "http://"])
-def test_a_proxy_of_the_environment_that_is_none_is_a_wrong_setting(
-    session_of: Any, monkeypatch: pytest.MonkeyPatch, proxy: str
-) -> None:
-    monkeypatch.setenv("https_proxy", proxy)
-    with pytest.raises(ConfigurationError, match="vault_proxy"):
-        session_of("https://vault.invalid", vault_proxy="environment")
-
-
-def test_a_proxy_that_is_down_is_an_outage(dead: str, session_of: Any, caplog: Any) -> None:
-    session = session_of("https://vault.invalid", vault_proxy=dead)
-    with pytest.raises(VaultUnavailableError, match="its proxy refused the connection") as caught:
-        read(session)
-    assert_tells_nothing(caught.value, caplog)
-
-
-@pytest.fixture
-def unix(
-    relay: Callable[..., Relay], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., str]:
-    """Give a server a unix socket; return its path."""
-
-    def start(url: str) -> str:
-        path = str(tmp_path_factory.mktemp("unix") / "s")
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(path)
-        listener.listen()
-        relay(url, listener=listener)
-        return path
-
-    return start
-
-
-def test_a_unix_socket_leads_to_vault(vault: Any, unix: Any, session_in: Any) -> None:
-    vault.client().secrets.kv.v2.create_or_update_secret("k", {"value": "v"})
-    session = session_in(f"unix://{unix(vault.url)}")
-    assert value_of(session) == "v"
-
-
-def test_a_unix_socket_is_not_behind_the_proxy(
-    vault: Any, unix: Any, dead: str, faulty: Any, session_in: Any
-) -> None:
-    proxy = faulty(**FOUND)
-    session = session_in(f"unix://{unix(vault.url)},{dead}", vault_proxy=proxy.url)
-    assert read(session).status == 404
-    assert proxy.received == []
-
-
-def test_a_unix_socket_that_is_not_there_is_an_outage(session_of: Any, caplog: Any) -> None:
-    with pytest.raises(VaultUnavailableError, match="there is no such socket") as caught:
-        read(session_of("unix:///nowhere"))
-    assert_tells_nothing(caught.value, caplog)
-
-
-def test_a_unix_socket_that_nobody_answers_is_an_outage(
-    faulty: Any, unix: Any, session_of: Any
-) -> None:
-    path = unix(faulty(silent=True).url)
-    with pytest.raises(VaultUnavailableError, match="did not answer"):
-        read(session_of(f"unix://{path}"))
