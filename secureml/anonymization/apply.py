@@ -17,7 +17,8 @@ from secureml.anonymization.tweaks import row_tweaks, tweak_type
 from secureml.anonymization.versions import with_versions
 from secureml.errors import PseudonymizationError
 from secureml.frames.adapters import source_of
-from secureml.frames.base import Column, ColumnValues, NumberColumn, Table
+from secureml.frames.base import Column, Table
+from secureml.frames.column_values import ColumnValues, NumberColumn
 from secureml.frames.streams import Stream, carried, given_back
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keys import Keyring

@@ -33,7 +33,8 @@ from secureml.anonymization.versions import check_version_columns, version_colum
 from secureml.errors import ArgumentError, PseudonymizationError
 from secureml.forksafe import unforked
 from secureml.frames.adapters import source_of
-from secureml.frames.base import ATTRIBUTE, Column, ReadColumn, Table
+from secureml.frames.base import ATTRIBUTE, Column, Table
+from secureml.frames.column_values import ReadColumn
 from secureml.frames.streams import Stream
 from secureml.key_management import KeyManager
 from secureml.pseudonymization.column_spec import ColumnSpec

@@ -25,15 +25,8 @@ from secureml.errors import (
     warn,
 )
 from secureml.frames.adapters import source_of
-from secureml.frames.base import (
-    ATTRIBUTE,
-    CodedColumn,
-    Column,
-    NumberColumn,
-    ReadColumn,
-    Table,
-    TextColumn,
-)
+from secureml.frames.base import ATTRIBUTE, Column, Table
+from secureml.frames.column_values import CodedColumn, NumberColumn, ReadColumn, TextColumn
 from secureml.frames.numbers import converted, numbers_before, parse_numbers
 from secureml.frames.streams import Stream, carried, given_back
 from secureml.key_management import KeyManager, get_default_key_manager

@@ -6,14 +6,8 @@ import numpy as np
 
 from secureml.anonymization.plan import in_column
 from secureml.errors import PseudonymizationError
-from secureml.frames.base import (
-    CodedColumn,
-    Column,
-    ColumnValues,
-    NumberColumn,
-    Table,
-    UnreadColumn,
-)
+from secureml.frames.base import Column, Table
+from secureml.frames.column_values import CodedColumn, ColumnValues, NumberColumn, UnreadColumn
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.ranking.pipeline import MOST_CHARACTERS

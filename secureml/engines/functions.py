@@ -21,7 +21,8 @@ from secureml.anonymization.plan import Plan, in_column, rules_in_force, spec_of
 from secureml.anonymization.problems import invalid_values, too_small_domains
 from secureml.errors import ArgumentError, ManifestError, PseudonymizationError
 from secureml.frames.arrow import ArrowColumn, ArrowTable
-from secureml.frames.base import NumberColumn, ReadColumn, rows_of
+from secureml.frames.base import rows_of
+from secureml.frames.column_values import NumberColumn, ReadColumn
 from secureml.frames.numbers import parse_numbers
 from secureml.frames.strings import combined
 from secureml.key_management import KeyManager, get_default_key_manager

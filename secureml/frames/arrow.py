@@ -15,18 +15,13 @@ from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
 from secureml.forksafe import CachedProperty
-from secureml.frames.base import (
-    ATTRIBUTE,
+from secureml.frames.base import ATTRIBUTE, Column, Table, check_names, check_result, refuse_column
+from secureml.frames.column_values import (
     CodedColumn,
-    Column,
     NumberColumn,
     ReadColumn,
-    Table,
     TextColumn,
     UnreadColumn,
-    check_names,
-    check_result,
-    refuse_column,
     sorted_categories,
 )
 from secureml.frames.numbers import numbers_of, read_numbers, type_before, write_numbers

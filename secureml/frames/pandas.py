@@ -16,18 +16,13 @@ from numpy.typing import NDArray
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.arrow import ArrowColumn, Function, without_remains
-from secureml.frames.base import (
-    ATTRIBUTE,
+from secureml.frames.base import ATTRIBUTE, Column, Table, check_names, check_result, refuse_column
+from secureml.frames.column_values import (
     CodedColumn,
-    Column,
     NumberColumn,
     ReadColumn,
-    Table,
     TextColumn,
     UnreadColumn,
-    check_names,
-    check_result,
-    refuse_column,
     sorted_categories,
 )
 from secureml.frames.dtypes import arrow_type_of, dtype_of, in_arrow, in_dtype, is_same_dtype

@@ -15,7 +15,7 @@ import pytest
 
 from secureml.errors import PseudonymizationError
 from secureml.frames.arrow import ArrowColumn, ArrowTable
-from secureml.frames.base import CodedColumn, NumberColumn, TextColumn
+from secureml.frames.column_values import CodedColumn, NumberColumn, TextColumn
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.values.decimals import Decimals
 from secureml.pseudonymization.values.numbers import WholeNumbers

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from secureml.errors import PseudonymizationError
-from secureml.frames.base import CodedColumn, NumberColumn, ReadColumn, TextColumn
+from secureml.frames.column_values import CodedColumn, NumberColumn, ReadColumn, TextColumn
 from secureml.frames.pandas import PandasColumn
 from secureml.pseudonymization.values.numbers import Limits, WholeNumbers
 from secureml.pseudonymization.values.text import Text

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.errors import PseudonymizationError
-from secureml.frames.base import NumberColumn
+from secureml.frames.column_values import NumberColumn
 from secureml.frames.dtypes import arrow_type_of
 from secureml.frames.numbers import numbers_of
 from secureml.frames.pandas import PandasColumn

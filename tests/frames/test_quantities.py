@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.errors import PseudonymizationError
-from secureml.frames.base import NumberColumn
+from secureml.frames.column_values import NumberColumn
 from secureml.frames.dtypes import arrow_type_of, dtype_of
 from secureml.frames.numbers import converted, numbers_of, parse_numbers
 from secureml.frames.pandas import PandasColumn

@@ -9,7 +9,7 @@ import pytest
 
 from secureml import KeyManager, anonymize, reidentify
 from secureml.frames import arrow
-from secureml.frames.base import CodedColumn, TextColumn
+from secureml.frames.column_values import CodedColumn, TextColumn
 from secureml.frames.pandas import PandasColumn
 from secureml.stores import MemoryStore
 
