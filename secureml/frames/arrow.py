@@ -24,17 +24,9 @@ from secureml.frames.column_values import (
     UnreadColumn,
     sorted_categories,
 )
+from secureml.frames.leaves import leaf, leaf_beside, rows_of_leaf, with_leaf
 from secureml.frames.numbers import numbers_of, read_numbers, type_before, write_numbers
-from secureml.frames.paths import (
-    Path,
-    holders_of,
-    leaf,
-    leaf_beside,
-    paths_of,
-    resolve,
-    rows_of_leaf,
-    with_leaf,
-)
+from secureml.frames.paths import Path, holders_of, paths_of, resolve
 from secureml.frames.strings import PLAIN, combined, is_text, read_text, strings_of, write_text
 from secureml.frames.type_names import arrow_name_of, dtype_name_of, type_of
 from secureml.pseudonymization.manifest import Column as Entry
