@@ -46,7 +46,7 @@ class ArrowStream(Stream):
         return pa.RecordBatchReader.from_batches(schema, self._batches(function, schema))
 
     def _batches(self, function: OfBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """Give the new batches, and none behind one that has an error."""
+        """Yield the new batches, up to one with an error."""
         read = 0
         for batch in self._opened():
             where = f"rows {read + 1} to {read + len(batch)}"

@@ -21,7 +21,7 @@ _UNKNOWN = "__UNKNOWN_CATEGORIES__"
 
 
 class DaskStream(Stream):
-    """A Dask DataFrame: its graph goes on behind what is applied to its partitions.
+    """A Dask DataFrame, to whose graph functions of its partitions are added.
 
     Args:
         frame: the DataFrame.
@@ -84,7 +84,7 @@ class _Partitions:
         made: pd.DataFrame = in_batch(where, self.function, PandasTable(frame)).native(
             self.manifest
         )
-        # Partitions may differ from the meta that the caller gave them; what is made of them not.
+        # Partitions may differ from the meta that the caller gave them, and results may not.
         new = [name for name in self.dtypes if made[name].dtype != frame.dtypes.get(name)]
         check_types(
             new, [self.dtypes[name] for name in new], [str(made[name].dtype) for name in new]
@@ -96,14 +96,14 @@ class _Partitions:
 
 
 def _with_categories(
-    meta: pd.DataFrame, categories: list[str], where: Callable[[Any, Any], bool]
+    meta: pd.DataFrame, categories: list[str], is_chosen: Callable[[Any, Any], bool]
 ) -> pd.DataFrame:
     """Return a frame without rows, some of whose categoricals have other categories."""
     return meta.astype(
         {
             name: pd.CategoricalDtype(categories, dtype.ordered)
             for name, dtype in meta.dtypes.items()
-            if isinstance(dtype, pd.CategoricalDtype) and where(name, dtype)
+            if isinstance(dtype, pd.CategoricalDtype) and is_chosen(name, dtype)
         }
     )
 

@@ -18,7 +18,7 @@ __all__ = ["RayStream", "source_of"]
 
 
 class RayStream(Stream):
-    """A Dataset: its plan goes on behind what is applied to its blocks.
+    """A Dataset, to whose plan functions of its blocks are added.
 
     Args:
         dataset: the Dataset. Ray reads a row if nothing else tells it the schema.
@@ -68,7 +68,7 @@ class _Blocks:
         try:
             return in_batch(where, self._made, table).native(self.manifest)
         except SecureMLError:
-            # What else comes out of a function, Ray tells of in the text of an error of its own.
+            # By default Ray raises an error of its own, with the text of this one.
             sys.modules["ray.data"].DataContext.get_current().raise_original_map_exception = True
             raise
 

@@ -30,7 +30,7 @@ __all__ = ["SparkStream", "source_of"]
 
 _ROWS = 1 << 17
 _OCTETS = 32 << 20
-"""How much of a partition is worked on at once: so much that fixed costs are small beside it."""
+"""Rows and octets of a partition that are worked on at once, so that fixed costs are small."""
 
 _SPECIAL = frozenset(".`")
 
@@ -50,7 +50,7 @@ _WIDER = {
 
 
 class SparkStream(Stream):
-    """A Spark DataFrame: its plan goes on behind what is applied to its batches.
+    """A Spark DataFrame, to whose plan functions of its batches are added.
 
     Args:
         frame: the DataFrame.

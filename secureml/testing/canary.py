@@ -148,7 +148,7 @@ class Canary:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """See what is logged, written and warned of in a ``with`` block."""
+        """Record what is logged, written and warned of in a ``with`` block."""
         make_record, show_warning = logging.getLogRecordFactory(), warnings.showwarning
 
         # Handlers and propagation are what a program configures itself.

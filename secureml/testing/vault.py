@@ -78,7 +78,7 @@ class Vault:
 
 @contextmanager
 def fresh_namespace(server: DevServer) -> Iterator[Vault]:
-    """Make a namespace: what one test mounts, writes and allows is unknown to every other.
+    """Make a namespace, which keeps mounts, secrets and policies apart from other tests.
 
     Args:
         server: an OpenBao server, which runs.

@@ -101,9 +101,9 @@ def _forms(secret: SecretBytes) -> Iterator[bytes]:
 
 
 def _in_base64(content: bytes) -> Iterator[bytes]:
-    """Return how base64 has the content, alone and behind one or two other bytes.
+    """Return the content in base64, alone and after one or two other bytes.
 
-    A digit in which other bytes take part is left out.
+    Digits that depend on those bytes are left out.
     """
     alone = base64.b64encode(content).rstrip(b"=")
     for before, first in ((0, 0), (1, 2), (2, 3)):
@@ -116,7 +116,7 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def _overlap(text: bytes, form: bytes) -> int:
-    """Return the length of the longest end of a text that a form begins with, and goes on after."""
+    """Return the length of the longest suffix of a text that is a proper prefix of a form."""
     start = max(0, len(text) - len(form) + 1)
     while (start := text.find(form[:1], start)) >= 0:
         if form.startswith(text[start:]):

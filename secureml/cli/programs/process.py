@@ -104,7 +104,7 @@ def supervise(
             code = wait(process)
     if failure is not None:
         raise failure
-    # What the program left running may still write. A signal ends this process by now.
+    # Processes that the program left may still write. From here on a signal ends this one.
     for pump in pumps:
         pump.join()
     if problems:
@@ -114,7 +114,7 @@ def supervise(
 
 @contextmanager
 def _woken_by_its_end() -> Iterator[Callable[[subprocess.Popen[bytes]], int]]:
-    """Wait for a program so that no signal is missed: one just before waitpid would have to wait.
+    """Wait for a program without waitpid, which delays a signal that comes just before it.
 
     Yields:
         What returns the exit code of a program that is started in the block, once it has ended.
@@ -190,7 +190,7 @@ def _is_in_foreground() -> bool:
 
 
 def _pump(source: int, target: int, masker: Masker, problems: list[OSError]) -> None:
-    """Write what is read until its end; a reader that has left ends it too."""
+    """Copy bytes until the source ends, or nobody reads the target any more."""
     try:
         while data := os.read(source, _CHUNK):
             _write(target, masker.feed(data))

@@ -108,7 +108,18 @@ class WrittenTable:
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """One table of a job."""
+    """The copy of one table of a job.
+
+    Args:
+        source: the table.
+        work: what is done with its rows.
+        target: the name of the copy.
+        place: the name that it has until all rows are written.
+        columns: of the copy.
+        read: the schema of what the work takes.
+        made: the schema of what the work returns.
+        domain: how the names of its temporary domains begin.
+    """
 
     source: SourceTable
     work: Work
