@@ -53,6 +53,8 @@ class Outcome:
 class Strategy(ABC):
     """Replaces the values of one column.
 
+    One without tweaks of rows replaces those of many batches, in several threads at once.
+
     A strategy declares its options as keyword-only arguments, each with a default, and hands
     their values on.
 
