@@ -60,7 +60,8 @@ def show(*lines: object, err: bool = False) -> None:
     text = "\n".join(map(shown, lines)).encode(encoding, "backslashreplace")
     # Nobody can be told of an error stream that is full or closed.
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
-        click.echo(text.decode(encoding), err=err)
+        # The stream is named, for click would write past the one that a progress bar puts there.
+        click.echo(text.decode(encoding), file=stream, err=err)
 
 
 def show_error(message: str, remedy: str = "") -> None:

@@ -27,6 +27,20 @@ FOLDER = Path(secureml.cli.__file__).parent
 PRINTERS = {"echo", "secho", "echo_via_pager", "prompt", "confirm", "style", "progressbar"}
 STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
 
+ON_A_TERMINAL = """
+import contextlib, os, pty
+from secureml.cli.output import progress, show
+from secureml.files import Done
+ours, theirs = pty.openpty()
+os.dup2(theirs, 2)
+{}
+os.set_blocking(ours, False)
+with contextlib.suppress(BlockingIOError):
+    while True:
+        os.write(1, os.read(ours, 65536))
+"""
+"""Runs something, and prints what standard error had then, if that is a terminal."""
+
 
 def steers(text: str) -> list[str]:
     """The characters of a text that a terminal may take for orders, or that reorder a line."""
@@ -118,19 +132,10 @@ class TestProgress:
     @pytest.mark.parametrize("terminal", ["xterm", "dumb"])
     def test_is_a_bar_on_a_terminal_that_can_draw_one(self, python, terminal):
         script = """
-import contextlib, os, pty
-from secureml.cli.output import progress
-from secureml.files import Done
-ours, theirs = pty.openpty()
-os.dup2(theirs, 2)
 with progress("[b]big\x1b.csv" + "x" * 200) as update:
     update(Done(0.25, rows=1234, bytes=5_000_000, file=3, files=12))
-os.set_blocking(ours, False)
-with contextlib.suppress(BlockingIOError):
-    while True:
-        os.write(1, os.read(ours, 65536))
 """
-        ran = python("-c", script, TERM=terminal, COLUMNS="100")
+        ran = python("-c", ON_A_TERMINAL.format(script), TERM=terminal, COLUMNS="100")
         if terminal == "dumb":
             assert (ran.code, ran.out) == (0, "")
             return
@@ -140,6 +145,16 @@ with contextlib.suppress(BlockingIOError):
         assert "file 3 of 12, 1,234 rows, " in shown
         assert " 25%" in shown
         assert "\x1b." not in shown
+
+    def test_leaves_a_line_of_its_own_to_a_warning(self, python):
+        script = """
+with progress("big.csv") as update:
+    update(Done(0.25, rows=1234, bytes=5_000_000))
+    show("warning: the key is public", err=True)
+"""
+        ran = python("-c", ON_A_TERMINAL.format(script), TERM="xterm", COLUMNS="100")
+        assert ran.code == 0, ran.err
+        assert re.search(r"\x1b\[2Kwarning: the key is public\s*\n", ran.out), ran.out
 
 
 @pytest.mark.parametrize("width", ["10", "40", "80"])
