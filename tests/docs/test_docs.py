@@ -15,7 +15,12 @@ from secureml import key_management
 from secureml.cli.base import exit_code_of
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = {"docs/kubernetes.md", "docs/notebooks.md", "docs/postgres.md"}
+ELSEWHERE = {
+    "docs/github-actions.md",
+    "docs/kubernetes.md",
+    "docs/notebooks.md",
+    "docs/postgres.md",
+}
 """Pages that take a server or a kernel which other tests start: these follow them."""
 PAGES = sorted(
     {page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md")} - ELSEWHERE
