@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint test-core test-install test-lowest test-versions test-all docs bench
 .PHONY: docs-demo bench-outages bench-fleet coverage test-workflows fuzz release-check clean
-.PHONY: $(PYTHONS:%=test-python-%)
+.PHONY: test-pages $(PYTHONS:%=test-python-%)
 
 help:
 	@echo 'make demo          watch keys being made and a table being pseudonymized and recovered'
@@ -31,6 +31,7 @@ help:
 	@echo 'make test-install  install the package with pip and with poetry, as documented'
 	@echo 'make test-lowest   test with the lowest versions of the dependencies (Python 3.11 or 3.12)'
 	@echo 'make test-workflows  test the pages on Airflow, dbt and Kubernetes in an environment of their own'
+	@echo 'make test-pages    build the documentation, and look at it in Chromium'
 	@echo 'make test-versions make test, make test-lowest, and the tests with each other Python that is found'
 	@echo 'make test-all      the same, with the longest runs in full'
 	@echo 'make coverage      measure which branches of the built package the tests of make test take'
@@ -85,6 +86,10 @@ test-lowest: .venv-lowest/.lowest .venv-openbao-2.6/.installed
 # No part of test-all: to install Airflow alone takes minutes.
 test-workflows: .venv-workflows/.workflows
 	.venv-workflows/bin/pytest --installed tests/docs -k 'airflow or dbt or kubernetes'
+
+# Chromium is the system's: `apt-get install chromium`.
+test-pages: docs .venv-pages/.pages
+	.venv-pages/bin/pytest $(PARALLEL) tests/pages
 
 test-versions: test test-lowest $(PYTHONS:%=test-python-%)
 
@@ -143,7 +148,7 @@ release-check: .venv-release/.tools
 
 clean:
 	rm -rf .venv .venv-core .venv-lowest .venv-poetry .venv-openbao-2.6 $(PYTHONS:%=.venv-%)
-	rm -rf .venv-release .venv-released .venv-workflows build dist docs/_build
+	rm -rf .venv-release .venv-released .venv-workflows .venv-pages build dist docs/_build
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # The package is built once, and installed into each environment from the same wheel.
@@ -161,6 +166,7 @@ build/wheel.stamp: $(SOURCES) | .venv/pyvenv.cfg
 .venv-workflows/.workflows: EXTRAS = [vault,server,duckdb]
 .venv-workflows/.workflows: ALSO = apache-airflow-task-sdk~=1.3 dbt-core~=1.10.0 dbt-duckdb~=1.10.0 \
     kubernetes-validate pytest pytest-timeout trustme
+.venv-pages/.pages: EXTRAS = [pages]
 .venv-lowest/.lowest: EXTRAS = [vault,server,fsspec,dev]
 .venv-lowest/.lowest: ALSO = --constraint tests/lowest.txt
 .venv-lowest/.lowest: tests/lowest.txt
@@ -169,13 +175,14 @@ $(PYTHONS:%=.venv-%/.dev): EXTRAS = [vault,server,s3,dev]
 .venv/.demo .venv/.dev .venv/.bench: | .venv/pyvenv.cfg
 .venv-core/.core: | .venv-core/pyvenv.cfg
 .venv-workflows/.workflows: | .venv-workflows/pyvenv.cfg
+.venv-pages/.pages: | .venv-pages/pyvenv.cfg
 .venv-lowest/.lowest: | .venv-lowest/pyvenv.cfg
 .venv-poetry/.poetry: | .venv-poetry/pyvenv.cfg
 $(PYTHONS:%=.venv-%/.dev): .venv-%/.dev: | .venv-%/pyvenv.cfg
 
 # pip keeps an installed package of the same version, so the first line replaces it by force.
 .venv/.demo .venv/.dev .venv/.bench .venv-core/.core .venv-lowest/.lowest \
-.venv-workflows/.workflows $(PYTHONS:%=.venv-%/.dev): build/wheel.stamp
+.venv-workflows/.workflows .venv-pages/.pages $(PYTHONS:%=.venv-%/.dev): build/wheel.stamp
 	$(@D)/bin/pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
 	$(@D)/bin/pip install --quiet "$$(echo build/wheel/*.whl)$(EXTRAS)" $(ALSO)
 	touch $@

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 import click
 from docutils.nodes import Node
@@ -27,6 +28,8 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = f"secureml {version}"
 html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_favicon = "_static/favicon.svg"
 
 # The docstrings are plain text: a name in single backquotes is code and no link.
 default_role = "code"
@@ -48,10 +51,10 @@ suppress_warnings = ["misc.highlighting_failure"]
 
 
 class SettingsReference(SphinxDirective):
-    """The table of all settings, as the package itself describes them."""
+    """The list of all settings, as the package itself describes them."""
 
     def run(self) -> list[Node]:
-        """Make the table."""
+        """Make the list."""
         return self.parse_text_to_nodes(reference())
 
 
@@ -96,8 +99,27 @@ def _help_of(command: click.Command, path: str) -> Iterator[str]:
             yield from _help_of(inner, f"{path} {name}")
 
 
+REPLACED = {
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    "<p><img": '<p tabindex="0"><img',
+    'role="heading"': 'role="heading" aria-level="2"',
+}
+"""What scrolls takes the focus, for keyboards; a heading without a level is none to a reader."""
+
+
+def make_accessible(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Node | None
+) -> None:
+    """Add to a page what assistive technology needs and its writer leaves out."""
+    for part in {"body", "furo_navigation_tree"} & set(context):
+        for text, better in REPLACED.items():
+            context[part] = context[part].replace(text, better)
+
+
 def setup(app: Sphinx) -> None:
-    """Register the directives of these pages."""
+    """Register the directives of these pages, and what is done to each page at last."""
+    app.connect("html-page-context", make_accessible, priority=900)
     app.add_directive("settings-reference", SettingsReference)
     app.add_directive("error-reference", ErrorReference)
     app.add_directive("command-reference", CommandReference)

@@ -126,6 +126,7 @@ def test_the_extras_hold_what_the_core_can_do_without():
         "dev",
         "duckdb",
         "fsspec",
+        "pages",
         "polars",
         "postgres",
         "ray",
