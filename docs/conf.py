@@ -26,6 +26,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 html_theme = "furo"
+pygments_dark_style = "a11y-high-contrast-dark"  # as the light one; the default underlines imports
 html_title = f"secureml {version}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
