@@ -14,13 +14,15 @@ ENGINES := tests/engines/postgres tests/engines/test_*.py
 # and which ends at a timeout: an engine may wait where no signal is heard.
 PARALLEL := --numprocesses auto --dist worksteal --ignore=tests/engines
 
+MUTANTS := 300
+SEED := 1
 MEASURED := .venv/bin/coverage run .venv/bin/pytest --installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint test-core test-install test-lowest test-versions test-all docs bench
-.PHONY: docs-demo bench-outages bench-fleet coverage test-workflows fuzz release-check clean
+.PHONY: docs-demo bench-outages bench-fleet coverage mutants test-workflows fuzz release-check clean
 .PHONY: test-pages $(PYTHONS:%=test-python-%)
 
 help:
@@ -35,6 +37,7 @@ help:
 	@echo 'make test-versions make test, make test-lowest, and the tests with each other Python that is found'
 	@echo 'make test-all      the same, with the longest runs in full'
 	@echo 'make coverage      measure which branches of the built package the tests of make test take'
+	@echo 'make mutants       change the code at random and list the changes that no test notices'
 	@echo 'make docs          build the documentation into docs/_build/html'
 	@echo 'make docs-demo     draw the picture of the demo in the README anew'
 	@echo 'make bench         measure speed and memory beside the AES floor and other packages'
@@ -67,6 +70,10 @@ coverage: .venv/.dev .venv-openbao-2.6/.installed
 	.venv/bin/coverage combine --quiet; \
 	.venv/bin/coverage report || failed=1; \
 	exit $$failed
+
+# MUTANTS=all is days. What is listed and stays is told in tests/mutants.md.
+mutants: .venv/.mutants
+	.venv/bin/python tools/mutants.py --mutants $(MUTANTS) --seed $(SEED)
 
 lint: .venv/.dev
 	.venv/bin/ruff check .
@@ -195,6 +202,11 @@ $(PYTHONS:%=.venv-%/.dev): .venv-%/.dev: | .venv-%/pyvenv.cfg
 
 .venv-release/.tools: | .venv-release/pyvenv.cfg
 	$(@D)/bin/pip install --quiet bandit build cyclonedx-bom hatchling pip-audit twine
+	touch $@
+
+# Its operators are called directly, so that another version is another sample.
+.venv/.mutants: .venv/.dev
+	.venv/bin/pip install --quiet mutmut==3.8.1
 	touch $@
 
 .venv-poetry/.poetry:
