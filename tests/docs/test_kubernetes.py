@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,6 @@ import yaml
 from helpers.kubernetes import KubernetesApi
 from helpers.logins import free_port
 from secureml.vault.devserver.child import Child
-from secureml.vault.devserver.server import _bundled_binary
 
 if TYPE_CHECKING:
     from conftest import Block, Reader
@@ -70,9 +70,10 @@ class Pod:
         [config] = [block.text for block in self._blocks if block.file == file]
         (self._reader.folder / file).write_text(self.here(config))
         program, *arguments = container["command"]
-        assert program == "bao"
+        found = shutil.which(program, path=self.environment["PATH"])
+        assert found is not None
         log = self._reader.folder / "log"
-        child = Child([str(_bundled_binary()), *arguments], directory=self._reader.folder, log=log)
+        child = Child([found, *arguments], directory=self._reader.folder, log=log)
         try:
             probe = container["startupProbe"]["exec"]["command"]
             end = time.monotonic() + 30
