@@ -4,7 +4,8 @@ from secureml.files.datasets import WrittenFiles, anonymize_files, reidentify_fi
 from secureml.files.manifests import manifest_of
 from secureml.files.progress import Done
 from secureml.files.rekeying import rekey_file
-from secureml.files.transfer import Written, anonymize_file, preview_file, reidentify_file
+from secureml.files.single import anonymize_file, preview_file, reidentify_file
+from secureml.files.transfer import Written
 from secureml.files.usage import KeyUsage, key_usage
 
 __all__ = [
