@@ -29,15 +29,16 @@ STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
 
 ON_A_TERMINAL = """
 import contextlib, os, pty
-from secureml.cli.output import progress, show
+from secureml.cli.output import progress, show, show_error
 from secureml.files import Done
 ours, theirs = pty.openpty()
 os.dup2(theirs, 2)
 {}
-os.set_blocking(ours, False)
-with contextlib.suppress(BlockingIOError):
-    while True:
-        os.write(1, os.read(ours, 65536))
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+os.close(theirs)
+with contextlib.suppress(OSError):  # how a terminal ends that nobody writes to any more
+    while part := os.read(ours, 65536):
+        os.write(1, part)
 """
 """Runs something, and prints what standard error had then, if that is a terminal."""
 
@@ -306,15 +307,8 @@ def test_an_error_is_a_plain_line_in_a_pipe_with_its_code(installed):
 
 
 def test_an_error_on_a_terminal_has_its_remedy_and_can_not_steer_it(python):
-    script = f"""
-import os, pty
-from secureml.cli.output import show_error
-ours, theirs = pty.openpty()
-os.dup2(theirs, 2)
-show_error("[red]" + {IN_FILES!r} + " is wrong (SML-100)", "Correct it.")
-os.write(1, os.read(ours, 65536))
-"""
-    ran = python("-c", script, TERM="xterm", COLUMNS="40")
+    script = f"show_error('[red]' + {IN_FILES!r} + ' is wrong (SML-100)', 'Correct it.')"
+    ran = python("-c", ON_A_TERMINAL.format(script), TERM="xterm", COLUMNS="40")
     assert ran.code == 0, ran.err
     shown = re.sub("\x1b\\[[0-9;]*m", "", ran.out.replace("\r", ""))
     assert shown.startswith("error: [red]\\x1b]0;owned")
