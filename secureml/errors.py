@@ -39,7 +39,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "AccessDeniedError",
@@ -99,7 +99,7 @@ class SecureMLError(Exception):
 
     def reword(self, message: str) -> None:
         """Replace the text, as by one that tells where it happened too."""
-        self.args = (message, *self.args[1:])
+        self.args: tuple[Any, ...] = (message, *self.args[1:])
 
     def __str__(self) -> str:
         message = self.message
@@ -122,7 +122,7 @@ class ConfigurationError(SecureMLError, ValueError):
 
     def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.problems = tuple(problems) or (message,)
+        self.problems: tuple[str, ...] = tuple(problems) or (message,)
 
     @classmethod
     def of(cls, problems: Sequence[str]) -> ConfigurationError:
@@ -163,7 +163,7 @@ class SecretNotFoundError(SecretError, LookupError):
 
     def __init__(self, message: str, *, looked_in: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.looked_in = tuple(looked_in)
+        self.looked_in: tuple[str, ...] = tuple(looked_in)
 
 
 class SecretDeletedError(SecretNotFoundError):
@@ -318,7 +318,7 @@ class ArgumentError(PseudonymizationError):
     def __init__(self, message: str, *, argument: str = "", problem: str = "") -> None:
         super().__init__(message)
         self.argument = argument
-        self.problem = problem or message
+        self.problem: str = problem or message
 
     @classmethod
     def of(cls, argument: str, problem: str, given: str = "") -> ArgumentError:

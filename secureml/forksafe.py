@@ -72,7 +72,7 @@ class Mutex:
     def __init__(self, lock: threading.RLock, seconds: float) -> None:
         self._lock = lock
         self._seconds = seconds
-        self.__exit__ = lock.__exit__
+        self.__exit__: Callable[..., None] = lock.__exit__
 
     def __enter__(self) -> None:
         try:
@@ -102,7 +102,7 @@ class ForkSafeLock(Renewed):
     def renew(self) -> None:
         """Replace a lock that a thread of the parent may hold."""
         self._lock = threading.RLock()
-        self.mutex = Mutex(self._lock, _LONGEST_WAIT)
+        self.mutex: Mutex = Mutex(self._lock, _LONGEST_WAIT)
 
     def within(self, seconds: float) -> Mutex:
         """Return the lock for one ``with``, with a timeout of its own.

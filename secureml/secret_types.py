@@ -9,7 +9,7 @@ import functools
 import hmac
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, overload
+from typing import Any, ClassVar, Generic, NoReturn, ParamSpec, TypeVar, overload
 
 __all__ = [
     "SecretBytes",
@@ -57,7 +57,7 @@ class _Concealed(Generic[_Content]):
             return hmac.compare_digest(content, others)
         return bool(content == others)
 
-    __hash__ = None  # type: ignore[assignment]  # a hash would be an unkeyed digest of the content
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # a hash would be an unkeyed digest of the content
 
     def __copy__(self) -> _Concealed[_Content]:
         return self

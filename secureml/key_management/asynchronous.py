@@ -8,7 +8,7 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from secureml.errors import ConfigurationError, SecretError
 from secureml.forksafe import ForkSafeLock, Renewed
@@ -124,37 +124,37 @@ class AsyncKeyManager:
         self._lock = ForkSafeLock()
         self._threads = _Threads()
 
-    get_secret = _read(KeyManager.get_secret)
-    secret_info = _read(KeyManager.secret_info)
-    set_secret = _write(KeyManager.set_secret)
+    get_secret: Final = _read(KeyManager.get_secret)
+    secret_info: Final = _read(KeyManager.secret_info)
+    set_secret: Final = _write(KeyManager.set_secret)
 
-    get_encryption_key = _read(KeyManager.get_encryption_key)
-    get_key = _read(KeyManager.get_key)
-    unwrap_key = _read(KeyManager.unwrap_key)
-    rewrap_key = _read(KeyManager.rewrap_key)
-    derive_key = _read(KeyManager.derive_key)
+    get_encryption_key: Final = _read(KeyManager.get_encryption_key)
+    get_key: Final = _read(KeyManager.get_key)
+    unwrap_key: Final = _read(KeyManager.unwrap_key)
+    rewrap_key: Final = _read(KeyManager.rewrap_key)
+    derive_key: Final = _read(KeyManager.derive_key)
 
-    list_keys = _read(KeyManager.list_keys)
-    key_info = _read(KeyManager.key_info)
-    key_history = _read(KeyManager.key_history)
-    key_versions = _read(KeyManager.key_versions)
+    list_keys: Final = _read(KeyManager.list_keys)
+    key_info: Final = _read(KeyManager.key_info)
+    key_history: Final = _read(KeyManager.key_history)
+    key_versions: Final = _read(KeyManager.key_versions)
 
-    generate_key = _write(KeyManager.generate_key)
-    import_key = _write(KeyManager.import_key)
-    rotate_key = _write(KeyManager.rotate_key)
-    rotate_due = _write(KeyManager.rotate_due)
-    set_rotation_period = _write(KeyManager.set_rotation_period)
-    disable_key_version = _write(KeyManager.disable_key_version)
-    enable_key_version = _write(KeyManager.enable_key_version)
-    destroy_key_version = _write(KeyManager.destroy_key_version)
-    accept_rollback = _write(KeyManager.accept_rollback)
+    generate_key: Final = _write(KeyManager.generate_key)
+    import_key: Final = _write(KeyManager.import_key)
+    rotate_key: Final = _write(KeyManager.rotate_key)
+    rotate_due: Final = _write(KeyManager.rotate_due)
+    set_rotation_period: Final = _write(KeyManager.set_rotation_period)
+    disable_key_version: Final = _write(KeyManager.disable_key_version)
+    enable_key_version: Final = _write(KeyManager.enable_key_version)
+    destroy_key_version: Final = _write(KeyManager.destroy_key_version)
+    accept_rollback: Final = _write(KeyManager.accept_rollback)
 
-    export_key = _read(KeyManager.export_key)
-    read_export = _read(KeyManager.read_export)
-    restore_key = _write(KeyManager.restore_key)
+    export_key: Final = _read(KeyManager.export_key)
+    read_export: Final = _read(KeyManager.read_export)
+    restore_key: Final = _write(KeyManager.restore_key)
 
-    invalidate = _read(KeyManager.invalidate)
-    on_rotate = _write(KeyManager.on_rotate)
+    invalidate: Final = _read(KeyManager.invalidate)
+    on_rotate: Final = _write(KeyManager.on_rotate)
 
     async def keys_of(self, name: str | None = None, *, key_bytes: int = 32) -> AsyncIterator[Key]:
         """Iterate over the different keys under a name, as ``KeyManager.keys_of`` does."""

@@ -80,7 +80,7 @@ class DomainKeys:
     ) -> None:
         self._derive = derive
         self._prefix = prefix
-        self.domain = domain
+        self.domain: str = domain
 
     def fpe(self) -> SecretBytes:
         """Return the key for FF1, 32 octets."""
@@ -154,7 +154,7 @@ class Keyring:
         self._seal: SketchSeal | None = None
         self._kept: dict[Hashable, Any] = {}
         check = derive("pseudonymization/key-check", 16).hex()
-        self.reference = KeyReference(name, version, environment, check, envelope)
+        self.reference: KeyReference = KeyReference(name, version, environment, check, envelope)
 
     def __str__(self) -> str:
         return f"{self.reference}, {self._origin}"

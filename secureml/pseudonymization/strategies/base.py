@@ -81,7 +81,8 @@ class Strategy(ABC):
     def __init__(
         self, keys: DomainKeys, row_tweaks: RowTweaks | None = None, **options: Option
     ) -> None:
-        self.keys, self.row_tweaks = keys, row_tweaks
+        self.keys: DomainKeys = keys
+        self.row_tweaks: RowTweaks | None = row_tweaks
         self.options: Mapping[str, Option] = options
 
     def algorithm_for(self, kind: type, *, tweaked: bool) -> str:

@@ -75,8 +75,8 @@ class Alphabets:
         self._ordinal_of = np.empty(CODE_POINTS, np.uint32)
         self._ordinal_of[self._code_of] = np.arange(CODE_POINTS, dtype=np.uint32)
 
-        self.sizes = np.array([len(codes) for codes in members], np.uint32)
-        self.starts = self._ordinal_of[[codes[0] for codes in members]]
+        self.sizes: NDArray[np.uint32] = np.array([len(codes) for codes in members], np.uint32)
+        self.starts: NDArray[np.uint32] = self._ordinal_of[[codes[0] for codes in members]]
         self._canonical_of = np.arange(CODE_POINTS, dtype=np.uint32)
         self._canonical_of[classed] = np.repeat(self._code_of[self.starts], self.sizes)
         self._narrow_canonical_of = self._canonical_of[: 1 << 16].astype(np.uint16)

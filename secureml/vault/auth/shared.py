@@ -81,8 +81,8 @@ class SharedLogin:
         self.timeout = timeout
         self.users: list[FailoverClient] = []
         self.current: LoggedIn | None = None
-        self.is_over = False
-        self.lock = ForkSafeLock()
+        self.is_over: bool = False
+        self.lock: ForkSafeLock = ForkSafeLock()
         self._clock = clock
         self._looked_up: LoggedIn | None = None
         self._limit: VaultUnavailableError | None = None

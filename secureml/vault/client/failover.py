@@ -72,9 +72,9 @@ class FailoverClient:
         self._audit = Audit(settings)
         self._timeout = settings.vault_timeout
         self._method = settings.vault_auth_mount or settings.vault_auth
-        self.namespace = settings.vault_namespace
+        self.namespace: str | None = settings.vault_namespace
         self._has_namespaces = self.namespace is None
-        self.preferred = self._addresses[0]
+        self.preferred: Address = self._addresses[0]
 
     def in_turn(self) -> tuple[Address, ...]:
         """Return the addresses in the order in which they are tried."""
