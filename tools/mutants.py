@@ -66,8 +66,10 @@ AT_LEAST = 30
 NEAR = 300
 ABOVE = 600
 
-# Each takes a minute: they are of the tests above alone.
-LONG = ["test_life_model.py", "test_rotations.py", "test_rolled_back.py"]
+# Each takes a minute: they come last, and nobody measures which lines they run.
+LONG = [
+    f"tests/key_management/test_{name}.py" for name in ("life_model", "rotations", "rolled_back")
+]
 
 SPOKEN = {"__repr__", "__str__", "_repr_html_"}
 SAYING = {"warn", "debug", "info", "warning", "exception", "cast", "TypeVar"}
@@ -188,6 +190,10 @@ class Run:
         if measured := coverage.Coverage.current():
             measured.switch_context(item.nodeid)
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.took[report.nodeid] += report.duration
         if report.failed:
@@ -202,7 +208,6 @@ def run_tests(
     os.chdir(folder)
     os.environ["PYTHONPATH"] = folder
     sys.path.insert(0, folder)
-    sys.dont_write_bytecode = measured_in is None
     measured = coverage.Coverage(data_file=measured_in, source_pkgs=["secureml"], config_file=False)
     if measured_in:
         measured.start()
@@ -270,7 +275,7 @@ def map_of(room: str) -> Path:
 def measure_lines(room: str, context: Any) -> None:
     """Write down which tests run which lines, what each takes, and of what state of files."""
     paths = paths_of(ROOMS[room][1])
-    paths += [f"--ignore=tests/key_management/{name}" for name in LONG]
+    paths += [f"--ignore={file}" for file in LONG]
     measured_in = str(BUILD / f"lines-{room}")
     answer = in_fork(context, paths, Run(None, {}, 3600), 4000, measured_in)
     assert answer, "the tests do not end"
@@ -315,38 +320,72 @@ def tests_of(mutant: Mutant, lines: range, known: dict[str, Any]) -> set[str]:
     return found - known["failed"]
 
 
+def changed_since_measured(room: str, near: list[str]) -> set[str]:
+    """Returns the files of tests that may have more tests than were measured."""
+    files = [
+        each
+        for path in map(Path, near)
+        for each in (path.rglob("test_*.py") if path.is_dir() else [path])
+    ]
+    measured_at = map_of(room).stat().st_mtime
+    return {str(file) for file in files if file.stat().st_mtime > measured_at}
+
+
+def outcome_of(
+    mutant: Mutant, selected: set[str], context: Any, known: dict[str, Any], above: bool
+) -> tuple[str, str]:
+    """Returns whether a mutant that was written is killed, and by which test."""
+    near, wider = (paths_of(tests) for tests in ROOMS[mutant.room][1:])
+    stem = f"test_{Path(mutant.file).stem}.py"
+    beside = {test for test in selected if test.partition("::")[0].endswith(stem)}
+    # Few files are quick to load: those of the module first.
+    first = beside or set(sorted(selected, key=known["seconds"].__getitem__)[:20])
+    rounds = [
+        (first, set()),
+        (selected - first, changed_since_measured(mutant.room, near)),
+        (set(), {file for file in LONG if file.startswith(tuple(near))}),
+    ]
+    for tests, files in rounds:
+        if files := files | {test.partition("::")[0] for test in tests}:
+            run = Run(tests, known["seconds"], NEAR)
+            answer = in_fork(context, ["-x", *sorted(files)], run, 2 * NEAR)
+            if verdict := verdict_of(answer):
+                return verdict
+    if above:
+        answer = in_fork(context, ["-x", *near, *wider], Run(None, {}, ABOVE), 2 * ABOVE)
+        if verdict := verdict_of(answer):
+            return verdict
+    return "survived", ""
+
+
+def verdict_of(answer: tuple[int, list[str], dict[str, float]] | None) -> tuple[str, str] | None:
+    if answer is None:
+        return "timeout", ""
+    status, failed, _ = answer
+    ended = pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED
+    if failed or status not in (*ended, pytest.ExitCode.INTERRUPTED):
+        return "killed", "".join(failed[:1])
+    return None
+
+
+def write(module: Path, source: str) -> None:
+    """Write a module, and forget what is compiled: both may be of one second and size."""
+    module.write_text(source)
+    for compiled in (module.parent / "__pycache__").glob(f"{module.stem}.*"):
+        compiled.unlink()
+
+
 def judged(mutant: Mutant, context: Any, known: dict[str, Any], above: bool) -> dict[str, Any]:
     source = mutations(mutant.file)[0]
     changed = changed_source(mutant)
     line = first_difference(source, changed)
     selected = tests_of(mutant, statement_lines(source, line), known)
-    measured_at = map_of(mutant.room).stat().st_mtime
-    near, wider = (paths_of(tests) for tests in ROOMS[mutant.room][1:])
-    files = {test.partition("::")[0] for test in selected}
-    files |= {
-        str(file)
-        for path in map(Path, near)
-        for file in ([path] if path.is_file() else path.rglob("test_*.py"))
-        if file.stat().st_mtime > measured_at
-    }
     target = Path(mutant.file)
-    target.write_text(changed)
-    for cached in (target.parent / "__pycache__").glob(f"{target.stem}.*"):
-        cached.unlink()
+    write(target, changed)
     try:
-        answer = in_fork(
-            context, ["-x", *sorted(files)], Run(selected, known["seconds"], NEAR), 2 * NEAR
-        )
-        if above and answer and not answer[1] and answer[0] != pytest.ExitCode.INTERRUPTED:
-            answer = in_fork(context, ["-x", *near, *wider], Run(None, {}, ABOVE), 2 * ABOVE)
+        outcome, by = outcome_of(mutant, selected, context, known, above)
     finally:
-        target.write_text(source)
-    if answer is None:
-        outcome, by = "timeout", ""
-    elif answer[1] or answer[0] not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
-        outcome, by = "killed", "".join(answer[1][:1])
-    else:
-        outcome, by = "survived", ""
+        write(target, source)
     difference = difflib.unified_diff(
         source.splitlines(), changed.splitlines(), mutant.file, mutant.file, "", "", 1, ""
     )

@@ -150,11 +150,11 @@ def test_the_cache_holds_nothing_without_a_time_to_live(clock: Clock) -> None:
     [
         lambda cache, clock: cache.drop("k"),
         lambda cache, clock: cache.drop(),
-        lambda cache, clock: (setattr(clock, "now", 11), hold(cache, "k", "other", ttl=10)),
+        lambda cache, clock: (setattr(clock, "now", 10), hold(cache, "k", "other", ttl=10)),
         lambda cache, clock: (setattr(cache, "size", 1), hold(cache, "other", "v", ttl=10)),
         lambda cache, clock: [cache.get(("k", None)) for _ in range(3)],
         # Whatever is asked for once its time is over.
-        lambda cache, clock: (setattr(clock, "now", 11), cache.get(("other", None))),
+        lambda cache, clock: (setattr(clock, "now", 10), cache.get(("other", None))),
     ],
 )
 def test_an_ended_entry_is_not_kept_in_memory(

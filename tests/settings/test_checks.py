@@ -109,7 +109,8 @@ def test_an_address_loses_its_trailing_slash_and_no_more(text: str, url: str) ->
         ("http://host..", "no valid host"),
         ("http://-host", "no valid host"),
         (f"http://{'a' * 64}.example", "no valid host"),
-        (f"http://{'a.' * 127}example", "no valid host"),
+        (f"http://{'a.' * 126}bc", "no valid host"),
+        ("http://host:65536", "no valid host"),
         ("http://127.1", "no valid host"),
         ("http://2130706433", "no valid host"),
         ("http://0177.0.0.1", "no valid host"),
@@ -141,7 +142,16 @@ def test_text_that_is_no_address_is_refused_without_being_repeated(text: str, pr
 
 @pytest.mark.parametrize(
     "text",
-    ["https://vault_1.example", "https://vault.example.", "https://1.2.3.4", "https://7.example"],
+    [
+        "https://vault_1.example",
+        "https://vault.example.",
+        "https://1.2.3.4",
+        "https://7.example",
+        f"https://{'a' * 63}.example",
+        f"https://{'a.' * 126}b",
+        "https://vault.example:1",
+        "https://vault.example:65535",
+    ],
 )
 def test_hosts_as_they_are_named_in_networks_pass(text: str) -> None:
     assert check_url(text, "vault_url") == text
