@@ -65,11 +65,10 @@ def numerals_for(size: int) -> tuple[int, int]:
     if bits > _NARROW_BITS:
         return 2, bits
     n = 2 * -(-bits // 32)
-    radix = max(2, round(2 ** (math.log2(size) / n)))  # a guess, that the next lines make exact
+    # At most 2^16, so that a float is exact to less than a half, and never rounds up to too much.
+    radix = max(2, round(2 ** (math.log2(size) / n)))
     while radix**n < size:
         radix += 1
-    while radix > 2 and (radix - 1) ** n >= size:
-        radix -= 1
     return radix, n
 
 
