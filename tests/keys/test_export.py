@@ -1,9 +1,11 @@
 """The file of a whole key: what an earlier version wrote is read for ever, and written alike."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -26,6 +28,9 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 PASSPHRASE = SecretText("correct horse battery staple")
 PRIVATE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 PEM = SecretBytes(PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+ED25519 = Ed25519PrivateKey.from_private_bytes(bytes(32)).private_bytes(
+    Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+)
 PUBLIC = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 OPENERS = {"passphrase": with_passphrase(PASSPHRASE), "x25519": with_private_key(PEM)}
 
@@ -71,15 +76,9 @@ def test_a_file_is_written_as_schema_1_has_it(kind, protection):
 
 
 def test_an_export_without_an_environment_is_opened():
-    export = KeyExport(
-        name="k",
-        environment=None,
-        exported="2026-02-01T00:00:00+00:00",
-        custom_metadata={},
-        versions=KeyExport.opened(file_of("x25519"), OPENERS["x25519"]).versions,
-    )
-    file = export.sealed(for_public_key(PUBLIC))
-    assert KeyExport.opened(file, OPENERS["x25519"]).environment is None
+    export = KeyExport.opened(file_of("x25519"), OPENERS["x25519"])
+    file = replace(export, environment=None).sealed(for_public_key(PUBLIC))
+    assert KeyExport.opened(file, OPENERS["x25519"]) == replace(export, environment=None)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +95,41 @@ def test_a_header_of_other_types_is_refused(change, value):
 def test_the_refusal_names_the_protection_that_opens_the_file(kind, asked):
     with pytest.raises(KeyMaterialError, match=f"protected by {kind}, and not by {asked}"):
         KeyExport.opened(file_of(kind), OPENERS[asked])
+
+
+def changed(kind: str, **fields: object) -> bytes:
+    """The file of an export whose first version says something else, sealed all the same."""
+    export = KeyExport.opened(file_of(kind), OPENERS[kind])
+    first, *others = export.versions
+    return replace(export, versions=[replace(first, **fields), *others]).sealed(
+        for_public_key(PUBLIC)
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fingerprint": "0" * 16},
+        {"fingerprint": None},
+        {"material": None},
+        {"version": 3},
+        {"version": 0},
+        {"version": 1 << 62},
+        {"encoding": "rot13"},
+        {"state": 5},
+    ],
+)
+def test_versions_that_do_not_fit_together_are_refused(fields):
+    with pytest.raises(KeyMaterialError, match="can't be read, or what it says does not fit"):
+        KeyExport.opened(changed("x25519", **fields), OPENERS["x25519"])
+
+
+def test_a_file_too_large_for_an_export_is_not_parsed():
+    with pytest.raises(KeyMaterialError, match="too large"):
+        KeyExport.opened(b" " * (64 * 2**20 + 1), OPENERS["x25519"])
+
+
+@pytest.mark.parametrize("pem", [b"no key", ED25519])
+def test_a_private_key_of_another_kind_is_refused(pem):
+    with pytest.raises(KeyMaterialError, match="no X25519 key in PEM"):
+        with_private_key(SecretBytes(pem))

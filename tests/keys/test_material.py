@@ -4,7 +4,7 @@ import base64
 import copy
 import dataclasses
 import pickle
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import assume, given
@@ -21,9 +21,11 @@ from secureml.keys import (
     fingerprint_of,
     format_material,
 )
+from secureml.keys.material import check_version
 from secureml.secret_types import SecretText
 
 KEY = bytes(range(32))
+CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 material = st.binary(min_size=16, max_size=80)
 
 
@@ -132,6 +134,7 @@ def a_key() -> Key:
         source="vault",
         environment="staging",
         path="secret/secureml/staging/k",
+        created=CREATED,
     )
     return Key(info=info, material=SecretBytes(KEY), fetched_at=datetime.now(UTC))
 
@@ -154,6 +157,31 @@ def test_a_key_handle_tells_its_provenance():
     key = a_key()
     assert (key.name, key.version, key.source) == ("k", 3, "vault")
     assert (key.environment, key.path) == ("staging", "secret/secureml/staging/k")
+    assert key.created == CREATED
     assert key.fingerprint == fingerprint_of(KEY)
     assert key.reveal() == KEY
     assert len(key) == 32
+
+
+@pytest.mark.parametrize(
+    ("fields", "due"),
+    [
+        ({}, CREATED + timedelta(days=90)),
+        ({"rotation_period": None}, None),
+        ({"created": None}, None),
+        ({"state": "decrypt-only"}, None),
+        ({"state": "disabled"}, None),
+    ],
+)
+def test_the_newest_version_alone_is_due_after_its_period(fields, due):
+    info = dataclasses.replace(a_key().info, rotation_period=timedelta(days=90))
+    assert dataclasses.replace(info, **fields).due == due
+
+
+@pytest.mark.parametrize(
+    ("version", "error"), [(0, KeyMaterialError), (-1, KeyMaterialError), (True, TypeError)]
+)
+def test_a_version_counts_from_1(version, error):
+    check_version(1)
+    with pytest.raises(error, match="version"):
+        check_version(version)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from secureml.settings import SETTINGS, Layers, load_settings
-from secureml.settings.variables import misspelt, nested, set_variables
+from secureml.settings.variables import is_own, misspelt, nested, set_variables
 
 
 def test_variables_are_read_by_their_exact_names_and_raw() -> None:
@@ -97,3 +97,19 @@ def test_the_declared_variables_are_not_misspelt() -> None:
 def test_an_entry_of_a_table_is_no_variable_and_a_secret_with_two_underscores_is() -> None:
     entries = ["SECUREML_COLUMNS__SSN__STRATEGY", "SECUREML_PRODUCTION__VAULT_URL"]
     assert list(nested(dict.fromkeys([*entries, "SECUREML_MY__KEY", "COLUMNS__A"], "x"))) == entries
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("SECUREML_API_KEY", True),
+        ("_SECUREML_COMPLETE", True),
+        ("VAULT_ADDR", True),
+        ("BAO_TOKEN", True),
+        ("MY_SECUREML_KEY", False),
+        ("VAULTED", False),
+        ("PATH", False),
+    ],
+)
+def test_a_variable_is_known_by_its_prefix(name: str, own: bool) -> None:
+    assert is_own(name) is own
