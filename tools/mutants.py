@@ -434,6 +434,11 @@ def main() -> None:
     elif asked.mutants != "all":
         chosen = random.Random(asked.seed).sample(chosen, int(asked.mutants))
     known = all_measured(context)
+    for room in {each.room for each in chosen}:
+        files = changed_since_measured(room, paths_of(ROOMS[room][1]))
+        run = Run(set(), known["seconds"], ABOVE)
+        if files and verdict_of(in_fork(context, sorted(files), run, 2 * ABOVE)):
+            sys.exit(f"tests of {', '.join(sorted(files))} fail before anything is changed")
     results = []
     log = BUILD / f"results-{asked.seed}{'-again' if asked.only else ''}.jsonl"
     with log.open("w") as file:

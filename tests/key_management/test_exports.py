@@ -333,6 +333,27 @@ def test_an_export_takes_exactly_one_sound_protection(manager):
             manager.export_key("k", public_key=wrong)
 
 
+def test_a_passphrase_or_private_key_of_another_type_is_a_type_error(memory):
+    with pytest.raises(TypeError, match="a passphrase is a str"):
+        memory.export_key("k", passphrase=5)
+    with pytest.raises(TypeError, match="a passphrase is a str"):
+        memory.read_export(b"{}", passphrase=5)
+    with pytest.raises(TypeError, match="a private key is bytes"):
+        memory.read_export(b"{}", private_key=5)
+
+
+def test_a_version_that_holds_no_key_is_exported_without_its_content():
+    store = MemoryStore()
+    with KeyManager(store=store, environment="staging") as manager:
+        manager.generate_key("k")
+        store.write("k", {"value": "hunter2"}, cas=1)
+        file = export(manager)
+    versions = json.loads(file)["versions"]
+    assert [each["state"] for each in versions] == ["decrypt-only", "no key"]
+    assert versions[1]["fingerprint"] is None
+    assert b"hunter2" not in file
+
+
 def test_a_key_that_does_not_exist_can_not_be_exported(manager_with, kv):
     manager = manager_with()
     with pytest.raises(SecretNotFoundError):

@@ -314,3 +314,22 @@ def test_names_whose_variable_means_something_else_are_reserved() -> None:
 def test_a_setting_names_its_variable() -> None:
     setting = Setting(name="a_b", kind=str, optional=False, default="", doc="")
     assert setting.variable == "SECUREML_A_B"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("cache_ttl", 300.0, "300"),
+        ("cache_ttl", 0.5, "0.5"),
+        ("cache_size", 10, "10"),
+        ("vault_path", "release-1.0", "release-1.0"),
+        ("use_env_fallback", True, "true"),
+        ("use_env_fallback", False, "false"),
+        ("vault_token", SecretText("hunter2"), "<hidden>"),
+        ("vault_token", None, "<not set>"),
+    ],
+)
+def test_a_value_is_shown_as_it_is_written_unless_it_is_secret(
+    name: str, value: object, shown: str
+) -> None:
+    assert BY_NAME[name].shown(value) == shown
