@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,13 +110,18 @@ REPLACED = {
 """What scrolls takes the focus, for keyboards; a heading without a level is none to a reader."""
 
 
+CODE = re.compile(r'(?<=<span class="pre">)[^<]+')
+INSIDE_NAMES = re.compile(r"(?<=[_/:])(?=\w)")
+
+
 def make_accessible(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Node | None
 ) -> None:
-    """Add to a page what assistive technology needs and its writer leaves out."""
+    """Add to a page what assistive technology and narrow windows need."""
     for part in {"body", "furo_navigation_tree"} & set(context):
         for text, better in REPLACED.items():
             context[part] = context[part].replace(text, better)
+        context[part] = CODE.sub(lambda code: INSIDE_NAMES.sub("<wbr>", code[0]), context[part])
 
 
 def setup(app: Sphinx) -> None:
