@@ -188,7 +188,8 @@ class KnownKeys:
                     set(entry["vault"]) & set(self._addresses)
                 ):
                     continue
-                created = entry["created"] and datetime.fromisoformat(entry["created"])
+                text = entry["created"]
+                created = None if text is None else datetime.fromisoformat(text)
                 seen = KnownVersion(str(entry["fingerprint"]), created)
                 if entry["version"] == _FORGOTTEN:
                     known.pop(entry["path"], None)

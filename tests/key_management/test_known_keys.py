@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from secureml.key_management import KeyManager
 from secureml.key_management.known_keys import KnownKeys, KnownVersion
 from secureml.keys import KeyInfo
 from secureml.settings.schema import Settings
+from secureml.stores import MemoryStore
 
 WHEN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PATH = "secret/secureml/k"
@@ -88,6 +92,26 @@ def test_a_store_that_is_no_vault_has_no_file(tmp_path: Path) -> None:
     keys.saw(info(1, "aa"))
     assert keys.of(PATH)
     assert not (tmp_path / "known").exists()
+
+
+def test_a_manager_with_a_store_of_its_own_writes_no_file() -> None:
+    with KeyManager(store=MemoryStore(), environment="development") as manager:
+        manager.generate_key("k")
+        manager.get_key("k")
+    assert not Path(os.environ["XDG_STATE_HOME"]).exists()
+
+
+def test_lines_that_are_damaged_leave_the_others(tmp_path: Path) -> None:
+    keys = known_keys(tmp_path)
+    keys.saw(info(1, "aa"))
+    file = tmp_path / "known"
+    line = file.read_text()
+    entry = json.loads(line)
+    damaged = [entry | {name: []} for name in ("vault", "path", "version", "created")]
+    damaged += [{name: entry[name] for name in entry if name != left} for left in entry]
+    texts = ["", "5", line[:-9], *map(json.dumps, damaged)]
+    file.write_text("\n".join([*texts, line.strip(), *texts]))
+    assert known_keys(tmp_path).of(PATH) == {1: KnownVersion("aa", WHEN)}
 
 
 @pytest.mark.parametrize(
