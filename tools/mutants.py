@@ -349,17 +349,20 @@ def outcome_of(
         (selected - first, changed_since_measured(mutant.room, near)),
         (set(), {file for file in LONG if file.startswith(tuple(near))}),
     ]
+    is_late = False
     for tests, files in rounds:
         if files := files | {test.partition("::")[0] for test in tests}:
             run = Run(tests, known["seconds"], NEAR)
             answer = in_fork(context, ["-x", *sorted(files)], run, 2 * NEAR)
             if verdict := verdict_of(answer):
                 return verdict
+            is_late |= answer[0] == pytest.ExitCode.INTERRUPTED
     if above:
         answer = in_fork(context, ["-x", *near, *wider], Run(None, {}, ABOVE), 2 * ABOVE)
         if verdict := verdict_of(answer):
             return verdict
-    return "survived", ""
+        is_late |= answer[0] == pytest.ExitCode.INTERRUPTED
+    return "survived", "the limit" if is_late else ""
 
 
 def verdict_of(answer: tuple[int, list[str], dict[str, float]] | None) -> tuple[str, str] | None:
@@ -411,7 +414,8 @@ def report(results: list[dict[str, Any]]) -> None:
             )
     for each in results:
         if each["outcome"] == "survived":
-            print(f"\n{each['mutant']}, line {each['line']}\n{each['difference']}")
+            until = ", not all tests had time" if each["by"] else ""
+            print(f"\n{each['mutant']}, line {each['line']}{until}\n{each['difference']}")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import pytest
 from secureml.errors import ConfigurationError
 from secureml.settings import FoundFiles, find_files, local_of
 from secureml.settings.environments import ENVIRONMENTS
+from secureml.settings.file_layers import read_files
 from secureml.settings.files import _read, is_local, is_trusted, read_sections
 from secureml.settings.packaged import packaged_defaults
 
@@ -178,6 +179,16 @@ def test_a_file_that_changes_hands_after_it_was_found_is_not_read(
     with pytest.raises(ConfigurationError, match="belongs to another user"):
         read_sections(path, found.owners)
     assert read_sections(path) == {"default": {}}
+
+
+def test_a_file_is_refused_by_the_layers_unless_one_who_may_owns_it(write: Write) -> None:
+    path = write("[default]\n")
+    problems: list[str] = []
+    assert read_files([path], frozenset({os.getuid()}), problems) == {path: {"default": {}}}
+    assert not problems
+    assert read_files([path], frozenset({OTHER}), problems) == {}
+    assert len(problems) == 1
+    assert "belongs to another user" in problems[0]
 
 
 def vars_of(found: FoundFiles) -> set[Path | None]:
