@@ -46,7 +46,7 @@ ROOMS = {
     "keys": ("keys", "keys", "key_management"),
     "key_management": (
         "key_management",
-        "key_management test_audit.py",
+        "key_management audit",
         "configuration stores cli/keys",
     ),
     "ciphers": ("ciphers", "ciphers", "pseudonymization/ranking test_golden.py"),
