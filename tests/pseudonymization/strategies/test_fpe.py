@@ -60,6 +60,16 @@ def test_error_refuses_and_hides_small_values() -> None:
     assert outcome.values.strings()[1:] == ["", ""]
 
 
+def test_a_table_permutes_no_domain_below_the_smallest() -> None:
+    def permuted(smallest: int) -> Outcome:
+        form = make_format("class/1", {})
+        return protected(Fpe(keys("name"), form, "permute", smallest=smallest), ["Bo", "x"])
+
+    refused, taken = permuted(27).small, permuted(26).small
+    assert (refused.rows.tolist(), refused.domain) == ([1], 26)
+    assert not len(taken.rows)
+
+
 def test_null_empties_small_values() -> None:
     outcome = protected(fpe("null"), ["Somebody", "Bo", "", "-"])
     assert outcome.nulled.tolist() == [1, 3]
