@@ -125,6 +125,14 @@ def test_a_local_file_beside_a_named_one_belongs_to_the_user_or_to_who_owns_that
 
 
 @needs_root
+def test_a_local_file_of_another_user_beside_ones_own_is_refused(write: Write) -> None:
+    write("")
+    os.chown(write("", "settings.local.toml"), OTHER, OTHER)
+    with pytest.raises(ConfigurationError, match=r"local\.toml .* belongs to another user"):
+        find_files({})
+
+
+@needs_root
 def test_a_link_is_trusted_no_more_than_what_it_leads_to(write: Write, tmp_path: Path) -> None:
     target = write("", "theirs/settings.toml")
     link = tmp_path / "settings.toml"
