@@ -13,6 +13,7 @@ from secureml.settings import FoundFiles, find_files, local_of
 from secureml.settings.environments import ENVIRONMENTS
 from secureml.settings.file_layers import read_files
 from secureml.settings.files import _read, is_local, is_trusted, read_sections
+from secureml.settings.origins import Place, Problem
 from secureml.settings.packaged import packaged_defaults
 
 Write = Callable[..., Path]
@@ -197,6 +198,8 @@ def test_a_file_is_refused_by_the_layers_unless_one_who_may_owns_it(write: Write
     assert read_files([path], frozenset({OTHER}), problems) == {}
     assert len(problems) == 1
     assert "belongs to another user" in problems[0]
+    assert isinstance(problems[0], Problem)
+    assert problems[0].place == Place(str(path), path)
 
 
 def vars_of(found: FoundFiles) -> set[Path | None]:
