@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from secureml import AsyncKeyManager, anonymize, reidentify
@@ -33,6 +34,11 @@ async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
 app = FastAPI(lifespan=lifespan)
 
 
+@app.exception_handler(SecretError)
+def unavailable(_: Request, error: SecretError) -> JSONResponse:
+    return JSONResponse({"detail": type(error).__name__}, 503)
+
+
 # FastAPI runs what is no coroutine in a thread, as work on tables should be.
 @app.post("/pseudonyms")
 def hide(rows: list[dict[str, Any]]) -> Hidden:
@@ -50,8 +56,5 @@ def recover(hidden: Hidden) -> list[dict[str, Any]]:
 
 @app.get("/health")
 async def health(request: Request) -> dict[str, Any]:
-    try:
-        info = await request.state.keys.key_info()
-    except SecretError as error:
-        raise HTTPException(503, type(error).__name__) from None
+    info = await request.state.keys.key_info()
     return {"key": info.name, "version": info.version}

@@ -29,3 +29,9 @@ def test_a_changed_manifest_is_refused(client):
 
 def test_health_names_the_key(client):
     assert client.get("/health").json() == {"key": "master_key", "version": 1}
+
+
+def test_a_key_that_can_not_be_had_is_a_503(client, secureml_keys):
+    secureml_keys.disable_key_version("master_key", 1)
+    for answer in (client.post("/pseudonyms", json=ROWS), client.get("/health")):
+        assert (answer.status_code, answer.json()) == (503, {"detail": "KeyDisabledError"})
