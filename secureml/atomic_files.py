@@ -16,14 +16,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from secureml.errors import SecureMLError
 
 try:
     import fcntl
 except ImportError:
-    fcntl = None  # type: ignore[assignment]  # as on Windows
+    fcntl = cast("Any", None)  # as on Windows; what needs it asks before
 
 __all__ = [
     "NewFile",

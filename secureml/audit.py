@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 from secureml.errors import SecretError
 from secureml.forksafe import BusyError, ForkSafeLock
@@ -26,7 +26,7 @@ from secureml.settings import Settings
 try:
     import fcntl
 except ImportError:
-    fcntl = None  # type: ignore[assignment]  # as on Windows
+    fcntl = cast("Any", None)  # as on Windows; what needs it asks before
 
 __all__ = ["Access", "Audit", "Provenance"]
 

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from secureml.errors import SecureMLError
 from secureml.files.locations import LocalLocation, Location
@@ -22,7 +22,7 @@ from secureml.pseudonymization.manifest import read_json
 try:
     import fcntl
 except ImportError:
-    fcntl = None  # type: ignore[assignment]  # as on Windows
+    fcntl = cast("Any", None)  # as on Windows; what needs it asks before
 
 __all__ = ["FOLDER", "Finished", "Journal"]
 

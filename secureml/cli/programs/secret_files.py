@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 from secureml.errors import SecureMLError
 from secureml.secret_types import SecretBytes
@@ -15,7 +15,7 @@ from secureml.secret_types import SecretBytes
 try:
     import fcntl
 except ImportError:
-    fcntl = None  # type: ignore[assignment]  # as on Windows
+    fcntl = cast("Any", None)  # as on Windows; what needs it asks before
 
 __all__ = ["SecretFiles"]
 
