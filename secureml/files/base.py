@@ -104,6 +104,7 @@ class TableFile(ABC):
     Attributes:
         codec: by what the file is compressed as a whole, None for a plain one.
         has_name: whether it is a file with a name, and not standard input.
+        keeps_manifest: whether a file of its kind holds its manifest itself.
         suffixes: what names of its kind end with.
         fraction: how much of it is read.
         kept_metadata: which keys of its metadata results have, besides those that describe
@@ -115,6 +116,7 @@ class TableFile(ABC):
 
     codec: str | None = None
     has_name = True
+    keeps_manifest: bool
     suffixes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
@@ -130,14 +132,9 @@ class TableFile(ABC):
         self._state = _state_of(path)
 
     @property
-    @abstractmethod
     def attached(self) -> str | None:
         """The manifest that the file itself holds, as JSON; None for none."""
-
-    @property
-    @abstractmethod
-    def keeps_manifest(self) -> bool:
-        """Whether a file of this kind holds its manifest itself."""
+        return None
 
     def done(self, rows: int) -> Done:
         """Return how much is done after some rows."""

@@ -125,7 +125,8 @@ def decompressed(file: BinaryIO, codec: str | None, shown: object) -> Iterator[b
     if codec is None:
         yield from iter(lambda: file.read(_PIECE), b"")
         return
-    stream, problem = pa.CompressedInputStream(pa.PythonFile(_Open(file), "r"), codec), ""
+    stream = pa.CompressedInputStream(pa.PythonFile(_Open(file), "r"), codec)
+    piece, problem = b"", ""
     while not problem:
         try:
             piece = stream.read(_PIECE)

@@ -46,7 +46,7 @@ class CopiedTable(TableFile):
         self._place = _place_of(self._copy)
         with self._named():
             self._table = opened(self._place)
-        self.suffixes = self._table.suffixes
+        self.suffixes, self.keeps_manifest = self._table.suffixes, self._table.keeps_manifest
         super().__init__(self._place if path is None else path, self._table.schema)
         self.has_name = path is not None
 
@@ -54,11 +54,6 @@ class CopiedTable(TableFile):
     def attached(self) -> str | None:
         """The manifest that the table itself holds."""
         return self._table.attached
-
-    @property
-    def keeps_manifest(self) -> bool:
-        """Whether a table of its kind holds its manifest."""
-        return self._table.keeps_manifest
 
     @property
     def about(self) -> str | None:

@@ -42,9 +42,8 @@ _DIGITS = 38
 """How many the largest of Arrow's common types for numbers has."""
 
 scanstring = decoder.scanstring  # type: ignore[attr-defined]  # typeshed leaves it out
-_scan = json.JSONDecoder(  # type: ignore[attr-defined]  # typeshed leaves it out
-    parse_float=str, parse_int=str, parse_constant=str
-).scan_once
+_decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
+_scan = _decoder.scan_once  # type: ignore[attr-defined]  # typeshed leaves it out
 
 Span = tuple[int, int]
 
@@ -126,7 +125,6 @@ class JsonLinesTable(TableFile):
 
     keeps_manifest = False
     suffixes = (".jsonl", ".ndjson")
-    attached = None
 
     def __init__(self, path: Path) -> None:
         self.tail = ""
@@ -254,7 +252,7 @@ def _whole(
 
 def _lines(path: Path) -> Iterator[tuple[list[str], int, int]]:
     """Read lines with their ends, each time with how many bytes and the number of the first."""
-    number, problem = 1, ""
+    number, text, problem = 1, "", ""
     with path.open("rb") as file:
         if file.read(len(_MARK)) != _MARK:
             file.seek(0)
@@ -284,14 +282,14 @@ def _pairs(path: Path, line: str, number: int) -> list[tuple[str, int, int]]:
     Raises:
         PseudonymizationError: the line is no object, or has a key twice.
     """
-    problem = ""
     try:
         pairs = _parsed(line)
     except (ValueError, IndexError, StopIteration, RecursionError):
         problem = "is not a JSON object"
-    if not problem and len({key for key, _, _ in pairs}) == len(pairs):
-        return pairs
-    problem = problem or "has a key twice"
+    else:
+        if len({key for key, _, _ in pairs}) == len(pairs):
+            return pairs
+        problem = "has a key twice"
     raise PseudonymizationError(f"{path}, line {number} {problem}")
 
 

@@ -407,6 +407,7 @@ def _fits(parts: list[str], pattern: list[str]) -> bool:
 
 def _store_of(address: str, scheme: str, argument: str) -> tuple[Any, str]:
     problem, extra = "", "s3" if scheme in ("s3", "s3a") else "fsspec"
+    store, path = None, ""
     try:
         from fsspec.core import url_to_fs
 

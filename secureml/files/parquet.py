@@ -83,6 +83,7 @@ class ParquetTable(TableFile):
 
     def _chunks(self, columns: Collection[str] | None) -> Iterator[tuple[Chunk, float]]:
         rows, most = 0, min(self._chunk_rows, 1 << 20)
+        moments: Iterator[pa.RecordBatch] = iter(())
         with contextlib.ExitStack() as stack:
             batches = stack.enter_context(_opened(self.path)).iter_batches(most)
             if self._int96:
@@ -102,7 +103,7 @@ class _ParquetWriter(TableWriter):
         file: BinaryIO,
         before: pa.Schema,
         schema: pa.Schema,
-        compression: str,
+        compression: str | None,
         kept: Collection[str] | None,
     ) -> None:
         self._before, self._after, self._kept = before, schema, kept

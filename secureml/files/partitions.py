@@ -66,6 +66,7 @@ class PartitionedTable(TableFile):
         super().__init__(table.path, schema)
         self.file = table
         self.codec, self.has_name, self.suffixes = table.codec, table.has_name, table.suffixes
+        self.keeps_manifest = table.keeps_manifest
         self._values = dict(values)
         self._state = table._state
 
@@ -73,11 +74,6 @@ class PartitionedTable(TableFile):
     def attached(self) -> str | None:
         """The manifest that the file itself holds, as JSON; None for none."""
         return self.file.attached
-
-    @property
-    def keeps_manifest(self) -> bool:
-        """Whether a file of this kind holds its manifest itself."""
-        return self.file.keeps_manifest
 
     @property
     def levels(self) -> list[object]:

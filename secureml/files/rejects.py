@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -75,10 +76,7 @@ class Rejects:
             wrong[places] = True
             self._add(chunk.picked(pa.array(wrong)))
             chunk = chunk.picked(pa.array(~wrong))
-            table = chunk.table
-
-            def outcome(table: pa.Table = table) -> Outcome:
-                return function(table, schema)
+            outcome = partial(function, chunk.table, schema)
 
     def _add(self, chunk: Chunk) -> None:
         if self._writer is None:

@@ -40,7 +40,6 @@ class CsvTable(TableFile):
 
     keeps_manifest = False
     suffixes = (".csv", ".tsv", ".txt")
-    attached = None
 
     def __init__(self, path: Path, told: Told = UNTOLD) -> None:
         with path.open("rb") as file:
@@ -110,13 +109,13 @@ class CsvTable(TableFile):
             if is_last and data and not data.endswith(b"\n"):
                 added = 1
                 data += b"\n"
-            wrong = None
+            rows: Rows | tuple[int, int, int]
             try:
                 rows = find_rows(data, columns, delimiter, added=added)
             except WrongRowError as error:
-                wrong = (error.before, error.found, error.offset)
-            if wrong is not None:
-                row, found, offset = wrong
+                rows = (error.before, error.found, error.offset)
+            if isinstance(rows, tuple):
+                row, found, offset = rows
                 self._refuse(
                     f"row {count + row + 1} has {found} values, not {columns}", before + offset
                 )
