@@ -49,17 +49,17 @@ class DeadlineSocket(socket.socket):
         created.process = os.getpid()
         return created
 
-    def recv(self, *arguments: Any) -> bytes:
+    def recv(self, *arguments: Any, **more: Any) -> bytes:
         self._shorten_timeout()
-        return super().recv(*arguments)
+        return super().recv(*arguments, **more)
 
-    def recv_into(self, *arguments: Any) -> int:
+    def recv_into(self, *arguments: Any, **more: Any) -> int:
         self._shorten_timeout()
-        return super().recv_into(*arguments)
+        return super().recv_into(*arguments, **more)
 
-    def sendall(self, *arguments: Any) -> None:
+    def sendall(self, *arguments: Any, **more: Any) -> None:
         self._shorten_timeout()
-        super().sendall(*arguments)
+        super().sendall(*arguments, **more)
 
     def _shorten_timeout(self) -> None:
         if self.process != os.getpid():
@@ -76,10 +76,10 @@ class DeadlineSocket(socket.socket):
 class DeadlineTlsSocket(DeadlineSocket, ssl.SSLSocket):
     """The same with TLS."""
 
-    def do_handshake(self, *arguments: Any) -> None:
+    def do_handshake(self, *arguments: Any, **more: Any) -> None:
         """Shake hands; the socket's timeout holds for all reads of this together."""
         self._shorten_timeout()
-        super().do_handshake(*arguments)
+        super().do_handshake(*arguments, **more)
 
 
 class _IdleConnections:
@@ -126,14 +126,14 @@ class _TlsConnection(HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls: type[Any] = _Connection
     QueueCls = _IdleConnections  # type: ignore[assignment]  # it is used as one
 
 
 class TlsPool(HTTPSConnectionPool):
     """A pool of connections with TLS; ``has_certificates`` once it was told what to trust."""
 
-    ConnectionCls = _TlsConnection
+    ConnectionCls: type[Any] = _TlsConnection
     QueueCls = _IdleConnections  # type: ignore[assignment]  # it is used as one
     has_certificates = False
 

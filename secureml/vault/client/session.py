@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from secureml.errors import (
@@ -138,7 +138,8 @@ class VaultSession:
             token = self._authenticated(here).login.token
         client = here.client.plain_client(token)
         # Its token is valid as long as the session exists.
-        client.adapter.secureml_session = self
+        adapter: Any = client.adapter
+        adapter.secureml_session = self
         return client
 
     @property

@@ -36,14 +36,14 @@ class Transport:
     """
 
     def __init__(self, settings: Settings, addresses: Sequence[Address]) -> None:
-        import hvac
+        from hvac.adapters import RawAdapter
 
         from secureml.vault.client.adapters import IsolatedSession
 
         self._settings = settings
         self._session = IsolatedSession(settings, addresses)
-        self._new_adapter = hvac.adapters.RawAdapter
-        self._adapters: dict[str, hvac.adapters.RawAdapter] = {}
+        self._new_adapter = RawAdapter
+        self._adapters: dict[str, RawAdapter] = {}
 
     def plain_client(self, address: Address, token: SecretText) -> hvac.Client:
         """Return a client as hvac's users know it."""
