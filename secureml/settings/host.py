@@ -62,6 +62,7 @@ class Host:
         """
         if not self._is_followed:
             return self.section()
+        section = None
         for _ in range(_TRIES):
             section = self.section()
             pause(_SETTLED)

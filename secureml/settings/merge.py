@@ -229,18 +229,15 @@ def _merge(loaders: Iterable[Layer], environment: str | None) -> Iterator[tuple[
     # Loading Dynaconf takes 0.1 s, which a program that reads no settings need not pay.
     try:
         with unforked():
-            from dynaconf import get_history
-            from dynaconf.base import Settings as Merged
+            import dynaconf.base
     except ValueError:
-        broken = True
-    else:
-        broken = False
-    if broken:
+        dynaconf = None
+    if dynaconf is None:
         raise ConfigurationError("an environment variable that ends in _FOR_DYNACONF is malformed")
 
     # The class itself and not the `Dynaconf` wrapper, which reads a .env file and reloads a
     # module that all threads share.
-    merged = Merged(
+    merged = dynaconf.base.Settings(
         dynaconf_skip_loaders=True,
         dynaconf_skip_validators=True,
         AUTO_CAST_FOR_DYNACONF=False,
@@ -251,7 +248,7 @@ def _merge(loaders: Iterable[Layer], environment: str | None) -> Iterator[tuple[
     # key means all settings to a loader, and leaves no options but those above.
     merged.execute_loaders(env=environment or "default", silent=False, key="", loaders=loaders)
     sources: dict[str, list[str]] = {}
-    for entry in get_history(merged):
+    for entry in dynaconf.get_history(merged):
         for key in entry["value"]:
             sources.setdefault(key.lower(), []).append(entry["identifier"])
     for name, setting in BY_NAME.items():

@@ -76,7 +76,7 @@ def json_schema() -> dict[str, Any]:
     floor = {"use_default_fallback": {"const": False}, "vault_tls_verify": {"const": True}}
     strict = {**floor, "vault_url": {"pattern": PROTECTED_URLS}}
     section: dict[str, Any] = {"$ref": "#/$defs/section"}
-    sections = dict.fromkeys(("default", "development"), section)
+    sections: dict[str, Any] = dict.fromkeys(("default", "development"), section)
     sections["staging"] = {"allOf": [section, {"properties": floor}]}
     sections["production"] = {"allOf": [section, {"properties": strict}]}
     return {

@@ -63,12 +63,11 @@ class EnvironmentSource:
         )
 
     def _from_file(self, file: str, variable: str) -> Outcome:
-        problem = None
         try:
             path = Path(absolute(file, variable, self._folder))
         except ConfigurationError as error:
-            problem = error.message
-        return _refused(variable, problem) if problem else _read(path, variable)
+            return _refused(variable, error.message)
+        return _read(path, variable)
 
 
 def _read(path: Path, variable: str) -> Outcome:
