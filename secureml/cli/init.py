@@ -125,6 +125,7 @@ def _checked(name: str, text: str) -> str:
     if name == "vault_url" and not text:
         return text
     setting: dict[str, Any] = {name: text}
+    value = text
     problems: tuple[str, ...] = ()
     try:
         for environment in (None, "production"):

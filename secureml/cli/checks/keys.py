@@ -24,17 +24,18 @@ def key_checks(settings: Settings, now: datetime, vault_problem: str) -> Iterato
     if vault_problem:
         yield from (Check.unknown(name, vault_problem) for name in ("key", "rotation"))
         return
-    failure: SecureMLError | None = None
+    read: tuple[Key, list[Check]] | SecureMLError
     try:
-        key, warnings = warned(
+        read = warned(
             "key", "make one in Vault: secureml keys generate-key", lambda: _key_of(settings)
         )
     except SecureMLError as error:
-        failure = error.with_traceback(None)
-    if failure is not None:
-        yield Check.problem("key", failure, _remedy_of(failure, settings))
+        read = error.with_traceback(None)
+    if isinstance(read, SecureMLError):
+        yield Check.problem("key", read, _remedy_of(read, settings))
         yield Check.unknown("rotation", "the key can't be read")
         return
+    key, warnings = read
     yield from warnings
     info = key.info
     version = f" version {info.version}" if info.version else ""

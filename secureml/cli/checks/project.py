@@ -40,6 +40,7 @@ def project_checks(
     yield from _package_checks()
     yield from _variable_checks(environ)
     settings: Settings | None = None
+    warnings: list[Check] = []
     try:
         settings, warnings = warned(
             "settings",

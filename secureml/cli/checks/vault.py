@@ -50,15 +50,16 @@ def vault_checks(settings: Settings, now: datetime) -> Generator[Check, None, st
     if settings.vault_url is None:
         yield _without_vault(settings)
         return ""
-    problem: SecureMLError | None = None
+    inspected: tuple[Status, list[Check]] | SecureMLError
     try:
-        found, warnings = warned("Vault", "write https in vault_url", lambda: inspect(settings))
+        inspected = warned("Vault", "write https in vault_url", lambda: inspect(settings))
     except (ConfigurationError, MissingExtraError, SecretError) as error:
-        problem = error.with_traceback(None)
-    if problem is not None:
-        yield Check.problem("Vault", problem, problem.remedy)
+        inspected = error.with_traceback(None)
+    if isinstance(inspected, SecureMLError):
+        yield Check.problem("Vault", inspected, inspected.remedy)
         yield from (Check.unknown(name, "Vault can't be asked") for name in _DEPENDENT)
         return "Vault can't be asked"
+    found, warnings = inspected
     yield from warnings
     for node in found.nodes:
         yield from _node_checks(node, others=any(each.error is None for each in found.nodes))

@@ -24,7 +24,8 @@ WRITTEN = "Vault may have done it; see `secureml keys history`"
 def facts_of(info: KeyInfo) -> dict[str, object]:
     """Return what is known of a key as values that JSON has."""
     period = info.rotation_period
-    return dataclasses.asdict(info) | {
+    facts: dict[str, object] = dataclasses.asdict(info)
+    return facts | {
         "created": _iso(info.created),
         "rotation_period": None if period is None else period_text(period),
         "due": _iso(info.due),

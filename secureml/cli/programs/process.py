@@ -84,17 +84,17 @@ def supervise(
     """
     pipe = None if masker is None else subprocess.PIPE
     problems: list[OSError] = []
+    pumps: list[threading.Thread] = []
+    code: int | NotStartedError
     with _woken_by_its_end() as wait, _forwarding() as attach:
         try:
             process = subprocess.Popen(  # noqa: S603  # the user's choice
                 command, env=reveal(variables), stdout=pipe, stderr=pipe
             )
         except OSError as error:
-            failure: NotStartedError | None = NotStartedError(command[0], error)
+            code = NotStartedError(command[0], error)
         else:
-            failure = None
             attach(process)
-            pumps = []
             for source, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
                 if source is not None and masker is not None:
                     work = (source.fileno(), target.fileno(), masker(), problems)
@@ -102,8 +102,8 @@ def supervise(
             for pump in pumps:
                 pump.start()
             code = wait(process)
-    if failure is not None:
-        raise failure
+    if isinstance(code, NotStartedError):
+        raise code
     # Processes that the program left may still write. From here on a signal ends this one.
     for pump in pumps:
         pump.join()
