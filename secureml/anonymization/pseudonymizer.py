@@ -278,7 +278,8 @@ class Pseudonymizer:
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        return self._identity() == other._identity()
+        same: Any = other
+        return bool(self._identity() == same._identity())
 
     def __hash__(self) -> int:
         # Neither of what fit decides, nor of what has no hash.

@@ -137,7 +137,7 @@ def _check_numerals(numerals: Numerals, radix: int) -> None:
 
 def _join(numerals: Numerals, radix: np.uint64 | int) -> NDArray[Any]:
     """Return NUM of every row (SP 800-38G, algorithm 1), of the type of the radix."""
-    dtype = np.uint64 if isinstance(radix, np.uint64) else object
+    dtype = object if isinstance(radix, int) else np.uint64
     number: NDArray[Any] = np.zeros(len(numerals), dtype)
     for column in numerals.T:
         number = number * radix + column.astype(dtype)

@@ -370,7 +370,7 @@ class ArrowTable(ArrowArrays):
         return [path.text for path in self._paths] if self._paths else names
 
     @CachedProperty
-    def holders(self) -> Mapping[str, Sequence[str]]:
+    def holders(self) -> Mapping[str, Sequence[str]]:  # pyright: ignore[reportIncompatibleVariableOverride]  # it gives a mapping
         """The structs, lists and maps that a column is in."""
         return {path.text: holders_of(path) for path in self._paths if path.children}
 

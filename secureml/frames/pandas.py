@@ -429,10 +429,10 @@ class PandasColumn(Column):
 
     def _make_nulls(self) -> Any:
         dtype, rows = self.series.dtype, len(self.series)
-        if isinstance(dtype, np.dtype):
-            dtype = _NULLABLE.get(dtype.kind, dtype)
         if isinstance(dtype, pd.CategoricalDtype):
             dtype = pd.CategoricalDtype(pd.Index([], dtype=dtype.categories.dtype), dtype.ordered)
+        elif isinstance(dtype, np.dtype):
+            dtype = _NULLABLE.get(dtype.kind, dtype)
         return pd.Series([], dtype=dtype).array.take(np.full(rows, -1), allow_fill=True)
 
 

@@ -160,15 +160,17 @@ class Sketcher:
         mixes = np.empty(len(values), np.uint32)
         words_of = _windows(values) if isinstance(values, Text) else _words(values)
         _, second, third = self._factors
+        of_tweaks = None
         if tweaks is not None:
             texts = _text(tweaks.values)
-            of_tweaks = self._sum(*_windows(texts)(slice(0, len(texts))))
+            of_tweaks = tweaks.number, self._sum(*_windows(texts)(slice(0, len(texts))))
 
         for start in range(0, len(values), CHUNK):
             rows = slice(start, min(start + CHUNK, len(values)))
             mixed = self._sum(*words_of(rows))
-            if tweaks is not None:
-                mixed += of_tweaks[tweaks.number[rows]] * second
+            if of_tweaks is not None:
+                number, sums = of_tweaks
+                mixed += sums[number[rows]] * second
             mixed *= third
             mixed >>= _HALF
             mixes[rows] = mixed

@@ -222,7 +222,7 @@ class _Column:
         starts = np.flatnonzero(np.diff(self.number[order], prepend=-1)).tolist()
         for start, end in pairwise([*starts, len(order)]):
             rows = order[start:end]
-            language = self.languages[self.number[rows[0]]]
+            language = self.languages[int(self.number[rows[0]])]
             yield language, rows, self.chosen.text.offsets[rows][:, None] + language.places
 
 

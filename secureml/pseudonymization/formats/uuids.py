@@ -9,6 +9,7 @@ has the same pseudonym in lower and in upper case, with hyphens and without.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +120,7 @@ def _values() -> NDArray[np.uint16]:
 def _digits() -> NDArray[np.uint32]:
     """Return the four digits of each word of two octets, as a little-endian word."""
     pairs = np.frombuffer(b"".join(b"%02x" % octet for octet in range(256)), "<u2")
-    digits: NDArray[np.uint32] = pairs[:, None] | pairs.astype("<u4") << 16
+    digits: NDArray[Any] = pairs[:, None] | pairs.astype("<u4") << 16
     return digits.ravel()
 
 

@@ -115,7 +115,7 @@ def write_decimal(columns: Octets, numbers: NDArray[np.integer[Any]]) -> None:
         rest = quotient
 
 
-def _dtype(digits: int) -> Any:
+def _dtype(digits: int) -> type[np.unsignedinteger[Any]]:
     """Return the smallest type that holds numbers of so many digits in fast arithmetic."""
     return np.uint16 if digits <= 4 else np.uint32
 

@@ -89,8 +89,9 @@ def transform(form: Format, values: Any, permutation: Permutation) -> Transforme
         return replace(made, small=small, invalid=made.invalid + span.start)
 
     made = on_cores(part, spans, len(values))
+    parts: list[Any] = [one.values for one in made]  # of the kind that the values are
     return Transformed(
-        values.joined([one.values for one in made]),
+        values.joined(parts),
         _join_small([one.small for one in made]),
         np.concatenate([one.invalid for one in made]),
         min((one.domain for one in made if one.domain), default=0),

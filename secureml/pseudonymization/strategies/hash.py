@@ -63,7 +63,8 @@ class Hash(Strategy):
 
     def algorithm_for(self, kind: type, *, tweaked: bool) -> str:
         """Return the algorithm by which ``protect`` replaces values."""
-        return self.second if tweaked else super().algorithm_for(kind, tweaked=tweaked)
+        algorithm = self.second if tweaked else None
+        return algorithm or super().algorithm_for(kind, tweaked=tweaked)
 
     def protect(self, values: Values) -> Outcome:
         """Replace every value that is not empty by its hash."""

@@ -132,7 +132,7 @@ def kinds() -> NDArray[np.uint8]:
 
 def _classes() -> Iterator[tuple[str, NDArray[np.uint32]]]:
     """Read the name and the members of every class."""
-    table = files(__package__).joinpath("character_classes.txt").read_text("utf-8")
+    table = files(str(__package__)).joinpath("character_classes.txt").read_text("utf-8")
     for line in table.splitlines():
         if not line.startswith("#"):
             name, _, spans = line.partition(":")

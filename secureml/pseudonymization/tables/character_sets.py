@@ -114,7 +114,7 @@ def _first_cases() -> NDArray[np.uint32]:
 
 def _spans(name: str) -> Iterator[tuple[int, int, int, int]]:
     """Read `FIRST-LAST/STEP+DISTANCE ...`, hexadecimal but for the step, of a line of the table."""
-    table = files(__package__).joinpath("character_properties.txt").read_text("ascii")
+    table = files(str(__package__)).joinpath("character_properties.txt").read_text("ascii")
     (line,) = (line for line in table.splitlines() if line.startswith(f"{name}: "))
     for word in line.partition(": ")[2].split():
         span, _, distance = word.partition("+")

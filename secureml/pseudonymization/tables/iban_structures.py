@@ -19,6 +19,6 @@ QA:4a21c RO:4a16c RS:18n RU:14n15c SA:2n18c SC:4a20n3a SD:14n SE:20n SI:15n SK:2
 SO:19n ST:21n SV:4a20n TL:19n TN:20n TR:6n16c UA:6n19c VA:18n VG:4a16n XK:16n YE:4a4n18c
 """
 
-STRUCTURES = dict(entry.split(":") for entry in _REGISTRY.split())
+STRUCTURES: dict[str, str] = {entry[:2]: entry[3:] for entry in _REGISTRY.split()}
 """Of each country, the number and the kind of the characters behind the check digits: n is a
 digit, a an upper-case letter, c either."""

@@ -253,7 +253,7 @@ def _write_decimal(digits: Digits, numbers: NDArray[np.unsignedinteger[Any]]) ->
 @cache
 def numbering() -> Numbering:
     """Return the numbers of version 1 of the format, read from the table on first use."""
-    table = files(__package__).joinpath("phone_numbers.txt").read_text("utf-8")
+    table = files(str(__package__)).joinpath("phone_numbers.txt").read_text("utf-8")
     following = [[0] * 10, [0] * 10]
     codes, regions = {}, {}
     for line in table.splitlines():

@@ -220,7 +220,8 @@ class Text:
         if not len(rows):
             return self
         order = np.argsort(rows, kind="stable")
-        rows, new = rows[order], Text.of([strings[one] for one in order.tolist()])
+        places: list[int] = order.tolist()
+        rows, new = rows[order], Text.of([strings[place] for place in places])
         lengths = self.lengths
         lengths[rows] = new.lengths
         offsets = _offsets(lengths)
