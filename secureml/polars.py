@@ -17,11 +17,13 @@ from secureml.forksafe import unforked
 _missing = False
 try:
     with unforked():
-        import polars as pl
+        import polars  # noqa: F401  # it is bound below
 except ImportError:
     _missing = True
 if _missing:
     raise MissingExtraError.of("polars", "An expression of Polars")
+
+import polars as pl  # noqa: E402
 
 from secureml.frames.polars import PolarsTable  # noqa: E402  # it imports Polars too
 

