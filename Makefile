@@ -79,6 +79,7 @@ lint: .venv/.dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/basedpyright
 	.venv/bin/lint-imports
 
 test-core: .venv-core/.core
