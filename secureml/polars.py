@@ -23,7 +23,7 @@ except ImportError:
 if _missing:
     raise MissingExtraError.of("polars", "An expression of Polars")
 
-import polars as pl  # noqa: E402
+import polars as pl  # noqa: E402  # after the check that it is there
 
 from secureml.frames.polars import PolarsTable  # noqa: E402  # it imports Polars too
 

@@ -30,7 +30,7 @@ class TestReidentify:
         part = result.iloc[[3, 0, 0]][["age", "name"]]
         with pytest.warns(MissingColumnWarning) as caught:
             back = reidentify(part, result.attrs["secureml"], key_manager=manager)
-        assert caught[0].message.details.endswith(": 'ssn', 'id'")  # type: ignore[union-attr]
+        assert caught[0].message.details.endswith(": 'ssn', 'id'")
         pd.testing.assert_frame_equal(back, people.iloc[[3, 0, 0]][["age", "name"]])
 
     def test_the_manifest_as_json_text(self, manager: KeyManager, people: pd.DataFrame) -> None:
