@@ -348,7 +348,7 @@ class ColumnManifests:
                 )
             for version, key in part.keys.items():
                 if keys.setdefault(version, key) != key:
-                    raise ManifestError(f"the manifests of two columns name two keys {key}")
+                    raise ManifestError(f"the manifests of two columns name different keys as {key}")
         del keys[newest.key.version]
         return Manifest(
             newest.key,

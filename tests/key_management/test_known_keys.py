@@ -12,9 +12,10 @@ import pytest
 
 from secureml.key_management import KeyManager
 from secureml.key_management.known_keys import KnownKeys, KnownVersion
-from secureml.keys import KeyInfo
+from secureml.key_management.wrapped import Wrapped
+from secureml.keys import Envelope, KeyInfo, SecretBytes, fingerprint_of
 from secureml.settings.schema import Settings
-from secureml.stores import MemoryStore
+from secureml.stores import MemoryStore, Record
 
 WHEN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PATH = "secret/secureml/k"
@@ -135,3 +136,31 @@ def test_versions_that_are_gone_or_another_key_are_lost(
         keys.saw(info(version, fingerprint))
     history = [info(version, fingerprint) for version, fingerprint in there]
     assert keys.lost(history, PATH) == lost
+
+
+@pytest.mark.parametrize(
+    ("fields", "fingerprint"),
+    [
+        (
+            Wrapped(
+                envelope=Envelope(wrapped="vault:v1:AA==", transit_key="transit/k"),
+                fingerprint="aa",
+                key_bytes=32,
+            ).fields(),
+            "aa",
+        ),
+        ({"value": "00" * 20, "encoding": "hex"}, fingerprint_of(SecretBytes(bytes(20)))),
+        ({"value": "ab" * 32}, fingerprint_of(SecretBytes(bytes.fromhex("ab" * 32)))),
+        ({"value": "00" * 20}, None),
+        ({"user": "etl", "password": "made up"}, None),
+    ],
+    ids=["wrapped", "declared", "of a key's length", "of another length", "password"],
+)
+def test_what_may_be_a_password_is_not_remembered(
+    tmp_path: Path, fields: dict[str, object], fingerprint: str | None
+) -> None:
+    keys = known_keys(tmp_path)
+    record = Record(fields=fields, source="vault", path=PATH, version=1, created=WHEN)
+    assert keys.checked(MemoryStore(), "k", record, is_newest=True) == record
+    seen = {} if fingerprint is None else {1: KnownVersion(fingerprint, WHEN)}
+    assert keys.of(PATH) == seen

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,13 @@ from hypothesis import strategies as st
 from secureml.errors import ManifestChangedError, ManifestError
 from secureml.pseudonymization.column_spec import ColumnSpec
 from secureml.pseudonymization.keys import KeyReference
-from secureml.pseudonymization.manifest import SCHEMA, Column, Counts, Manifest
+from secureml.pseudonymization.manifest import (
+    SCHEMA,
+    Column,
+    ColumnManifests,
+    Counts,
+    Manifest,
+)
 from secureml.pseudonymization.sketch import Sketch
 
 KEY = KeyReference("master_key", 3, "production", "00" * 16)
@@ -90,6 +97,52 @@ def test_parse_and_verify(document: dict[str, Any]) -> None:
         assert manifest.columns["ssn"] == COLUMN
         assert manifest.columns["naïve 😀"].sketch(3) == Sketch("AB==", "AC==")
         assert manifest.document() == document
+
+
+def document_of(name: str, key: KeyReference = KEY, older: Sequence[KeyReference] = ()) -> object:
+    return Manifest.sign(key, {name: COLUMN}, MAC_KEY, older).document()
+
+
+def carried(documents: Mapping[str, object]) -> ColumnManifests:
+    return ColumnManifests(documents, column_of=lambda name: name)
+
+
+def test_the_manifests_of_columns_are_joined_to_one_of_all_their_versions() -> None:
+    second = replace(OLDER, version=2, check="22" * 16)
+    documents = {
+        "ssn": SECOND,
+        "a": document_of("a", older=[second]),
+        "b": document_of("b", older=[OLDER, second]),
+    }
+    joined = carried(documents).joined()
+    assert joined.key == KEY
+    assert joined.older == (OLDER, second)
+    assert [*joined.columns] == ["ssn", "a", "b"]
+    assert joined.schema == 2
+    assert [part.document() for part in joined.parts] == [*documents.values()]
+    joined.verify(MAC_KEY)
+    with pytest.raises(ManifestChangedError):
+        joined.verify(bytes(32))
+
+
+def test_the_manifests_of_columns_of_several_keys_are_not_joined() -> None:
+    columns = carried(
+        {
+            "a": document_of("a"),
+            "b": document_of("b", replace(KEY, version=4)),
+            "c": document_of("c"),
+        }
+    )
+    assert [[*part.documents] for part in columns.by_key()] == [["a", "c"], ["b"]]
+    with pytest.raises(ManifestError, match=r"column 'a' .* and 'b' with"):
+        columns.joined()
+
+
+def test_manifests_that_disagree_on_an_older_version_are_not_joined() -> None:
+    other = replace(OLDER, check="22" * 16)
+    columns = {"a": document_of("a", older=[OLDER]), "b": document_of("b", older=[other])}
+    with pytest.raises(ManifestError, match="different keys as key 'master_key' version 1"):
+        carried(columns).joined()
 
 
 def test_the_document_is_plain_json(document: dict[str, Any]) -> None:
