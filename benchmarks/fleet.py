@@ -504,7 +504,8 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=60.0, help="vault_timeout of a client")
     parser.add_argument("--plots", type=Path, help="the folder that the plots go to")
     arguments = parser.parse_args()
-    hosts, quota = arguments.hosts, arguments.clients // 20
+    # The quota is for this program's own requests too.
+    hosts, quota = arguments.hosts, max(arguments.clients // 20, 20)
     measures = [
         Measures("nothing"),
         Measures("jitter of 60 s", jitter=60),

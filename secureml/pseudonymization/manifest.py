@@ -348,7 +348,9 @@ class ColumnManifests:
                 )
             for version, key in part.keys.items():
                 if keys.setdefault(version, key) != key:
-                    raise ManifestError(f"the manifests of two columns name different keys as {key}")
+                    raise ManifestError(
+                        f"the manifests of two columns name different keys as {key}"
+                    )
         del keys[newest.key.version]
         return Manifest(
             newest.key,

@@ -64,21 +64,19 @@ def _line(info: KeyInfo) -> list[str]:
 
 
 def _print_table(infos: Sequence[KeyInfo]) -> None:
-    names = ["key", "version", "state", "fingerprint", "created", "due", "purpose"]
-    names += ["deleted at"] if any(info.deletion_time for info in infos) else []
-    rows = [
-        (
-            info.name,
-            info.version,
-            info.state,
-            info.fingerprint,
-            _short(info.created),
-            _short(info.due),
-            info.purpose,
-            _short(info.deletion_time),
-        )[: len(names)]
-        for info in infos
-    ]
+    columns: dict[str, list[object]] = {
+        "key": [info.name for info in infos],
+        "version": [info.version for info in infos],
+        "state": [info.state for info in infos],
+        "fingerprint": [info.fingerprint for info in infos],
+        "created": [_short(info.created) for info in infos],
+        "due": [_short(info.due) for info in infos],
+        "purpose": [info.purpose for info in infos],
+        "deleted at": [_short(info.deletion_time) for info in infos],
+    }
+    # An empty column would take its width from the others.
+    names = [name for name, values in columns.items() if any(values)]
+    rows = [*zip(*(columns[name] for name in names), strict=True)]
     show_table(names, rows, whole=("version", "state", "fingerprint"))
 
 

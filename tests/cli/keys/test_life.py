@@ -192,9 +192,12 @@ def test_disable_asks_before_it_changes_the_state(terminal, manager, answer, cod
     assert states(manager) == [state]
 
 
-def test_list_prints_a_table_on_a_terminal(start, three):
+def test_history_is_a_table_on_a_terminal_of_80_columns(start, manager):
     import pty
 
+    first = manager.generate_key("k")
+    manager.rotate_key("k")
+    manager.destroy_key_version("k", 1, first.fingerprint)
     ours, theirs = pty.openpty()
     process = start(*of_key("history"), stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
@@ -206,9 +209,14 @@ def test_list_prints_a_table_on_a_terminal(start, three):
         pass  # how the end of a terminal shows
     process.wait(timeout=60)
     os.close(ours)
-    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
-    assert "┃" in text
-    assert "destroyed" in text
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).splitlines()
+    assert "┃" in lines[1]
+    assert max(map(len, lines)) <= 80
+    versions = [line for line in lines if re.search("│ (destroyed|enabled) ", line)]
+    assert len(versions) == 2
+    assert all(re.search(r" 20\d\d-\d\d-\d\d \d\d:\d\d ", line) for line in versions), versions
+    # An empty column would take its width from the others.
+    assert "purpose" not in lines[1]
 
 
 def test_rotate_all_due_rotates_due_keys_alone(run, configured, manager, monkeypatch):
