@@ -13,7 +13,10 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
+
+from killing import start, wait
 
 from secureml.cli import main as secureml
 from secureml.files import anonymize_file, key_usage, manifest_of, reidentify_file, rekey_file
@@ -51,13 +54,13 @@ def main(folder: Path, rows: int, kills: int) -> None:
 
     begin_anew()
     began = time.monotonic()
-    assert os.waitpid(start(path), 0)[1] == 0
+    assert os.waitpid(start(partial(rekey, path)), 0)[1] == 0
     whole = time.monotonic() - began
     begin_anew()
 
     killed, ended, after = 0, 0, []
     while killed < kills:
-        process = start(path)
+        process = start(partial(rekey, path))
         moment = chance.uniform(0, whole)
         status = wait(process, moment)
         # The manifest that is found is of the file as it is, and so one of the two that recover
@@ -75,7 +78,7 @@ def main(folder: Path, rows: int, kills: int) -> None:
             assert os.WTERMSIG(status) == signal.SIGKILL
             killed += 1
             after.append(moment)
-    assert os.waitpid(start(path), 0)[1] == 0
+    assert os.waitpid(start(partial(rekey, path)), 0)[1] == 0
     assert key_usage(path).versions == {2: rows}
     with KeyManager() as manager:
         reidentify_file(path, again, force=True, key_manager=manager)
@@ -83,30 +86,9 @@ def main(folder: Path, rows: int, kills: int) -> None:
     print(killed, ended, f"{min(after):.2f}", f"{max(after):.2f}", f"{whole:.2f}")
 
 
-def start(path: Path) -> int:
-    """Start the command, and return its process."""
-    process = os.fork()
-    if not process:
-        code = 1
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            secureml(["rekey", str(path)], standalone_mode=False)
-            code = 0
-        finally:
-            os._exit(code)
-    return process
-
-
-def wait(process: int, seconds: float) -> int:
-    """Wait until a process ends, kill it after a time, and return its status."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended:
-            return status
-        time.sleep(0.001)
-    os.kill(process, signal.SIGKILL)
-    return os.waitpid(process, 0)[1]
+def rekey(path: Path) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    secureml(["rekey", str(path)], standalone_mode=False)
 
 
 main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

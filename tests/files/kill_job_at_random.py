@@ -13,7 +13,10 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
+
+from killing import start, wait
 
 from secureml.files import anonymize_files, reidentify_files
 from secureml.files.storage import digest_of
@@ -39,7 +42,7 @@ def main(folder: Path, kills: int) -> None:
 
     killed, ended, most = 0, 0, 0
     while killed < kills:
-        process = start(lake, out)
+        process = start(partial(run, lake, out))
         status = wait(process, chance.uniform(0, seconds / 2))
         found = tables(out)
         # Each file that has its name is whole, and what else is there tells no value.
@@ -76,31 +79,6 @@ def tables(folder: Path) -> dict[str, str]:
         for path in folder.rglob("*.csv")
         if not path.name.startswith(".")
     }
-
-
-def start(lake: Path, out: Path) -> int:
-    """Start the job, and return its process."""
-    process = os.fork()
-    if not process:
-        code = 1
-        try:
-            run(lake, out)
-            code = 0
-        finally:
-            os._exit(code)
-    return process
-
-
-def wait(process: int, seconds: float) -> int:
-    """Wait until a process ends, kill it after a time, and return its status."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended:
-            return status
-        time.sleep(0.001)
-    os.kill(process, signal.SIGKILL)
-    return os.waitpid(process, 0)[1]
 
 
 main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -9,8 +9,6 @@ import pytest
 
 from secureml import anonymize, preview, reidentify, rekey
 from secureml.errors import ManifestError, PseudonymizationError
-from secureml.key_management import KeyManager
-from secureml.stores import MemoryStore
 
 QUERY = """
     SELECT printf('%03d-45-%04d', 100 + i % 500, i) AS ssn, 1234567 + i AS id,
@@ -19,14 +17,6 @@ QUERY = """
         (DATE '2000-01-01' + i::INT) AS day
     FROM range(1, 200) AS numbers (i)
 """
-
-
-@pytest.fixture(scope="module")
-def manager() -> KeyManager:
-    manager = KeyManager(environment="development", store=MemoryStore())
-    manager.generate_key("master_key")
-    manager.generate_key("other_key")
-    return manager
 
 
 @pytest.fixture

@@ -20,14 +20,6 @@ from secureml.stores import MemoryStore
 SSNS = ["078-05-1120", None, "219-09-9999", "457-55-5462"]
 
 
-@pytest.fixture(scope="module")
-def manager() -> KeyManager:
-    manager = KeyManager(environment="development", store=MemoryStore())
-    manager.generate_key("master_key")
-    manager.generate_key("other_key")
-    return manager
-
-
 @pytest.fixture
 def people() -> pl.DataFrame:
     return pl.DataFrame(

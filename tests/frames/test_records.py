@@ -11,8 +11,6 @@ import pytest
 
 from secureml import anonymize, preview, reidentify, rekey
 from secureml.errors import PseudonymizationError
-from secureml.key_management import KeyManager
-from secureml.stores import MemoryStore
 
 SSNS = ["078-05-1120", None, "219-09-9999"]
 ROWS: list[dict[str, Any]] = [
@@ -21,14 +19,6 @@ ROWS: list[dict[str, Any]] = [
     {"id": 7_654_321, "ssn": None},
     {},
 ]
-
-
-@pytest.fixture(scope="module")
-def manager() -> KeyManager:
-    manager = KeyManager(environment="development", store=MemoryStore())
-    manager.generate_key("master_key")
-    manager.generate_key("other_key")
-    return manager
 
 
 @pytest.mark.parametrize(

@@ -37,14 +37,6 @@ unchecked = pytest.mark.filterwarnings("ignore::secureml.errors.UncheckedTableWa
 
 
 @pytest.fixture(scope="module")
-def manager() -> KeyManager:
-    manager = KeyManager(environment="development", store=MemoryStore())
-    manager.generate_key("master_key")
-    manager.generate_key("other_key")
-    return manager
-
-
-@pytest.fixture(scope="module")
 def table() -> pa.Table:
     numbers = range(123_456_789, 123_456_789 + ROWS * 1000, 1000)
     ssns = [f"{n // 10**6}-{n // 10**4 % 100:02}-{n % 10**4:04}" for n in numbers]
