@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from itertools import chain
@@ -17,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from helpers.notebooks import execute
 from helpers.vault import Vault
 from secureml.stores import DevelopmentSource
 
@@ -188,20 +188,6 @@ def test_leakage_measures_what_the_documentation_says_and_plots_the_same_each_ti
             assert made == documented
 
 
-RUN_NOTEBOOK = """
-import sys
-import nbformat
-from jupyter_client import AsyncKernelManager
-from nbclient import NotebookClient
-source, target, connection = sys.argv[1:]
-notebook = nbformat.read(source, 4)
-# By sockets in the file system: nothing listens on a port.
-kernel = AsyncKernelManager(transport="ipc", connection_file=connection, kernel_name="python3")
-NotebookClient(notebook, km=kernel, timeout=120).execute()
-nbformat.write(notebook, target)
-"""
-
-
 def outputs_of(notebook):
     """Return what each cell shows, with other texts in place of what is salted."""
     return [
@@ -215,15 +201,10 @@ def outputs_of(notebook):
 
 
 def test_the_notebook_shows_what_it_was_committed_with(run_python, tmp_path):
-    for module in ("nbclient", "ipykernel"):
-        pytest.importorskip(module, reason=f"{module} is not installed")
     if int(pd.__version__.partition(".")[0]) < 3:
         pytest.skip("the outputs are those of pandas 3")
     committed, executed = EXAMPLES / "notebook" / "customers.ipynb", tmp_path / "executed.ipynb"
-    with tempfile.TemporaryDirectory() as short:
-        places = (str(committed), str(executed), str(Path(short) / "kernel.json"))
-        done = run_python("-c", RUN_NOTEBOOK, *places, cwd=committed.parent)
-    assert done.returncode == 0, done.stderr
+    execute(run_python, committed, executed, cwd=committed.parent)
     assert outputs_of(executed) == outputs_of(committed)
     assert any("master_key" in shown for shown in chain(*outputs_of(committed)))
     material = DevelopmentSource().read("master_key").record.fields["value"]

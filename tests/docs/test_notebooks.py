@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from helpers.notebooks import execute
 from secureml import KeyManager
 
 if TYPE_CHECKING:
     import subprocess
 
     from conftest import Block, Reader
-
-RUN = """
-import json, sys
-import nbformat
-from jupyter_client import AsyncKernelManager
-from nbclient import NotebookClient
-cells, target, connection = sys.argv[1:]
-made = [nbformat.v4.new_code_cell(source) for source in json.loads(cells)]
-notebook = nbformat.v4.new_notebook(cells=made)
-# By sockets in the file system: nothing listens on a port.
-kernel = AsyncKernelManager(transport="ipc", connection_file=connection, kernel_name="python3")
-NotebookClient(notebook, km=kernel, timeout=120, allow_errors=True).execute()
-nbformat.write(notebook, target)
-"""
 
 
 def shown(output: dict[str, Any]) -> str:
@@ -48,11 +33,12 @@ def test_the_cells_show_what_the_page_says_and_neither_key_nor_token(
     blocks: Callable[[str], list[Block]],
     run_python: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    for module in ("nbclient", "ipykernel"):
-        pytest.importorskip(module, reason=f"{module} is not installed")
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     page = blocks("docs/notebooks.md")
     sources = [block.text.rstrip("\n") for block in page if block.kind == "python"]
+    made = [nbformat.v4.new_code_cell(source) for source in sources]
     notebook = reader.folder / "customers.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=made), notebook)
     address = {"vault_url": reader.vault.url, "vault_namespace": reader.vault.namespace}
     namespace = reader.vault.namespace or ""
     reader.environment |= {"SECUREML_VAULT_NAMESPACE": namespace, "VAULT_NAMESPACE": namespace}
@@ -62,10 +48,7 @@ def test_the_cells_show_what_the_page_says_and_neither_key_nor_token(
             reader.read(block)
             continue
         if outputs is None:
-            with tempfile.TemporaryDirectory() as short:
-                places = (str(notebook), str(Path(short) / "kernel.json"))
-                done = run_python("-c", RUN, json.dumps(sources), *places, env=reader.environment)
-            assert done.returncode == 0, done.stderr
+            execute(run_python, notebook, notebook, allow_errors=True, env=reader.environment)
             cells = json.loads(notebook.read_text())["cells"]
             kinds = [output["output_type"] for cell in cells for output in cell["outputs"]]
             assert kinds.count("error") == 1, "the page shows one"
