@@ -73,7 +73,7 @@ def test_every_public_name_has_its_place_in_the_reference():
 
 
 def test_every_exit_code_is_explained():
-    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/api/cli.md").read_text(encoding="utf-8")
     for code, kinds in re.findall(r"^\| ([2-5]) \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE):
         for name in re.findall(r"`(\w+)`", kinds):
             assert exit_code_of(getattr(secureml.errors, name)("")) == int(code), name
