@@ -56,7 +56,7 @@ ROOMS = {
         "pseudonymization/formats anonymization test_golden.py",
     ),
     "manifest": (
-        "pseudonymization/manifest.py",
+        "pseudonymization/manifest",
         "pseudonymization/test_manifest.py pseudonymization/test_keys.py"
         " test_manifest_vectors.py test_golden.py",
         "anonymization files/test_refused.py",

@@ -25,7 +25,7 @@ from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.column_spec import ColumnSpec, scale_of
 from secureml.pseudonymization.keys import KeyReference, Keyring, keyring_of, keyring_that_made
 from secureml.pseudonymization.manifest import Column as Entry
-from secureml.pseudonymization.manifest import Manifest
+from secureml.pseudonymization.manifest import Manifest, parse_manifest
 from secureml.pseudonymization.ranking.permutation import MIN_TABLE
 from secureml.pseudonymization.strategies import strategy_type
 from secureml.pseudonymization.values.kinds import Unread
@@ -160,7 +160,7 @@ def earlier_manifest(
         ManifestError: it can't be read.
         PseudonymizationError: columns of one would spoil those of the other.
     """
-    earlier = None if document is None else Manifest.parse(document)
+    earlier = None if document is None else parse_manifest(document)
     if earlier is not None:
         _check_new(earlier, specs)
     _check_tweaks(table, specs, {} if earlier is None else earlier.columns)

@@ -33,7 +33,7 @@ from secureml.key_management import KeyManager, get_default_key_manager
 from secureml.pseudonymization.formats import NO_ROWS
 from secureml.pseudonymization.keys import Keyring, keyring_of, keyring_that_made
 from secureml.pseudonymization.manifest import Column as Entry
-from secureml.pseudonymization.manifest import ColumnManifests, Manifest
+from secureml.pseudonymization.manifest import ColumnManifests, Manifest, parse_manifest
 from secureml.pseudonymization.ranking.mixed_radix import Index
 from secureml.pseudonymization.ranking.permutation import RowTweaks
 from secureml.pseudonymization.sketch import Sketch
@@ -175,7 +175,7 @@ def manifest_of(
             " and most file formats drop, or is of a kind that carries none: pass the one that"
             " anonymize made (return_manifest=True) as manifest="
         )
-    return Manifest.parse(attached if given is None else given)
+    return parse_manifest(attached if given is None else given)
 
 
 def _present(names: Container[object], manifest: Manifest) -> dict[str, Entry]:

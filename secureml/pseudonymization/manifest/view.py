@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from secureml.notebooks import html_table
+from secureml.pseudonymization.manifest.layouts import COUNTS
 
 if TYPE_CHECKING:
     from secureml.pseudonymization.keys import KeyReference
-    from secureml.pseudonymization.manifest import Column, Manifest
+    from secureml.pseudonymization.manifest.columns import Column
+    from secureml.pseudonymization.manifest.signed import Manifest
 
 __all__ = ["manifest_html"]
 
 _RECIPE = ("strategy", "format", "key_domain", "domain_prefix", "tweak")
-_COUNTS = ("rows", "nulls", "empty", "tokens", "nulled")
 
 
 def manifest_html(manifest: Manifest) -> str:
@@ -23,7 +24,7 @@ def manifest_html(manifest: Manifest) -> str:
     Args:
         manifest: of a table; its MAC is shown as it is, because no key is at hand to check it.
     """
-    names = ("column", *(name.removeprefix("key_") for name in _RECIPE), "reversible", *_COUNTS)
+    names = ("column", *(name.removeprefix("key_") for name in _RECIPE), "reversible", *COUNTS)
     rows = ((name, *_cells(column)) for name, column in manifest.columns.items())
     return f"{html_table(('field', 'value'), _fields(manifest))}\n{html_table(names, rows)}"
 
@@ -47,5 +48,5 @@ def _cells(column: Column) -> Iterator[object]:
     for name in _RECIPE:
         yield getattr(column.recipe, name)
     yield "yes" if column.recipe.reversible else "no"
-    for name in _COUNTS:
+    for name in COUNTS:
         yield getattr(column.counts, name, None)
