@@ -1,9 +1,9 @@
 """A second reading of the documented layers, which the library has to agree with.
 
-The model below is written from the documentation alone: docs/configure.md (layers, sections,
-environments), docs/vault.md (Vault's own variables), docs/rules.md and docs/fallbacks.md. It shares
-no code with the library. ``--model-runs N`` compares so many random combinations of each kind, and
-``--model-seed`` starts elsewhere.
+The model below is written from the documentation alone: docs/layers.md, docs/configure.md
+(sections, environments), docs/vault.md (Vault's own variables), docs/rules.md and
+docs/fallbacks.md. It shares no code with the library. ``--model-runs N`` compares so many random
+combinations of each kind, and ``--model-seed`` starts elsewhere.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ class Case:
         return variables
 
     def in_force(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """Yield the layers as docs/configure.md lists them."""
+        """Yield the layers as docs/layers.md lists them."""
         for file, sections in self.files.items():
             if file == "settings.local.toml" and self.strict:
                 continue
