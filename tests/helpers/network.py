@@ -10,7 +10,40 @@ import threading
 from collections.abc import Iterator, Sequence
 
 
-class FaultyServer:
+class Listener:
+    """Serves each connection in a thread of its own, until it is closed."""
+
+    scheme = "http"
+
+    def __init__(self, listener: socket.socket | None = None) -> None:
+        self._closed = threading.Event()
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
+        self._open = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def close(self) -> None:
+        self._closed.set()
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._open.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class FaultyServer(Listener):
     """Answers requests in wrong ways; for faults that a real server can't be made to show.
 
     ``answers`` are given in turn, the last one again and again; None is silence. With ``drip`` one
@@ -28,31 +61,8 @@ class FaultyServer:
         self._answers = list(answers)
         self._reset = reset
         self._drip = drip
-        self._closed = threading.Event()
-        self._listener = socket.create_server(place)
         self.received: list[bytes] = []
-        self._connections: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def close(self) -> None:
-        self._closed.set()
-        for connection in (self._listener, *self._connections):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        super().__init__(socket.create_server(place))
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -90,7 +100,7 @@ def _request_from(connection: socket.socket) -> bytes:
     return head + b"\r\n\r\n" + body if head else b""
 
 
-class Relay:
+class Relay(Listener):
     """Passes bytes between clients and a server, slowly or not all of them.
 
     With ``drip`` each byte of the server, or each ``piece`` of more, waits so many seconds. While
@@ -112,31 +122,15 @@ class Relay:
         self._piece = piece
         self.cut = False
         self.connections = 0
-        self._closed = threading.Event()
-        self._listener = listener or socket.create_server(("127.0.0.1", 0))
-        self._open = [self._listener]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(listener)
 
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def close(self) -> None:
-        self._closed.set()
-        for each in self._open:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self) -> None:
+    def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(self._server)
-                self._open += [client, server]
-                self.connections += 1
-                for work in (self._there, self._back):
-                    threading.Thread(target=work, args=(client, server), daemon=True).start()
+            server = socket.create_connection(self._server)
+            self._open.append(server)
+            self.connections += 1
+            threading.Thread(target=self._there, args=(client, server), daemon=True).start()
+            self._back(client, server)
 
     def _there(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):

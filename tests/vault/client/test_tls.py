@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from helpers.network import Listener
 from secureml.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -76,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class ConnectProxy:
+class ConnectProxy(Listener):
     """A proxy that connects to this machine, whatever the host's name.
 
     Args:
@@ -96,36 +97,16 @@ class ConnectProxy:
     ) -> None:
         self._context = context
         self._late, self._drip, self._silent = late, drip, silent
-        self._closed = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = [self._listener]
+        self.scheme = "https" if context else "http"
         self.received: list[bytes] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        scheme = "https" if self._context else "http"
-        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def close(self) -> None:
-        self._closed.set()
-        for each in self._open:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                plain, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
+        super().__init__()
 
     def _serve(self, plain: socket.socket) -> None:
         with contextlib.suppress(OSError):
             client = plain
             if self._context is not None:
                 client = self._context.wrap_socket(plain, server_side=True)
-            self._open.append(client)
+                self._open.append(client)
             request = client.recv(65536)
             self.received.append(request)
             if not request.startswith(b"CONNECT"):
