@@ -107,15 +107,6 @@ def test_what_processes_get_holds_no_key_material(table: Path, own: KeyManager) 
     assert not any(each in sent for each in (MATERIAL.encode(), bytes.fromhex(MATERIAL)))
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [{"vault_token": "hvs.x"}, {"vault_url": "https://v", "vault_secret_id_wrapped": True}],
-)
-def test_a_secret_in_an_argument_goes_to_no_process(arguments: dict[str, object]) -> None:
-    with KeyManager(environment="development", **arguments) as manager:  # type: ignore[arg-type]
-        assert recipe_of(manager) is None
-
-
 def test_a_manager_of_this_process_alone_works_alone(
     table: Path, tmp_path: Path, manager: KeyManager, cores: None
 ) -> None:
