@@ -507,6 +507,15 @@ def test_a_record_that_was_tampered_with_is_no_key(manager, client, requests, ch
     assert not any(path.startswith("transit") for path in requests)
 
 
+def test_a_key_in_the_clear_is_that_key_whatever_is_beside_it(manager, client, requests):
+    manager.generate_key("k")
+    write(client, {**stored(client), "value": "5e" * 32})
+    requests.clear()
+    key = manager.get_key("k")
+    assert (key.reveal(), key.envelope, key.info.transit_key) == (b"\x5e" * 32, None, None)
+    assert not any(path.startswith("transit") for path in requests)
+
+
 def test_a_version_is_disabled_like_any_other(manager, open_manager):
     first = manager.generate_key("k")
     manager.disable_key_version("k", 1)

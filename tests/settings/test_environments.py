@@ -6,7 +6,7 @@ import pytest
 
 from secureml.errors import ConfigurationError
 from secureml.settings import Layers, Settings, Tier, load_settings, tier_of
-from secureml.settings.environments import resolve, section_problem
+from secureml.settings.environments import did_you_mean, resolve, section_problem
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,14 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest(name: str, sugges
     with pytest.raises(ConfigurationError) as caught:
         resolve(name, {"canary"})
     assert suggestion in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "end"),
+    [("vault_tocken", "; did you mean 'vault_token'?"), ("tocken", ""), ("", ""), ("token", "")],
+)
+def test_a_name_that_is_like_no_other_has_no_suggestion(word: str, end: str) -> None:
+    assert did_you_mean(word, ["vault_token", "vault_url"], 0.8) == end
 
 
 @pytest.mark.parametrize(
