@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 import secureml
+from secureml import sources, stores
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -215,3 +216,9 @@ def _is_typed(function: ast.FunctionDef) -> bool:
     return function.returns is not None and all(
         each.annotation is not None for each in named if each.arg != "self"
     )
+
+
+def test_the_stores_have_their_earlier_name_too() -> None:
+    assert {"DevelopmentSource", "EnvironmentSource", "SecretStore"} <= {*sources.__all__}
+    for name in sources.__all__:
+        assert getattr(sources, name) is getattr(stores, name)
