@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from secureml.errors import KeyMaterialError
 from secureml.keys.export import (
+    ExportedVersion,
     KeyExport,
     for_passphrase,
     for_public_key,
@@ -122,6 +123,14 @@ def changed(kind: str, **fields: object) -> bytes:
 def test_versions_that_do_not_fit_together_are_refused(fields):
     with pytest.raises(KeyMaterialError, match="can't be read, or what it says does not fit"):
         KeyExport.opened(changed("x25519", **fields), OPENERS["x25519"])
+
+
+def test_a_version_does_not_show_what_it_holds():
+    material = SecretBytes(bytes(range(32)))
+    beside = {"note": "ask the night shift"}
+    version = ExportedVersion(version=1, state="enabled", material=material, beside=beside)
+    assert repr(version).startswith("ExportedVersion(version=1, state='enabled'")
+    assert not any(shown in repr(version) for shown in ("note", "night", "material", "beside"))
 
 
 def test_a_file_too_large_for_an_export_is_not_parsed():
