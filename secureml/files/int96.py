@@ -60,5 +60,10 @@ def _moments(array: pa.Array) -> Iterator[pa.Array]:
     elif types.is_struct(array.type):
         for each in array.flatten():
             yield from _moments(each)
-    elif types.is_list(array.type) or types.is_large_list(array.type) or types.is_map(array.type):
+    elif types.is_list(array.type) or types.is_large_list(array.type):
         yield from _moments(array.flatten())
+    elif types.is_map(array.type):
+        # Those of a part of an array are those of the whole one.
+        part = slice(array.offsets[0].as_py(), array.offsets[-1].as_py())
+        yield from _moments(array.keys[part])
+        yield from _moments(array.items[part])

@@ -22,6 +22,7 @@ N = 40
 SSNS = [f"{100 + n}-12-3456" for n in range(N)]
 BASE = pa.table({"ssn": SSNS, "n": range(N)})
 MOMENTS = pa.array([datetime.datetime(2020, 1, 1, n % 24, 5, 6, 789) for n in range(N)])
+MAP_OF_MOMENTS = pa.map_(pa.string(), pa.timestamp("ns"))
 
 # What FileMetaData, its schema and its row groups have in parquet.thrift.
 SCHEMA, ROWS, GROUPS = 2, 3, 4
@@ -68,6 +69,10 @@ ODD: dict[str, tuple[pa.Table, dict[str, Any]]] = {
     ),
     "float16": (column(pa.array(np.arange(N, dtype="f2"))), {}),
     "int96": (column(MOMENTS.cast(pa.timestamp("ns"))), {"use_deprecated_int96_timestamps": True}),
+    "int96 in maps": (
+        column(pa.array([[("a", moment)] for moment in MOMENTS.to_pylist()], MAP_OF_MOMENTS)),
+        {"use_deprecated_int96_timestamps": True},
+    ),
     **{
         f"decimals of {digits} digits": (decimals(digits), {"store_decimal_as_integer": True})
         for digits in (9, 18, 38)
@@ -254,9 +259,21 @@ def test_columns_of_one_name_are_refused(tmp_path, manager):
     assert "occur more than once: 'a'" in refused(tmp_path, manager, written(twice))
 
 
-def test_moments_beyond_those_of_nanoseconds_are_refused(tmp_path, manager):
+@pytest.mark.parametrize(
+    "inside",
+    [
+        lambda moments: moments,
+        lambda moments: pa.StructArray.from_arrays([moments], ["at"]),
+        lambda moments: pa.ListArray.from_arrays(range(len(moments) + 1), moments),
+        lambda moments: pa.MapArray.from_arrays(
+            range(len(moments) + 1), moments.cast("str"), moments
+        ),
+    ],
+    ids=["alone", "struct", "list", "map"],
+)
+def test_moments_beyond_those_of_nanoseconds_are_refused(tmp_path, manager, inside):
     """INT96 holds the year 9999, and Arrow reads it as another one without a word."""
-    moments = pa.array([datetime.datetime(2020, 1, 1)] * N).cast(pa.timestamp("ns"))
+    moments = inside(pa.array([datetime.datetime(2020, 1, 1)] * N).cast(pa.timestamp("ns")))
     options = {"use_deprecated_int96_timestamps": True, **PLAIN, "compression": "none"}
     content = written(column(moments), **options)
     day = (2440588 + 18262).to_bytes(4, "little")
