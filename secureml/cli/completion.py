@@ -26,7 +26,6 @@ def completion(environment: str | None, shell: str) -> None:
     """
     found = get_completion_class(shell)
     program = click.get_current_context().find_root().command
-    if found is None:  # click has all three
-        raise click.UsageError(f"There is no completion for {shell}.")
+    assert found is not None, "click has all three"
     script = found(program, {}, "secureml", "_SECUREML_COMPLETE").source()
     show(*script.rstrip("\n").split("\n"))

@@ -1,5 +1,7 @@
 """Secrets in variables and in the files that variables name, taken as they stand."""
 
+import os
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -107,3 +109,18 @@ def test_development_defaults_depend_on_name_and_length_alone():
     assert read("a").record.fields != read("b").record.fields
     assert len(read("a", 16).record.fields["value"]) == 32
     assert not read("a", 32).record.fields["value"].startswith(read("a", 16).record.fields["value"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a folder that is in use can't be removed")
+def test_a_relative_path_without_a_working_directory_is_no_absent_secret(monkeypatch, tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    source = EnvironmentSource({"SECUREML_K_FILE": "key", "SECUREML_J": "text"})
+    outcome = source.read("k")
+    assert outcome.finding is Finding.REFUSED
+    assert outcome.record is None
+    assert "SECUREML_K_FILE" in str(outcome.error)
+    assert "working directory" in str(outcome.error)
+    assert source.read("j").record.fields == {"value": "text"}
