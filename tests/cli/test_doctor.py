@@ -269,6 +269,39 @@ def test_a_token_without_a_policy_for_the_key_is_told_which(doctor, here, monkey
     assert found["policy"][0]["remedy"].startswith(wanted)
 
 
+def test_a_token_that_may_not_look_itself_up_is_no_problem_if_it_reads_the_key(
+    doctor, here, monkeypatch
+):
+    client = here.client()
+    policy = (
+        'path "secret/data/secureml/staging/*" { capabilities = ["read"] }\n'
+        'path "sys/capabilities-self" { capabilities = ["update"] }'
+    )
+    client.sys.create_or_update_policy("reads", policy)
+    made = client.auth.token.create(policies=["reads"], no_default_policy=True)
+    monkeypatch.setenv("SECUREML_VAULT_TOKEN", made["auth"]["client_token"])
+    code, found = doctor()
+    assert states(found, "login", "token", "policy", "key") == ["ok", "unknown", "ok", "ok"]
+    assert "may not look itself up" in found["login"][0]["text"]
+    assert code == 0
+
+
+def test_what_is_no_vault_is_told_apart_from_one_that_is_down(doctor, faulty, monkeypatch):
+    monkeypatch.setenv("SECUREML_VAULT_URL", faulty(b"<html>hello</html>").url)
+    monkeypatch.setenv("SECUREML_VAULT_TOKEN", "hvs.made-up")
+    code, found = doctor()
+    assert code == 5
+    assert states(found, "Vault", *DEPENDENT) == ["problem", *["unknown"] * 6]
+    assert "vault_url names Vault itself" in found["Vault"][0]["remedy"]
+
+
+def test_a_server_that_tells_no_time_leaves_the_clock_unknown(faulty):
+    health = b'{"initialized": true, "sealed": true, "standby": false, "version": "2.0.0"}'
+    settings = load_settings(Layers(arguments={"vault_url": faulty(health).url}))
+    (clock,) = (each for each in vault_checks(settings, NOW) if each.name == "clock")
+    assert (clock.state, "tells no time" in clock.text) == ("unknown", True)
+
+
 def test_a_clock_that_is_wrong_is_a_warning_that_tells_by_how_much(here):
     settings = load_settings(Layers())
     for shift, said in ((3600, "1:00:00 ahead of"), (-90, "0:01:30 behind")):
@@ -321,6 +354,23 @@ def test_a_certificate_that_nobody_trusts_is_a_problem_and_its_end_is_told_all_t
     assert code == 4
     assert states(found, "Vault", "certificate") == ["problem", "warning"]
     assert "vault_ca_cert" in found["Vault"][0]["remedy"]
+
+
+def test_a_certificate_behind_a_proxy_is_not_looked_for(ending, unused_port):
+    server, authority = ending
+    arguments = {"vault_url": server.url, "vault_ca_cert": str(authority)}
+    arguments["vault_proxy"] = f"http://127.0.0.1:{unused_port}"
+    checks = vault_checks(load_settings(Layers(arguments=arguments)), NOW)
+    (certificate,) = (each for each in checks if each.name == "certificate")
+    assert (certificate.state, "proxy" in certificate.text) == ("unknown", True)
+
+
+def test_an_address_without_tls_shows_no_certificate(doctor, here, monkeypatch):
+    monkeypatch.setenv("SECUREML_VAULT_URL", here.url.replace("http://", "https://"))
+    code, found = doctor()
+    assert states(found, "Vault", "certificate") == ["problem", "unknown"]
+    assert "shows none" in found["certificate"][0]["text"]
+    assert code
 
 
 def test_the_end_of_a_client_certificate_is_told(doctor, here, monkeypatch, tmp_path):
