@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -234,6 +235,25 @@ def test_domain_below_the_minimum(radix: int, n: int) -> None:
     with pytest.raises(ValueError, match="below the minimum of 1000000"):
         FF1(KEY, radix).encrypt([0] * n)
     assert len(FF1(KEY, radix, min_domain=radix**n).encrypt([0] * n)) == n
+
+
+@pytest.mark.parametrize(
+    ("radix", "n", "fits"),
+    [
+        (1, 100, False),
+        (2, 100, True),
+        (1 << 16, 2, True),
+        ((1 << 16) + 1, 2, False),
+        (10, 1, False),
+        (2, (1 << 32) - 1, True),
+        (2, 1 << 32, False),
+    ],
+)
+def test_the_bounds_of_radix_and_length_are_those_of_the_standard(
+    radix: int, n: int, fits: bool
+) -> None:
+    with contextlib.nullcontext() if fits else pytest.raises(ValueError, match=r"numerals|radix"):
+        check_domain(radix, n, 1)
 
 
 @pytest.mark.parametrize(("radix", "n"), [(10, 6), (2, 20), (1000, 2)])

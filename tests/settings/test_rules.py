@@ -83,10 +83,12 @@ def test_a_stronger_section_replaces_a_rule_whole_and_leaves_the_others() -> Non
         ("PayU", None),
         ("Zone[12] a", "Zone[12]*"),
         ("Zone1", None),
+        ("eu_address", "*_address"),
     ],
 )
 def test_the_nearest_name_or_pattern_wins(column: str, found: str | None) -> None:
     names = ["*email*", "email", "work_email_?", "Name", "Pay[USD]", "Zone[12]*"]
+    names += ["eu*", "*_address"]
     given = rules(**{name: {"strategy": "hash", "domain": name} for name in names})
     rule = given.of(column)
     assert (rule.domain if rule else None) == found
