@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
 
 import pyarrow as pa
 import pytest
 
+from secureml import anonymize
 from secureml.errors import ArgumentError, PseudonymizationError, SecureMLError
 from secureml.files import (
     anonymize_file,
@@ -169,3 +172,28 @@ def test_an_output_of_another_kind_is_refused(tmp_path, manager):
     path.write_text(LINES)
     with pytest.raises(SecureMLError, match="of the kind of the input"):
         anonymize_file(path, tmp_path / "h.csv.gz", ["ssn"], key_manager=manager)
+
+
+def test_a_table_of_another_kind_that_was_written_as_json_is_recovered(tmp_path, manager):
+    table = pa.table(
+        {
+            "day": [datetime.date(1990, 1, 2), None],
+            "ssn": pa.array(["078-05-1120", None]).dictionary_encode(),
+            "amount": [decimal.Decimal(1234567), None],
+        }
+    )
+    hidden, manifest = anonymize(
+        table,
+        sensitive_columns=["day", "ssn", "amount"],
+        small_domain="permute",
+        return_manifest=True,
+        key_manager=manager,
+    )
+    path, back = tmp_path / "hidden.jsonl", tmp_path / "back.jsonl"
+    lines = [{**row, "day": row["day"] and str(row["day"])} for row in hidden.to_pylist()]
+    path.write_text("".join(f"{json.dumps(line, default=int)}\n" for line in lines))
+    reidentify_file(path, back, manifest=manifest, key_manager=manager)
+    assert [json.loads(line) for line in back.read_text().splitlines()] == [
+        {"day": "1990-01-02", "ssn": "078-05-1120", "amount": 1234567},
+        {"day": None, "ssn": None, "amount": None},
+    ]
