@@ -9,7 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from helpers.frames import manager_of
 from helpers.pandas_frames import STR, PandasContract
+from secureml import preview
 
 pytest.importorskip("dask.dataframe", reason="Dask is not installed: the extra dask brings it")
 
@@ -67,3 +69,21 @@ class TestDaskFrame(DaskContract):
 class TestDaskObject(DaskContract):
     text = object
     one_type = False
+
+
+@pytest.mark.parametrize(("rows", "most"), [(1, 2), (5, 4), (12, 8), (100, 20)])
+def test_a_preview_reads_the_partitions_that_have_its_rows(rows: int, most: int) -> None:
+    read: list[int] = []
+
+    def partition(number: int) -> pd.DataFrame:
+        read.append(number)
+        return pd.DataFrame({"ssn": [f"{100 + number}-45-{6000 + row}" for row in range(3)]})
+
+    columns = {"sensitive_columns": ["ssn"], "key_manager": manager_of()}
+    whole = pd.concat(map(partition, range(20)), ignore_index=True)
+    expected = preview(whole, rows, **columns)
+    frame = dd.from_map(partition, range(20), meta=whole.iloc[:0])
+    read.clear()
+    shown = preview(frame, rows, **columns)
+    assert shown.rows.astype(object).equals(expected.rows.astype(object))
+    assert len(set(read)) <= most
