@@ -168,6 +168,26 @@ def test_a_preview_of_an_object(lake: Any, manager: KeyManager) -> None:
     assert "ssn" in str(preview_file(f"{url}/in.csv", ["ssn"], key_manager=manager))
 
 
+def test_an_object_that_changes_while_it_is_read_is_no_table(
+    manager: KeyManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = fsspec.filesystem("memory")
+    store.store.clear()
+    store.pipe("/lake/people.csv", CSV)
+    get_file = type(store).get_file
+
+    def changed_meanwhile(self: Any, path: str, target: str, **more: Any) -> None:
+        get_file(self, path, target, **more)
+        self.pipe(path, CSV + b"3,555-45-6789\n")
+
+    monkeypatch.setattr(type(store), "get_file", changed_meanwhile)
+    with pytest.raises(SecureMLError, match=r"people\.csv was changed while it was read"):
+        anonymize_file(
+            "memory://lake/people.csv", "memory://lake/hidden.csv", ["ssn"], key_manager=manager
+        )
+    assert store.find("/lake") == ["/lake/people.csv"]
+
+
 def test_what_is_not_there_is_told_with_a_remedy(lake: Any, manager: KeyManager) -> None:
     _, url = lake
     with pytest.raises(SecureMLError, match=r"absent\.csv can't be read \(it does not exist"):
