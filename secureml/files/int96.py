@@ -63,7 +63,7 @@ def _moments(array: pa.Array) -> Iterator[pa.Array]:
     elif types.is_list(array.type) or types.is_large_list(array.type):
         yield from _moments(array.flatten())
     elif types.is_map(array.type):
-        # Those of a part of an array are those of the whole one.
+        # Of a slice, the keys and items are those of the whole array.
         part = slice(array.offsets[0].as_py(), array.offsets[-1].as_py())
         yield from _moments(array.keys[part])
         yield from _moments(array.items[part])

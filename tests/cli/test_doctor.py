@@ -370,7 +370,7 @@ def test_an_address_without_tls_shows_no_certificate(doctor, here, monkeypatch):
     code, found = doctor()
     assert states(found, "Vault", "certificate") == ["problem", "unknown"]
     assert "shows none" in found["certificate"][0]["text"]
-    assert code
+    assert code == 5
 
 
 def test_the_end_of_a_client_certificate_is_told(doctor, here, monkeypatch, tmp_path):

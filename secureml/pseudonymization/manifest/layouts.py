@@ -132,7 +132,16 @@ LAYOUTS = {
 
 
 def fields_of(value: object, what: str, checks: _Checks) -> dict[str, Any]:
-    """Return a mapping that has exactly the wanted fields, each of its type."""
+    """Return a mapping that has exactly the wanted fields, each of its type.
+
+    Args:
+        value: what should be such a mapping.
+        what: what messages call it.
+        checks: the wanted fields, each with the check of its value.
+
+    Raises:
+        ManifestError: it is none.
+    """
     if type(value) is not dict:
         refuse(f"{what} is {type(value).__name__}, not an object with fields")
     missing = [name for name in checks if name not in value]
@@ -147,8 +156,10 @@ def fields_of(value: object, what: str, checks: _Checks) -> dict[str, Any]:
 
 
 def ascending(versions: Iterable[int | None]) -> list[int | None]:
+    """Return versions in order, each once; that of a key without versions is the first."""
     return sorted({*versions}, key=lambda version: version or 0)
 
 
 def refuse(problem: str) -> NoReturn:
+    """Raise the error of a manifest that can't be read."""
     raise ManifestError(f"the manifest can't be used: {problem}")
